@@ -1,0 +1,152 @@
+r"""DMNet: a dilated backbone, the dynamic multi-scale head and an auxiliary head [He, Deng and Qiao 2019].
+
+    images [B, 3, H, W] -> backbone -> f [B, C4, h, w] -> y_1, y_3, y_5, y_7 [B, C, h, w] each
+                               |                          concatenate f and all y_k, 3x3 convolution, classify
+                               +-> stage 3 [B, C3, h', w'] -> auxiliary head (a training aid)
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dmnet import systems
+from dmnet.backbone import RESNETS, Backbone, build_resnet
+from dmnet.dynamic import DynamicConvModule, StaticConvModule
+from dmnet.systems import Architecture, System
+from dmnet.tiny import TINY
+
+ScaleGates = Sequence[float] | Tensor | None
+
+
+class Output(NamedTuple):
+    """What the network returns, before upsampling."""
+
+    logits: Tensor  # [B, K, h, w] at the output stride
+    aux_logits: Tensor | None  # [B, K, h', w'] from stage 3, or None without an auxiliary head
+
+
+class MultiScaleHead(nn.Module):
+    """All dynamic scales beside the features themselves, fused and classified.
+
+    Args:
+        in_channels: width of the features f.
+        architecture: scales, widths, fusion and number of classes.
+    """
+
+    def __init__(self, in_channels: int, architecture: Architecture) -> None:
+        super().__init__()
+        a = architecture
+        scale = DynamicConvModule if a.filters == "dynamic" else StaticConvModule
+        self.scales = nn.ModuleList(scale(in_channels, a.channels, k) for k in a.filter_sizes)
+        fused = in_channels + len(a.filter_sizes) * a.channels
+        self.fuse = _conv_norm_relu(fused, a.fusion_channels, a.fusion_kernel)
+        self.dropout = nn.Dropout2d(a.dropout)  # drops whole channels
+        self.classify = nn.Conv2d(a.fusion_channels, a.num_classes, 1)
+
+    def forward(self, features: Tensor, scale_gates: ScaleGates = None) -> Tensor:
+        """[B, C4, h, w] -> logits [B, K, h, w]; `scale_gates` as in `DMNet.forward`."""
+        responses = [scale(features) for scale in self.scales]  # y_k, each [B, C, h, w]
+        if scale_gates is not None:
+            gates = self._gates(scale_gates, features)
+            responses = [gate * response for gate, response in zip(gates, responses, strict=True)]
+        fused = self.fuse(torch.cat([features, *responses], dim=1))
+        return self.classify(self.dropout(fused))
+
+    def _gates(self, scale_gates: Sequence[float] | Tensor, features: Tensor) -> Tensor:
+        gates = torch.as_tensor(scale_gates, dtype=features.dtype, device=features.device)
+        if gates.shape != (len(self.scales),):
+            sizes = ", ".join(str(scale.filter_size) for scale in self.scales)
+            raise ValueError(
+                f"scale_gates needs {len(self.scales)} numbers, one for each filter size ({sizes}), "
+                f"got shape {tuple(gates.shape)}"
+            )
+        return gates
+
+
+class DMNet(nn.Module):
+    """The whole network, with random weights.
+
+    Args:
+        architecture: what to build; see `dmnet.systems.Architecture`.
+    """
+
+    system: System | None = None  # set by `build_model`; prediction reads the evaluation protocol from it
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        a = self.architecture = architecture
+        self.backbone: Backbone = _build_backbone(a)
+        stage3, stage4 = self.backbone.channels
+        self.head = MultiScaleHead(stage4, a)
+        self.auxiliary = _auxiliary_head(stage3, a) if a.aux_channels else None
+
+    def forward(self, images: Tensor, scale_gates: ScaleGates = None) -> Output:
+        """Return logits at the output stride.
+
+        Args:
+            images: [B, 3, H, W] float, normalised RGB; any height and width.
+            scale_gates: weight of each scale's response y_k, in the order of `filter_sizes`; None means all
+                ones. Zero switches a scale off.
+
+        Returns:
+            `Output(logits [B, K, h, w], aux_logits [B, K, h', w'] or None)`.
+
+        Raises:
+            ValueError: if `scale_gates` doesn't hold one number per scale.
+        """
+        stage3, stage4 = self.backbone(images)
+        aux_logits = None if self.auxiliary is None else self.auxiliary(stage3)
+        return Output(self.head(stage4, scale_gates), aux_logits)
+
+
+def build_model(name: str, **overrides: Any) -> DMNet:
+    """Return the system called `name` with random weights.
+
+    Args:
+        name: any of `dmnet.systems.names()`.
+        **overrides: fields of `Architecture` to change, for example `num_classes=11`.
+
+    Raises:
+        UnknownSystemError: if there is no such system; the message suggests the nearest names.
+        TypeError: if an override isn't a field of `Architecture`.
+    """
+    return from_system(with_architecture(systems.get(name), **overrides))
+
+
+def with_architecture(system: System, **overrides: Any) -> System:
+    """Return `system` with some fields of its architecture changed."""
+    return replace(system, architecture=replace(system.architecture, **overrides))
+
+
+def from_system(system: System) -> DMNet:
+    """Return the network that `system` describes, with random weights; it remembers the system."""
+    model = DMNet(system.architecture)
+    model.system = system
+    return model
+
+
+def _build_backbone(architecture: Architecture) -> Any:
+    builders = {**dict.fromkeys(RESNETS, build_resnet), **TINY}
+    if architecture.backbone not in builders:
+        known = ", ".join(builders)
+        raise ValueError(f"there is no backbone called {architecture.backbone!r}; there are {known}")
+    return builders[architecture.backbone](architecture)
+
+
+def _conv_norm_relu(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+def _auxiliary_head(inputs: int, architecture: Architecture) -> nn.Sequential:
+    """Return stage 3 -> logits: a training aid that makes the earlier stages useful by themselves."""
+    width = architecture.aux_channels
+    assert width is not None
+    return nn.Sequential(
+        *_conv_norm_relu(inputs, width, 3),
+        nn.Dropout2d(architecture.dropout),
+        nn.Conv2d(width, architecture.num_classes, 1),
+    )
