@@ -1,0 +1,51 @@
+"""What the tests share: reference data beside the clone, and settings that keep them quick and repeatable."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Two test processes share two cores: more threads than one would only wait for each other.
+torch.set_num_threads(1)
+
+settings.register_profile(
+    "book",
+    deadline=None,  # a busy machine is not a fault
+    max_examples=50,
+    derandomize=True,  # the same examples in every run: a check must not fail by luck
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("book")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder `shared` beside the clone, with reference data that are not part of the repository."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "reference").is_dir():
+        pytest.skip("needs reference data: there is no folder `shared` beside the clone")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference(shared: Path) -> Path:
+    """Outputs, tensor names and tables read off the two public implementations."""
+    return shared / "reference"
+
+
+@pytest.fixture(scope="session")
+def photos(shared: Path) -> Path:
+    """Photographs with label maps: CamVid in the VOC layout, three images of VOC 2012."""
+    folder = shared / "photos"
+    if not folder.is_dir():
+        pytest.skip("needs photographs: there is no folder `shared/photos` beside the clone")
+    return folder
