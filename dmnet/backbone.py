@@ -1,10 +1,10 @@
 """Dilated ResNets: classification backbones turned into dense feature extractors.
 
-Two changes make a ResNet dense [Yu and Koltun 2016; Chen et al. 2017]: the last stages lose their stride, so the
-features keep their resolution, and the 3x3 convolutions *behind* the lost stride gain a dilation, so every unit sees
-what it saw before. The convolution that carried the stride still has the dilation of the stage before it (public
-code calls this "contracted"): with the same weights, every fourth pixel of stage 4 at output stride 8 is then
-exactly the plain ResNet's.
+Two changes make a ResNet dense [Yu and Koltun 2016; Chen et al. 2017]: the last stages lose their stride, so
+the features keep their resolution, and the 3x3 convolutions *behind* the lost stride gain a dilation, so
+every unit sees what it saw before. The convolution that carried the stride still has the dilation of the
+stage before it (public code calls this "contracted"): with the same weights, every fourth pixel of stage 4 at
+output stride 8 is then exactly the plain ResNet's.
 """
 
 from typing import NamedTuple, Protocol
@@ -23,7 +23,7 @@ STRIDES_AND_DILATIONS: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 
 class Features(NamedTuple):
-    """What a backbone returns: its last two stages, both at the output stride or, at 16 and 32, stage 3 finer."""
+    """What a backbone returns: its last two stages; at output stride 8 both have the same size."""
 
     stage3: Tensor  # [B, C3, h', w'], read by the auxiliary head
     stage4: Tensor  # [B, C4, h, w], read by the dynamic multi-scale head
@@ -34,10 +34,13 @@ class Backbone(Protocol):
 
     channels: tuple[int, int]  # of stage 3 and stage 4
 
-    def __call__(self, images: Tensor) -> Features: ...
+    def __call__(self, images: Tensor) -> Features:
+        """Images [B, 3, H, W] -> features of the last two stages."""
+        ...
 
 
 def norm_relu(channels: int) -> tuple[nn.Module, nn.Module]:
+    """Return what follows every convolution."""
     return nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
 
 
@@ -83,7 +86,7 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 and a shortcut [He et al. 2016, figure 5 right]; the stride sits on the 3x3.
 
-    Arguments as `BasicBlock`; with a single 3x3 convolution, `entry` is its dilation and `dilation` has no use.
+    Arguments as `BasicBlock`; `entry` is the dilation of its only 3x3 convolution, so `dilation` has no use.
     """
 
     expansion = 4
@@ -125,7 +128,12 @@ class ResNet(nn.Module):
     """
 
     def __init__(
-        self, block: Block, blocks: tuple[int, ...], stem: str = "deep", output_stride: int = 8, width: int = 64
+        self,
+        block: Block,
+        blocks: tuple[int, ...],
+        stem: str = "deep",
+        output_stride: int = 8,
+        width: int = 64,
     ) -> None:
         super().__init__()
         if output_stride not in STRIDES_AND_DILATIONS:
@@ -161,7 +169,7 @@ def _deep_stem(width: int) -> nn.Sequential:
 
 
 def _stage(block: Block, inputs: int, width: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
-    """Return one stage; its first block carries the stride, or enters with the dilation of the stage before."""
+    """Return one stage; its first block has the stride, or enters with the dilation of the stage before."""
     first = block(inputs, width, stride, max(dilation // 2, 1), dilation)
     rest = (block(width * block.expansion, width, 1, dilation, dilation) for _ in range(blocks - 1))
     return nn.Sequential(first, *rest)

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 def dynamic_depthwise_conv(features: Tensor, filters: Tensor) -> Tensor:
     r"""Filter every channel of every image with a filter of its own.
 
-    $y_{bc}(i, j) = \sum_{u, v} g_{bc}(u, v)\, x_{bc}(i + u - p, j + v - p)$ with $p = \lfloor k / 2 \rfloor$ and
-    zeros outside the image. Even $k$ so pads one more on the left and on the top, as both public
+    $y_{bc}(i, j) = \sum_{u, v} g_{bc}(u, v)\, x_{bc}(i + u - p, j + v - p)$ with $p = \lfloor k / 2 \rfloor$
+    and zeros outside the image. Even $k$ so pads one more on the left and on the top, as both public
     implementations do. Computed as *one* convolution over a single image of B * C channels with
     groups = B * C, so that no loop over the batch remains.
 
@@ -85,7 +85,9 @@ class StaticConvModule(DynamicConvModule):
         super().__init__(in_channels, channels, filter_size)
         del self.generate
         self.kernel = nn.Parameter(torch.empty(channels, filter_size, filter_size))
-        nn.init.kaiming_uniform_(self.kernel.unsqueeze(1), a=5**0.5)  # as nn.Conv2d initialises a depthwise one
+        nn.init.kaiming_uniform_(
+            self.kernel.unsqueeze(1), a=5**0.5
+        )  # as nn.Conv2d initialises a depthwise one
 
     def filters(self, features: Tensor) -> Tensor:
         """Return the learned filters, whatever the image: [B, C_in, H, W] -> [B, C, k, k]."""

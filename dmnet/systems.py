@@ -111,7 +111,11 @@ VOC = Recipe()
 ADE20K = replace(VOC, epochs=130)
 CITYSCAPES = replace(VOC, epochs=220, batch_size=8, resize=(2048, 1024), crop=(512, 1024))
 RECIPES = {"voc": VOC, "ade20k": ADE20K, "cityscapes": CITYSCAPES}
-CLASSES = {"voc": class_lists.VOC, "ade20k": class_lists.ADE20K, "cityscapes": class_lists.CITYSCAPES}
+CLASSES = {
+    "voc": class_lists.VOC.names,
+    "ade20k": class_lists.ADE20K.names,
+    "cityscapes": class_lists.CITYSCAPES.names,
+}
 
 
 def _rows(source: str) -> list[dict[str, str]]:
@@ -151,7 +155,9 @@ def _published_system(row: dict[str, str], source: Literal["ssseg", "mmseg"]) ->
             config_url=row["config_url"],
             model_url=row["model_url"],
             log_url=row["log_url"],
-            sha256_prefix=row["model_url"].removesuffix(".pth").rsplit("-", 1)[1] if source == "mmseg" else None,
+            sha256_prefix=row["model_url"].removesuffix(".pth").rsplit("-", 1)[1]
+            if source == "mmseg"
+            else None,
         ),
     )
 
@@ -166,7 +172,7 @@ def _pair(text: str) -> tuple[int, int]:
 DEMO_SCALE = System(
     name="demo_scale",
     dataset="demo_scale",
-    classes=class_lists.DEMO_SCALE,
+    classes=class_lists.DEMO_SCALE.names,
     architecture=Architecture(
         backbone="tiny_patches",  # sees 11 pixels: it can name a patch, never its neighbourhood
         num_classes=7,
@@ -207,7 +213,7 @@ DEMO_SCALE = System(
 DEMO_CONTEXT = System(
     name="demo_context",
     dataset="demo_context",
-    classes=class_lists.DEMO_CONTEXT,
+    classes=class_lists.DEMO_CONTEXT.names,
     architecture=Architecture(
         backbone="tiny_resnet",
         num_classes=7,
@@ -229,9 +235,9 @@ DEMO_CONTEXT = System(
     evaluation=Evaluation(resize=None),
     weights="demo_context.safetensors",
     departures=(
-        "One bottleneck per stage and narrow layers instead of ResNet-50, 16 channels per scale, no auxiliary "
-        "head, a learning rate of 0.08 with warm-up and the loss on a sixteenth of the pixels: it trains from "
-        "scratch in under three minutes on two cores."
+        "One bottleneck per stage and narrow layers instead of ResNet-50, 16 channels per scale, no "
+        "auxiliary head, a learning rate of 0.08 with warm-up and the loss on a sixteenth of the pixels: it "
+        "trains from scratch in under three minutes on two cores."
     ),
 )
 
@@ -244,8 +250,8 @@ SMALL_R18 = System(
     recipe=replace(VOC, pretrained=True, batch_size=8, epochs=None, iterations=4000),
     evaluation=Evaluation(),
     departures=(
-        "ResNet-18 with torchvision's plain stem and an eighth of the published head's width: for pictures of "
-        "one's own on a laptop."
+        "ResNet-18 with torchvision's plain stem and an eighth of the published head's width: for pictures "
+        "of one's own on a laptop."
     ),
 )
 

@@ -1,0 +1,71 @@
+"""What the first cell of every chapter does: choose device and profile, set the figures' style."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import torch
+
+from dmnet.files import data_dir
+
+DATASETS = {"voc": "VOCdevkit/VOC2012", "ade20k": "ADEChallengeData2016", "cityscapes": "cityscapes"}
+FIGURES: dict[str, Any] = {
+    "figure.dpi": 120,
+    "figure.constrained_layout.use": True,
+    "savefig.facecolor": "white",  # a figure is a sheet of paper, also on a dark page
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "image.interpolation": "nearest",  # a pixel is a pixel
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a chapter finds on this machine.
+
+    Attributes:
+        name: "full" with a GPU and a real data set, else "demo".
+        device: "cuda" or "cpu".
+        roots: folder of each real data set that was found.
+    """
+
+    name: str
+    device: str
+    roots: dict[str, Path]
+
+
+def setup(seed: int = 0) -> Profile:
+    """Seed PyTorch, set the style of the figures and say what this machine is used for.
+
+    Args:
+        seed: for `torch.manual_seed`.
+
+    Returns:
+        The `Profile`; its name is also printed, with the reason.
+    """
+    torch.manual_seed(seed)
+    mpl.rcParams.update(FIGURES)  # type: ignore[arg-type]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    roots = {name: data_dir() / folder for name, folder in DATASETS.items()}
+    roots = {name: root for name, root in roots.items() if root.is_dir()}
+    profile = Profile("full" if device == "cuda" and roots else "demo", device, roots)
+    print(f"PyTorch {torch.__version__} on {_device_name(device)}. {_reason(profile)}")
+    return profile
+
+
+def _device_name(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"the CPU, {torch.get_num_threads()} threads"
+
+
+def _reason(profile: Profile) -> str:
+    if profile.name == "full":
+        return f"Profile: full, with {', '.join(profile.roots)}."
+    missing = [] if profile.device == "cuda" else ["no GPU"]
+    missing += [] if profile.roots else ["no real data set below data/"]
+    return f"Profile: demo ({' and '.join(missing)}), on pictures that the project draws itself."
