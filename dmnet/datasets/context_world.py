@@ -1,0 +1,384 @@
+"""The world `demo_context`: the local pattern is ambiguous, the whole picture decides.
+
+Jewellery lies on a quilt. A quilt is sewn of warm and cool patches, about 77 % of one kind; that majority is the
+quilt's name. Pieces are tiled with rubies and jades, about 60 % of one kind, which names the piece. A piece of
+rubies on a warm quilt and one on a cool quilt are different classes, although one looks like the other and may
+even lie on patches of the other kind: one must look at the whole quilt. In 30 % of the pictures two quilts of
+opposite majorities are sewn together along a wavy seam, and the piece belongs to the quilt that it lies on.
+Rings and frames have a class of their own wherever they lie.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmnet.datasets.drawing import (
+    LIGHT,
+    Array,
+    Labels,
+    Scene,
+    Thing,
+    blend,
+    choose_cells,
+    coverage,
+    finish,
+    mark,
+    pixel_grid,
+    smoothstep,
+)
+
+SIZE = 128  # pixels
+REVISION = 1  # of the pictures: raise it when a pixel changes, so that no cache or weight is used with the wrong ones
+
+RUBY_WARM, RUBY_COOL, JADE_WARM, JADE_COOL, RING, FRAME = range(1, 7)
+
+QUILT_MAJORITY = 0.77  # share of a quilt's visible area that has its name's colours
+GEM_MAJORITY = 0.60  # share of a piece's area that has its name's gems
+TWO_QUILTS = 0.30  # share of the pictures
+DIAMETERS = (7.0, 96.0)  # pixels, log-uniform
+SMALLEST_RING = 12.0  # pixels: the band of a smaller ring or frame would be void altogether
+PIECES = 0.64  # share of the objects; rings and frames divide the rest
+
+_MIDDLE = (SIZE - 1) / 2
+_CELLS = 12  # patches along the quilt's own axes that are surely enough for the diagonal
+_TRIES = 40  # places tried for an object before it is made smaller
+_GAP = 2.5  # pixels between two objects, at least
+_X, _Y = pixel_grid(SIZE)
+
+_WARM = ((0.80, 0.36, 0.26), (0.90, 0.62, 0.26), (0.86, 0.50, 0.50), (0.93, 0.76, 0.54), (0.69, 0.30, 0.33))
+_COOL = ((0.23, 0.41, 0.66), (0.30, 0.61, 0.69), (0.44, 0.47, 0.76), (0.62, 0.77, 0.86), (0.19, 0.45, 0.52))
+_TONES = np.array([_COOL, _WARM], np.float32)  # [2, 5, 3]
+_RUBY = (0.84, 0.06, 0.24)
+_JADE = (0.06, 0.62, 0.36)
+_GEMS = np.array([_JADE, _RUBY], np.float32)
+_GOLD = (0.88, 0.69, 0.30)
+_SILVER = (0.80, 0.82, 0.86)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """An object and how it is turned; `distance` is that of its outline, holes filled."""
+
+    thing: Thing
+    angle: float
+
+    def local(self, window: tuple[slice, slice]) -> tuple[Array, Array]:
+        """Return the coordinates of the pixels from the object's centre, along its own axes."""
+        x, y = _X[window] - np.float32(self.thing.x), _Y[window] - np.float32(self.thing.y)
+        cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
+        return cos * x + sin * y, cos * y - sin * x
+
+    def window(self) -> tuple[slice, slice]:
+        """Return the part of the picture that the object and its shadow may touch."""
+        reach = _reach(self.thing.shape, self.thing.diameter) + 6
+        rows = slice(max(0, int(self.thing.y - reach)), min(SIZE, int(self.thing.y + reach) + 2))
+        columns = slice(max(0, int(self.thing.x - reach)), min(SIZE, int(self.thing.x + reach) + 2))
+        return rows, columns
+
+
+@dataclass(frozen=True)
+class _Seam:
+    """A wavy line; `distance` is about that to it in pixels, positive on one side."""
+
+    angle: float
+    offset: float
+    waves: tuple[float, float, float]  # height and length in pixels, phase
+
+    def distance(self, x, y):  # type: ignore[no-untyped-def]  # floats or arrays
+        x, y = x - _MIDDLE, y - _MIDDLE
+        along = y * np.cos(self.angle) - x * np.sin(self.angle)
+        height, length, phase = self.waves
+        wave = height * np.sin(along * (2 * np.pi / length) + phase)
+        return x * np.cos(self.angle) + y * np.sin(self.angle) - self.offset + wave
+
+
+def draw(generator: np.random.Generator) -> Scene:
+    """Draw one scene.
+
+    Its `truth` holds `warm_quilt`, the majority of the quilt at each pixel, which decides about the classes,
+    `warm_patch`, the patches that one sees, and `second_quilt`, the part beyond the seam; all bool [128, 128].
+    """
+    seam = _sew(generator) if generator.random() < TWO_QUILTS else None
+    beyond = seam.distance(_X, _Y) > 0 if seam else np.zeros((SIZE, SIZE), bool)
+    first_warm = bool(generator.random() < 0.5)
+    warm_quilt = beyond ^ first_warm
+    placed = _place(seam, first_warm, generator)
+    visible = np.ones((SIZE, SIZE), bool)
+    for thing in placed:
+        visible[thing.window()] &= _band(thing, *thing.local(thing.window())) > 0
+    canvas, warm_patch = _paint_quilt(first_warm, visible & ~beyond, generator)
+    if seam:
+        second, second_patch = _paint_quilt(not first_warm, visible & beyond, generator)
+        canvas = np.where(beyond[..., None], second, canvas)
+        warm_patch = np.where(beyond, second_patch, warm_patch)
+        _paint_seam(canvas, seam)
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    for thing in placed:
+        _paint(canvas, mask, thing, generator)
+    image = finish(canvas, generator.uniform(0.88, 1.08), 0.012, generator)
+    truth = {"warm_quilt": warm_quilt, "warm_patch": warm_patch, "second_quilt": beyond}
+    return Scene(image, mask, truth, tuple(thing.thing for thing in placed))
+
+
+# Where everything is
+
+
+def _sew(generator: np.random.Generator) -> _Seam:
+    uniform = generator.uniform
+    waves = (uniform(3, 7), uniform(45, 80), uniform(0, 2 * np.pi))
+    return _Seam(uniform(0, 2 * np.pi), uniform(-0.1, 0.1) * SIZE, waves)
+
+
+def _place(seam: _Seam | None, first_warm: bool, generator: np.random.Generator) -> list[_Placed]:
+    """Place 4 to 7 objects, the largest first; one that finds no place is made smaller."""
+    low, high = np.log(DIAMETERS)
+    diameters = np.exp(generator.uniform(low, high, 4 + int(generator.random() * 4)))
+    placed: list[_Placed] = []
+    for diameter in sorted(diameters.tolist(), reverse=True):
+        kind, shape = _kind(generator)
+        diameter = max(diameter, SMALLEST_RING) if kind in (RING, FRAME) else diameter
+        while (spot := _spot(placed, seam, shape, diameter, generator)) is None and diameter > DIAMETERS[0]:
+            diameter = max(0.8 * diameter, DIAMETERS[0])
+        if spot is None or (kind in (RING, FRAME) and diameter < SMALLEST_RING):
+            continue
+        if kind not in (RING, FRAME):
+            warm = first_warm ^ (seam is not None and bool(seam.distance(*spot) > 0))
+            kind += 0 if warm else 1
+        thing = Thing(kind, *spot, diameter, shape)
+        placed.append(_Placed(thing, generator.uniform(0, 2 * np.pi)))
+    return placed
+
+
+def _kind(generator: np.random.Generator) -> tuple[int, str]:
+    """Draw what an object is; pieces get the class of their gems on a warm quilt for the time being."""
+    kind, half, shape = generator.random(3)
+    if kind >= PIECES:
+        return (RING, "disc") if half < 0.5 else (FRAME, "square")
+    return (RUBY_WARM if half < 0.5 else JADE_WARM), ("disc", "square", "hexagon")[int(shape * 3)]
+
+
+def _reach(shape: str, diameter: float) -> float:
+    """Return the distance from the centre to the farthest corner."""
+    return diameter * {"disc": 0.5, "square": 0.627, "hexagon": 0.55}[shape]
+
+
+def _spot(
+    placed: list[_Placed], seam: _Seam | None, shape: str, diameter: float, generator: np.random.Generator
+) -> tuple[float, float] | None:
+    """Return a centre where an object fits: inside the picture, apart from the others, on one quilt; or None."""
+    reach = _reach(shape, diameter)
+    for _ in range(_TRIES):
+        if 2 * (reach + 2) >= SIZE:
+            return None
+        x, y = generator.uniform(reach + 1, SIZE - 2 - reach, 2).tolist()
+        others = (
+            math.dist((x, y), (other.thing.x, other.thing.y)) - _reach(other.thing.shape, other.thing.diameter)
+            for other in placed
+        )
+        apart = all(distance >= reach + _GAP for distance in others)
+        if apart and (seam is None or abs(seam.distance(x, y)) >= reach + 1):
+            return x, y
+    return None
+
+
+# What it looks like
+
+
+def _paint_quilt(
+    warm: bool, visible: NDArray[np.bool_], generator: np.random.Generator
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Paint a whole quilt of which `visible` will be seen; return it and where its patches are warm."""
+    pitch = np.float32(generator.uniform(21, 28))
+    u, v = _wobbly_grid(float(pitch), generator)
+    column, row = np.floor(u).astype(np.intp), np.floor(v).astype(np.intp)
+    cell = row * _CELLS + column
+    area = np.bincount(cell[visible], minlength=_CELLS * _CELLS)
+    odd = choose_cells(area, 1 - QUILT_MAJORITY, generator)
+    warm_cells = odd ^ warm
+    canvas = _fabric(warm_cells, cell, (u - column) * pitch, (v - row) * pitch, pitch, generator)
+    return canvas, warm_cells[cell]
+
+
+def _wobbly_grid(pitch: float, generator: np.random.Generator) -> tuple[Array, Array]:
+    """Return coordinates that count patches along a turned, slightly wavy grid; each [128, 128]."""
+    uniform = generator.uniform
+    angle, phases = uniform(0, np.pi / 2), uniform(0, 2 * np.pi, 2).astype(np.float32)
+    height, length = np.float32(uniform(1.0, 2.2)), np.float32(uniform(45, 70))
+    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    x, y = _X - np.float32(_MIDDLE), _Y - np.float32(_MIDDLE)
+    u, v = cos * x + sin * y, cos * y - sin * x
+    wave = np.float32(2 * np.pi) / length
+    u, v = u + height * np.sin(v * wave + phases[0]), v + height * np.sin(u * wave + phases[1])
+    shift = np.float32(_CELLS / 2) + generator.random(2, dtype=np.float32)
+    return u / np.float32(pitch) + shift[0] - 0.5, v / np.float32(pitch) + shift[1] - 0.5
+
+
+def _fabric(
+    warm: NDArray[np.bool_], cell: NDArray[np.intp], left: Array, top: Array, pitch: np.float32,
+    generator: np.random.Generator,
+) -> Array:  # fmt: skip
+    """Paint printed patches, padded and quilted; `left` and `top` are pixels from a patch's own edges."""
+    count = len(warm)
+    tone = np.minimum((generator.random(count) * 5).astype(np.intp), 4)
+    colour = _TONES[warm.astype(np.intp), tone] * generator.uniform(0.93, 1.05, (count, 1)).astype(np.float32)
+    kind = (generator.random(count) * 5).astype(np.intp)[cell]
+    print_ = _print(kind, left, top, pitch)
+    edge = np.minimum(np.minimum(left, pitch - left), np.minimum(top, pitch - top))
+    thread = np.sin((left + top) * np.float32(2.1)) * np.sin((left - top) * np.float32(2.1))
+    padding = 1 - 0.30 * np.exp(-edge / np.float32(1.8))
+    raised = np.exp(-np.minimum(left, top) / 2.5) - np.exp(-np.minimum(pitch - left, pitch - top) / 2.5)
+    canvas = colour[cell] * (padding + 0.07 * raised + 0.025 * thread)[..., None]
+    blend(canvas, (1.0, 0.97, 0.90), 0.34 * print_ * smoothstep(2.0, 3.2, edge))
+    dashes = smoothstep(-0.2, 0.5, np.sin((left + top) * np.float32(np.pi / 2)))
+    blend(canvas, (1.0, 0.96, 0.86), 0.55 * dashes * coverage(np.abs(edge - 2.2) - 0.3))
+    blend(canvas, canvas * 0.45, coverage(edge - 0.35))
+    return canvas
+
+
+def _print(kind: NDArray[np.intp], left: Array, top: Array, pitch: np.float32) -> Array:
+    """Return where a patch's print is, 0..1: plain, stripes, dots, checks or diagonals by `kind` 0..4."""
+    turns = np.float32(2 * np.pi) / pitch
+    across, down = np.cos(left * (5 * turns)), np.cos(top * (5 * turns))
+    stripes = smoothstep(0.1, 0.8, across)
+    dots = smoothstep(0.55, 0.85, 0.5 * (np.cos(left * (4 * turns)) + np.cos(top * (4 * turns))))
+    checks = 0.5 * (smoothstep(-0.2, 0.2, across) + smoothstep(-0.2, 0.2, down))
+    diagonals = smoothstep(0.2, 0.8, np.cos((left + top) * (4 * turns)))
+    return np.choose(kind, [np.float32(0), stripes, dots, checks, diagonals]).astype(np.float32)
+
+
+def _paint_seam(canvas: Array, seam: _Seam) -> None:
+    """Paint the ribbon that joins two quilts, in place."""
+    distance = seam.distance(_X, _Y).astype(np.float32)
+    canvas *= (1 - 0.35 * (1 - smoothstep(1.0, 4.0, np.abs(distance - 0.8))))[..., None]
+    blend(canvas, (0.93, 0.88, 0.78), coverage(np.abs(distance) - 1.6))
+    blend(canvas, (0.62, 0.52, 0.42), 0.7 * coverage(np.abs(np.abs(distance) - 1.6) - 0.25))
+
+
+def _outline(thing: Thing, u: Array, v: Array) -> Array:
+    """Return the signed distance to an object's outer edge, in its own coordinates."""
+    if thing.shape == "disc":
+        return np.hypot(u, v) - np.float32(thing.diameter / 2)
+    u, v = np.abs(u), np.abs(v)
+    if thing.shape == "square":
+        return np.maximum(u, v) - np.float32(0.443 * thing.diameter)
+    return np.maximum(u, 0.5 * u + np.float32(0.75**0.5) * v) - np.float32(0.476 * thing.diameter)
+
+
+def _band(placed: _Placed, u: Array, v: Array) -> Array:
+    """Return the signed distance to the edge of what an object covers: rings and frames have a hole."""
+    outline = _outline(placed.thing, u, v)
+    if placed.thing.label not in (RING, FRAME):
+        return outline
+    half = _width(placed.thing) / 2
+    return np.abs(outline + half) - half
+
+
+def _width(thing: Thing) -> np.float32:
+    """Return how broad the band of a ring or frame is, in pixels."""
+    return np.float32(max(4.0, 0.19 * thing.diameter))
+
+
+def _paint(canvas: Array, mask: Labels, placed: _Placed, generator: np.random.Generator) -> None:
+    """Paint an object with its shadow, and mark it, in place."""
+    window = placed.window()
+    u, v = placed.local(window)
+    distance = _band(placed, u, v)
+    canvas, mask = canvas[window], mask[window]
+    cos, sin = np.float32(np.cos(placed.angle)), np.float32(np.sin(placed.angle))
+    away = (-LIGHT[0] * cos - LIGHT[1] * sin, -LIGHT[1] * cos + LIGHT[0] * sin)  # of the light, on its own axes
+    depth = np.float32(min(3.0, 1.0 + 0.03 * placed.thing.diameter))
+    shadow = _band(placed, u - depth * away[0], v - depth * away[1])
+    canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, shadow)))[..., None]
+    if placed.thing.label in (RING, FRAME):
+        _paint_band(canvas, placed, u, v, away)
+    else:
+        _paint_piece(canvas, placed, u, v, away, generator)
+    mark(mask, distance, placed.thing.label)
+
+
+def _slope(thing: Thing, u: Array, v: Array, away: tuple[float, float]) -> Array:
+    """Return how much an edge faces away from the light, -1..1, by the direction from the centre."""
+    if thing.shape == "disc":
+        return (u * away[0] + v * away[1]) / np.maximum(np.hypot(u, v), 0.5)
+    if thing.shape == "square":
+        flat = np.abs(u) > np.abs(v)
+        return np.where(flat, np.sign(u) * np.float32(away[0]), np.sign(v) * np.float32(away[1]))
+    upright = np.abs(u) > 0.5 * np.abs(u) + np.float32(0.75**0.5) * np.abs(v)
+    slanted = 0.5 * np.sign(u) * away[0] + np.float32(0.75**0.5) * np.sign(v) * away[1]
+    return np.where(upright, np.sign(u) * np.float32(away[0]), slanted).astype(np.float32)
+
+
+def _paint_band(canvas: Array, placed: _Placed, u: Array, v: Array, away: tuple[float, float]) -> None:
+    """Paint a golden ring, round as a wire, or a silver frame with mitred corners."""
+    thing, width = placed.thing, _width(placed.thing)
+    outline = _outline(thing, u, v)
+    across = np.clip((outline + width / 2) / (width / 2), -1, 1)  # -1 at the hole, 1 at the outer edge
+    slope = _slope(thing, u, v, away)
+    blend(canvas, (0.20, 0.15, 0.10), coverage(np.abs(outline + width / 2) - width / 2))
+    inner = coverage(np.abs(outline + width / 2) - width / 2 + 0.6)
+    if thing.label == RING:
+        facing = -across * slope
+        shine = np.maximum(facing, 0) ** 6 * 0.5
+        blend(canvas, _lit(_GOLD, 0.85 + 0.42 * facing + shine), inner)
+        return
+    profile = np.where(np.abs(across) < 0.4, 0.0, np.sign(across)).astype(np.float32)
+    blend(canvas, _lit(_SILVER, 0.90 - 0.30 * profile * slope), inner)
+    blend(canvas, (0.30, 0.32, 0.38), 0.6 * coverage(np.abs(np.abs(across) - 0.4) * width / 2 - 0.2))
+
+
+def _paint_piece(
+    canvas: Array, placed: _Placed, u: Array, v: Array, away: tuple[float, float],
+    generator: np.random.Generator,
+) -> None:  # fmt: skip
+    """Paint a piece: a golden setting, tiled with square-cut rubies and jades."""
+    thing = placed.thing
+    outline = _outline(thing, u, v)
+    slope = _slope(thing, u, v, away)
+    pitch = np.float32(thing.diameter / 3.4)
+    rim = np.float32(min(2.4, 0.3 + 0.05 * thing.diameter))
+    shift = np.float32(8) + generator.random(2, dtype=np.float32)
+    a, b = u / pitch + shift[0], v / pitch + shift[1]
+    cell = np.floor(b).astype(np.intp) * 24 + np.floor(a).astype(np.intp)
+    inside = outline < -rim
+    cells, cell = np.unique(cell, return_inverse=True)
+    area = np.bincount(cell.ravel()[inside.ravel()], minlength=len(cells))
+    ruby = choose_cells(area, GEM_MAJORITY, generator) ^ (thing.label in (JADE_WARM, JADE_COOL))
+    colour = _GEMS[ruby.astype(np.intp)][cell.reshape(u.shape)]
+    gems = _cut(colour, (a - np.floor(a)) * pitch, (b - np.floor(b)) * pitch, pitch, away)
+    blend(canvas, (0.22, 0.15, 0.06), coverage(outline))
+    bevel = np.where(outline > -rim / 2, -slope, slope)  # the rim rises, then falls toward the gems
+    blend(canvas, _lit(_GOLD, 0.92 + 0.35 * bevel), coverage(outline + min(0.5, float(rim) / 2)))
+    canvas += (gems - canvas) * coverage(outline + rim)[..., None]
+
+
+def _cut(colour: Array, left: Array, top: Array, pitch: np.float32, away: tuple[float, float]) -> Array:
+    """Return square-cut gems in their settings: a bright table, four facets, and a glint; [h, w, 3]."""
+    right, bottom = pitch - left, pitch - top
+    edge = np.minimum(np.minimum(left, right), np.minimum(top, bottom))
+    facet = np.select(
+        [edge == left, edge == right, edge == top],
+        [np.float32(away[0]), np.float32(-away[0]), np.float32(away[1])],
+        np.float32(-away[1]),
+    )
+    table = smoothstep(0.20, 0.26, edge / pitch)
+    across, down = left / pitch - 0.5, top / pitch - 0.5
+    glow = 0.95 + 0.5 * (across * away[0] + down * away[1])
+    light = (1 - table) * (0.82 + 0.34 * facet) + table * glow
+    gems = _lit_each(colour, light)
+    spot = np.hypot(across + 0.14 * away[0], down + 0.14 * away[1]) * pitch
+    if pitch > 3.5:  # smaller gems have no room for a glint or a setting
+        blend(gems, (1.0, 1.0, 1.0), 0.75 * coverage(spot - 0.07 * pitch))
+        blend(gems, np.float32(_GOLD) * 0.75, coverage(edge - min(0.8, 0.05 * float(pitch))))
+    return gems
+
+
+def _lit(colour: tuple[float, float, float], light: Array) -> Array:
+    """Return one colour at the brightness `light` [h, w]; [h, w, 3]."""
+    return _lit_each(np.array(colour, np.float32), light)
+
+
+def _lit_each(colour: Array, light: Array) -> Array:
+    """Return colours at the brightness `light`; what exceeds 1 runs into white."""
+    return (colour * light[..., None] + np.maximum(light - 1, 0)[..., None] * 0.3).astype(np.float32)

@@ -1,0 +1,103 @@
+"""The brushes that both demo worlds are painted with.
+
+A picture is a float32 array [H, W, 3] with values in 0..1; a shape is a *signed distance*, in pixels, negative
+inside; its edge is smoothed by `coverage`. Everything is elementwise NumPy: no matrix product, whose rounding
+depends on the machine, ever decides about a label.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Labels = NDArray[np.uint8]
+
+VOID = 255
+LIGHT = (-0.6, -0.8)  # where the light comes from (x, y): the upper left
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object of a scene: its class, where its centre is, and how large it is (all in pixels)."""
+
+    label: int
+    x: float
+    y: float
+    diameter: float
+    shape: str = "disc"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A drawn picture together with what it was drawn from.
+
+    Attributes:
+        image: uint8 RGB [H, W, 3].
+        mask: uint8 [H, W], class per pixel, 255 within one pixel of an object's edge.
+        truth: the hidden maps that decide about the labels, each [H, W]; every world lists its own.
+        things: the objects, in the order in which they were painted.
+    """
+
+    image: NDArray[np.uint8]
+    mask: Labels
+    truth: Mapping[str, NDArray[np.bool_]]
+    things: tuple[Thing, ...] = field(default=())
+
+
+def pixel_grid(size: int) -> tuple[Array, Array]:
+    """Return the coordinates x and y of all pixel centres of a square picture, each [size, size]."""
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    return x, y
+
+
+def coverage(distance: Array) -> Array:
+    """Return how much of each pixel a shape covers (0..1), given the signed distance to its edge."""
+    return np.clip(0.5 - distance, 0, 1)
+
+
+def blend(canvas: Array, colour: Array | tuple[float, ...], alpha: Array) -> None:
+    """Paint `colour` over `canvas` [..., 3], in place, with the opacity `alpha` [...]."""
+    canvas += (np.asarray(colour, np.float32) - canvas) * alpha[..., None]
+
+
+def smoothstep(low: float, high: float, value: Array) -> Array:
+    """Return 0 below `low`, 1 above `high`, and a smooth rise between."""
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def mark(mask: Labels, distance: Array, label: int) -> None:
+    """Write `label` where `distance` is negative, and void within one pixel of the edge, in place."""
+    mask[distance < 0] = label
+    mask[np.abs(distance) <= 1] = VOID
+
+
+def choose_cells(area: NDArray[np.integer], share: float, generator: np.random.Generator) -> NDArray[np.bool_]:
+    """Choose cells at random until they fill `share` of the total area, as nearly as whole cells can.
+
+    Args:
+        area: visible pixels of each cell, [n].
+        share: fraction wanted, 0..1.
+        generator: where the order comes from.
+
+    Returns:
+        bool [n], True where the cell was chosen; cells without visible pixels may be either.
+    """
+    order = np.argsort(generator.random(len(area)), kind="stable")
+    wanted = share * area.sum()
+    chosen = np.zeros(len(area), bool)
+    filled = 0.0
+    for cell in order:
+        if filled + area[cell] / 2 <= wanted:  # nearer to the goal with this cell than without it
+            chosen[cell] = True
+            filled += area[cell]
+    return chosen
+
+
+def finish(canvas: Array, gain: float, noise: float, generator: np.random.Generator) -> NDArray[np.uint8]:
+    """Return the canvas as uint8, exposed by `gain`, with normal noise of standard deviation `noise`."""
+    canvas = canvas * np.float32(gain)
+    canvas += np.float32(noise) * generator.standard_normal(canvas.shape, dtype=np.float32)
+    return (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)
