@@ -1,8 +1,10 @@
 r"""DMNet: a dilated backbone, the dynamic multi-scale head and an auxiliary head [He, Deng and Qiao 2019].
 
+```
 images [B, 3, H, W] -> backbone -> f [B, C4, h, w] -> y_1, y_3, y_5, y_7 [B, C, h, w] each
                            |                          concatenate f and all y_k, 3x3 convolution, classify
                            +-> stage 3 [B, C3, h', w'] -> auxiliary head (a training aid)
+```
 """
 
 from collections.abc import Sequence

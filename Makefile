@@ -1,0 +1,43 @@
+# `make book` builds the book, `make test` checks everything; both make their own environment in .venv first.
+
+# The first Python that is new enough; another one: make PYTHON=/path/to/python
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+PORT ?= 8000
+BIN := .venv/bin
+
+.PHONY: help setup book serve test lint format clean distclean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:  ## make or update the environment .venv (every other target does this first)
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found (python3 is" \
+		"$$(python3 --version 2>/dev/null || echo missing)). Give one: make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) tools/environment.py
+
+book: setup  ## execute the notebooks (cached) and build the book into _build/html; a warning is an error
+	$(BIN)/jupyter-book build . -W -n --keep-going
+
+serve: book  ## build the book and serve it on this machine: http://127.0.0.1:8000 (another port: PORT=8001)
+	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+lint: setup  ## style, types, tidy notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tools/tidy_notebooks.py --check
+
+test: lint book  ## every check: lint, the book built with warnings as errors, all tests
+	$(BIN)/pytest -n logical
+
+format:  ## put code and notebooks into the form that lint asks for
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python tools/tidy_notebooks.py
+
+clean:  ## remove the built book, its execution cache and what the tools remember
+	rm -rf _build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+distclean: clean  ## remove the environment too
+	rm -rf .venv

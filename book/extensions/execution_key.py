@@ -1,0 +1,73 @@
+"""Sphinx extension: a notebook's cached result holds only for the code and the data that it ran on.
+
+MyST-NB runs a notebook again when the notebook has changed. Its numbers also come from the package that it
+imports, from weights and from installed libraries. So the cache of every state of those has a folder of its
+own, named by a digest. Sphinx sees that the setting has changed and reads every page again.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = [
+    "dmnet/**/*.py",
+    "dmnet/**/*.js",
+    "data/weights/*",
+    "data/published/*",
+    "data/results/*",
+    "constraints.txt",
+]
+LIBRARIES = ["torch", "torchvision", "numpy", "matplotlib"]
+KEPT = 2  # caches of the newest states: going back to the last one, say to compare, costs no new run
+
+
+def sources(root: Path) -> Iterator[Path]:
+    """Yield every file below `root` that a notebook's result may depend on."""
+    for pattern in SOURCES:
+        yield from sorted(path for path in root.glob(pattern) if path.is_file())
+
+
+def digest(root: Path) -> str:
+    """Return 16 hexadecimal digits that change with any of the sources, or with a library's version."""
+    total = hashlib.sha256(" ".join(version(name) for name in LIBRARIES).encode())
+    for path in sources(root):
+        total.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()[:16]
+
+
+def choose_cache(app: Sphinx, config: Config) -> None:
+    """Point MyST-NB to the cache for the present state, and remove caches of old ones."""
+    folder = Path(app.outdir).parent / ".jupyter_cache"
+    current = folder / digest(ROOT)
+    current.mkdir(parents=True, exist_ok=True)
+    current.touch()  # the newest, also when the state is an earlier one
+    by_age = sorted(
+        (entry for entry in folder.iterdir() if entry.is_dir()), key=lambda entry: entry.stat().st_mtime
+    )
+    for old in by_age[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    config.nb_execution_cache_path = str(current)  # type: ignore[attr-defined]
+
+
+def forget_a_faulty_build(app: Sphinx, exception: Exception | None) -> None:
+    """After a warning or an error, let the next build read every page again.
+
+    Sphinx would take the pages as read and the next build would pass, with the failed cells in it. Notebooks
+    that succeeded come out of the cache, so reading again is quick.
+    """
+    if exception is not None or app._warncount:
+        (Path(app.doctreedir) / "environment.pickle").unlink(missing_ok=True)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the extension."""
+    app.connect("config-inited", choose_cache)
+    app.connect("build-finished", forget_a_faulty_build)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
