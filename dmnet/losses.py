@@ -1,0 +1,72 @@
+"""What training minimises."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dmnet.model import Output
+from dmnet.systems import Recipe
+from dmnet.transforms import IGNORE
+from dmnet.upsampling import upsample, upsample_grid
+
+
+class Loss(NamedTuple):
+    """The loss and its two parts, each a scalar."""
+
+    total: Tensor
+    main: Tensor
+    aux: Tensor | None  # before it is weighted
+
+
+def segmentation_loss(output: Output, labels: Tensor, recipe: Recipe, align_corners: bool = False) -> Loss:
+    r"""Return $L = \mathrm{CE}(\text{logits}) + \lambda\, \mathrm{CE}(\text{aux\_logits})$, $\lambda$ = `aux_weight`.
+
+    Both logits are upsampled to the labels' size first. With `recipe.label_stride` $s > 1$ the cross-entropy is
+    taken over the pixels (i, j) with i = a and j = b (mod s) only, with a and b drawn anew at every call
+    (from torch's global random state): the upsampled logits *at those pixels*, $s^2$ times fewer. Over
+    the $s^2$ draws every pixel has its turn once.
+
+    Args:
+        output: of the network.
+        labels: [B, H, W], int64; 255 is ignored.
+        recipe: gives `aux_weight`, `background_weight` and `label_stride`.
+        align_corners: how the architecture upsamples.
+    """
+    stride, size = recipe.label_stride, (labels.shape[-2], labels.shape[-1])
+    shift = (0, 0)
+    if stride > 1:
+        row, column = torch.randint(stride, (2,)).tolist()
+        shift = (row % size[0], column % size[1])  # an image smaller than the stride keeps a pixel
+        labels = labels[:, shift[0] :: stride, shift[1] :: stride]
+
+    def term(logits: Tensor) -> Tensor:
+        if stride > 1:
+            full = upsample_grid(logits, size, shift, stride, align_corners)
+        else:
+            full = upsample(logits, size, align_corners)
+        return cross_entropy(full, labels, recipe.background_weight)
+
+    main = term(output.logits)
+    if output.aux_logits is None:
+        return Loss(main, main, None)
+    aux = term(output.aux_logits)
+    return Loss(main + recipe.aux_weight * aux, main, aux)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, background_weight: float = 1.0) -> Tensor:
+    """Return the mean cross-entropy over the labelled pixels; 0, with zero gradients, if there are none.
+
+    Args:
+        logits: [B, K, H, W].
+        labels: [B, H, W], int64; 255 is ignored.
+        background_weight: weight of class 0; the other classes have 1. The mean is over the weights.
+    """
+    weight = torch.ones(logits.shape[1], device=logits.device)
+    weight[0] = background_weight
+    # The library's own mean is 0 / 0 for a batch without labels, hence the sum.
+    total = F.cross_entropy(logits, labels, weight, ignore_index=IGNORE, reduction="sum")
+    known = labels != IGNORE
+    weights = known.sum() + (background_weight - 1) * (labels == 0).sum()
+    return total / weights.clamp(min=torch.finfo(torch.float32).tiny)

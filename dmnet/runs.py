@@ -1,0 +1,189 @@
+"""The folder of a training run: what was asked for, what happened, and all that it takes to go on.
+
+config.json          the system with every field, data, seed; versions and command
+log.csv              a row per iteration, written as it happens
+last.ckpt            model, optimizer and random state: a run resumes from here, exactly
+last.safetensors     the weights at the end; best.safetensors: those with the best mIoU on the way
+classes.csv          the scores per class at the last evaluation
+predictions/*.png    one validation image at every evaluation
+"""
+
+import csv
+import json
+import os
+import pickle
+import platform
+import sys
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+import numpy as np
+import pandas as pd
+import torch
+import torchvision
+
+import dmnet
+from dmnet.errors import CheckpointError, DMNetError
+from dmnet.files import atomic_write
+from dmnet.systems import System
+
+COLUMNS = ("iteration", "epoch", "lr", "loss", "aux_loss", "seconds", "images_per_second", "val_miou")
+Row = dict[str, Any]
+
+
+def configuration(system: System, train_set: Any, val_set: Any, seed: int) -> dict[str, Any]:
+    """Return what decides a run's result, ready for JSON: two runs with the same one are the same run."""
+    config = {
+        "system": asdict(system),
+        "seed": seed,
+        "train_set": _describe(train_set),
+        "val_set": None if val_set is None else _describe(val_set),
+    }
+    return json.loads(json.dumps(config))
+
+
+def _describe(dataset: Any) -> dict[str, Any]:
+    """Return what identifies a data set, as far as it tells."""
+    facts = {name: getattr(dataset, name, None) for name in ("name", "split", "seed", "revision")}
+    known = {name: value for name, value in facts.items() if isinstance(value, str | int)}
+    return {"type": type(dataset).__name__, **known, "images": len(dataset), "classes": list(dataset.classes)}
+
+
+def made_with() -> dict[str, Any]:
+    """Return the versions and the command, for the record."""
+    return {
+        "command": sys.argv,
+        "dmnet": dmnet.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+class Run:
+    """A run's folder, and its log; with `folder` None the log is kept in memory alone.
+
+    Args:
+        folder: made if missing.
+        config: see `configuration`.
+        resume: go on from the folder's checkpoint; a folder without one starts at the beginning.
+
+    Raises:
+        DMNetError: if the folder holds a run and `resume` is not set, or a run with another configuration.
+        CheckpointError: if the checkpoint cannot be read.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str] | None, config: dict[str, Any], resume: bool = False
+    ) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.rows: list[Row] = []
+        self._log: TextIO | None = None
+        if self.folder is None:
+            self.state: dict[str, Any] | None = None
+            return
+        self._claim(self.folder, config, resume)
+        self.state = read_state(self.folder / "last.ckpt")
+        self._open_log(self.folder / "log.csv", self.state["iteration"] if self.state else 0)
+
+    def _claim(self, folder: Path, config: dict[str, Any], resume: bool) -> None:
+        path = folder / "config.json"
+        if path.exists():
+            different = _differences(_read_config(path), config)
+            if different:
+                raise DMNetError(
+                    f"{folder} holds a run with another configuration ({'; '.join(different[:3])}). "
+                    "Choose another folder, or repeat that run's settings to resume it."
+                )
+            if not resume:
+                raise DMNetError(
+                    f"{folder} holds this very run. Choose another folder, or resume it (--resume)."
+                )
+            return
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps({**config, "made_with": made_with()}, indent=2) + "\n")
+
+    def _open_log(self, path: Path, iteration: int) -> None:
+        """Cut the log back to the checkpoint's iteration and open it for more."""
+        self.rows = _read_log(path, iteration)
+        with atomic_write(path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        self._log = path.open("a", newline="")
+
+    def log(self, row: Row) -> None:
+        """Add one row; it is in the file when this returns."""
+        self.rows.append(row)
+        if self._log is not None:
+            csv.DictWriter(self._log, COLUMNS).writerow(row)
+            self._log.flush()
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Write the checkpoint to go on from; the one before stays until this one is complete."""
+        if self.folder is not None:
+            with atomic_write(self.folder / "last.ckpt") as temporary:
+                torch.save(state, temporary)
+
+    def history(self) -> pd.DataFrame:
+        """Return the log, indexed by iteration."""
+        return (
+            pd.DataFrame(self.rows, columns=list(COLUMNS))
+            .astype(float)
+            .astype({"iteration": int})
+            .set_index("iteration")
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._log is not None:
+            self._log.close()
+
+
+def read_state(path: Path) -> dict[str, Any] | None:
+    """Return the checkpoint at `path`, or None if there is none. Never unpickles arbitrary objects."""
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint of a run, or damaged; delete it to start over"
+        ) from error
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise DMNetError(f"{path} is not valid JSON ({error}); choose another folder for the run") from error
+    config.pop("made_with", None)
+    return config
+
+
+def _read_log(path: Path, iteration: int) -> list[Row]:
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    complete = [line for line in lines if line.endswith("\n")]  # a kill may leave half a line
+    rows = (
+        {key: float(value) if value else None for key, value in row.items()}
+        for row in csv.DictReader(complete)
+    )
+    return [{**row, "iteration": int(row["iteration"])} for row in rows if row["iteration"] <= iteration]
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """Return one line per value that differs between two configurations."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = list(dict.fromkeys([*old, *new]))
+        parts = (_differences(old.get(key), new.get(key), f"{name}.{key}".lstrip(".")) for key in keys)
+        return [line for part in parts for line in part]
+    return [] if old == new else [f"{name}: {old} there, {new} here"]
