@@ -1,0 +1,323 @@
+"""Fetch a file over a network that breaks, and accept it only if it is the right one.
+
+A download is resumed where it broke off, measured, hashed, and takes its final name in one step: a file
+of that name is always complete. Files whose SHA-256 is published are held to it. The digest of any other
+file is recorded when it first arrives, and held to from then on ("trust on first use").
+"""
+
+import errno
+import hashlib
+import ipaddress
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from filelock import FileLock
+
+from dmnet.errors import DownloadError
+from dmnet.files import atomic_write, data_dir
+from dmnet.progress import progress
+
+CHUNK = 1 << 18  # bytes
+WORTH_RETRYING = {408, 425, 429, 500, 502, 503, 504}  # HTTP: the server asks to come again
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+BROKEN_CONNECTION = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+
+
+class _Interrupted(Exception):
+    """The connection broke, or the server is busy: worth another attempt."""
+
+
+def download(
+    url: str,
+    path: str | os.PathLike[str],
+    sha256: str | None = None,
+    *,
+    check: Callable[[Path], object] | None = None,
+    timeout: float = 30.0,
+    attempts: int = 5,
+    backoff: float = 1.0,
+) -> Path:
+    """Fetch `url` into the file `path`, unless a good copy is already there.
+
+    What arrives is kept in `<path>.part` until it is complete; an interrupted download, even a killed one,
+    goes on from there next time. Of two processes that want the same file, the second waits
+    and finds it done.
+
+    Args:
+        url: https address; http only on this machine (loopback).
+        path: where the file goes; missing folders are made.
+        sha256: the digest, or at least its first eight hexadecimal digits. None: the digest recorded for
+            this address in `digests.json` of the data folder, which the first complete download writes.
+        check: called with the complete file before it is accepted; raises to refuse it.
+        timeout: seconds without a byte after which the connection counts as broken.
+        attempts: how often to try before giving up.
+        backoff: seconds to wait before the second attempt; doubles with each.
+
+    Returns:
+        `path`.
+
+    Raises:
+        DownloadError: if the address is refused, the file cannot be fetched, the disk is full, or the digest
+            is not the expected one. A wrong download is removed, a wrong file that was at `path` isn't.
+    """
+    target = Path(path)
+    _require_safe(url)
+    if sha256 is not None:
+        _require_digest(sha256)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        if target.is_file():
+            _accept(url, target, sha256, check, remedy=f"Move {target} away and it is fetched again.")
+            return target
+        part = _Part(url, target.with_name(target.name + ".part"))
+        _fetch_patiently(part, timeout, attempts, backoff)
+        try:
+            _accept(url, part.path, sha256, check, remedy="The download was removed; try again later.")
+        except Exception:
+            part.remove()
+            raise
+        os.replace(part.path, target)
+        part.remove()
+    return target
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# Trust ---------------------------------------------------------------------------------------------------
+
+
+def _require_safe(url: str) -> None:
+    """Refuse every address that could be changed on its way here."""
+    parts = urlsplit(url)
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+        return
+    raise DownloadError(f"{url} is refused: only https is fetched, or http from this machine itself")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
+
+
+def _require_digest(sha256: str) -> None:
+    if not (8 <= len(sha256) <= 64 and all(digit in "0123456789abcdef" for digit in sha256.lower())):
+        raise ValueError(f"sha256 must be 8 to 64 hexadecimal digits, got {sha256!r}")
+
+
+def _accept(
+    url: str, path: Path, sha256: str | None, check: Callable[[Path], object] | None, remedy: str
+) -> None:
+    """Raise unless `path` is the file that `url` stands for; record its digest if none was known."""
+    expected = sha256 or _recorded().get(url)
+    found = sha256_of(path)
+    if expected and not found.startswith(expected.lower()):
+        known = "is published" if sha256 else f"was recorded in {_digests()} when it first arrived"
+        raise DownloadError(
+            f"{path} is not the file that {url} stands for: a SHA-256 of {expected} {known}, "
+            f"found {found}. {remedy}"
+        )
+    if check is not None:
+        check(path)
+    if expected is None:
+        _record(url, found)
+
+
+def _digests() -> Path:
+    return data_dir() / "digests.json"
+
+
+def _recorded() -> dict[str, str]:
+    """Return address -> SHA-256 of the files that were accepted on first use."""
+    try:
+        return json.loads(_digests().read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise DownloadError(
+            f"{_digests()} is damaged ({error}). It holds the digests of earlier downloads: restore it, or "
+            "delete it to trust the next download of each file."
+        ) from error
+
+
+def _record(url: str, digest: str) -> None:
+    _digests().parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(_digests().with_name(".digests.json.lock")):
+        known = _recorded() | {url: digest}
+        with atomic_write(_digests()) as temporary:
+            temporary.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+# Fetching ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What an unfinished file is a piece of; its rest may only come from the same."""
+
+    url: str
+    validator: str | None  # strong ETag or date of change
+    size: int | None  # bytes of the whole file
+
+    @classmethod
+    def of(cls, url: str, response: requests.Response, size: int | None) -> "_Origin":
+        etag = response.headers.get("ETag", "")
+        strong = etag if etag and not etag.startswith("W/") else None
+        return cls(url, strong or response.headers.get("Last-Modified"), size)
+
+
+class _Part:
+    """An unfinished file and, beside it, a note of what it is a piece of.
+
+    Args:
+        url: where it comes from.
+        path: the unfinished file; it need not exist.
+    """
+
+    def __init__(self, url: str, path: Path) -> None:
+        self.url = url
+        self.path = path
+        self.note = path.with_name(path.name + ".json")
+
+    def origin(self) -> _Origin | None:
+        """Return what the unfinished file is a piece of, or None if nothing can be resumed."""
+        try:
+            origin = _Origin(**json.loads(self.note.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        return origin if origin.url == self.url and self.size() else None
+
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def start(self, origin: _Origin) -> None:
+        """Begin anew: empty the file first, so that a note never describes older bytes."""
+        self.path.write_bytes(b"")
+        self.note.write_text(json.dumps(asdict(origin)), encoding="utf-8")
+
+    def remove(self) -> None:
+        for path in (self.path, self.note):
+            path.unlink(missing_ok=True)
+
+
+def _fetch_patiently(part: _Part, timeout: float, attempts: int, backoff: float) -> None:
+    """Bring `part` to its full size, in several attempts if need be."""
+    for attempt in range(attempts):
+        if attempt:
+            time.sleep(backoff * 2 ** (attempt - 1))
+        try:
+            return _fetch(part, timeout)
+        except (_Interrupted, *BROKEN_CONNECTION) as error:
+            reason = error
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise DownloadError(f"{part.url} could not be written to {part.path}: {error}") from error
+            raise _disk_full(part) from error
+        except requests.RequestException as error:
+            raise DownloadError(f"{part.url} could not be fetched: {error}") from error
+    raise DownloadError(
+        f"{part.url} could not be fetched in {attempts} attempts; the last one ended with: {reason}. "
+        f"{part.size():,} bytes are kept in {part.path}; trying again goes on from there."
+    ) from reason
+
+
+def _fetch(part: _Part, timeout: float) -> None:
+    """Make one request, for the whole file or for what is missing, and write what comes."""
+    origin = part.origin()
+    headers = {"Accept-Encoding": "identity"}  # sizes and ranges count the file's own bytes
+    if origin and origin.validator:
+        headers["If-Range"] = origin.validator
+    if origin:
+        headers["Range"] = f"bytes={part.size()}-"
+    with requests.get(part.url, headers=headers, stream=True, timeout=timeout) as response:
+        for step in (*response.history, response):
+            _require_safe(step.url)
+        if response.status_code == 416:  # nothing after this offset: complete, or another file by now
+            return _finish_or_restart(part, origin)
+        _require_success(part, response)
+        size = _total(response)
+        now = _Origin.of(part.url, response, size)
+        if response.status_code != 206:
+            part.start(now)
+        elif origin != now or _offset(response) != part.size():
+            part.remove()
+            raise _Interrupted("the file changed at its source while it was being fetched")
+        _write(part, response, size)
+
+
+def _finish_or_restart(part: _Part, origin: _Origin | None) -> None:
+    if origin is None or origin.size != part.size():
+        part.remove()
+        raise _Interrupted("the server has less of the file than was already here")
+
+
+def _require_success(part: _Part, response: requests.Response) -> None:
+    status = f"the server answered {response.status_code} {response.reason}"
+    if response.status_code in WORTH_RETRYING:
+        raise _Interrupted(status)
+    if response.status_code not in (200, 206):
+        raise DownloadError(f"{part.url} could not be fetched: {status}")
+
+
+def _total(response: requests.Response) -> int | None:
+    """Return the size of the whole file in bytes, or None where the server doesn't tell."""
+    if response.status_code == 206:
+        size = response.headers.get("Content-Range", "").rpartition("/")[2]
+    else:
+        size = response.headers.get("Content-Length", "")
+    return int(size) if size.isdigit() else None
+
+
+def _offset(response: requests.Response) -> int | None:
+    first = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    return int(first) if first.isdigit() else None
+
+
+def _write(part: _Part, response: requests.Response, size: int | None) -> None:
+    """Append the body to the unfinished file; raise unless that completes it."""
+    done = part.size()
+    if size is not None and shutil.disk_usage(part.path.parent).free < size - done:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # before the work is wasted
+    bar = progress(total=size, initial=done, unit="B", unit_scale=True, desc=part.path.stem)
+    with bar, part.path.open("ab") as file:
+        for chunk in response.iter_content(CHUNK):
+            file.write(chunk)
+            bar.update(len(chunk))
+        file.flush()
+        os.fsync(file.fileno())  # the final name must not reach the disk before the bytes
+    if size is not None and part.size() != size:
+        if part.size() > size:
+            part.remove()
+        raise _Interrupted(f"{part.size():,} of {size:,} bytes arrived")
+
+
+def _disk_full(part: _Part) -> DownloadError:
+    origin = part.origin()
+    needed = f"{origin.size:,} bytes" if origin and origin.size else "it"
+    free = "0"
+    with suppress(OSError):
+        free = f"{shutil.disk_usage(part.path.parent).free:,}"
+    return DownloadError(
+        f"the disk is full: {part.url} needs {needed} in {part.path.parent}, {free} bytes are free. Make "
+        "room, or set DMNET_HOME to a folder on another disk, and try again; what arrived is kept."
+    )

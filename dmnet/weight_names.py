@@ -1,0 +1,105 @@
+"""The names of a DMNet's tensors: ssseg's, mmseg's, and ours.
+
+Both public implementations save the same 398 tensors as we do, under other names. A table for each translates
+them.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from dmnet.errors import CheckpointError
+
+Source = Literal["ssseg", "mmseg", "dmnet"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of a name table: where `pattern` matches a whole name, `name` is ours."""
+
+    pattern: str
+    name: str
+
+
+RULES: dict[Source, tuple[Rule, ...]] = {
+    "ssseg": (
+        Rule(r"backbone_net\.(.+)", r"backbone.\1"),
+        Rule(r"dcm_modules\.(\d+)\.filter_gen_conv\.(.+)", r"head.scales.\1.generate.\2"),
+        Rule(r"dcm_modules\.(\d+)\.input_redu_conv\.([01])\.(.+)", r"head.scales.\1.reduce.\2.\3"),
+        Rule(r"dcm_modules\.(\d+)\.norm\.(.+)", r"head.scales.\1.norm.\2"),
+        Rule(r"decoder\.([01])\.(.+)", r"head.fuse.\1.\2"),
+        Rule(r"decoder\.4\.(.+)", r"head.classify.\1"),
+        Rule(r"auxiliary_decoder\.([014])\.(.+)", r"auxiliary.\1.\2"),
+    ),
+    "mmseg": (
+        Rule(r"backbone\.(.+)", r"backbone.\1"),
+        Rule(r"decode_head\.dcm_modules\.(\d+)\.filter_gen_conv\.(.+)", r"head.scales.\1.generate.\2"),
+        Rule(r"decode_head\.dcm_modules\.(\d+)\.input_redu_conv\.conv\.(.+)", r"head.scales.\1.reduce.0.\2"),
+        Rule(r"decode_head\.dcm_modules\.(\d+)\.input_redu_conv\.bn\.(.+)", r"head.scales.\1.reduce.1.\2"),
+        Rule(r"decode_head\.dcm_modules\.(\d+)\.norm\.(.+)", r"head.scales.\1.norm.\2"),
+        Rule(r"decode_head\.bottleneck\.conv\.(.+)", r"head.fuse.0.\1"),
+        Rule(r"decode_head\.bottleneck\.bn\.(.+)", r"head.fuse.1.\1"),
+        Rule(r"decode_head\.conv_seg\.(.+)", r"head.classify.\1"),
+        Rule(r"auxiliary_head\.convs\.0\.conv\.(.+)", r"auxiliary.0.\1"),
+        Rule(r"auxiliary_head\.convs\.0\.bn\.(.+)", r"auxiliary.1.\1"),
+        Rule(r"auxiliary_head\.conv_seg\.(.+)", r"auxiliary.4.\1"),
+    ),
+    "dmnet": (Rule(r"((?:backbone|head|auxiliary)\..+)", r"\1"),),
+}
+WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
+
+
+def translate(state_dict: Mapping[str, Tensor]) -> tuple[Source, dict[str, Tensor]]:
+    """Return who wrote a state dict and the same tensors, in the same order, under our names.
+
+    The source is the one whose table knows most of the names. A name that it doesn't know is kept as it is,
+    so that strict loading reports it as surplus.
+
+    Args:
+        state_dict: tensors under ssseg's, mmseg's or our names, with or without a `module.` prefix.
+
+    Raises:
+        CheckpointError: if no table knows any of the names, or two tensors claim one name.
+    """
+    names = unwrapped(state_dict)
+    tables = {source: [_rename(name, rules) for name in names] for source, rules in RULES.items()}
+    source = max(tables, key=lambda source: sum(name is not None for name in tables[source]))
+    if not any(tables[source]):
+        raise CheckpointError(_not_ours(names))
+    renamed = [new or old for new, old in zip(tables[source], names, strict=True)]
+    if twice := [name for name, count in Counter(renamed).items() if count > 1]:
+        raise CheckpointError(f"several tensors claim the same name: {listed(twice)}")
+    return source, dict(zip(renamed, state_dict.values(), strict=True))
+
+
+def unwrapped(names: Iterable[str]) -> list[str]:
+    """Return the names without the prefixes that *all* of them carry."""
+    names = list(names)
+    for prefix in WRAPPERS * 2:  # either may be the outer one
+        if names and all(name.startswith(prefix) for name in names):
+            names = [name.removeprefix(prefix) for name in names]
+    return names
+
+
+def _rename(name: str, rules: Iterable[Rule]) -> str | None:
+    for rule in rules:
+        if match := re.fullmatch(rule.pattern, name):
+            return match.expand(rule.name)
+    return None
+
+
+def _not_ours(names: list[str]) -> str:
+    if "layer1.0.conv1.weight" in names:
+        return "holds a bare backbone: load it with dmnet.checkpoints.load_backbone_weights"
+    return f"holds no tensor of a DMNet; its {len(names)} names are like {listed(names)}"
+
+
+def listed(names: Iterable[str], most: int = 3) -> str:
+    """Return the first few names as text, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
