@@ -1,6 +1,6 @@
 """What every data set of the package offers, and what the readers share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -30,7 +30,7 @@ class Dataset(Protocol):
     split: str
     classes: tuple[str, ...]
     palette: NDArray[np.uint8]
-    ids: Sequence[str]
+    ids: tuple[str, ...]
     ignore_index: int
 
     def __len__(self) -> int: ...

@@ -76,7 +76,8 @@ class ClassList:
 VOC = ClassList.with_voc_colours(
     (
         "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-        "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa", "train", "tv monitor",
+        "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa", "train",
+        "tv monitor",
     )
 )  # fmt: skip
 

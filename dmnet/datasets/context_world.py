@@ -1,10 +1,11 @@
 """The world `demo_context`: the local pattern is ambiguous, the whole picture decides.
 
-Jewellery lies on a quilt. A quilt is sewn of warm and cool patches, about 77 % of one kind; that majority is the
-quilt's name. Pieces are tiled with rubies and jades, about 60 % of one kind, which names the piece. A piece of
-rubies on a warm quilt and one on a cool quilt are different classes, although one looks like the other and may
-even lie on patches of the other kind: one must look at the whole quilt. In 30 % of the pictures two quilts of
-opposite majorities are sewn together along a wavy seam, and the piece belongs to the quilt that it lies on.
+Jewellery lies on a quilt. A quilt is sewn of warm and cool patches, about 77 % of one kind; that majority
+is the quilt's name. Pieces are tiled with rubies and jades, about 60 % of one kind, which names the piece. A
+piece of rubies on a warm quilt and one on a cool quilt are different classes, although one looks like the
+other and may even lie on patches of the other kind: one must look at the whole quilt. In 30 % of the pictures
+two quilts of opposite majorities are sewn together along a wavy seam, and a piece belongs to the quilt that
+it lies on.
 Rings and frames have a class of their own wherever they lie.
 """
 
@@ -30,7 +31,7 @@ from dmnet.datasets.drawing import (
 )
 
 SIZE = 128  # pixels
-REVISION = 1  # of the pictures: raise it when a pixel changes, so that no cache or weight is used with the wrong ones
+REVISION = 2  # of the pictures: raise it when a pixel changes, so that no old cache or weight is used
 
 RUBY_WARM, RUBY_COOL, JADE_WARM, JADE_COOL, RING, FRAME = range(1, 7)
 
@@ -46,6 +47,7 @@ _CELLS = 12  # patches along the quilt's own axes that are surely enough for the
 _TRIES = 40  # places tried for an object before it is made smaller
 _GAP = 2.5  # pixels between two objects, at least
 _X, _Y = pixel_grid(SIZE)
+_ROOT = 0.75**0.5  # half the diagonal pair of a hexagon of side 1
 
 _WARM = ((0.80, 0.36, 0.26), (0.90, 0.62, 0.26), (0.86, 0.50, 0.50), (0.93, 0.76, 0.54), (0.69, 0.30, 0.33))
 _COOL = ((0.23, 0.41, 0.66), (0.30, 0.61, 0.69), (0.44, 0.47, 0.76), (0.62, 0.77, 0.86), (0.19, 0.45, 0.52))
@@ -66,8 +68,8 @@ class _Placed:
 
     def local(self, window: tuple[slice, slice]) -> tuple[Array, Array]:
         """Return the coordinates of the pixels from the object's centre, along its own axes."""
-        x, y = _X[window] - np.float32(self.thing.x), _Y[window] - np.float32(self.thing.y)
-        cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
+        x, y = _X[window] - self.thing.x, _Y[window] - self.thing.y
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
         return cos * x + sin * y, cos * y - sin * x
 
     def window(self) -> tuple[slice, slice]:
@@ -86,19 +88,19 @@ class _Seam:
     offset: float
     waves: tuple[float, float, float]  # height and length in pixels, phase
 
-    def distance(self, x, y):  # type: ignore[no-untyped-def]  # floats or arrays
-        x, y = x - _MIDDLE, y - _MIDDLE
-        along = y * np.cos(self.angle) - x * np.sin(self.angle)
+    def distance(self, x: Array | float, y: Array | float) -> Array:
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        x, y = np.asarray(x) - _MIDDLE, np.asarray(y) - _MIDDLE
         height, length, phase = self.waves
-        wave = height * np.sin(along * (2 * np.pi / length) + phase)
-        return x * np.cos(self.angle) + y * np.sin(self.angle) - self.offset + wave
+        wave = height * np.sin((y * cos - x * sin) * (2 * math.pi / length) + phase)
+        return np.asarray(x * cos + y * sin - self.offset + wave)
 
 
 def draw(generator: np.random.Generator) -> Scene:
     """Draw one scene.
 
     Its `truth` holds `warm_quilt`, the majority of the quilt at each pixel, which decides about the classes,
-    `warm_patch`, the patches that one sees, and `second_quilt`, the part beyond the seam; all bool [128, 128].
+    `warm_patch`, the patches that one sees, and `second_quilt`, the part beyond the seam; bool [128, 128].
     """
     seam = _sew(generator) if generator.random() < TWO_QUILTS else None
     beyond = seam.distance(_X, _Y) > 0 if seam else np.zeros((SIZE, SIZE), bool)
@@ -127,8 +129,8 @@ def draw(generator: np.random.Generator) -> Scene:
 
 def _sew(generator: np.random.Generator) -> _Seam:
     uniform = generator.uniform
-    waves = (uniform(3, 7), uniform(45, 80), uniform(0, 2 * np.pi))
-    return _Seam(uniform(0, 2 * np.pi), uniform(-0.1, 0.1) * SIZE, waves)
+    waves = (uniform(3, 7), uniform(45, 80), uniform(0, 2 * math.pi))
+    return _Seam(uniform(0, 2 * math.pi), uniform(-0.1, 0.1) * SIZE, waves)
 
 
 def _place(seam: _Seam | None, first_warm: bool, generator: np.random.Generator) -> list[_Placed]:
@@ -147,7 +149,7 @@ def _place(seam: _Seam | None, first_warm: bool, generator: np.random.Generator)
             warm = first_warm ^ (seam is not None and bool(seam.distance(*spot) > 0))
             kind += 0 if warm else 1
         thing = Thing(kind, *spot, diameter, shape)
-        placed.append(_Placed(thing, generator.uniform(0, 2 * np.pi)))
+        placed.append(_Placed(thing, generator.uniform(0, 2 * math.pi)))
     return placed
 
 
@@ -167,17 +169,16 @@ def _reach(shape: str, diameter: float) -> float:
 def _spot(
     placed: list[_Placed], seam: _Seam | None, shape: str, diameter: float, generator: np.random.Generator
 ) -> tuple[float, float] | None:
-    """Return a centre where an object fits: inside the picture, apart from the others, on one quilt; or None."""
+    """Return a centre where an object fits: inside the picture, apart from the others, on one quilt."""
     reach = _reach(shape, diameter)
     for _ in range(_TRIES):
         if 2 * (reach + 2) >= SIZE:
             return None
         x, y = generator.uniform(reach + 1, SIZE - 2 - reach, 2).tolist()
-        others = (
-            math.dist((x, y), (other.thing.x, other.thing.y)) - _reach(other.thing.shape, other.thing.diameter)
-            for other in placed
+        apart = all(
+            math.dist((x, y), (other.x, other.y)) >= reach + _GAP + _reach(other.shape, other.diameter)
+            for other in (one.thing for one in placed)
         )
-        apart = all(distance >= reach + _GAP for distance in others)
         if apart and (seam is None or abs(seam.distance(x, y)) >= reach + 1):
             return x, y
     return None
@@ -190,8 +191,8 @@ def _paint_quilt(
     warm: bool, visible: NDArray[np.bool_], generator: np.random.Generator
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Paint a whole quilt of which `visible` will be seen; return it and where its patches are warm."""
-    pitch = np.float32(generator.uniform(21, 28))
-    u, v = _wobbly_grid(float(pitch), generator)
+    pitch = generator.uniform(21, 28)
+    u, v = _wobbly_grid(pitch, generator)
     column, row = np.floor(u).astype(np.intp), np.floor(v).astype(np.intp)
     cell = row * _CELLS + column
     area = np.bincount(cell[visible], minlength=_CELLS * _CELLS)
@@ -204,19 +205,18 @@ def _paint_quilt(
 def _wobbly_grid(pitch: float, generator: np.random.Generator) -> tuple[Array, Array]:
     """Return coordinates that count patches along a turned, slightly wavy grid; each [128, 128]."""
     uniform = generator.uniform
-    angle, phases = uniform(0, np.pi / 2), uniform(0, 2 * np.pi, 2).astype(np.float32)
-    height, length = np.float32(uniform(1.0, 2.2)), np.float32(uniform(45, 70))
-    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    x, y = _X - np.float32(_MIDDLE), _Y - np.float32(_MIDDLE)
+    angle, phases = uniform(0, math.pi / 2), uniform(0, 2 * math.pi, 2).tolist()
+    height, wave = uniform(1.0, 2.2), 2 * math.pi / uniform(45, 70)
+    cos, sin = math.cos(angle), math.sin(angle)
+    x, y = _X - _MIDDLE, _Y - _MIDDLE
     u, v = cos * x + sin * y, cos * y - sin * x
-    wave = np.float32(2 * np.pi) / length
     u, v = u + height * np.sin(v * wave + phases[0]), v + height * np.sin(u * wave + phases[1])
-    shift = np.float32(_CELLS / 2) + generator.random(2, dtype=np.float32)
-    return u / np.float32(pitch) + shift[0] - 0.5, v / np.float32(pitch) + shift[1] - 0.5
+    shift = (_CELLS - 1) / 2 + generator.random(2)
+    return u / pitch + float(shift[0]), v / pitch + float(shift[1])
 
 
 def _fabric(
-    warm: NDArray[np.bool_], cell: NDArray[np.intp], left: Array, top: Array, pitch: np.float32,
+    warm: NDArray[np.bool_], cell: NDArray[np.intp], left: Array, top: Array, pitch: float,
     generator: np.random.Generator,
 ) -> Array:  # fmt: skip
     """Paint printed patches, padded and quilted; `left` and `top` are pixels from a patch's own edges."""
@@ -226,20 +226,20 @@ def _fabric(
     kind = (generator.random(count) * 5).astype(np.intp)[cell]
     print_ = _print(kind, left, top, pitch)
     edge = np.minimum(np.minimum(left, pitch - left), np.minimum(top, pitch - top))
-    thread = np.sin((left + top) * np.float32(2.1)) * np.sin((left - top) * np.float32(2.1))
-    padding = 1 - 0.30 * np.exp(-edge / np.float32(1.8))
+    thread = np.sin((left + top) * 2.1) * np.sin((left - top) * 2.1)
+    padding = 1 - 0.30 * np.exp(-edge / 1.8)
     raised = np.exp(-np.minimum(left, top) / 2.5) - np.exp(-np.minimum(pitch - left, pitch - top) / 2.5)
     canvas = colour[cell] * (padding + 0.07 * raised + 0.025 * thread)[..., None]
     blend(canvas, (1.0, 0.97, 0.90), 0.34 * print_ * smoothstep(2.0, 3.2, edge))
-    dashes = smoothstep(-0.2, 0.5, np.sin((left + top) * np.float32(np.pi / 2)))
+    dashes = smoothstep(-0.2, 0.5, np.sin((left + top) * math.pi / 2))
     blend(canvas, (1.0, 0.96, 0.86), 0.55 * dashes * coverage(np.abs(edge - 2.2) - 0.3))
     blend(canvas, canvas * 0.45, coverage(edge - 0.35))
     return canvas
 
 
-def _print(kind: NDArray[np.intp], left: Array, top: Array, pitch: np.float32) -> Array:
+def _print(kind: NDArray[np.intp], left: Array, top: Array, pitch: float) -> Array:
     """Return where a patch's print is, 0..1: plain, stripes, dots, checks or diagonals by `kind` 0..4."""
-    turns = np.float32(2 * np.pi) / pitch
+    turns = 2 * math.pi / pitch
     across, down = np.cos(left * (5 * turns)), np.cos(top * (5 * turns))
     stripes = smoothstep(0.1, 0.8, across)
     dots = smoothstep(0.55, 0.85, 0.5 * (np.cos(left * (4 * turns)) + np.cos(top * (4 * turns))))
@@ -259,11 +259,11 @@ def _paint_seam(canvas: Array, seam: _Seam) -> None:
 def _outline(thing: Thing, u: Array, v: Array) -> Array:
     """Return the signed distance to an object's outer edge, in its own coordinates."""
     if thing.shape == "disc":
-        return np.hypot(u, v) - np.float32(thing.diameter / 2)
+        return np.hypot(u, v) - thing.diameter / 2
     u, v = np.abs(u), np.abs(v)
     if thing.shape == "square":
-        return np.maximum(u, v) - np.float32(0.443 * thing.diameter)
-    return np.maximum(u, 0.5 * u + np.float32(0.75**0.5) * v) - np.float32(0.476 * thing.diameter)
+        return np.maximum(u, v) - 0.443 * thing.diameter
+    return np.maximum(u, 0.5 * u + _ROOT * v) - 0.476 * thing.diameter
 
 
 def _band(placed: _Placed, u: Array, v: Array) -> Array:
@@ -275,9 +275,9 @@ def _band(placed: _Placed, u: Array, v: Array) -> Array:
     return np.abs(outline + half) - half
 
 
-def _width(thing: Thing) -> np.float32:
+def _width(thing: Thing) -> float:
     """Return how broad the band of a ring or frame is, in pixels."""
-    return np.float32(max(4.0, 0.19 * thing.diameter))
+    return max(4.0, 0.19 * thing.diameter)
 
 
 def _paint(canvas: Array, mask: Labels, placed: _Placed, generator: np.random.Generator) -> None:
@@ -286,9 +286,9 @@ def _paint(canvas: Array, mask: Labels, placed: _Placed, generator: np.random.Ge
     u, v = placed.local(window)
     distance = _band(placed, u, v)
     canvas, mask = canvas[window], mask[window]
-    cos, sin = np.float32(np.cos(placed.angle)), np.float32(np.sin(placed.angle))
-    away = (-LIGHT[0] * cos - LIGHT[1] * sin, -LIGHT[1] * cos + LIGHT[0] * sin)  # of the light, on its own axes
-    depth = np.float32(min(3.0, 1.0 + 0.03 * placed.thing.diameter))
+    cos, sin = math.cos(placed.angle), math.sin(placed.angle)
+    away = (-LIGHT[0] * cos - LIGHT[1] * sin, -LIGHT[1] * cos + LIGHT[0] * sin)  # from the light, on its axes
+    depth = min(3.0, 1.0 + 0.03 * placed.thing.diameter)
     shadow = _band(placed, u - depth * away[0], v - depth * away[1])
     canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, shadow)))[..., None]
     if placed.thing.label in (RING, FRAME):
@@ -304,10 +304,10 @@ def _slope(thing: Thing, u: Array, v: Array, away: tuple[float, float]) -> Array
         return (u * away[0] + v * away[1]) / np.maximum(np.hypot(u, v), 0.5)
     if thing.shape == "square":
         flat = np.abs(u) > np.abs(v)
-        return np.where(flat, np.sign(u) * np.float32(away[0]), np.sign(v) * np.float32(away[1]))
-    upright = np.abs(u) > 0.5 * np.abs(u) + np.float32(0.75**0.5) * np.abs(v)
-    slanted = 0.5 * np.sign(u) * away[0] + np.float32(0.75**0.5) * np.sign(v) * away[1]
-    return np.where(upright, np.sign(u) * np.float32(away[0]), slanted).astype(np.float32)
+        return np.where(flat, np.sign(u) * away[0], np.sign(v) * away[1])
+    upright = np.abs(u) > 0.5 * np.abs(u) + _ROOT * np.abs(v)
+    slanted = 0.5 * np.sign(u) * away[0] + _ROOT * np.sign(v) * away[1]
+    return np.where(upright, np.sign(u) * away[0], slanted).astype(np.float32)
 
 
 def _paint_band(canvas: Array, placed: _Placed, u: Array, v: Array, away: tuple[float, float]) -> None:
@@ -336,9 +336,9 @@ def _paint_piece(
     thing = placed.thing
     outline = _outline(thing, u, v)
     slope = _slope(thing, u, v, away)
-    pitch = np.float32(thing.diameter / 3.4)
-    rim = np.float32(min(2.4, 0.3 + 0.05 * thing.diameter))
-    shift = np.float32(8) + generator.random(2, dtype=np.float32)
+    pitch = thing.diameter / 3.4
+    rim = min(2.4, 0.3 + 0.05 * thing.diameter)
+    shift = generator.uniform(8, 9, 2).tolist()
     a, b = u / pitch + shift[0], v / pitch + shift[1]
     cell = np.floor(b).astype(np.intp) * 24 + np.floor(a).astype(np.intp)
     inside = outline < -rim
@@ -349,18 +349,18 @@ def _paint_piece(
     gems = _cut(colour, (a - np.floor(a)) * pitch, (b - np.floor(b)) * pitch, pitch, away)
     blend(canvas, (0.22, 0.15, 0.06), coverage(outline))
     bevel = np.where(outline > -rim / 2, -slope, slope)  # the rim rises, then falls toward the gems
-    blend(canvas, _lit(_GOLD, 0.92 + 0.35 * bevel), coverage(outline + min(0.5, float(rim) / 2)))
+    blend(canvas, _lit(_GOLD, 0.92 + 0.35 * bevel), coverage(outline + min(0.5, rim / 2)))
     canvas += (gems - canvas) * coverage(outline + rim)[..., None]
 
 
-def _cut(colour: Array, left: Array, top: Array, pitch: np.float32, away: tuple[float, float]) -> Array:
+def _cut(colour: Array, left: Array, top: Array, pitch: float, away: tuple[float, float]) -> Array:
     """Return square-cut gems in their settings: a bright table, four facets, and a glint; [h, w, 3]."""
     right, bottom = pitch - left, pitch - top
     edge = np.minimum(np.minimum(left, right), np.minimum(top, bottom))
     facet = np.select(
         [edge == left, edge == right, edge == top],
-        [np.float32(away[0]), np.float32(-away[0]), np.float32(away[1])],
-        np.float32(-away[1]),
+        [away[0], -away[0], away[1]],
+        -away[1],
     )
     table = smoothstep(0.20, 0.26, edge / pitch)
     across, down = left / pitch - 0.5, top / pitch - 0.5
@@ -370,7 +370,7 @@ def _cut(colour: Array, left: Array, top: Array, pitch: np.float32, away: tuple[
     spot = np.hypot(across + 0.14 * away[0], down + 0.14 * away[1]) * pitch
     if pitch > 3.5:  # smaller gems have no room for a glint or a setting
         blend(gems, (1.0, 1.0, 1.0), 0.75 * coverage(spot - 0.07 * pitch))
-        blend(gems, np.float32(_GOLD) * 0.75, coverage(edge - min(0.8, 0.05 * float(pitch))))
+        blend(gems, (0.66, 0.52, 0.22), coverage(edge - min(0.8, 0.05 * pitch)))
     return gems
 
 

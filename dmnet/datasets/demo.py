@@ -1,8 +1,9 @@
 """The two data sets that the project draws itself: `demo_context` and `demo_scale`.
 
-Scene number `index` of a split is drawn from the seeds (world, seed, split, index) alone, so the first scenes of a
-large set are those of a small one, and any scene can be drawn again, with its hidden truth, by `scene(index)`.
-A set is drawn when its first example is asked for, on all cores, and kept in the cache folder.
+Scene number `index` of a split is drawn from the seeds (world, seed, split, index) alone, so the first scenes
+of a large set are those of a small one, and any scene can be drawn again, with its hidden truth, by
+`scene(index)`. A set is drawn when its first example is asked for, on all cores, and kept in the cache
+folder.
 """
 
 import os
@@ -20,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from dmnet.datasets import context_world, scale_world
 from dmnet.datasets.base import IGNORE, Example, Image, Mask, checked_index
@@ -28,6 +28,7 @@ from dmnet.datasets.classes import DEMO_CONTEXT, DEMO_SCALE, ClassList
 from dmnet.datasets.drawing import Scene
 from dmnet.errors import DataError
 from dmnet.files import atomic_write, data_dir
+from dmnet.progress import progress
 
 SPLITS = {"train": 1600, "val": 300, "test": 300}  # default sizes; tune on val, score once on test
 _ALONE = 250  # scenes that are drawn sooner than helpers could be started
@@ -53,7 +54,9 @@ class World:
 WORLDS = {
     world.name: world
     for world in (
-        World("demo_context", 1, context_world.SIZE, context_world.REVISION, DEMO_CONTEXT, context_world.draw),
+        World(
+            "demo_context", 1, context_world.SIZE, context_world.REVISION, DEMO_CONTEXT, context_world.draw
+        ),
         World("demo_scale", 2, scale_world.SIZE, scale_world.REVISION, DEMO_SCALE, scale_world.draw),
     )
 }
@@ -76,13 +79,19 @@ class DemoDataset:
     ignore_index = IGNORE
 
     def __init__(
-        self, name: str, split: str = "train", *, size: int | None = None, seed: int = 0, workers: int | None = None
+        self,
+        name: str,
+        split: str = "train",
+        *,
+        size: int | None = None,
+        seed: int = 0,
+        workers: int | None = None,
     ) -> None:
         if name not in WORLDS:
             raise DataError(f"there is no drawn data set {name!r}; there are {', '.join(WORLDS)}")
         if split not in SPLITS:
             raise DataError(f"{name} has no split {split!r}; it has {', '.join(SPLITS)}")
-        if size is not None and size < 1 or seed < 0:
+        if (size is not None and size < 1) or seed < 0:
             raise DataError(f"size must be at least 1 and seed at least 0, got {size} and {seed}")
         self.name, self.split, self.seed = name, split, seed
         self.world = WORLDS[name]
@@ -133,7 +142,9 @@ class DemoDataset:
             with atomic_write(self.cache_file) as temporary:
                 np.savez(temporary, images=images, masks=masks)
         except OSError as error:  # a full or read-only disk: the set is complete in memory all the same
-            warnings.warn(f"{self.cache_file} could not be kept, so it is drawn again next time: {error}", stacklevel=3)
+            warnings.warn(
+                f"{self.cache_file} could not be kept, so it is drawn again next time: {error}", stacklevel=3
+            )
         return images, masks
 
 
@@ -153,16 +164,18 @@ def _read_cache(file: Path, shape: tuple[int, int, int]) -> tuple[Image, Mask] |
     return None
 
 
-# Drawing on all cores. A helper is a new Python that runs this module as a command and writes scenes to a pipe.
-# Unlike multiprocessing, that needs no import guard in the caller's script, works in a notebook whatever the
-# start method, and never forks a process that has threads (torch's).
+# Drawing on all cores. A helper is a new Python that draws a part of the scenes and writes the bytes to a
+# pipe. Unlike multiprocessing, that needs no import guard in the caller's script, works in a notebook
+# whatever the start method, and never forks a process that has threads (torch's).
+
+_HELPER = "import sys; from dmnet.datasets.demo import _send; _send(*sys.argv[1:])"
 
 
 def _draw_all(dataset: DemoDataset, images: Image, masks: Mask) -> None:
     """Fill the arrays with all scenes of the set."""
     todo = np.ones(len(dataset), bool)
     workers = min(dataset._workers or _cores(), len(dataset))
-    with tqdm(total=len(dataset), desc=f"drawing {dataset.name} {dataset.split}", disable=_quiet(), leave=False) as bar:
+    with progress(total=len(dataset), desc=f"drawing {dataset.name} {dataset.split}") as bar:
         if workers > 1 and (len(dataset) > _ALONE or dataset._workers):
             with ThreadPoolExecutor(workers) as pool:
                 parts = [range(first, len(dataset), workers) for first in range(workers)]
@@ -181,7 +194,7 @@ def _receive(
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
     try:
         helper = subprocess.Popen(
-            [sys.executable, "-m", "dmnet.datasets.demo", *order],
+            [sys.executable, "-c", _HELPER, *order],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env=environment,
         )  # fmt: skip
     except OSError:
@@ -197,7 +210,8 @@ def _receive(
                 images[index] = np.frombuffer(image, np.uint8).reshape(images[index].shape)
                 masks[index] = np.frombuffer(mask, np.uint8).reshape(masks[index].shape)
                 todo[index] = False
-                bar.update()
+                with bar.get_lock():  # several threads count
+                    bar.update()
         finally:
             helper.kill()
 
@@ -213,12 +227,3 @@ def _send(name: str, seed: str, split: str, *numbers: str) -> None:
 def _cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _quiet() -> bool:
-    """Return whether a progress bar would only litter a log: no terminal, as in a notebook that is executed."""
-    return not sys.stderr.isatty()
-
-
-if __name__ == "__main__":
-    _send(*sys.argv[1:])

@@ -1,17 +1,18 @@
 """The brushes that both demo worlds are painted with.
 
-A picture is a float32 array [H, W, 3] with values in 0..1; a shape is a *signed distance*, in pixels, negative
-inside; its edge is smoothed by `coverage`. Everything is elementwise NumPy: no matrix product, whose rounding
-depends on the machine, ever decides about a label.
+A picture is a float32 array [H, W, 3] with values in 0..1; a shape is a *signed distance*, in pixels,
+negative inside; its edge is smoothed by `coverage`. Everything is elementwise NumPy: no matrix product, whose
+rounding depends on the machine, ever decides about a label.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 Labels = NDArray[np.uint8]
 
 VOID = 255
@@ -43,7 +44,7 @@ class Scene:
     image: NDArray[np.uint8]
     mask: Labels
     truth: Mapping[str, NDArray[np.bool_]]
-    things: tuple[Thing, ...] = field(default=())
+    things: tuple[Thing, ...]
 
 
 def pixel_grid(size: int) -> tuple[Array, Array]:
@@ -74,7 +75,9 @@ def mark(mask: Labels, distance: Array, label: int) -> None:
     mask[np.abs(distance) <= 1] = VOID
 
 
-def choose_cells(area: NDArray[np.integer], share: float, generator: np.random.Generator) -> NDArray[np.bool_]:
+def choose_cells(
+    area: NDArray[np.integer[Any]], share: float, generator: np.random.Generator
+) -> NDArray[np.bool_]:
     """Choose cells at random until they fill `share` of the total area, as nearly as whole cells can.
 
     Args:

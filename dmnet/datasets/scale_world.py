@@ -11,6 +11,7 @@ The coins' marks say which question is asked: a ruby asks for the side, a jade f
 engraved cross or ring asks for nothing. An average over one extent can answer one question well, not both.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ from dmnet.datasets.drawing import (
 )
 
 SIZE = 160  # pixels
-REVISION = 1  # of the pictures: raise it when a pixel changes, so that no cache or weight is used with the wrong ones
+REVISION = 2  # of the pictures: raise it when a pixel changes, so that no old cache or weight is used
 
 RUBY_WARM, RUBY_COOL, JADE_LIGHT, JADE_DARK, CROSS, RING = range(1, 7)
 
@@ -66,12 +67,12 @@ class _Lattice:
     shift: tuple[float, float]
 
     def to_lattice(self, x: Array, y: Array) -> tuple[Array, Array]:
-        cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
         x, y = (x - _MIDDLE) / self.block, (y - _MIDDLE) / self.block
         return cos * x + sin * y + self.shift[0], cos * y - sin * x + self.shift[1]
 
-    def to_picture(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
-        cos, sin = np.cos(self.angle), np.sin(self.angle)
+    def to_picture(self, u: Array, v: Array) -> tuple[Array, Array]:
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
         u, v = (u - self.shift[0]) * self.block, (v - self.shift[1]) * self.block
         return cos * u - sin * v + _MIDDLE, sin * u + cos * v + _MIDDLE
 
@@ -83,8 +84,9 @@ class _Line:
     angle: float
     offset: float
 
-    def distance(self, x, y):  # type: ignore[no-untyped-def]  # floats or arrays
-        return (x - _MIDDLE) * np.cos(self.angle) + (y - _MIDDLE) * np.sin(self.angle) - self.offset
+    def distance(self, x: Array, y: Array) -> Array:
+        x, y = x - _MIDDLE, y - _MIDDLE
+        return x * math.cos(self.angle) + y * math.sin(self.angle) - self.offset
 
 
 def draw(generator: np.random.Generator) -> Scene:
@@ -95,8 +97,8 @@ def draw(generator: np.random.Generator) -> Scene:
     """
     uniform = generator.uniform
     shift = (_BLOCKS / 2 + uniform(-0.5, 0.5), _BLOCKS / 2 + uniform(-0.5, 0.5))
-    lattice = _Lattice(uniform(0, np.pi / 2), uniform(23, 25), shift)
-    line = _Line(uniform(0, 2 * np.pi), uniform(-0.06, 0.06) * SIZE)
+    lattice = _Lattice(uniform(0, math.pi / 2), uniform(23, 25), shift)
+    line = _Line(uniform(0, 2 * math.pi), uniform(-0.06, 0.06) * SIZE)
     u, v = lattice.to_lattice(_X, _Y)
     block = np.floor(v).astype(np.intp), np.floor(u).astype(np.intp)
     tile = np.floor(3 * v).astype(np.intp), np.floor(3 * u).astype(np.intp)
@@ -149,10 +151,10 @@ def _mosaic(
     colour = np.where(light[..., None], colour * 0.50 + 0.47, colour * 0.52).astype(np.float32)
     colour *= generator.uniform(0.94, 1.06, warm.shape).astype(np.float32)[..., None]
     canvas = colour[tile]
-    side = np.float32(lattice.block / 3)  # of a tile, in pixels
+    side = lattice.block / 3  # of a tile, in pixels
     left, top = (3 * u - tile[1]) * side, (3 * v - tile[0]) * side  # from the tile's own edges
     right, bottom = side - left, side - top
-    weave = np.sin(left * np.float32(2.4)) * np.sin(top * np.float32(2.4))
+    weave = np.sin(left * 2.4) * np.sin(top * 2.4)
     raised = np.exp(-np.minimum(left, top)) - np.exp(-np.minimum(right, bottom))
     canvas *= (1 + 0.02 * weave + 0.10 * raised)[..., None]
     edge = np.minimum(np.minimum(left, right), np.minimum(top, bottom))
@@ -170,24 +172,25 @@ def _place_coins(
     inside = np.minimum(np.minimum(x, y), SIZE - 1 - np.maximum(x, y)) >= BORDER
     order = np.argsort(generator.random(x.shape), kind="stable")
     order = order[inside[order]][: 26 + int(generator.random() * 5)]
+    to_line = line.distance(x, y)
+    far = np.flatnonzero(np.abs(to_line[order]) >= RUBY_DISTANCE)
+    rubies = set(order[far[: round(TYPES[0] * len(order))]].tolist())
     things = []
-    for cell in order:
-        light = bool(light_block[row[cell], column[cell]])
-        label = _question(float(line.distance(x[cell], y[cell])), light, generator)
+    for cell in order.tolist():
+        if cell in rubies:
+            label = RUBY_WARM if to_line[cell] > 0 else RUBY_COOL
+        else:
+            label = _other_coin(bool(light_block[row[cell], column[cell]]), generator)
         things.append(Thing(label, float(x[cell]), float(y[cell]), generator.uniform(14, 15.5)))
     return tuple(things)
 
 
-def _question(to_line: float, light: bool, generator: np.random.Generator) -> int:
-    """Return the class of a coin: which question it asks, and the answer at its place."""
-    kind, second = generator.random(2)
-    if abs(to_line) < RUBY_DISTANCE:  # no ruby here: the others in their own proportion
-        kind = TYPES[0] + kind * (1 - TYPES[0])
-    if kind < TYPES[0]:
-        return RUBY_WARM if to_line > 0 else RUBY_COOL
-    if kind < TYPES[0] + TYPES[1]:
+def _other_coin(light: bool, generator: np.random.Generator) -> int:
+    """Return the class of a coin that is no ruby: a jade, or an engraved one."""
+    kind, which = generator.random(2)
+    if kind < TYPES[1] / (1 - TYPES[0]):
         return JADE_LIGHT if light else JADE_DARK
-    return CROSS if second < 0.5 else RING
+    return CROSS if which < 0.5 else RING
 
 
 def _paint_coins(canvas: Array, mask: Labels, things: tuple[Thing, ...]) -> None:
@@ -196,21 +199,22 @@ def _paint_coins(canvas: Array, mask: Labels, things: tuple[Thing, ...]) -> None
         row = int(np.clip(np.floor(thing.y) - _WINDOW // 2 + 1, 0, SIZE - _WINDOW))
         column = int(np.clip(np.floor(thing.x) - _WINDOW // 2 + 1, 0, SIZE - _WINDOW))
         window = slice(row, row + _WINDOW), slice(column, column + _WINDOW)
-        x = _X[window] - np.float32(thing.x)
-        y = _Y[window] - np.float32(thing.y)
+        x = _X[window] - thing.x
+        y = _Y[window] - thing.y
         _paint_coin(canvas[window], x, y, thing)
-        mark(mask[window], np.hypot(x, y) - np.float32(thing.diameter / 2), thing.label)
+        mark(mask[window], np.hypot(x, y) - thing.diameter / 2, thing.label)
 
 
 def _paint_coin(canvas: Array, x: Array, y: Array, thing: Thing) -> None:
     """Paint a coin whose centre is the origin of `x` and `y`: shadow, rim, face, then its mark."""
-    radius = np.float32(thing.diameter / 2)
+    radius = thing.diameter / 2
     distance = np.hypot(x, y)
     toward = -(x * LIGHT[0] + y * LIGHT[1]) / np.maximum(distance, 0.5)  # -1 on the lit side
     shadow = np.hypot(x - 1.2, y - 1.6) - radius
     canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, shadow)))[..., None]
     blend(canvas, (0.25, 0.17, 0.05), coverage(distance - radius))
-    rim = 0.5 * np.sin(np.clip((radius - distance) / 2.2, 0, 1) * np.float32(2 * np.pi))  # up, then down again
+    # across the rim the surface rises, then falls
+    rim = 0.5 * np.sin(np.clip((radius - distance) / 2.2, 0, 1) * (2 * math.pi))
     blend(canvas, _shaded(_GOLD, 1 - 0.75 * rim * toward), coverage(distance - radius + 0.5))
     face = _shaded(_FACE, 0.98 + (0.12 * distance / radius) * toward)
     blend(canvas, face, coverage(distance - radius + 2.1))
