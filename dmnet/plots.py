@@ -101,7 +101,7 @@ def show_table(
     for (title, pictures), column in zip(columns.items(), axes.T, strict=True):
         column[0].set_title(title)
         arrays = [np.asarray(torch.as_tensor(picture).detach()) for picture in pictures]
-        limit = max(float(np.abs(array).max()) for array in arrays) or 1.0
+        limit = max((float(np.abs(array).max()) for array in arrays if array.ndim == 2), default=1.0) or 1.0
         for axis, array in zip(column, arrays, strict=True):
             axis.imshow(
                 array, cmap="RdBu_r", norm=TwoSlopeNorm(0, -limit, limit) if array.ndim == 2 else None
