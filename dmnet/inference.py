@@ -1,8 +1,8 @@
 """From an image to a label per pixel: one scale, the whole image at once.
 
-The steps are those of the published evaluation: resize to the system's limits, normalise, run the network, resize the
-logits to the *original* size, take the arg-max. Systems whose protocol slides a window (`evaluation.window`) are run
-on the whole image as well.
+The steps are those of the published evaluation: resize to the system's limits, normalise, run the network,
+resize the logits to the *original* size, take the arg-max. Systems whose protocol slides a window
+(`evaluation.window`) are run on the whole image as well.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,14 +15,15 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from dmnet.datasets.base import IGNORE
 from dmnet.datasets.classes import VOID_COLOUR, voc_palette
 from dmnet.errors import DataError
 from dmnet.images import read_image
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet, ScaleGates
-from dmnet.transforms import IGNORE, evaluation_image
+from dmnet.progress import progress as progress_bar
+from dmnet.transforms import evaluation_image
 from dmnet.upsampling import interpolation_matrix
 
 BAND_VALUES = 2**24  # logits that are held at full width at once: 64 MB
@@ -114,7 +115,7 @@ def evaluate(
         model: as for `predict`.
         dataset: len() and dataset[i] -> (image, mask, id); masks hold 0..K-1 and 255.
         scale_gates: see `dmnet.model.DMNet.forward`.
-        progress: show a progress bar.
+        progress: show a progress bar, if somebody is looking.
 
     Raises:
         DataError: if the data set has other classes than the model, or a mask a label that is no class.
@@ -123,7 +124,8 @@ def evaluate(
     if len(dataset.classes) != classes:
         raise DataError(f"the model knows {classes} classes, the data set has {len(dataset.classes)}")
     matrix = ConfusionMatrix(classes, IGNORE)
-    for index in tqdm(range(len(dataset)), desc="evaluate", unit="image", disable=not progress, leave=False):
+    shown: dict[str, bool] = {} if progress else {"disable": True}
+    for index in progress_bar(range(len(dataset)), desc="evaluate", unit="image", **shown):
         image, mask, name = dataset[index]
         try:
             matrix.update(predict(model, image, scale_gates), mask)

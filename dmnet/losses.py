@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dmnet.datasets.base import IGNORE
 from dmnet.model import Output
 from dmnet.systems import Recipe
-from dmnet.transforms import IGNORE
 from dmnet.upsampling import upsample, upsample_grid
 
 
@@ -21,12 +21,12 @@ class Loss(NamedTuple):
 
 
 def segmentation_loss(output: Output, labels: Tensor, recipe: Recipe, align_corners: bool = False) -> Loss:
-    r"""Return $L = \mathrm{CE}(\text{logits}) + \lambda\, \mathrm{CE}(\text{aux\_logits})$, $\lambda$ = `aux_weight`.
+    r"""Return $L = \mathrm{CE}(\text{logits}) + \lambda\, \mathrm{CE}(\text{aux\_logits})$.
 
-    Both logits are upsampled to the labels' size first. With `recipe.label_stride` $s > 1$ the cross-entropy is
-    taken over the pixels (i, j) with i = a and j = b (mod s) only, with a and b drawn anew at every call
-    (from torch's global random state): the upsampled logits *at those pixels*, $s^2$ times fewer. Over
-    the $s^2$ draws every pixel has its turn once.
+    $\lambda$ is `recipe.aux_weight`; both logits are upsampled to the labels' size first. With
+    `recipe.label_stride` $s > 1$ the cross-entropy is taken over the pixels (i, j) with i = a and j = b
+    (mod s) alone, with a and b drawn anew at every call from torch's global random state. It is exact there
+    (the upsampled logits *at those pixels*) and $s^2$ times cheaper; of the $s^2$ draws each pixel is in one.
 
     Args:
         output: of the network.

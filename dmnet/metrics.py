@@ -17,8 +17,8 @@ Labels = ArrayLike | Tensor
 class ConfusionMatrix:
     r"""Counts of (true class, predicted class) over as many images as are put in.
 
-    `counts` is $n$, int64 [K, K]: $n_{tp}$ pixels of class $t$ were predicted as $p$. One matrix serves a whole
-    data set, and all figures come out of it at the end: a mean of per-image figures would be another number.
+    `counts` is $n$, int64 [K, K]: $n_{tp}$ pixels of class $t$ were predicted as $p$. One matrix serves a
+    whole data set, and all figures come out of it at the end; a mean of per-image figures is another number.
 
     Args:
         num_classes: $K$, at least 1.
@@ -73,13 +73,13 @@ class ConfusionMatrix:
     def iou(self) -> NDArray[np.float64]:
         r"""Return the intersection over union of every class.
 
-        $n_{cc} / (\sum_p n_{cp} + \sum_t n_{tc} - n_{cc})$, [K], in 0..1. NaN for a class that occurs neither in
-        the labels nor in the predictions; 0 for one that is predicted but does not occur.
+        $n_{cc} / (\sum_p n_{cp} + \sum_t n_{tc} - n_{cc})$, [K], in 0..1. NaN for a class that occurs neither
+        in the labels nor in the predictions; 0 for one that is predicted but does not occur.
         """
         return _ratio(self._hits, self._true + self._predicted - self._hits)
 
     def miou(self) -> float:
-        """Return the mean of `iou()` over the classes that occur in labels or predictions; NaN if none does."""
+        """Return the mean of `iou()` over the classes that are not NaN; NaN if all are."""
         iou = self.iou()
         return float("nan") if np.isnan(iou).all() else float(np.nanmean(iou))
 
@@ -121,15 +121,14 @@ class ConfusionMatrix:
         return self.counts.sum(axis=0)
 
     def __repr__(self) -> str:
-        return f"ConfusionMatrix({self.num_classes} classes, {self.counts.sum():,} pixels, mIoU {self.miou():.2%})"
+        pixels = self.counts.sum()
+        return f"ConfusionMatrix({self.num_classes} classes, {pixels:,} pixels, mIoU {self.miou():.2%})"
 
 
 def _integers(values: Labels, name: str) -> NDArray[np.int64]:
     array = np.asarray(values.cpu() if isinstance(values, torch.Tensor) else values)
     if array.dtype.kind not in "iub":
-        raise DataError(
-            f"{name} must hold integers (class numbers), not {array.dtype}: take the arg-max first"
-        )
+        raise DataError(f"{name} must hold class numbers, not {array.dtype}: take the arg-max first")
     return array.astype(np.int64)
 
 

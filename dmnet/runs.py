@@ -1,11 +1,11 @@
 """The folder of a training run: what was asked for, what happened, and all that it takes to go on.
 
-config.json          the system with every field, data, seed; versions and command
-log.csv              a row per iteration, written as it happens
-last.ckpt            model, optimizer and random state: a run resumes from here, exactly
-last.safetensors     the weights at the end; best.safetensors: those with the best mIoU on the way
-classes.csv          the scores per class at the last evaluation
-predictions/*.png    one validation image at every evaluation
+- `config.json`: the system with every field, data and seed; versions and command;
+- `log.csv`: a row per iteration, written as it happens;
+- `last.ckpt`: model, optimizer and random state; a run resumes from here, exactly;
+- `last.safetensors`: the weights at the end; `best.safetensors`: those with the best mIoU on the way;
+- `classes.csv`: the scores per class at the end;
+- `predictions/*.png`: a validation image, its labels and its prediction at every evaluation.
 """
 
 import csv
@@ -30,7 +30,7 @@ from dmnet.files import atomic_write
 from dmnet.systems import System
 
 COLUMNS = ("iteration", "epoch", "lr", "loss", "aux_loss", "seconds", "images_per_second", "val_miou")
-Row = dict[str, Any]
+Row = dict[str, Any]  # a value, or None, for each of COLUMNS
 
 
 def configuration(system: System, train_set: Any, val_set: Any, seed: int) -> dict[str, Any]:
@@ -73,8 +73,12 @@ class Run:
         config: see `configuration`.
         resume: go on from the folder's checkpoint; a folder without one starts at the beginning.
 
+    Attributes:
+        state: the checkpoint to go on from, or None.
+        rows: the log.
+
     Raises:
-        DMNetError: if the folder holds a run and `resume` is not set, or a run with another configuration.
+        DMNetError: if the folder's checkpoint is that of another configuration, or `resume` is not set.
         CheckpointError: if the checkpoint cannot be read.
     """
 
@@ -82,31 +86,31 @@ class Run:
         self, folder: str | os.PathLike[str] | None, config: dict[str, Any], resume: bool = False
     ) -> None:
         self.folder = None if folder is None else Path(folder)
+        self.state: dict[str, Any] | None = None
         self.rows: list[Row] = []
         self._log: TextIO | None = None
-        if self.folder is None:
-            self.state: dict[str, Any] | None = None
-            return
-        self._claim(self.folder, config, resume)
-        self.state = read_state(self.folder / "last.ckpt")
-        self._open_log(self.folder / "log.csv", self.state["iteration"] if self.state else 0)
+        if self.folder is not None:
+            self._claim(self.folder, config, resume)
+            self._open_log(self.folder / "log.csv", self.state["iteration"] if self.state else 0)
 
     def _claim(self, folder: Path, config: dict[str, Any], resume: bool) -> None:
-        path = folder / "config.json"
-        if path.exists():
-            different = _differences(_read_config(path), config)
-            if different:
-                raise DMNetError(
-                    f"{folder} holds a run with another configuration ({'; '.join(different[:3])}). "
-                    "Choose another folder, or repeat that run's settings to resume it."
-                )
-            if not resume:
-                raise DMNetError(
-                    f"{folder} holds this very run. Choose another folder, or resume it (--resume)."
-                )
+        """Make the folder this run's, unless that would lose a checkpoint."""
+        path, checkpoint = folder / "config.json", folder / "last.ckpt"
+        there = _read_config(path) if path.exists() else {}
+        if not checkpoint.exists():
+            with atomic_write(path) as temporary:
+                temporary.write_text(json.dumps({**config, "made_with": made_with()}, indent=2) + "\n")
             return
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps({**config, "made_with": made_with()}, indent=2) + "\n")
+        if different := _differences(there, config):
+            raise DMNetError(
+                f"{folder} holds a run with another configuration ({'; '.join(different[:3])}). "
+                "Choose another folder, or repeat that run's settings to resume it."
+            )
+        if not resume:
+            raise DMNetError(
+                f"{folder} holds this very run. Resume it (resume=True, --resume), or choose another."
+            )
+        self.state = read_state(checkpoint)
 
     def _open_log(self, path: Path, iteration: int) -> None:
         """Cut the log back to the checkpoint's iteration and open it for more."""
@@ -132,12 +136,8 @@ class Run:
 
     def history(self) -> pd.DataFrame:
         """Return the log, indexed by iteration."""
-        return (
-            pd.DataFrame(self.rows, columns=list(COLUMNS))
-            .astype(float)
-            .astype({"iteration": int})
-            .set_index("iteration")
-        )
+        table = pd.DataFrame(self.rows, columns=list(COLUMNS)).set_index("iteration").astype(float)
+        return table.set_index(table.index.astype(int))
 
     def __enter__(self) -> Self:
         return self
@@ -147,37 +147,34 @@ class Run:
             self._log.close()
 
 
-def read_state(path: Path) -> dict[str, Any] | None:
-    """Return the checkpoint at `path`, or None if there is none. Never unpickles arbitrary objects."""
-    if not path.exists():
-        return None
+def read_state(path: Path) -> dict[str, Any]:
+    """Return the checkpoint of a run. Never unpickles arbitrary objects."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise CheckpointError(
-            f"{path} is no checkpoint of a run, or damaged; delete it to start over"
+            f"{path} is damaged, or no checkpoint of a run; delete it to start over"
         ) from error
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise DMNetError(f"{path} is not valid JSON ({error}); choose another folder for the run") from error
-    config.pop("made_with", None)
+        del config["made_with"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise DMNetError(f"{path} is damaged, or not that of a run; choose another folder") from error
     return config
 
 
 def _read_log(path: Path, iteration: int) -> list[Row]:
+    """Return the complete rows up to an iteration."""
     if not path.exists():
         return []
     lines = path.read_text().splitlines(keepends=True)
     complete = [line for line in lines if line.endswith("\n")]  # a kill may leave half a line
-    rows = (
-        {key: float(value) if value else None for key, value in row.items()}
-        for row in csv.DictReader(complete)
-    )
-    return [{**row, "iteration": int(row["iteration"])} for row in rows if row["iteration"] <= iteration]
+    rows = [row for row in csv.DictReader(complete) if int(row["iteration"]) <= iteration]
+    values = [{name: float(value) if value else None for name, value in row.items()} for row in rows]
+    return [{**value, "iteration": int(row["iteration"])} for value, row in zip(values, rows, strict=True)]
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[str]:

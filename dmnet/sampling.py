@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from dmnet.datasets.base import IGNORE
 from dmnet.errors import DataError
-from dmnet.transforms import IGNORE, Bytes, TrainingTransform
+from dmnet.transforms import Bytes, TrainingTransform
 
 ORDER, AUGMENTATION = 0, 1  # what a stream of random numbers is for
 
@@ -30,11 +31,6 @@ def stream_seed(*key: int) -> int:
 def _order(seed: int, epoch: int, length: int) -> list[int]:
     generator = torch.Generator().manual_seed(stream_seed(ORDER, seed, epoch))
     return torch.randperm(length, generator=generator).tolist()
-
-
-def iterations_per_epoch(length: int, batch_size: int) -> int:
-    """Return the number of full batches in an epoch, at least 1: the last, incomplete one is dropped."""
-    return max(length // batch_size, 1)
 
 
 class TrainingSamples(Dataset[tuple[Tensor, Tensor, str]]):
@@ -91,18 +87,22 @@ class _Batches(Sampler[list[int]]):
         return len(self.iterations)
 
 
-def training_loader(
+def training_batches(
     samples: TrainingSamples, start: int, stop: int, workers: int = 0, pin_memory: bool = False
-) -> DataLoader[Batch]:
-    """Return the batches of iterations start..stop-1, loaded by `workers` processes (0: by this one)."""
-    return DataLoader(
+) -> Iterator[Batch]:
+    """Yield the batches of iterations start..stop-1, loaded by `workers` processes (0: by this one)."""
+    loader: DataLoader[Any] = DataLoader(
         samples,
         batch_sampler=_Batches(start, stop, samples.batch_size),
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin_memory,
-        generator=torch.Generator(),  # else the loader draws from the global state, which a resumed run must not
+        generator=torch.Generator(),  # else it draws from the global state, once more in a resumed run
     )
+    try:
+        yield from loader
+    except DataError as error:  # a worker's error comes with the traceback of its process in the message
+        raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
 
 
 def _collate(samples: list[tuple[Tensor, Tensor, str]]) -> Batch:
@@ -110,7 +110,5 @@ def _collate(samples: list[tuple[Tensor, Tensor, str]]) -> Batch:
     sizes = {tuple(image.shape[1:]): name for image, name in zip(images, names, strict=True)}
     if len(sizes) > 1:
         found = ", ".join(f"{height} x {width} ({name})" for (height, width), name in sizes.items())
-        raise DataError(
-            f"images of one batch differ in size: {found}. Give the recipe a crop, e.g. crop=(256, 256)"
-        )
+        raise DataError(f"images of one batch differ in size: {found}. Give a crop, e.g. crop=(256, 256)")
     return torch.stack(images), torch.stack(labels), list(names)

@@ -15,12 +15,12 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from dmnet import systems
+from dmnet.datasets.base import IGNORE
 from dmnet.images import read_image
 from dmnet.systems import Recipe, System
 
 MEAN = (123.675, 116.28, 103.53)  # of ImageNet's RGB values in 0..255
 STD = (58.395, 57.12, 57.375)
-IGNORE = 255
 CROP_DRAWS = 10
 
 Bytes = NDArray[np.uint8]
@@ -81,8 +81,8 @@ def evaluation_image(system: System | str | None, image: Any) -> Tensor:
 class TrainingTransform:
     """The published augmentation, in its order; a recipe's neutral values leave steps out.
 
-    Resize by a random factor, random crop, flip, (quarter turn), photometric distortion, normalise, pad to the
-    crop. The generator decides everything: the same generator state gives the same sample.
+    Resize by a random factor, random crop, flip, (quarter turn), photometric distortion, normalise, pad to
+    the crop. The generator decides everything: the same state of it gives the same sample.
     """
 
     recipe: Recipe
@@ -131,7 +131,7 @@ def random_resize(
     """Resize, ratio kept, to `limits` (long, short) times one uniform factor."""
     factor = uniform(*factors, generator)
     size = fitted_size(_size(mask), (int(limits[0] * factor), int(limits[1] * factor)))
-    # Nearest by pixel centres, as the bilinear image is sampled; OpenCV's "nearest" is off by up to half a pixel.
+    # By pixel centres, as the bilinear image is sampled; OpenCV's "nearest" is off by up to half a pixel.
     resized = tv.resize(mask[None], list(size), InterpolationMode.NEAREST_EXACT)[0]
     return _resize_image(image, size), resized
 
@@ -206,7 +206,7 @@ def saturate(image: Tensor, factor: float) -> Tensor:
 
 
 def pad_to(image: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Pad at least to `size`, half on each side: the image with 0 (after normalisation), the mask with 255."""
+    """Pad to `size`, half on each side: the normalised image with 0, the mask with 255."""
     down, right = (max(wanted - side, 0) for side, wanted in zip(_size(mask), size, strict=True))
     padding = [right // 2, down // 2, right - right // 2, down - down // 2]  # left, top, right, bottom
     return tv.pad(image, padding, fill=0), tv.pad(mask, padding, fill=IGNORE)
