@@ -25,7 +25,7 @@ from dmnet.errors import DownloadError
 from dmnet.files import atomic_write, data_dir
 from dmnet.progress import progress
 
-CHUNK = 1 << 18  # bytes
+CHUNK = 1 << 16  # bytes; what a broken connection loses at most
 WORTH_RETRYING = {408, 425, 429, 500, 502, 503, 504}  # HTTP: the server asks to come again
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 BROKEN_CONNECTION = (
@@ -200,12 +200,17 @@ class _Part:
         self.note = path.with_name(path.name + ".json")
 
     def origin(self) -> _Origin | None:
-        """Return what the unfinished file is a piece of, or None if nothing can be resumed."""
+        """Return what the unfinished file is a piece of, or None where nobody can tell."""
         try:
             origin = _Origin(**json.loads(self.note.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
-        return origin if origin.url == self.url and self.size() else None
+        return origin if origin.url == self.url else None
+
+    def resumable(self) -> _Origin | None:
+        """Return the origin if the rest can be had from it without the risk of mixing two files."""
+        origin = self.origin()
+        return origin if origin and origin.validator and self.size() else None
 
     def size(self) -> int:
         return self.path.stat().st_size if self.path.is_file() else 0
@@ -243,12 +248,9 @@ def _fetch_patiently(part: _Part, timeout: float, attempts: int, backoff: float)
 
 def _fetch(part: _Part, timeout: float) -> None:
     """Make one request, for the whole file or for what is missing, and write what comes."""
-    origin = part.origin()
     headers = {"Accept-Encoding": "identity"}  # sizes and ranges count the file's own bytes
-    if origin and origin.validator:
-        headers["If-Range"] = origin.validator
-    if origin:
-        headers["Range"] = f"bytes={part.size()}-"
+    if (origin := part.resumable()) and origin.validator:
+        headers |= {"Range": f"bytes={part.size()}-", "If-Range": origin.validator}
     with requests.get(part.url, headers=headers, stream=True, timeout=timeout) as response:
         for step in (*response.history, response):
             _require_safe(step.url)

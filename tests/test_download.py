@@ -1,0 +1,427 @@
+"""Downloads from a server on this machine that breaks off, lies, hangs and changes its mind."""
+
+import hashlib
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dmnet import download as module
+from dmnet.download import download, sha256_of
+from dmnet.errors import DownloadError
+
+CONTENT = random.Random(0).randbytes(600_000)
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `content` at every path; `script` says how to answer the next requests, then all goes well.
+
+    An answer is a status code, "cut" (half of what was asked for), an integer in a tuple (cut after so many
+    bytes), "hang" (half, then silence), "whole" (Range is ignored), "whole cut", "elsewhere" (wrong
+    offset), or a function that is called and says which of these.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content = CONTENT
+        self.etag: str | None = '"1"'
+        self.script: list[object] = []
+        self.requests: list[dict[str, str]] = []
+        self.released = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/weights.bin"
+
+    def ranges(self) -> list[str | None]:
+        return [headers.get("Range") for headers in self.requests]
+
+    def handle_error(self, *args: object) -> None:
+        """Clients hang up here on purpose."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        server = self.server
+        server.requests.append(dict(self.headers))
+        answer = server.script.pop(0) if server.script else "well"
+        if callable(answer):
+            answer = answer()
+        if isinstance(answer, int):
+            return self.refuse(answer)
+        start = self.wanted_start() if "whole" not in str(answer) else 0
+        if start >= len(server.content):
+            return self.refuse(416)
+        self.head(start, shift=1 if answer == "elsewhere" else 0)
+        rest = server.content[start:]
+        cut = answer[0] if isinstance(answer, tuple) else len(rest) // 2
+        if answer == "hang":
+            self.wfile.write(rest[:cut])
+            server.released.wait(20)
+            self.close_connection = True
+        elif isinstance(answer, tuple) or "cut" in answer:
+            self.wfile.write(rest[:cut])
+            self.close_connection = True
+        else:
+            self.wfile.write(rest)
+
+    def wanted_start(self) -> int:
+        match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        unchanged = self.headers.get("If-Range", self.server.etag) == self.server.etag
+        return int(match[1]) if match and unchanged else 0
+
+    def head(self, start: int, shift: int) -> None:
+        size = len(self.server.content)
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(size - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start + shift}-{size - 1}/{size}")
+        if self.server.etag:
+            self.send_header("ETag", self.server.etag)
+        self.end_headers()
+
+    def refuse(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Server]:
+    server = Server()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def server(running: Server) -> Iterator[Server]:
+    running.content, running.etag, running.script, running.requests = CONTENT, '"1"', [], []
+    running.released.clear()
+    yield running
+    running.released.set()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder of its own."""
+    monkeypatch.setenv("DMNET_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "downloads" / "weights.bin"
+
+
+def visible(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+# Getting there -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sha256", [None, DIGEST, DIGEST[:8], DIGEST[:8].upper()])
+def test_fetches_the_file_and_leaves_nothing_else(server: Server, target: Path, sha256: str | None) -> None:
+    assert download(server.url, target, sha256) == target
+    assert target.read_bytes() == CONTENT
+    assert visible(target.parent) == ["weights.bin"]
+
+
+def test_a_file_that_is_there_is_not_fetched_again(server: Server, target: Path) -> None:
+    download(server.url, target, DIGEST)
+    download(server.url, target, DIGEST)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        ["cut"],
+        ["cut", "cut", "cut"],
+        ["whole cut", "whole"],
+        ["cut", "whole"],  # resumes, but is sent everything
+        [503, 429],
+        ["hang"],
+        ["cut", 503, (0,)],
+        ["cut", "elsewhere"],
+        ["cut", 416],
+    ],
+    ids=str,
+)
+def test_gets_there_in_spite_of(script: list[object], server: Server, target: Path) -> None:
+    server.script = list(script)
+    download(server.url, target, DIGEST, timeout=0.5, backoff=0.01)
+    assert target.read_bytes() == CONTENT
+    assert visible(target.parent) == ["weights.bin"]
+
+
+def test_resumes_where_it_broke_off(server: Server, target: Path) -> None:
+    server.script = ["cut"]
+    download(server.url, target, DIGEST, backoff=0)
+    first, second = server.ranges()
+    assert first is None and second is not None
+    kept = int(second.removeprefix("bytes=").removesuffix("-"))
+    assert len(CONTENT) // 2 - module.CHUNK <= kept <= len(CONTENT) // 2
+    assert server.requests[1]["If-Range"] == '"1"'
+
+
+@settings(max_examples=25)
+@given(st.lists(st.integers(0, len(CONTENT) - 1), max_size=4), st.booleans(), st.booleans())
+def test_any_cuts_give_the_same_file(running: Server, cuts: list[int], ranges: bool, etag: bool) -> None:
+    running.etag, running.content = '"1"' if etag else None, CONTENT
+    running.script = [(cut,) for cut in cuts] + ([] if ranges else ["whole"])
+    with tempfile.TemporaryDirectory() as folder:
+        path = download(running.url, Path(folder) / "file", DIGEST, backoff=0)
+        assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(("before", "after"), [('"1"', '"2"'), (None, None), ('W/"1"', 'W/"1"')])
+def test_a_file_that_changes_between_attempts_is_not_mixed(
+    before: str | None, after: str | None, server: Server, target: Path
+) -> None:
+    def change() -> str:
+        server.content, server.etag = CONTENT[::-1], after
+        return "well"
+
+    server.etag, server.script = before, ["cut", change]
+    assert download(server.url, target, backoff=0).read_bytes() == CONTENT[::-1]
+
+
+def test_a_shorter_file_in_place_of_a_part_starts_anew(server: Server, target: Path) -> None:
+    server.script = ["cut"]
+    with pytest.raises(DownloadError):
+        download(server.url, target, attempts=1)
+    server.content, server.etag = CONTENT[:1000], '"2"'
+    assert download(server.url, target, backoff=0).read_bytes() == CONTENT[:1000]
+
+
+def test_a_complete_part_needs_no_more_bytes(server: Server, target: Path) -> None:
+    target.parent.mkdir()
+    part = target.with_name("weights.bin.part")
+    part.write_bytes(CONTENT)
+    note = {"url": server.url, "validator": '"1"', "size": len(CONTENT)}
+    part.with_name("weights.bin.part.json").write_text(json.dumps(note))
+    download(server.url, target, DIGEST)
+    assert target.read_bytes() == CONTENT
+    assert server.ranges() == [f"bytes={len(CONTENT)}-"]
+
+
+def test_bytes_of_unknown_origin_are_not_resumed(server: Server, target: Path) -> None:
+    target.parent.mkdir()
+    target.with_name("weights.bin.part").write_bytes(b"who wrote this?")
+    download(server.url, target)
+    assert target.read_bytes() == CONTENT
+
+
+# Giving up -----------------------------------------------------------------------------------------------
+
+
+def test_always_cut_gives_up_and_keeps_what_came(server: Server, target: Path) -> None:
+    server.script = ["cut"] * 3
+    with pytest.raises(DownloadError, match=r"3 attempts.*goes on from there"):
+        download(server.url, target, DIGEST, attempts=3, backoff=0)
+    assert not target.exists()
+    assert 0 < target.with_name("weights.bin.part").stat().st_size < len(CONTENT)
+    assert download(server.url, target, DIGEST).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_refusal_is_final(status: int, server: Server, target: Path) -> None:
+    server.script = [status]
+    with pytest.raises(DownloadError, match=f"{re.escape(server.url)}.*answered {status}"):
+        download(server.url, target)
+    assert len(server.requests) == 1
+    assert not target.exists()
+
+
+def test_nobody_listens(target: Path) -> None:
+    with pytest.raises(DownloadError, match="could not be fetched in 2 attempts"):
+        download("http://127.0.0.1:9/weights.bin", target, attempts=2, backoff=0)
+
+
+def test_a_wrong_file_is_refused_and_removed(server: Server, target: Path) -> None:
+    server.content = CONTENT[::-1]
+    with pytest.raises(DownloadError) as caught:
+        download(server.url, target, DIGEST[:8])
+    assert DIGEST[:8] in str(caught.value)
+    assert hashlib.sha256(server.content).hexdigest() in str(caught.value)
+    assert visible(target.parent) == []
+    assert len(server.requests) == 1
+
+
+def test_a_wrong_file_that_was_there_is_refused_but_kept(server: Server, target: Path) -> None:
+    target.parent.mkdir()
+    target.write_bytes(b"something else")
+    with pytest.raises(DownloadError, match=rf"Move {re.escape(str(target))} away"):
+        download(server.url, target, DIGEST)
+    assert target.read_bytes() == b"something else"
+
+
+def test_the_check_decides_and_a_refused_file_is_not_trusted(
+    server: Server, target: Path, home: Path
+) -> None:
+    def refuse(path: Path) -> None:
+        raise ValueError(f"{path.stat().st_size} bytes of nonsense")
+
+    with pytest.raises(ValueError, match="600000 bytes of nonsense"):
+        download(server.url, target, check=refuse)
+    assert visible(target.parent) == []
+    assert not (home / "digests.json").exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://example.org/x", "ftp://127.0.0.1/x", "file:///etc/hosts", "http://127.0.0.1.example.org/x", "x"],
+)
+def test_unsafe_addresses_are_refused(url: str, target: Path) -> None:
+    with pytest.raises(DownloadError, match="refused"):
+        download(url, target)
+
+
+def test_a_redirection_to_an_unsafe_address_is_refused(
+    server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_is_loopback", lambda host: host == "127.0.0.1")
+    plain = server.url.replace("127.0.0.1", "localhost")  # stands for a host elsewhere
+
+    def redirect(handler: Handler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", plain)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    original = Handler.do_GET
+    monkeypatch.setattr(
+        Handler, "do_GET", lambda self: redirect(self) if "moved" in self.path else original(self)
+    )
+    with pytest.raises(DownloadError, match=r"localhost.*refused"):
+        download(server.url.replace("weights", "moved"), target)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("sha256", ["", "abc", "g" * 8, "0" * 65])
+def test_a_digest_must_be_one(sha256: str, target: Path) -> None:
+    with pytest.raises(ValueError, match="hexadecimal"):
+        download("https://example.org/x", target, sha256)
+
+
+# Trust on first use --------------------------------------------------------------------------------------
+
+
+def test_the_first_digest_is_recorded_and_held_to(server: Server, target: Path, home: Path) -> None:
+    download(server.url, target)
+    assert json.loads((home / "digests.json").read_text()) == {server.url: DIGEST}
+    target.unlink()
+    server.content = CONTENT[::-1]
+    with pytest.raises(DownloadError, match=rf"{DIGEST} was recorded in .*digests\.json"):
+        download(server.url, target)
+    assert not target.exists()
+
+
+def test_a_published_digest_is_not_recorded(server: Server, target: Path, home: Path) -> None:
+    download(server.url, target, DIGEST[:8])
+    assert not (home / "digests.json").exists()
+
+
+def test_many_files_are_recorded_at_once(server: Server, tmp_path: Path, home: Path) -> None:
+    urls = [f"{server.url}?{i}" for i in range(6)]
+    threads = [threading.Thread(target=download, args=(url, tmp_path / str(i))) for i, url in enumerate(urls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert json.loads((home / "digests.json").read_text()) == dict.fromkeys(urls, DIGEST)
+
+
+def test_a_damaged_record_is_not_ignored(server: Server, target: Path, home: Path) -> None:
+    home.mkdir()
+    (home / "digests.json").write_text("{")
+    with pytest.raises(DownloadError, match=r"digests\.json is damaged"):
+        download(server.url, target)
+
+
+# Full disks, killed and concurrent processes -------------------------------------------------------------
+
+
+def test_a_disk_that_is_too_small_is_noticed_first(
+    server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = module.shutil._ntuple_diskusage(10, 9, 1)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DownloadError, match=r"disk is full.*600,000 bytes.*DMNET_HOME"):
+        download(server.url, target)
+    assert not target.exists()
+
+
+def in_another_process(url: str, target: Path, before: str = "") -> subprocess.Popen[str]:
+    code = f"{before}\nfrom dmnet.download import download\ndownload({url!r}, {str(target)!r}, {DIGEST!r})"
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of the file size are a thing of POSIX")
+def test_a_disk_that_fills_up_is_a_clear_error(server: Server, target: Path) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
+    _, errors = in_another_process(server.url, target, before=limit).communicate(timeout=60)
+    assert "DownloadError: the disk is full" in errors
+    assert download(server.url, target, DIGEST).read_bytes() == CONTENT
+    assert server.ranges()[1] == "bytes=200000-"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a thing of POSIX")
+def test_a_killed_download_is_resumed(server: Server, target: Path) -> None:
+    server.script = ["hang"]
+    process = in_another_process(server.url, target)
+    part = target.with_name("weights.bin.part")
+    deadline = time.monotonic() + 60
+    while not (part.exists() and part.stat().st_size >= 200_000):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    kept = part.stat().st_size
+    assert download(server.url, target, DIGEST).read_bytes() == CONTENT
+    assert server.ranges() == [None, f"bytes={kept}-"]
+
+
+def test_two_processes_fetch_a_file_once(server: Server, target: Path) -> None:
+    server.script = ["hang"]
+    processes = [in_another_process(server.url, target) for _ in range(2)]
+    while not server.requests:
+        time.sleep(0.02)
+    time.sleep(1)  # time for the second to get in the way
+    server.released.set()
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+    assert target.read_bytes() == CONTENT
+    assert len(server.requests) == 2  # broken off by the hang, resumed by the same process
+    assert server.ranges()[1] is not None
+
+
+def test_sha256_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    assert sha256_of(tmp_path / "empty").startswith("e3b0c44298fc1c14")
