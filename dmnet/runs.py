@@ -9,6 +9,7 @@
 """
 
 import csv
+import hashlib
 import json
 import os
 import pickle
@@ -48,7 +49,14 @@ def _describe(dataset: Any) -> dict[str, Any]:
     """Return what identifies a data set, as far as it tells."""
     facts = {name: getattr(dataset, name, None) for name in ("name", "split", "seed", "revision")}
     known = {name: value for name, value in facts.items() if isinstance(value, str | int)}
-    return {"type": type(dataset).__name__, **known, "images": len(dataset), "classes": list(dataset.classes)}
+    ids = hashlib.sha256("\n".join(getattr(dataset, "ids", ())).encode()).hexdigest()[:16]
+    return {
+        "type": type(dataset).__name__,
+        **known,
+        "images": len(dataset),
+        "ids_sha256": ids,  # the first 16 digits
+        "classes": list(dataset.classes),
+    }
 
 
 def made_with() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torchvision.transforms.v2 import InterpolationMode
@@ -208,8 +209,8 @@ def saturate(image: Tensor, factor: float) -> Tensor:
 def pad_to(image: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Pad to `size`, half on each side: the normalised image with 0, the mask with 255."""
     down, right = (max(wanted - side, 0) for side, wanted in zip(_size(mask), size, strict=True))
-    padding = [right // 2, down // 2, right - right // 2, down - down // 2]  # left, top, right, bottom
-    return tv.pad(image, padding, fill=0), tv.pad(mask, padding, fill=IGNORE)
+    padding = (right // 2, right - right // 2, down // 2, down - down // 2)  # left, right, top, bottom
+    return F.pad(image, padding), F.pad(mask, padding, value=IGNORE)
 
 
 # Helpers -------------------------------------------------------------------------------------------------
