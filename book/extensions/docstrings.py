@@ -8,12 +8,28 @@ import re
 
 from sphinx.application import Sphinx
 
-CODE_OR_MATH = re.compile(r"(?<![`\w:])`([^`\n]+)`(?!`)|(?<![$\\\w])\$([^$\n]+)\$(?![\w$])")
+CODE_OR_MATH = re.compile(r"(?<![`\w:])`([^`\n]+)`(?!`)|(?<![$\\\w])\$(?! )([^$\n]+)(?<! )\$(?![\w$])")
+
+
+# *emphasis* and **strong** are the same in both; any other asterisk or underscore would be taken for a mark.
+MARK = re.compile(r"(?<![\w*\\])(\*{1,2}\w(?:[^*\n]*\w)?\*{1,2})(?![\w*])|(\*+|\w_(?!\w)|\|)")
 
 
 def inline(line: str) -> str:
-    """Translate `code` and $math$ in one line of a docstring."""
-    return CODE_OR_MATH.sub(lambda match: f"``{match[1]}``" if match[1] else f":math:`{match[2]}`", line)
+    """Translate `code` and $math$ in one line of a docstring, and escape what only reStructuredText reads."""
+    bullet = re.match(r" *\* ", line)
+    end = bullet.end() if bullet else 0
+    result = line[:end]
+    for match in CODE_OR_MATH.finditer(line, end):
+        code, math = match.groups()
+        result += escape(line[end : match.start()]) + (f"``{code}``" if code else f":math:`{math}`")
+        end = match.end()
+    return result + escape(line[end:])
+
+
+def escape(text: str) -> str:
+    """Put a backslash before every mark that is not a pair around words."""
+    return MARK.sub(lambda match: match[1] or re.sub(r"([*_|])", r"\\\1", match[2]), text)
 
 
 def translate(lines: list[str]) -> list[str]:
