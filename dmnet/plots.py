@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dmnet.datasets.classes import VOID_COLOUR
+from dmnet.upsampling import interpolation_matrix
 
 
 def show_images(
@@ -164,3 +165,139 @@ def _write_values(
         colour = "white" if abs(value) > light_above else "black"
         place = (column + offset, row + offset)
         axis.text(*place, form.format(value), ha="center", va="center", color=colour)
+
+
+Box = tuple[float, float, float, str, str]  # x and y of the centre, width, text, colour
+
+
+def show_plan(
+    boxes: Mapping[str, Box],
+    arrows: Sequence[tuple[str, str]],
+    *,
+    dashed: Sequence[tuple[str, str]] = (),
+    width: float = 5.0,
+) -> Figure:
+    """Draw boxes and the arrows between them, from top to bottom; an arrow along one row runs sideways.
+
+    Args:
+        boxes: name -> (x, y, width, text, colour); a box is 0.8 high.
+        arrows: pairs of names, from and to.
+        dashed: more arrows, dashed.
+        width: of the figure in inches; one unit of x is as long as one of y.
+    """
+    half = 0.4
+    left = min(x - w / 2 for x, _, w, _, _ in boxes.values()) - 0.1
+    right = max(x + w / 2 for x, _, w, _, _ in boxes.values()) + 0.1
+    low, high = (pick(y for _, y, _, _, _ in boxes.values()) for pick in (min, max))
+    figure, axis = plt.subplots(figsize=(width, width * (high - low + 1) / (right - left)))
+    for x, y, w, text, colour in boxes.values():
+        axis.add_patch(Rectangle((x - w / 2, y - half), w, 2 * half, facecolor=colour, edgecolor="#444444"))
+        axis.text(x, y, text, ha="center", va="center", fontsize=9)
+    for start, end in [*arrows, *dashed]:
+        style = {"arrowstyle": "-|>", "color": "#444444", "shrinkA": 0, "shrinkB": 0}
+        style["linestyle"] = "--" if (start, end) in dashed else "-"
+        tail, head = _anchors(boxes[start], boxes[end], half)
+        axis.annotate("", head, tail, arrowprops=style)
+    axis.set(xlim=(left, right), ylim=(low - 0.5, high + 0.5), aspect="equal")
+    axis.axis("off")
+    return figure
+
+
+def _anchors(start: Box, end: Box, half: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return where an arrow leaves one box and meets the other: upright where the wider box reaches."""
+    if start[1] == end[1]:
+        side = 1 if end[0] > start[0] else -1
+        return (start[0] + side * start[2] / 2, start[1]), (end[0] - side * end[2] / 2, end[1])
+    narrow, wide = sorted((start, end), key=lambda box: box[2])
+    reach = wide[2] / 2 - 0.1
+    x = min(max(narrow[0], wide[0] - reach), wide[0] + reach)
+    xs = (narrow[0], x) if narrow is start else (x, narrow[0])
+    down = half if start[1] > end[1] else -half
+    return (xs[0], start[1] - down), (xs[1], end[1] + down)
+
+
+def show_shares(
+    values: Mapping[str, float], colours: Sequence[str], label: str, *, width: float = 5.0
+) -> Figure:
+    """Show the parts of a whole as bars, each with its value and its share in per cent.
+
+    Args:
+        values: part -> value; a dict or a pandas Series.
+        colours: one for each part.
+        label: what the values are, with their unit.
+        width: of the figure in inches.
+    """
+    amounts = [float(value) for _, value in values.items()]
+    figure, axis = plt.subplots(figsize=(width, 0.32 * len(amounts) + 0.6))
+    bars = axis.barh([str(name) for name, _ in values.items()], amounts, color=list(colours)[: len(amounts)])
+    total = sum(amounts)
+    axis.bar_label(bars, [f"{amount:.1f}  ({amount / total:.0%})" for amount in amounts], padding=3)
+    axis.invert_yaxis()
+    axis.set(xlabel=label, xlim=(0, 1.3 * max(amounts)))
+    return figure
+
+
+def show_architecture(shapes: Mapping[str, str], filter_sizes: Sequence[int] = (1, 3, 5, 7)) -> Figure:
+    """Draw the plan of DMNet.
+
+    Args:
+        shapes: what leaves each part, as text: "image", "stage 3", "stage 4", "response", "joined", "fused",
+            "logits", "labels" (upsampled logits) and "auxiliary".
+        filter_sizes: one module for each.
+    """
+    blue, orange, red, green, pink, grey = "#cfe3f1", "#fde3b8", "#f6cdb8", "#cdeadf", "#f1d7e6", "#e8e8e8"
+    step = 5.2 / len(filter_sizes)
+    places = {f"k = {k}": -1.95 + step * (i + 0.5) for i, k in enumerate(filter_sizes)}
+    boxes: dict[str, Box] = {
+        "image": (0, 9.4, 3.0, f"image\n{shapes['image']}", grey),
+        "stage 3": (0, 8.1, 3.0, f"backbone to stage 3\n{shapes['stage 3']}", blue),
+        "stage 4": (0, 6.8, 3.0, f"stage 4: features f\n{shapes['stage 4']}", blue),
+        "f": (-2.65, 5.2, 1.1, "f itself", blue),
+        **{name: (x, 5.2, step - 0.15, f"DCM\n{name}", orange) for name, x in places.items()},
+        "join": (
+            0,
+            3.6,
+            6.4,
+            f"concatenate f and {len(places)} × {shapes['response']}\n{shapes['joined']}",
+            grey,
+        ),
+        "fuse": (0, 2.3, 3.0, f"fuse: 3×3 conv\n{shapes['fused']}", red),
+        "classify": (0, 1.0, 3.0, f"classify: 1×1 conv\n{shapes['logits']}", green),
+        "up": (0, -0.3, 3.0, f"upsample\n{shapes['labels']}", green),
+        "auxiliary": (2.65, 8.1, 1.5, f"auxiliary\n{shapes['auxiliary']}", pink),
+    }
+    branches = ["f", *places]
+    arrows = [("image", "stage 3"), ("stage 3", "stage 4"), *(("stage 4", name) for name in branches)]
+    arrows += [
+        *((name, "join") for name in branches),
+        ("join", "fuse"),
+        ("fuse", "classify"),
+        ("classify", "up"),
+    ]
+    return show_plan(boxes, arrows, dashed=[("stage 3", "auxiliary")])
+
+
+def show_upsampling(values: Tensor, size: int) -> Figure:
+    """Show a row of values and the pixels it is interpolated to, under both conventions of `align_corners`.
+
+    Args:
+        values: [length], at least 2 of them.
+        size: pixels wanted, more than one.
+    """
+    figure, axes = plt.subplots(2, 1, figsize=(5.0, 3.4))
+    index = torch.arange(len(values))
+    places = [(index + 0.5) * size / len(values) - 0.5, index * (size - 1) / (len(values) - 1)]
+    for axis, align, where in zip(axes, (False, True), places, strict=True):
+        pixels = interpolation_matrix(len(values), size, align) @ values
+        axis.imshow(
+            pixels[None], extent=(-0.5, size - 0.5, -0.4, 0.4), cmap="YlGnBu", vmax=2 * float(values.max())
+        )
+        for i, pixel in enumerate(pixels.tolist()):
+            axis.text(i, 0, f"{pixel:.2f}".rstrip("0").rstrip("."), ha="center", va="center", fontsize=10)
+        for value, x in zip(values.tolist(), where.tolist(), strict=True):
+            axis.plot([x, x], [0.4, 0.6], color="black", linewidth=1)
+            circle = {"boxstyle": "circle", "facecolor": "white"}
+            axis.text(x, 0.85, f"{value:g}", ha="center", va="center", fontsize=10, bbox=circle)
+        axis.set(xlim=(-0.6, size - 0.4), ylim=(-0.5, 1.2), title=f"align_corners = {align}")
+        axis.axis("off")
+    return figure
