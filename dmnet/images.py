@@ -117,7 +117,7 @@ def _opened(path: Path) -> Image.Image:
             f"{path} is not a picture in a format that Pillow reads, or its head is damaged"
         ) from None
     except _PROBLEMS as error:
-        raise DataError(f"{path} cannot be opened: {error}") from error
+        raise DataError(f"{path} cannot be opened, it may be damaged or cut off: {error}") from error
 
 
 def _loaded(image: Image.Image, name: str) -> Image.Image:

@@ -1,0 +1,302 @@
+"""Folders in VOC's layout: reading them, what is said about faulty ones, writing them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dmnet.datasets import Dataset, DemoDataset, FolderDataset, folder, load, names, write_voc_layout
+from dmnet.datasets.classes import VOC, voc_palette
+from dmnet.errors import DataError
+
+
+def make(
+    root: Path, ids: Sequence[str] = ("a", "b", "c"), classes: Sequence[str] = ("sky", "sea", "sand")
+) -> Path:
+    """Make a data set of 6 x 4 pictures whose masks hold 0, 1, 2 and 255."""
+    for part in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / part).mkdir(parents=True)
+    (root / "classes.txt").write_text("\n".join(classes) + "\n")
+    (root / "ImageSets/Segmentation/train.txt").write_text("\n".join(ids) + "\n")
+    for number, name in enumerate(ids):
+        Image.new("RGB", (6, 4), (number * 50, 0, 0)).save(root / f"JPEGImages/{name}.jpg")
+        put_mask(root, name, np.resize(np.array([0, 1, 2, 255], np.uint8), (4, 6)))
+    return root
+
+
+def put_mask(root: Path, name: str, labels: np.ndarray) -> None:
+    image = Image.fromarray(labels)
+    if labels.ndim == 2:
+        image.putpalette(voc_palette(256).tobytes())
+    image.save(root / f"SegmentationClass/{name}.png")
+
+
+def put_list(root: Path, content: str, split: str = "train") -> None:
+    (root / f"ImageSets/Segmentation/{split}.txt").write_text(content)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make(tmp_path / "data")
+
+
+def test_reading(root: Path) -> None:
+    dataset = load("folder", root)
+    assert isinstance(dataset, Dataset)
+    assert dataset.classes == ("sky", "sea", "sand") and dataset.ids == ("a", "b", "c")
+    np.testing.assert_array_equal(dataset.palette, voc_palette(3))
+    image, mask, name = dataset[1]
+    assert image.shape == (4, 6, 3) and image.dtype == mask.dtype == np.uint8 and name == "b"
+    assert mask[0].tolist() == [0, 1, 2, 255, 0, 1]
+    assert [example[2] for example in dataset] == ["a", "b", "c"] == [dataset[i][2] for i in (-3, -2, -1)]
+    dataset.check()
+    with pytest.raises(IndexError):
+        dataset[3]
+
+
+def test_lists_may_have_blank_lines_and_windows_endings(root: Path) -> None:
+    (root / "ImageSets/Segmentation/train.txt").write_bytes(b"\xef\xbb\xbfa\r\n\r\n  b  \r\n")
+    assert FolderDataset(root).ids == ("a", "b")
+
+
+def test_pictures_may_be_png(root: Path) -> None:
+    (root / "JPEGImages/a.jpg").unlink()
+    Image.new("RGB", (6, 4), (9, 8, 7)).save(root / "JPEGImages/a.png")
+    assert FolderDataset(root)[0][0][0, 0].tolist() == [9, 8, 7]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", r"train\.txt is empty"),
+        ("\n  \n", r"train\.txt is empty"),
+        ("a\nb\na\n", "lists a more than once"),
+    ],
+)
+def test_faulty_lists(root: Path, content: str, message: str) -> None:
+    put_list(root, content)
+    with pytest.raises(DataError, match=message):
+        FolderDataset(root)
+
+
+def test_a_missing_list_names_those_that_exist(root: Path) -> None:
+    put_list(root, "a\n", "holdout")
+    with pytest.raises(DataError, match=r"val\.txt; this data set has holdout, train"):
+        FolderDataset(root, "val")
+
+
+def test_a_list_that_is_no_text(root: Path) -> None:
+    (root / "ImageSets/Segmentation/train.txt").write_bytes(b"\xff\xfe\x00a")
+    with pytest.raises(DataError, match="UTF-8"):
+        FolderDataset(root)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"no list .*classes\.txt.*one a line"),
+        ("", r"classes\.txt is empty"),
+        ("sky\nsea\nsky\n", "sky more than once"),
+        ("\n".join(map(str, range(256))), "256 names"),
+    ],
+)
+def test_faulty_class_lists(root: Path, content: str | None, message: str) -> None:
+    (root / "classes.txt").unlink()
+    if content is not None:
+        (root / "classes.txt").write_text(content)
+    with pytest.raises(DataError, match=message):
+        FolderDataset(root)
+
+
+@pytest.mark.parametrize("part", ["", "JPEGImages", "SegmentationClass"])
+def test_missing_folders(root: Path, part: str) -> None:
+    (root / part).rename(root.parent / "elsewhere")
+    with pytest.raises(DataError, match=f"no folder .*{part}"):
+        FolderDataset(root)
+
+
+def damage(root: Path) -> dict[str, str]:
+    """Break every example of a set in another way; return what must be said of each."""
+    (root / "JPEGImages/image_missing.jpg").unlink()
+    (root / "SegmentationClass/mask_missing.png").unlink()
+    (root / "JPEGImages/unreadable.jpg").write_bytes(b"not a picture")
+    cut = root / "JPEGImages/cut_off.jpg"
+    Image.effect_noise((60, 40), 60).save(cut)
+    cut.write_bytes(cut.read_bytes()[:-400])
+    put_mask(root, "other_size", np.zeros((6, 4), np.uint8))
+    put_mask(root, "label_7", np.full((4, 6), 7, np.uint8))
+    put_mask(root, "coloured", np.zeros((4, 6, 3), np.uint8))
+    return {
+        "image_missing": r"no picture .*image_missing\.jpg.*train\.txt",
+        "mask_missing": r"no mask .*mask_missing\.png.*train\.txt",
+        "unreadable": r"unreadable\.jpg is not a picture",
+        "cut_off": r"cut_off\.jpg is damaged",
+        "other_size": r"other_size\.png is 4x6 pixels .* other_size\.jpg is 6x4",
+        "label_7": r"label_7\.png holds the label 7 \(24 pixels\), but there are 3 classes, 0\.\.2",
+        "coloured": r"coloured\.png holds colours \(mode RGB\)",
+    }
+
+
+FAULTS = ("image_missing", "mask_missing", "unreadable", "cut_off", "other_size", "label_7", "coloured")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faulty_examples(tmp_path: Path, fault: str) -> None:
+    root = make(tmp_path / "data", ("good", *FAULTS))
+    messages = damage(root)
+    dataset = FolderDataset(root)  # the files are looked at when they are asked for
+    assert dataset[0][2] == "good"
+    with pytest.raises(DataError, match=messages[fault]):
+        dataset[dataset.ids.index(fault)]
+
+
+def test_check_reports_everything_at_once(tmp_path: Path) -> None:
+    root = make(tmp_path / "data", ("good", *FAULTS))
+    messages = damage(root)
+    with pytest.raises(DataError, match="7 of 8 examples") as caught:
+        FolderDataset(root).check()
+    for message in messages.values():
+        assert caught.match(message)
+
+
+def test_a_long_report_is_cut(tmp_path: Path) -> None:
+    root = make(tmp_path / "data", [f"id{number}" for number in range(25)])
+    for mask in (root / "SegmentationClass").iterdir():
+        mask.unlink()
+    with pytest.raises(DataError, match="25 of 25") as caught:
+        FolderDataset(root).check()
+    assert str(caught.value).count("\n") == 21 and "and 5 more" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("listed", "hint"),
+    [("a.jpg", "without the file's suffix"), ("a 1", "one id a line"), ("zz", "take its id off")],
+)
+def test_hints_for_missing_pictures(root: Path, listed: str, hint: str) -> None:
+    put_list(root, listed)
+    with pytest.raises(DataError, match=hint):
+        FolderDataset(root)[0]
+
+
+def turned_photograph(root: Path, name: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (6, 4)).save(root / f"JPEGImages/{name}.jpg", exif=exif)
+
+
+def test_a_turned_photograph_and_an_upright_mask(root: Path) -> None:
+    turned_photograph(root, "a")
+    put_mask(root, "a", np.zeros((6, 4), np.uint8))
+    assert FolderDataset(root)[0][0].shape == (6, 4, 3)
+
+
+def test_a_turned_photograph_and_a_mask_for_the_unturned_pixels(root: Path) -> None:
+    turned_photograph(root, "a")
+    with pytest.raises(DataError, match="EXIF data turn it upright"):
+        FolderDataset(root)[0]
+
+
+def test_names() -> None:
+    assert names() == ("voc", "folder", "demo_context", "demo_scale")
+    with pytest.raises(DataError, match="needs a root"):
+        load("folder")
+
+
+# PASCAL VOC
+
+
+@pytest.mark.parametrize("given", [".", "VOCdevkit", "VOCdevkit/VOC2012"])
+def test_voc_is_found(tmp_path: Path, given: str) -> None:
+    make(tmp_path / "VOCdevkit" / "VOC2012")
+    dataset = load("voc", tmp_path / given)
+    assert dataset.classes == VOC.names and len(dataset) == 3
+    np.testing.assert_array_equal(dataset.palette, VOC.palette)
+
+
+def test_voc_is_found_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DMNET_HOME", str(tmp_path))
+    with pytest.raises(DataError, match=r"not found.*VOCdevkit"):
+        load("voc")
+    make(tmp_path / "VOCdevkit" / "VOC2012")
+    assert len(load("voc")) == 3
+
+
+def test_trainaug_has_masks_of_its_own(root: Path) -> None:
+    put_list(root, "a\n", "trainaug")
+    with pytest.raises(DataError, match="SegmentationClassAug"):
+        load("voc", root, split="trainaug")
+    (root / "SegmentationClassAug").mkdir()
+    Image.fromarray(np.full((4, 6), 20, np.uint8)).save(root / "SegmentationClassAug/a.png")
+    assert load("voc", root, split="trainaug")[0][1].max() == 20
+
+
+def test_real_photographs(photos: Path) -> None:
+    load("voc", photos / "voc2012_three", split="val").check()
+    camvid = load("folder", photos / "camvid_train_voc_layout", split="val")
+    camvid.check()
+    assert len(camvid) == 62 and len(camvid.classes) == 11
+
+
+# Writing
+
+
+@pytest.fixture
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DemoDataset:
+    monkeypatch.setenv("DMNET_HOME", str(tmp_path / "home"))
+    return DemoDataset("demo_context", "val", size=2)
+
+
+def test_written_masks_have_the_palette(drawn: DemoDataset, tmp_path: Path) -> None:
+    root = write_voc_layout(drawn, tmp_path / "new" / "out")
+    image = Image.open(root / "SegmentationClass/val_00000.png")
+    assert image.mode == "P"
+    palette = np.array(image.getpalette()).reshape(-1, 3)
+    np.testing.assert_array_equal(palette[:7], drawn.palette)
+    assert (root / "classes.txt").read_text().splitlines() == list(drawn.classes)
+    assert sorted(path.name for path in root.parent.iterdir()) == ["out"]
+
+
+def test_an_empty_folder_is_filled(drawn: DemoDataset, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    write_voc_layout(drawn, tmp_path / "out")
+    FolderDataset(tmp_path / "out", "val").check()
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_nothing_is_overwritten(drawn: DemoDataset, tmp_path: Path, what: str) -> None:
+    target = tmp_path / "out"
+    precious = target / "precious.txt" if what == "folder" else target
+    precious.parent.mkdir(exist_ok=True)
+    precious.write_text("keep me")
+    with pytest.raises(DataError, match="exists already"):
+        write_voc_layout(drawn, target)
+    assert precious.read_text() == "keep me"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_failure_leaves_nothing_behind(
+    drawn: DemoDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*_args, **_named) -> None:
+        raise error
+
+    (tmp_path / "place").mkdir()
+    monkeypatch.setattr(folder.PILImage.Image, "putpalette", fail)
+    with pytest.raises(type(error)):
+        write_voc_layout(drawn, tmp_path / "place" / "out")
+    assert list((tmp_path / "place").iterdir()) == []
+
+
+def test_splits_that_do_not_go_together(drawn: DemoDataset, root: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="split val is given twice"):
+        write_voc_layout([drawn, drawn], tmp_path / "out")
+    with pytest.raises(DataError, match="different classes"):
+        write_voc_layout([drawn, FolderDataset(root)], tmp_path / "out")
+    put_list(root, "b\nc\n", "val")
+    with pytest.raises(DataError, match="share the ids b, c"):
+        write_voc_layout([FolderDataset(root), FolderDataset(root, "val")], tmp_path / "out")
+    with pytest.raises(DataError, match="no data set"):
+        write_voc_layout([], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
