@@ -157,6 +157,25 @@ def show_digits(
     return figure
 
 
+def show_distances(distances: Mapping[str, Tensor], *, against: str, width: float = 5.4) -> Figure:
+    """Plot one kind of distance against each of the others, with the correlation above.
+
+    Args:
+        distances: what -> values [N], one per pair of things.
+        against: name of the one on the vertical axis.
+        width: of the figure in inches.
+    """
+    vertical = distances[against]
+    others = {name: values for name, values in distances.items() if name != against}
+    figure, axes = plt.subplots(1, len(others), figsize=(width, 2.7), sharey=True, squeeze=False)
+    for axis, (name, values) in zip(axes.flat, others.items(), strict=True):
+        correlation = torch.corrcoef(torch.stack([values, vertical]))[0, 1]
+        axis.scatter(values, vertical, s=6, alpha=0.35, linewidths=0)
+        axis.set(xlabel=f"distance of {name}", title=f"correlation {correlation:.2f}")
+    axes[0, 0].set_ylabel(f"distance of {against}")
+    return figure
+
+
 def _write_values(
     axis: Axes, array: NDArray[Any], form: str, *, offset: float = 0.0, light_above: float = np.inf
 ) -> None:
