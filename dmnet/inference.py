@@ -17,7 +17,15 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from dmnet.datasets.base import IGNORE
-from dmnet.datasets.classes import VOID_COLOUR, voc_palette
+from dmnet.datasets.classes import (
+    ADE20K,
+    CITYSCAPES,
+    DEMO_CONTEXT,
+    DEMO_SCALE,
+    VOC,
+    VOID_COLOUR,
+    voc_palette,
+)
 from dmnet.errors import DataError
 from dmnet.images import read_image
 from dmnet.metrics import ConfusionMatrix
@@ -137,6 +145,23 @@ def evaluate(
 # Pictures ------------------------------------------------------------------------------------------------
 
 
+def class_list(model: DMNet) -> tuple[tuple[str, ...], Labels]:
+    """Return names and colours of the model's classes: those of a known data set, else VOC's colours."""
+    count = model.architecture.num_classes
+    names = model.system.classes if model.system else ()
+    for known in (VOC, CITYSCAPES, ADE20K, DEMO_CONTEXT, DEMO_SCALE):
+        if names == known.names:
+            return names, known.palette
+    return names or tuple(f"class {number}" for number in range(count)), voc_palette(count)
+
+
+def label_image(labels: ArrayLike, palette: ArrayLike | None = None) -> Image.Image:
+    """Return labels [H, W] as a picture with a palette: its values are the labels, its colours are for people."""
+    picture = Image.fromarray(np.asarray(labels).astype(np.uint8))
+    picture.putpalette(_colours(palette).ravel().tolist())
+    return picture
+
+
 def overlay(
     image: Any,
     labels: ArrayLike,
@@ -162,15 +187,22 @@ def overlay(
     pixels, classes = read_image(image), np.asarray(labels).astype(np.uint8)
     if pixels.shape[:2] != classes.shape:
         raise DataError(f"the image is {pixels.shape[:2]}, its labels are {classes.shape} (height, width)")
-    colours = np.full((256, 3), VOID_COLOUR, np.uint8)
-    palette = voc_palette(IGNORE) if palette is None else np.asarray(palette, np.uint8)
-    colours[: len(palette)] = palette
-    colours[IGNORE] = VOID_COLOUR
+    colours = _colours(palette)
     mixed = ((1 - alpha) * pixels + alpha * colours[classes] + 0.5).astype(np.uint8)
     if boundaries:
         mixed[_boundaries(classes)] = 255
     picture = Image.fromarray(mixed)
     return picture if legend is None else _with_legend(picture, classes, colours, legend)
+
+
+def _colours(palette: ArrayLike | None) -> NDArray[np.uint8]:
+    """Return a colour for each of the labels 0..255."""
+    colours = voc_palette(256)
+    if palette is not None:
+        given = np.asarray(palette, np.uint8)
+        colours[: len(given)] = given
+    colours[IGNORE] = VOID_COLOUR
+    return colours
 
 
 def _boundaries(labels: Labels) -> NDArray[np.bool_]:

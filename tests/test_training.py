@@ -1,0 +1,408 @@
+"""Training: schedule, loss, sample stream, exact resume, run folders, bad data."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dmnet import checkpoints, systems
+from dmnet.errors import DataError, DMNetError, DownloadError
+from dmnet.losses import cross_entropy, segmentation_loss
+from dmnet.model import Output
+from dmnet.optimisation import learning_rate, make_optimizer, total_iterations
+from dmnet.sampling import TrainingSamples, training_batches
+from dmnet.systems import Recipe
+from dmnet.training import resolve, train
+from dmnet.transforms import training_transform
+from dmnet.upsampling import interpolation_matrix, upsample, upsample_grid
+
+ITERATIONS = 8
+SMALL = {
+    "iterations": ITERATIONS,
+    "batch_size": 2,
+    "warmup": 2,
+    "channels": 4,
+    "fusion_channels": 8,
+    "aux_channels": 4,
+    "dropout": 0.5,  # so that the random state matters
+    "progress": False,
+}
+
+
+class Blocks:
+    """Twelve images, 16 x 16, whose class is their colour."""
+
+    classes = ("dark", "light", "red")
+    palette = np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0]], np.uint8)
+    name, split, ignore_index = "blocks", "train", 255
+
+    def __init__(self, length: int = 12, wrong: int | None = None) -> None:
+        self.length, self.wrong = length, wrong
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int):
+        random = np.random.default_rng(index)
+        mask = random.integers(0, 3, (2, 2)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+        image = np.array([[20, 20, 20], [230, 230, 230], [200, 30, 30]], np.uint8)[mask]
+        mask[:1] = 255 if index != self.wrong else 77
+        return image, mask, f"block{index}"
+
+
+def weights(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def assert_same_weights(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+# Schedule and optimizer
+
+
+@given(st.integers(1, 5000), st.floats(0, 1, exclude_max=True))
+def test_poly_schedule_is_the_formula(total, part):
+    iteration = int(part * total)
+    wanted = (0.01 - 1e-4) * (1 - iteration / total) ** 0.9 + 1e-4
+    assert learning_rate(Recipe(), iteration, total) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_cosine_with_warm_up():
+    recipe = systems.get("demo_scale").recipe
+    rates = [learning_rate(recipe, t, 600) for t in range(600)]
+    assert rates[0] == pytest.approx(3e-3 / 30, rel=1e-3)
+    assert max(rates) == rates[29] == pytest.approx(3e-3 * (1 + math.cos(math.pi * 29 / 600)) / 2)
+    assert rates[300] == pytest.approx(1.5e-3)
+    assert 0 < rates[-1] < 1e-6
+    assert rates[30:] == sorted(rates[30:], reverse=True)
+
+
+def test_epochs_are_epochs_of_full_batches():
+    assert total_iterations(Recipe(), 10_582) == 60 * 661
+    assert total_iterations(replace(Recipe(), iterations=7), 10_582) == 7
+    assert total_iterations(Recipe(epochs=3), 5) == 3  # fewer images than a batch
+
+
+def test_optimizers_follow_the_recipe():
+    layer = torch.nn.Conv2d(1, 1, 1)
+    sgd = make_optimizer(layer, Recipe())
+    assert isinstance(sgd, torch.optim.SGD)
+    (group,) = sgd.param_groups
+    assert (group["momentum"], group["weight_decay"], len(group["params"])) == (0.9, 5e-4, 2)
+    adam = make_optimizer(layer, replace(Recipe(), optimizer="adamw"))
+    assert isinstance(adam, torch.optim.AdamW) and adam.param_groups[0]["betas"] == (0.9, 0.99)
+
+
+# Loss
+
+
+@given(
+    st.integers(1, 7),
+    st.integers(1, 7),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 5),
+    st.booleans(),
+)
+def test_upsampling_a_grid_equals_upsampling_everything(h, w, height, width, stride, corners):
+    logits = torch.randn(2, 3, h, w)
+    full = upsample(logits, (height, width), corners)
+    shift = ((stride - 1) % height, stride // 2 % width)
+    wanted = full[..., shift[0] :: stride, shift[1] :: stride]
+    torch.testing.assert_close(upsample_grid(logits, (height, width), shift, stride, corners), wanted)
+    torch.testing.assert_close(interpolation_matrix(h, height, corners).sum(1), torch.ones(height))
+
+
+def outputs_and_labels():
+    torch.manual_seed(0)
+    labels = torch.randint(0, 3, (2, 24, 20))
+    labels[torch.rand(labels.shape) < 0.2] = 255
+    output = Output(torch.randn(2, 3, 3, 3, requires_grad=True), torch.randn(2, 3, 6, 5, requires_grad=True))
+    return output, labels
+
+
+def test_with_stride_1_the_loss_is_pytorchs_cross_entropy():
+    output, labels = outputs_and_labels()
+    main, aux = (
+        F.cross_entropy(F.interpolate(x, (24, 20), mode="bilinear"), labels, ignore_index=255) for x in output
+    )
+    loss = segmentation_loss(output, labels, Recipe())
+    torch.testing.assert_close(torch.stack(list(loss)), torch.stack([main + 0.4 * aux, main, aux]))
+
+
+def test_background_weight_is_pytorchs_weight():
+    output, labels = outputs_and_labels()
+    full = upsample(output.logits, (24, 20))
+    wanted = F.cross_entropy(full, labels, torch.tensor([0.4, 1, 1]), ignore_index=255)
+    torch.testing.assert_close(cross_entropy(full, labels, 0.4), wanted)
+
+
+def test_strided_losses_average_to_the_whole():
+    """Over all shifts every pixel has its turn: without void the mean of the 16 losses is the full loss."""
+    output, labels = outputs_and_labels()
+    labels = labels.clamp(max=2)
+    recipe = replace(Recipe(), label_stride=4, aux_weight=0.0)
+    by_value = set()
+    for _ in range(300):
+        by_value.add(round(segmentation_loss(output, labels, recipe).main.item(), 6))
+    assert len(by_value) == 16
+    wanted = segmentation_loss(output, labels, Recipe()).main.item()
+    assert sum(by_value) / 16 == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_a_batch_without_labels_gives_zero_and_no_nan(stride):
+    output, labels = outputs_and_labels()
+    loss = segmentation_loss(output, torch.full_like(labels, 255), replace(Recipe(), label_stride=stride))
+    loss.total.backward()
+    assert loss.total.item() == 0
+    assert output.logits.grad is not None and not output.logits.grad.any()
+
+
+# The sample stream
+
+
+def stream(workers: int, start: int = 0, stop: int = 8, **changes):
+    recipe = replace(Recipe(), resize=(32, 24), crop=(16, 16), batch_size=5, **changes)
+    samples = TrainingSamples(Blocks(), training_transform(recipe), recipe.batch_size, seed=3)
+    return list(training_batches(samples, start, stop, workers))
+
+
+def test_samples_do_not_depend_on_the_workers_nor_on_the_start():
+    alone = stream(0)
+    for others in (stream(2), stream(0, 0, 3) + stream(0, 3, 8)):
+        for one, other in zip(alone, others, strict=True):
+            assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1]) and one[2] == other[2]
+
+
+def test_an_epoch_shows_no_image_twice_and_drops_the_incomplete_batch():
+    names = [batch[2] for batch in stream(0)]  # 12 images in batches of 5: two batches an epoch
+    epochs = [names[i] + names[i + 1] for i in range(0, 8, 2)]
+    assert all(len(set(epoch)) == 10 for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+def test_the_global_random_state_is_neither_read_nor_moved():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = stream(0, 0, 1)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(2)
+    assert torch.equal(stream(0, 0, 1)[0][0], first[0][0])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_wrong_label_is_named_without_a_traceback(workers):
+    recipe = replace(Recipe(), resize=None, crop=None)
+    samples = TrainingSamples(Blocks(wrong=7), training_transform(recipe), 12, seed=0)
+    with pytest.raises(DataError) as caught:
+        list(training_batches(samples, 0, 1, workers))
+    assert str(caught.value).startswith("block7: the mask has the label 77, but there are 3 classes")
+
+
+def test_images_of_two_sizes_in_a_batch_ask_for_a_crop():
+    class Mixed(Blocks):
+        def __getitem__(self, index):
+            image, mask, name = super().__getitem__(index)
+            return image[: 16 - index % 2], mask[: 16 - index % 2], name
+
+    samples = TrainingSamples(
+        Mixed(), training_transform(replace(Recipe(), resize=None, crop=None)), 12, seed=0
+    )
+    with pytest.raises(DataError, match="crop"):
+        list(training_batches(samples, 0, 1))
+
+
+# The loop
+
+
+def test_it_learns(tmp_path):
+    options = {"iterations": 60, "batch_size": 6, "channels": 16, "fusion_channels": 32, "dropout": 0.0}
+    result = train("demo_scale", Blocks(), Blocks(), tmp_path, **(SMALL | options | {"learning_rate": 0.01}))
+    assert result.history.loss.iloc[-5:].mean() < 0.3 * result.history.loss.iloc[:5].mean()
+    assert result.matrix is not None and result.matrix.miou() > 0.8
+    assert not result.model.training
+    assert result.history.val_miou.iloc[-1] == pytest.approx(result.matrix.miou())
+
+
+def test_the_same_seed_gives_the_same_weights_with_any_number_of_workers():
+    one = train("demo_scale", Blocks(), **SMALL)
+    assert_same_weights(weights(one.model), weights(train("demo_scale", Blocks(), workers=2, **SMALL).model))
+    other = weights(train("demo_scale", Blocks(), seed=1, **SMALL).model)
+    assert not torch.equal(other["head.classify.weight"], one.model.head.classify.weight)
+
+
+def test_training_leaves_the_callers_random_state_alone():
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    train("demo_scale", Blocks(), **(SMALL | {"iterations": 1}))
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_a_stopped_run_resumes_exactly(tmp_path):
+    options = SMALL | {"evaluate_every": 2}
+    whole = train("demo_context", Blocks(), Blocks(4), tmp_path / "whole", **options)
+    folder = tmp_path / "parts"
+    half = train("demo_context", Blocks(), Blocks(4), folder, stop_after=3, **options)
+    assert len(half.history) == 3 and half.matrix is None
+    parts = train("demo_context", Blocks(), Blocks(4), folder, resume=True, **options)
+    assert_same_weights(weights(whole.model), weights(parts.model))
+    columns = ["epoch", "lr", "loss", "aux_loss", "val_miou"]
+    assert whole.history[columns].equals(parts.history[columns])
+    again = train("demo_context", Blocks(), Blocks(4), folder, resume=True, **options)  # nothing left to do
+    assert_same_weights(weights(whole.model), weights(again.model))
+    np.testing.assert_array_equal(again.matrix.counts, whole.matrix.counts)
+
+
+def test_a_killed_run_resumes_exactly(tmp_path):
+    """SIGKILL in the middle of iteration 6, after the checkpoint of iteration 4 and two more log lines."""
+    script = """
+        import os, signal, sys
+        sys.path.insert(0, sys.argv[1])
+        import test_training as t
+        t.torch.set_num_threads(1)
+        class Deadly(t.Blocks):
+            def __getitem__(self, index):
+                log = os.path.join(sys.argv[2], "log.csv")
+                if os.path.exists(log) and open(log).read().count("\\n") > 6:
+                    with open(log, "a") as file:
+                        file.write("7,0.5")  # half a line
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return super().__getitem__(index)
+        Deadly.__name__ = "Blocks"
+        t.train("demo_scale", Deadly(), None, sys.argv[2], checkpoint_every=4, **t.SMALL)
+    """
+    folder, here = tmp_path / "run", os.path.dirname(__file__)
+    command = [sys.executable, "-c", textwrap.dedent(script), here, str(folder)]
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (folder / "log.csv").read_text().endswith("7,0.5")
+    assert torch.load(folder / "last.ckpt", weights_only=True)["iteration"] == 4
+    resumed = train("demo_scale", Blocks(), None, folder, resume=True, **SMALL)
+    whole = train("demo_scale", Blocks(), None, None, **SMALL)
+    assert_same_weights(weights(whole.model), weights(resumed.model))
+    assert resumed.history.loss.tolist() == whole.history.loss.tolist()
+    assert resumed.history.index.tolist() == list(range(1, ITERATIONS + 1))
+    assert len((folder / "log.csv").read_text().splitlines()) == ITERATIONS + 1
+
+
+def test_what_a_run_folder_holds(tmp_path):
+    result = train("demo_scale", Blocks(), Blocks(3), tmp_path, evaluate_every=4, **SMALL)
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {
+        "config.json", "log.csv", "last.ckpt", "last.safetensors", "best.safetensors", "classes.csv",
+        "predictions/000004.png", "predictions/000008.png",
+    }  # fmt: skip
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["system"]["recipe"]["iterations"] == ITERATIONS
+    assert config["system"]["classes"] == list(Blocks.classes)
+    assert config["train_set"]["images"] == 12 and "torch" in config["made_with"]
+    loaded = checkpoints.model_from_file(tmp_path / "last.safetensors")
+    assert_same_weights(weights(loaded), weights(result.model))
+    assert loaded.system == replace(result.model.system, weights=None)
+
+
+def test_a_run_with_another_configuration_is_not_overwritten(tmp_path):
+    train("demo_scale", Blocks(), None, tmp_path, **SMALL)
+    before = (tmp_path / "last.ckpt").read_bytes()
+    for options, words in (
+        (SMALL, "holds this very run"),
+        (SMALL | {"learning_rate": 1e-4}, r"learning_rate: 0.003 there, 0.0001 here"),
+        (SMALL | {"learning_rate": 1e-4, "resume": True}, "another configuration"),
+        (SMALL | {"seed": 1, "resume": True}, "seed: 0 there, 1 here"),
+    ):
+        with pytest.raises(DMNetError, match=words):
+            train("demo_scale", Blocks(), None, tmp_path, **options)
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    train("demo_scale", Blocks(), None, tmp_path, stop_after=2, **SMALL)
+    checkpoint = tmp_path / "last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(DMNetError, match=r"last\.ckpt is damaged"):
+        train("demo_scale", Blocks(), None, tmp_path, resume=True, **SMALL)
+
+
+def test_a_full_disk_while_saving_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    train("demo_scale", Blocks(), None, tmp_path, stop_after=2, **SMALL)
+    before = (tmp_path / "last.ckpt").read_bytes()
+
+    def full(state, path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        train("demo_scale", Blocks(), None, tmp_path, resume=True, **SMALL)
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+    monkeypatch.undo()
+    resumed = train("demo_scale", Blocks(), None, tmp_path, resume=True, **SMALL)
+    assert_same_weights(weights(resumed.model), weights(train("demo_scale", Blocks(), **SMALL).model))
+
+
+def test_a_loss_that_is_no_number_stops_with_its_images(tmp_path):
+    with pytest.raises(
+        DMNetError, match=r"loss became (nan|inf) at iteration \d+ \(images block\d+, block\d+\)"
+    ):
+        train("demo_scale", Blocks(), None, tmp_path, **(SMALL | {"learning_rate": 1e30, "optimizer": "sgd"}))
+
+
+def test_bad_data_stops_before_the_run_starts(tmp_path):
+    class Others(Blocks):
+        classes = ("a", "b", "c")
+
+    for train_set, val_set, words in (
+        (Blocks(0), None, "training set is empty"),
+        (Blocks(), Blocks(0), "validation set is empty"),
+        (Blocks(), Others(), "validation set's classes"),
+        (Blocks(wrong=11), None, "block11: the mask has the label 77"),
+    ):
+        with pytest.raises(DataError, match=words):
+            train("demo_scale", train_set, val_set, tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_go_where_they_belong_and_unknown_ones_are_refused():
+    system = resolve("ssseg_r50_d8_voc", Blocks(), iterations=5, filter_sizes=(3,), learning_rate=0.5)
+    assert (
+        system.recipe.iterations == 5 and system.recipe.epochs is None and system.recipe.learning_rate == 0.5
+    )
+    assert system.architecture.filter_sizes == (3,) and system.architecture.num_classes == 3
+    assert system.classes == Blocks.classes
+    assert resolve("demo_scale", Blocks(), epochs=2).recipe.iterations is None
+    with pytest.raises(DMNetError, match="'learning_rte'. Did you mean 'learning_rate'"):
+        resolve("demo_scale", Blocks(), learning_rte=0.1)
+    with pytest.raises(DMNetError, match="'abacus:0' cannot be used"):
+        train("demo_scale", Blocks(), device="abacus:0", **SMALL)
+
+
+def test_without_imagenet_weights_the_message_says_how_to_go_on(tmp_path, monkeypatch):
+    def unreachable(model):
+        raise DownloadError("no network.")
+
+    monkeypatch.setattr(checkpoints, "load_imagenet", unreachable)
+    with pytest.raises(DownloadError, match="no network. .*--no-pretrained"):
+        train("demo_scale", Blocks(), None, tmp_path, pretrained=True, **SMALL)
+    train("demo_scale", Blocks(), None, tmp_path, **SMALL)  # the folder isn't lost for another try
+
+
+def test_progress_is_a_few_lines_where_nobody_looks(capsys):
+    train("demo_scale", Blocks(), **(SMALL | {"progress": True, "iterations": 20}))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10 and lines[-1].startswith("iteration 20/20  loss ")
