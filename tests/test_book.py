@@ -99,8 +99,13 @@ def leads_somewhere(name: str, link: str) -> bool:
         return False
     if not parts.fragment or target.suffix != ".html":
         return True
-    text = target.read_text(encoding="utf8")
-    return re.search(rf'\bid="{re.escape(unquote(parts.fragment))}"', text) is not None
+    return unquote(parts.fragment) in anchors(target.resolve())
+
+
+@functools.cache
+def anchors(target: Path) -> set[str]:
+    """Return every id of a built page."""
+    return set(map(unescape, re.findall(r'\bid="([^"]+)"', target.read_text(encoding="utf8"))))
 
 
 def test_style_sheets_ask_no_other_host() -> None:
