@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 from torchvision.models import get_weight
 
@@ -68,7 +69,8 @@ def load_checkpoint(model: DMNet, path: PathLike) -> Report:
     if differences := _compare(model.state_dict(), tensors, in_file):
         advice = _advice(model, source, tensors, differences)
         raise CheckpointError(f"{path} does not fit. {advice}\n{differences}")
-    _require_same_meaning(path, model.architecture, contents.metadata.get("architecture"))
+    if contents.own:
+        _require_same_meaning(path, model.architecture, contents.metadata.get("architecture"))
     _require_finite(path, tensors)
     model.load_state_dict(tensors)
     return Report(path, source, contents.container, len(tensors), contents.metadata)
@@ -132,9 +134,7 @@ def _require_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _require_same_meaning(path: Path, model: Architecture, noted: Any) -> None:
-    """Compare what shapes cannot tell, where the file says it: our own files do."""
-    if not isinstance(noted, dict):
-        return
+    """Compare what shapes cannot tell; our own files say it."""
     file = _architecture(path, noted)
     if file.filter_sizes != model.filter_sizes:
         raise CheckpointError(
@@ -270,13 +270,13 @@ def model_from_file(path: PathLike) -> DMNet:
     Raises:
         CheckpointError: if the file isn't one of our own, or isn't a checkpoint at all.
     """
-    metadata = read_metadata(path)
-    if "architecture" not in metadata:
+    contents = read_weights(path)
+    if not contents.own:
         raise CheckpointError(
             f"{path} does not say which system it belongs to. Name it: build_model(name), then "
             "load_checkpoint(model, path); `dmnet systems` lists the names."
         )
-    model = _build_described(Path(path), metadata)
+    model = _build_described(Path(path), contents.metadata)
     load_checkpoint(model, path)
     return model.eval()
 
@@ -290,24 +290,27 @@ def _describe(model: DMNet) -> dict[str, Any]:
 
 
 def _build_described(path: Path, metadata: dict[str, Any]) -> DMNet:
-    architecture = _architecture(path, metadata["architecture"])
-    if "system" not in metadata:
-        return DMNet(architecture)
+    architecture = _architecture(path, metadata.get("architecture"))
     try:
-        system = System(
-            name=metadata["system"],
-            dataset=metadata["dataset"],
-            classes=_tuples(metadata["classes"]),
-            architecture=architecture,
-            recipe=Recipe(**_tuples(metadata["recipe"])),
-            evaluation=Evaluation(**_tuples(metadata["evaluation"])),
-        )
-    except (KeyError, TypeError) as error:
+        if "system" not in metadata:
+            return DMNet(architecture)
+        return from_system(_system(metadata, architecture))
+    except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(path, error) from error
-    return from_system(system)
 
 
-def _architecture(path: Path, noted: dict[str, Any]) -> Architecture:
+def _system(metadata: dict[str, Any], architecture: Architecture) -> System:
+    return System(
+        name=metadata["system"],
+        dataset=metadata["dataset"],
+        classes=_tuples(metadata["classes"]),
+        architecture=architecture,
+        recipe=Recipe(**_tuples(metadata["recipe"])),
+        evaluation=Evaluation(**_tuples(metadata["evaluation"])),
+    )
+
+
+def _architecture(path: Path, noted: Any) -> Architecture:
     try:
         return Architecture(**_tuples(noted))
     except TypeError as error:
@@ -315,7 +318,7 @@ def _architecture(path: Path, noted: dict[str, Any]) -> Architecture:
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path} describes a system that this dmnet cannot build ({error}); update it")
+    return CheckpointError(f"{path} describes a network that this dmnet cannot build ({error}); update dmnet")
 
 
 def _tuples(value: Any) -> Any:
@@ -374,16 +377,22 @@ def _load_published(model: DMNet, name: str, url: str, sha256: str | None) -> No
     """Load the converted file, after fetching and converting it if it isn't there yet."""
     converted = data_dir() / "checkpoints" / f"{name}.safetensors"
     if not converted.exists():
-        by_hand = _downloads(url).exists()
-        original = _fetch(url, sha256, partial(load_checkpoint, model))
-        save_weights(model, converted, url=url)
-        if not by_hand:
-            original.unlink()  # the converted file replaces it
-        return
+        converted.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(converted.with_name(f".{converted.name}.lock")):  # of several processes, one converts
+            if not converted.exists():
+                _convert(model, url, sha256, converted)
     try:
         load_checkpoint(model, converted)
     except CheckpointError as error:
         raise CheckpointError(f"{error}\nDelete {converted} and it is fetched again.") from error
+
+
+def _convert(model: DMNet, url: str, sha256: str | None, converted: Path) -> None:
+    by_hand = _downloads(url).exists()
+    original = _fetch(url, sha256, partial(load_checkpoint, model))
+    save_weights(model, converted, url=url)
+    if not by_hand:
+        original.unlink()  # the converted file replaces it
 
 
 def load_imagenet(model: DMNet) -> None:

@@ -77,20 +77,15 @@ def download(
     _require_safe(url)
     if sha256 is not None:
         _require_digest(sha256)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_name(f".{target.name}.lock")):
-        if target.is_file():
-            _accept(url, target, sha256, check, remedy=f"Move {target} away and it is fetched again.")
-            return target
-        part = _Part(url, target.with_name(target.name + ".part"))
-        _fetch_patiently(part, timeout, attempts, backoff)
-        try:
-            _accept(url, part.path, sha256, check, remedy="The download was removed; try again later.")
-        except Exception:
-            part.remove()
-            raise
-        os.replace(part.path, target)
-        part.remove()
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{target.name}.lock")):
+            if not target.is_file():  # nobody else was faster
+                part = _Part(url, target.with_name(target.name + ".part"))
+                _fetch_patiently(part, timeout, attempts, backoff)
+                _accept_part(part, target, sha256, check)
+                return target
+    _accept(url, target, sha256, check, remedy=f"Move {target} away and it is fetched again.")
     return target
 
 
@@ -141,6 +136,19 @@ def _accept(
         check(path)
     if expected is None:
         _record(url, found)
+
+
+def _accept_part(
+    part: "_Part", target: Path, sha256: str | None, check: Callable[[Path], object] | None
+) -> None:
+    """Give a complete download its final name, or remove it if it isn't accepted."""
+    try:
+        _accept(part.url, part.path, sha256, check, remedy="The download was removed; try again later.")
+    except Exception:  # not Ctrl-C: then the download stays, to be accepted next time
+        part.remove()
+        raise
+    os.replace(part.path, target)
+    part.remove()  # what is left is the note
 
 
 def _digests() -> Path:

@@ -35,6 +35,7 @@ class Contents:
     container: Container
     tensors: dict[str, Tensor]
     metadata: dict[str, Any]
+    own: bool = False  # written by `write_weights`
 
 
 def read_weights(path: PathLike) -> Contents:
@@ -134,14 +135,14 @@ def _read_safetensors(path: Path) -> Contents:
         raise CheckpointError(
             f"{path} is cut off, damaged or no checkpoint ({error}). Fetch or write it again."
         ) from error
-    return Contents("safetensors", tensors, _own_metadata(path, noted))
-
-
-def _own_metadata(path: Path, noted: dict[str, str]) -> dict[str, Any]:
     if METADATA_KEY not in noted:
-        return dict(noted)  # a safetensors file of another origin
+        return Contents("safetensors", tensors, noted)
+    return Contents("safetensors", tensors, _own_metadata(path, noted[METADATA_KEY]), own=True)
+
+
+def _own_metadata(path: Path, noted: str) -> dict[str, Any]:
     try:
-        metadata = json.loads(noted[METADATA_KEY])
+        metadata = json.loads(noted)
         version = int(metadata["format"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} has damaged metadata: {error}") from error
