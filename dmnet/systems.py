@@ -129,6 +129,8 @@ def _published_system(row: dict[str, str], source: Literal["ssseg", "mmseg"]) ->
     crop = _pair(row["crop"])
     slides = crop == (769, 769)  # mmseg's 769x769 configurations slide a window and align corners
     recipe = replace(RECIPES[dataset], crop=crop)
+    if slides:  # one pixel more than 2048 x 1024: aligned corners then fall on whole pixels
+        recipe = replace(recipe, resize=(2049, 1025))
     if source == "mmseg":  # counts iterations; same otherwise
         recipe = replace(recipe, epochs=None, iterations=int(row["iterations"]))
     return System(

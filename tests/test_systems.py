@@ -50,6 +50,7 @@ def test_one_row_of_each_source_in_full() -> None:
     mmseg = systems.get("mmseg_r50_d8_cityscapes_769x769_80k")
     assert (mmseg.recipe.iterations, mmseg.recipe.crop) == (80_000, (769, 769))
     assert (mmseg.evaluation.window, mmseg.evaluation.window_stride) == ((769, 769), (513, 513))
+    assert mmseg.recipe.resize == mmseg.evaluation.resize == (2049, 1025)
     assert (mmseg.published.miou, mmseg.published.miou_ms_flip) == (79.22, 80.55)
     assert mmseg.published.sha256_prefix == "6060840e"
 
