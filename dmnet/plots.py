@@ -111,6 +111,7 @@ def show_table(
                 _write_values(axis, array, f"{{:.{digits}f}}", light_above=0.6 * limit)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
     for axis, label in zip(axes[:, 0], rows, strict=False):
         axis.set_ylabel(label)
     return figure
@@ -320,3 +321,37 @@ def show_upsampling(values: Tensor, size: int) -> Figure:
         axis.set(xlim=(-0.6, size - 0.4), ylim=(-0.5, 1.2), title=f"align_corners = {align}")
         axis.axis("off")
     return figure
+
+
+def show_reads(axis: Axes, title: str, *, grid: int, step: int, pixels: int = 13) -> None:
+    """Draw two stacked layers of three weights; light up all that the middle unit of the second one reads.
+
+    Args:
+        axis: to draw on.
+        title: what the drawing shows; the number of pixels seen is added.
+        grid: pixels between two neighbouring units of both layers.
+        step: pixels between the places that a unit of the second layer reads; the first reads neighbours.
+        pixels: of the input, odd.
+    """
+    middle = pixels // 2
+    read = [middle - step, middle, middle + step]
+    seen = sorted({unit + offset for unit in read for offset in (-1, 0, 1)})
+    for unit in read:
+        axis.plot([middle, unit], [2, 1], "C0")
+        for offset in (-1, 0, 1):
+            axis.plot([unit, unit + offset], [1, 0], "C0")
+    rows = [(range(pixels), seen), (range(0, pixels, grid), read), (range(0, pixels, grid), [middle])]
+    for height, (units, lit) in enumerate(rows):
+        colours = ["C0" if unit in lit else "0.8" for unit in units]
+        axis.scatter(units, [height] * len(units), color=colours, s=70, zorder=3)
+    axis.set_title(f"{title}: sees {len(seen)} pixels", fontsize=12)
+    axis.set_yticks([0, 1, 2], ["pixels", "layer 1", "layer 2"], fontsize=11)
+    axis.tick_params(length=0, labelbottom=False)
+    axis.spines[:].set_visible(False)
+
+
+def mark_square(axis: Axes, *, centre: float, side: float, colour: str = "white") -> None:
+    """Frame the square of `side` pixels around (centre, centre), and write its side into it."""
+    corner = centre - side / 2
+    axis.add_patch(Rectangle((corner, corner), side, side, fill=False, edgecolor=colour, linestyle="--"))
+    axis.text(centre, corner + 4, f"{side:g} pixels", color=colour, ha="center", va="top", fontsize=11)
