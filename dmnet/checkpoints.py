@@ -92,7 +92,7 @@ class Differences:
         """Count each kind and list its first few."""
         surplus = [self.in_file[name] for name in self.surplus]
         kinds = {"missing": self.missing, "surplus": surplus, "of another shape or type": self.misshapen}
-        return "\n".join(f"  {len(v)} {kind}: {listed(v)}" for kind, v in kinds.items() if v)
+        return "\n".join(f"  {len(v)} {kind}: {listed(v, separator='; ')}" for kind, v in kinds.items() if v)
 
 
 def _compare(
@@ -225,7 +225,7 @@ def _advice(model: DMNet, source: Source, tensors: Mapping[str, Tensor], differe
 def _suggestion(file: Traits) -> str:
     traits = {name: Traits.of_model(system.architecture) for name, system in systems.SYSTEMS.items()}
     if same := [name for name, known in traits.items() if known == file]:
-        return f"build {listed(map(repr, same))} (the output stride can't be told from the file)."
+        return f"build {listed(map(repr, same), separator=' or ')} (the output stride can't be told from the file)."
     if near := [name for name, known in traits.items() if replace(known, classes=file.classes) == file]:
         return f"build_model({near[0]!r}, num_classes={file.classes}) may be it."
     return "no system of that shape is known; `dmnet systems` lists them."

@@ -47,7 +47,7 @@ def download(
     *,
     check: Callable[[Path], object] | None = None,
     timeout: float = 30.0,
-    attempts: int = 5,
+    attempts: int = 4,
     backoff: float = 1.0,
 ) -> Path:
     """Fetch `url` into the file `path`, unless a good copy is already there.
@@ -248,9 +248,9 @@ def _fetch_patiently(part: _Part, timeout: float, attempts: int, backoff: float)
             raise _disk_full(part) from error
         except requests.RequestException as error:
             raise DownloadError(f"{part.url} could not be fetched: {error}") from error
+    kept = f" {part.size():,} bytes are kept; trying again goes on from there." if part.resumable() else ""
     raise DownloadError(
-        f"{part.url} could not be fetched in {attempts} attempts; the last one ended with: {reason}. "
-        f"{part.size():,} bytes are kept in {part.path}; trying again goes on from there."
+        f"{part.url} could not be fetched in {attempts} attempts; the last one ended with: {reason}.{kept}"
     ) from reason
 
 

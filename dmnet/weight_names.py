@@ -98,8 +98,8 @@ def _not_ours(names: list[str]) -> str:
     return f"holds no tensor of a DMNet; its {len(names)} names are like {listed(names)}"
 
 
-def listed(names: Iterable[str], most: int = 3) -> str:
+def listed(names: Iterable[str], most: int = 3, separator: str = ", ") -> str:
     """Return the first few names as text, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return separator.join(names[:most]) + more

@@ -438,13 +438,13 @@ def changed(state: State, *, drop: str = "", **new: Tensor) -> State:
 def test_lost_tensors_are_named(origin: State, refused: Callable[..., str], tmp_path: Path) -> None:
     state = changed(public(origin, "ssseg"), drop="backbone_net.layer1.conv")
     path = save_as({"model": state}, tmp_path / "w", "zip")
-    refused(path, "3 missing: backbone.layer1.conv1.weight, backbone.layer1.conv2.weight", "fetch it again")
+    refused(path, "3 missing: backbone.layer1.conv1.weight; backbone.layer1.conv2.weight", "fetch it again")
 
 
 def test_surplus_tensors_are_named_as_in_the_file(origin: State, refused: Any, tmp_path: Path) -> None:
     more = {f"decode_head.extra.{i}": torch.ones(1) for i in range(5)}
     path = save_as({"state_dict": changed(public(origin, "mmseg"), **more)}, tmp_path / "w", "zip")
-    refused(path, "5 surplus: decode_head.extra.0, decode_head.extra.1, decode_head.extra.2 and 2 more")
+    refused(path, "5 surplus: decode_head.extra.0; decode_head.extra.1; decode_head.extra.2 and 2 more")
 
 
 def test_misshapen_tensors_are_named_with_both_shapes(origin: State, refused: Any, tmp_path: Path) -> None:
