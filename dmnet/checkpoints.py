@@ -225,7 +225,8 @@ def _advice(model: DMNet, source: Source, tensors: Mapping[str, Tensor], differe
 def _suggestion(file: Traits) -> str:
     traits = {name: Traits.of_model(system.architecture) for name, system in systems.SYSTEMS.items()}
     if same := [name for name, known in traits.items() if known == file]:
-        return f"build {listed(map(repr, same), separator=' or ')} (the output stride can't be told from the file)."
+        either = listed(map(repr, same), separator=" or ")
+        return f"build {either} (the output stride can't be told from the file)."
     if near := [name for name, known in traits.items() if replace(known, classes=file.classes) == file]:
         return f"build_model({near[0]!r}, num_classes={file.classes}) may be it."
     return "no system of that shape is known; `dmnet systems` lists them."
