@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +34,7 @@ def _complain(error: Exception) -> None:
 class Commands(TyperGroup):
     """Commands whose expected errors are one red line, not a traceback."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
@@ -84,15 +83,15 @@ def list_systems(
 def _print_systems() -> None:
     table = Table(box=None)
     table.add_column("system", no_wrap=True)
-    for column in ("data set", "backbone", "stride", "mIoU", "weights"):
-        table.add_column(column)
+    for column in ("backbone", "stride", "mIoU", "weights"):
+        table.add_column(column, no_wrap=True)
     for system in systems.SYSTEMS.values():
         a, published = system.architecture, system.published
         weights = "here" if system.weights else "download" if published else "none"
         score = f"{published.miou:.2f}" if published else ""
-        table.add_row(system.name, system.dataset, a.backbone, str(a.output_stride), score, weights)
+        table.add_row(system.name, a.backbone, str(a.output_stride), score, weights)
     console.print(table)
-    console.print("mIoU: as published, one scale, in percent. `dmnet systems NAME` shows all of one.")
+    console.print("mIoU in percent as published, at one scale. `dmnet systems NAME` tells more.")
 
 
 def _print_fields(title: str, values: dict[str, Any]) -> None:
@@ -119,7 +118,7 @@ def train(
     ] = False,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any field that `dmnet systems NAME` shows."),
+        typer.Option("--set", metavar="NAME=VALUE", help="Any field of `dmnet systems NAME`."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
     evaluate_every: Annotated[int | None, typer.Option(min=1, help="Steps between scores.")] = None,
@@ -133,7 +132,7 @@ def train(
 
     source = data or systems.get(system).dataset
     given = {"iterations": iterations, "batch_size": batch_size, "learning_rate": learning_rate}
-    overrides = {name: value for name, value in given.items() if value is not None}
+    overrides: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     overrides |= {} if crop is None else {"crop": (crop, crop)}
     overrides |= {"pretrained": False} if no_pretrained else {}
     overrides |= dict(_setting(text) for text in setting or [])

@@ -156,7 +156,7 @@ def class_list(model: DMNet) -> tuple[tuple[str, ...], Labels]:
 
 
 def label_image(labels: ArrayLike, palette: ArrayLike | None = None) -> Image.Image:
-    """Return labels [H, W] as a picture with a palette: its values are the labels, its colours are for people."""
+    """Return labels [H, W] as a palette picture: its values are the labels, its colours are for people."""
     picture = Image.fromarray(np.asarray(labels).astype(np.uint8))
     picture.putpalette(_colours(palette).ravel().tolist())
     return picture

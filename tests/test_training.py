@@ -386,7 +386,7 @@ def test_settings_go_where_they_belong_and_unknown_ones_are_refused():
     assert system.architecture.filter_sizes == (3,) and system.architecture.num_classes == 3
     assert system.classes == Blocks.classes
     assert resolve("demo_scale", Blocks(), epochs=2).recipe.iterations is None
-    with pytest.raises(DMNetError, match="'learning_rte'. Did you mean 'learning_rate'"):
+    with pytest.raises(DMNetError, match=r"'learning_rte'\. Did you mean 'learning_rate'"):
         resolve("demo_scale", Blocks(), learning_rte=0.1)
     with pytest.raises(DMNetError, match="'abacus:0' cannot be used"):
         train("demo_scale", Blocks(), device="abacus:0", **SMALL)
@@ -397,7 +397,7 @@ def test_without_imagenet_weights_the_message_says_how_to_go_on(tmp_path, monkey
         raise DownloadError("no network.")
 
     monkeypatch.setattr(checkpoints, "load_imagenet", unreachable)
-    with pytest.raises(DownloadError, match="no network. .*--no-pretrained"):
+    with pytest.raises(DownloadError, match=r"no network\. .*--no-pretrained"):
         train("demo_scale", Blocks(), None, tmp_path, pretrained=True, **SMALL)
     train("demo_scale", Blocks(), None, tmp_path, **SMALL)  # the folder isn't lost for another try
 
