@@ -85,7 +85,7 @@ def show_table(
     *,
     rows: Sequence[str] = (),
     digits: int | None = None,
-    width: float = 5.4,
+    width: float = 4.4,
 ) -> Figure:
     """Show pictures and filters in a table: one row per example, one column per kind.
 
@@ -122,7 +122,7 @@ def show_digits(
     *,
     marks: Mapping[str, tuple[int, int, int]] | None = None,
     columns: int = 3,
-    width: float = 5.4,
+    width: float = 4.4,
 ) -> Figure:
     """Show small grids of numbers, cell by cell, all drawn with cells of one size.
 
@@ -158,7 +158,7 @@ def show_digits(
     return figure
 
 
-def show_distances(distances: Mapping[str, Tensor], *, against: str, width: float = 5.4) -> Figure:
+def show_distances(distances: Mapping[str, Tensor], *, against: str, width: float = 4.4) -> Figure:
     """Plot one kind of distance against each of the others, with the correlation above.
 
     Args:
@@ -168,7 +168,7 @@ def show_distances(distances: Mapping[str, Tensor], *, against: str, width: floa
     """
     vertical = distances[against]
     others = {name: values for name, values in distances.items() if name != against}
-    figure, axes = plt.subplots(1, len(others), figsize=(width, 2.7), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(others), figsize=(width, 2.5), sharey=True, squeeze=False)
     for axis, (name, values) in zip(axes.flat, others.items(), strict=True):
         correlation = torch.corrcoef(torch.stack([values, vertical]))[0, 1]
         axis.scatter(values, vertical, s=6, alpha=0.35, linewidths=0)
@@ -195,7 +195,7 @@ def show_plan(
     arrows: Sequence[tuple[str, str]],
     *,
     dashed: Sequence[tuple[str, str]] = (),
-    width: float = 5.0,
+    width: float = 4.4,
 ) -> Figure:
     """Draw boxes and the arrows between them, from top to bottom; an arrow along one row runs sideways.
 
@@ -212,7 +212,7 @@ def show_plan(
     figure, axis = plt.subplots(figsize=(width, width * (high - low + 1) / (right - left)))
     for x, y, w, text, colour in boxes.values():
         axis.add_patch(Rectangle((x - w / 2, y - half), w, 2 * half, facecolor=colour, edgecolor="#444444"))
-        axis.text(x, y, text, ha="center", va="center", fontsize=9)
+        axis.text(x, y, text, ha="center", va="center", fontsize=10)
     for start, end in [*arrows, *dashed]:
         style = {"arrowstyle": "-|>", "color": "#444444", "shrinkA": 0, "shrinkB": 0}
         style["linestyle"] = "--" if (start, end) in dashed else "-"
@@ -237,7 +237,7 @@ def _anchors(start: Box, end: Box, half: float) -> tuple[tuple[float, float], tu
 
 
 def show_shares(
-    values: Mapping[str, float], colours: Sequence[str], label: str, *, width: float = 5.0
+    values: Mapping[str, float], colours: Sequence[str], label: str, *, width: float = 4.4
 ) -> Figure:
     """Show the parts of a whole as bars, each with its value and its share in per cent.
 
@@ -251,9 +251,11 @@ def show_shares(
     figure, axis = plt.subplots(figsize=(width, 0.32 * len(amounts) + 0.6))
     bars = axis.barh([str(name) for name, _ in values.items()], amounts, color=list(colours)[: len(amounts)])
     total = sum(amounts)
-    axis.bar_label(bars, [f"{amount:.1f}  ({amount / total:.0%})" for amount in amounts], padding=3)
+    shares = ["<1%" if 0 < amount / total < 0.005 else f"{amount / total:.0%}" for amount in amounts]
+    labels = [f"{amount:.3g}  ({share})" for amount, share in zip(amounts, shares, strict=True)]
+    axis.bar_label(bars, labels, padding=3)
     axis.invert_yaxis()
-    axis.set(xlabel=label, xlim=(0, 1.3 * max(amounts)))
+    axis.set(xlabel=label, xlim=(0, 1.4 * max(amounts)))
     return figure
 
 
@@ -304,7 +306,7 @@ def show_upsampling(values: Tensor, size: int) -> Figure:
         values: [length], at least 2 of them.
         size: pixels wanted, more than one.
     """
-    figure, axes = plt.subplots(2, 1, figsize=(5.0, 3.4))
+    figure, axes = plt.subplots(2, 1, figsize=(4.4, 3.2))
     index = torch.arange(len(values))
     places = [(index + 0.5) * size / len(values) - 0.5, index * (size - 1) / (len(values) - 1)]
     for axis, align, where in zip(axes, (False, True), places, strict=True):
