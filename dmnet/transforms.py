@@ -82,8 +82,9 @@ def evaluation_image(system: System | str | None, image: Any) -> Tensor:
 class TrainingTransform:
     """The published augmentation, in its order; a recipe's neutral values leave steps out.
 
-    Resize by a random factor, random crop, flip, (quarter turn), photometric distortion, normalise, pad to
-    the crop. The generator decides everything: the same state of it gives the same sample.
+    Resize by a random factor, random crop, flip, (quarter turn; half turn where height and width differ),
+    photometric distortion, normalise, pad to the crop. The generator decides everything: the same state of it
+    gives the same sample.
     """
 
     recipe: Recipe
@@ -108,7 +109,8 @@ class TrainingTransform:
         if chance(recipe.flip, generator):
             pixels, labels = pixels.flip(-1), labels.flip(-1)
         if recipe.quarter_turns:
-            turns = integer(0, 3, generator)
+            height, width = recipe.crop or _size(labels)
+            turns = integer(0, 3, generator) if height == width else 2 * integer(0, 1, generator)
             pixels, labels = pixels.rot90(turns, (-2, -1)), labels.rot90(turns, (-2, -1))
         if recipe.photometric:
             pixels = photometric_distortion(pixels, generator)
@@ -183,7 +185,7 @@ def photometric_distortion(image: Tensor, generator: Generator) -> Tensor:
         image = saturate(image, uniform(0.5, 1.5, generator))
     if chance(0.5, generator):
         turn = uniform(-18, 18, generator) / 180  # of the colour circle
-        image = tv.adjust_hue(image / 255, turn) * 255
+        image = (tv.adjust_hue(image / 255, turn) * 255).clamp(0, 255)
     if not contrast_first:
         image = _random_contrast(image, generator)
     return image
@@ -203,7 +205,7 @@ def saturate(image: Tensor, factor: float) -> Tensor:
     value = image.amax(-3, keepdim=True)
     spread = value - image.amin(-3, keepdim=True)
     factors = torch.clamp(value / spread.clamp(min=1e-6), max=factor)
-    return value - (value - image) * factors
+    return (value - (value - image) * factors).clamp(min=0)  # rounding may fall just below
 
 
 def pad_to(image: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -240,4 +242,6 @@ def _size(tensor: Tensor) -> tuple[int, int]:
 
 
 def _resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
-    return tv.resize(image, list(size), InterpolationMode.BILINEAR, antialias=False)
+    # In floats, rounded once: torchvision's uint8 path rounds after each axis, and OpenCV doesn't.
+    resized = tv.resize(image.float(), list(size), InterpolationMode.BILINEAR, antialias=False)
+    return resized.round().to(image.dtype)

@@ -1,0 +1,141 @@
+"""The command line, on small inputs; errors are one line and exit code 2."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from dmnet import datasets, systems
+from dmnet.checkpoints import save_weights
+from dmnet.cli import app
+from dmnet.model import build_model
+
+SMALL = ["--iterations", "2", "--batch-size", "2"]
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Four drawn scenes for training and two for validation, on disk."""
+    folder = tmp_path_factory.mktemp("world") / "scenes"
+    splits = [
+        datasets.DemoDataset("demo_scale", split, size=n, seed=77) for split, n in (("train", 4), ("val", 2))
+    ]
+    return datasets.write_voc_layout(splits, folder)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save_weights(build_model("demo_scale"), path)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50, 3), np.uint8)).save(path)
+    return path
+
+
+def test_systems_are_listed_and_shown():
+    listed = run("systems").stdout
+    assert all(name in listed for name in systems.names())
+    shown = run("systems", "demo_scale").stdout
+    assert "learning_rate" in shown and "0.003" in shown and "receptive field" in shown
+
+
+def test_an_error_is_one_line_with_the_nearest_name():
+    result = run("systems", "demo_scael", code=2)
+    assert result.stderr.startswith("Error: there is no system called 'demo_scael'. Did you mean demo_scale")
+    assert result.stderr.count("\n") == 1 and "Traceback" not in result.output
+
+
+def test_python_m_dmnet():
+    done = subprocess.run(
+        [sys.executable, "-m", "dmnet", "systems", "nonsense"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and done.stderr.startswith("Error: there is no system called 'nonsense'")
+
+
+def test_train_evaluate_predict(world, photo, tmp_path):
+    folder = tmp_path / "run"
+    settings = ["--set", "filter_sizes=(1,3)", "--set", "schedule=poly"]
+    trained = run("train", "demo_scale", "--data", world, "--run", folder, *SMALL, *settings)
+    assert "iteration 2/2" in trained.stdout and "mIoU" in trained.stdout
+    assert "last.safetensors" in trained.stdout.replace("\n", "")
+    scores = tmp_path / "scores.csv"
+    run("evaluate", folder / "last.safetensors", "--data", world, "--output", scores)
+    table = pd.read_csv(scores, index_col="class")
+    assert table.index.tolist() == list(systems.get("demo_scale").classes)
+    pd.testing.assert_frame_equal(table, pd.read_csv(folder / "classes.csv", index_col="class"))
+    run("predict", folder / "last.safetensors", photo, "--output", tmp_path / "out")
+    for name, mode in (("photo_labels.png", "P"), ("photo_overlay.png", "RGB")):
+        with Image.open(tmp_path / "out" / name) as picture:
+            assert picture.mode == mode and picture.width >= 50 and picture.height >= 30
+
+
+def test_a_finished_run_is_refused_and_resumed(world, tmp_path):
+    command = ["train", "demo_scale", "--data", world, "--run", tmp_path, "--val-split", "none", *SMALL]
+    run(*command)
+    assert "--resume" in run(*command, code=2).stderr
+    run(*command, "--resume")
+    assert "another configuration" in run(*command, "--resume", "--seed", 1, code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "demo_scale", "--data", "nowhere"], "nowhere is neither a folder nor a data set"),
+        (["train", "small_r18"], "--data FOLDER"),
+        (["train", "demo_scale", "--split", "trian"], "trian"),
+        (["train", "demo_scale", "--set", "iterations"], "NAME=VALUE"),
+        (["train", "demo_scale", "--set", "iteratons=3"], "Did you mean 'iterations'"),
+        (["train", "demo_scale", "--device", "abacus"], "abacus"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_written(arguments, words, world, tmp_path):
+    if "--set" in arguments or "--device" in arguments:
+        arguments = [*arguments, "--data", world]
+    result = run(*arguments, "--run", tmp_path / "run", code=2)
+    assert words in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_bad_picture_does_not_cost_the_others(weights, photo, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"nothing")
+    result = run("predict", weights, bad, photo, "--output", tmp_path / "out", code=2)
+    assert "bad.jpg" in result.stderr and (tmp_path / "out" / "photo_labels.png").exists()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "photo_labels.png",
+        "photo_overlay.png",
+    ]
+
+
+def test_results_never_overwrite_each_other(weights, photo, tmp_path):
+    other = tmp_path / "folder" / photo.name
+    other.parent.mkdir()
+    other.write_bytes(photo.read_bytes())
+    assert "two pictures are called photo" in run("predict", weights, photo, other, code=2).stderr
+
+
+def test_drawn_data_are_written_and_checked(tmp_path):
+    folder = tmp_path / "drawn"
+    run("data", "draw", "demo_context", "--output", folder, "--size", 2, "--split", "val")
+    assert "2 examples of 7 classes" in run("data", "check", folder, "--split", "val").stdout
+    mask = next((folder / "SegmentationClass").iterdir())
+    Image.fromarray(np.full((128, 128), 99, np.uint8)).save(mask)
+    assert mask.name in run("data", "check", folder, "--split", "val", code=2).stderr
+    assert (
+        "kept as it is" in run("data", "draw", "demo_context", "--output", folder, "--size", 2, code=2).stderr
+    )
