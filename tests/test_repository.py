@@ -127,18 +127,6 @@ def test_every_module_has_a_place_in_the_reference(root: Path) -> None:
     assert sorted(listed) == sorted(modules(root))
 
 
-def test_every_module_is_imported_by_a_test(root: Path) -> None:
-    tests = "\n".join(path.read_text() for path in (root / "tests").rglob("*.py"))
-    untested = []
-    for module in modules(root)[1:]:
-        package, name = module.rsplit(".", 1)
-        direct = rf"\b{re.escape(module)}\b"
-        among = rf"from {re.escape(package)} import [^\n(]*\b{name}\b"
-        if not re.search(f"{direct}|{among}", tests):
-            untested.append(module)
-    assert untested == []
-
-
 def imported(folder: Path, root: Path) -> set[str]:
     """Return the top-level names that the Python files below a folder import from elsewhere."""
     found = set()
