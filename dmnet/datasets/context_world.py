@@ -1,16 +1,16 @@
 """The world `demo_context`: the local pattern is ambiguous, the whole picture decides.
 
-Jewellery lies on a quilt. A quilt is sewn of warm and cool patches, about 77 % of one kind; that majority
-is the quilt's name. Pieces are tiled with rubies and jades, about 60 % of one kind, which names the piece. A
-piece of rubies on a warm quilt and one on a cool quilt are different classes, although one looks like the
-other and may even lie on patches of the other kind: one must look at the whole quilt. In 30 % of the pictures
-two quilts of opposite majorities are sewn together along a wavy seam, and a piece belongs to the quilt that
-it lies on.
-Rings and frames have a class of their own wherever they lie.
+Jewellery lies on a quilt. The quilt is sewn of warm and cool patches, about 77 % of the visible area of one
+kind; that majority is the quilt's name. Pieces are tiled with rubies and jades, about 60 % of one kind, which
+names the piece. A piece of rubies on a warm quilt and one on a cool quilt are different classes, although one
+looks like the other. The patches beside the pieces keep the secret: the two kinds are as even there as the
+majority of the whole allows, so one must look at the whole quilt. Rings and frames have a class of their own
+wherever they lie.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +31,13 @@ from dmnet.datasets.drawing import (
 )
 
 SIZE = 128  # pixels
-REVISION = 2  # of the pictures: raise it when a pixel changes, so that no old cache or weight is used
+REVISION = 3  # of the pictures: raise it when a pixel changes, so that no old cache or weight is used
 
 RUBY_WARM, RUBY_COOL, JADE_WARM, JADE_COOL, RING, FRAME = range(1, 7)
 
 QUILT_MAJORITY = 0.77  # share of a quilt's visible area that has its name's colours
 GEM_MAJORITY = 0.60  # share of a piece's area that has its name's gems
-TWO_QUILTS = 0.30  # share of the pictures
+NEAR = 8.0  # pixels from a piece: the patches that reach so near to it keep its secret
 DIAMETERS = (7.0, 96.0)  # pixels, log-uniform
 SMALLEST_RING = 12.0  # pixels: the band of a smaller ring or frame would be void altogether
 PIECES = 0.64  # share of the objects; rings and frames divide the rest
@@ -80,60 +80,33 @@ class _Placed:
         return rows, columns
 
 
-@dataclass(frozen=True)
-class _Seam:
-    """A wavy line; `distance` is about that to it in pixels, positive on one side."""
-
-    angle: float
-    offset: float
-    waves: tuple[float, float, float]  # height and length in pixels, phase
-
-    def distance(self, x: Array | float, y: Array | float) -> Array:
-        cos, sin = math.cos(self.angle), math.sin(self.angle)
-        x, y = np.asarray(x) - _MIDDLE, np.asarray(y) - _MIDDLE
-        height, length, phase = self.waves
-        wave = height * np.sin((y * cos - x * sin) * (2 * math.pi / length) + phase)
-        return np.asarray(x * cos + y * sin - self.offset + wave)
-
-
 def draw(generator: np.random.Generator) -> Scene:
     """Draw one scene.
 
-    Its `truth` holds `warm_quilt`, the majority of the quilt at each pixel, which decides about the classes,
-    `warm_patch`, the patches that one sees, and `second_quilt`, the part beyond the seam; bool [128, 128].
+    Its `truth` holds `warm_quilt`, the majority, which decides about the classes (all True or all False),
+    `warm_patch`, the patches that one sees, and `near`, where they are kept even; all bool [128, 128].
     """
-    seam = _sew(generator) if generator.random() < TWO_QUILTS else None
-    beyond = seam.distance(_X, _Y) > 0 if seam else np.zeros((SIZE, SIZE), bool)
-    first_warm = bool(generator.random() < 0.5)
-    warm_quilt = beyond ^ first_warm
-    placed = _place(seam, first_warm, generator)
-    visible = np.ones((SIZE, SIZE), bool)
-    for thing in placed:
-        visible[thing.window()] &= _band(thing, *thing.local(thing.window())) > 0
-    canvas, warm_patch = _paint_quilt(first_warm, visible & ~beyond, generator)
-    if seam:
-        second, second_patch = _paint_quilt(not first_warm, visible & beyond, generator)
-        canvas = np.where(beyond[..., None], second, canvas)
-        warm_patch = np.where(beyond, second_patch, warm_patch)
-        _paint_seam(canvas, seam)
+    warm = bool(generator.random() < 0.5)
+    placed = _place(warm, generator)
+    visible, near = np.ones((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool)
+    for one in placed:
+        visible[one.window()] &= _band(one, *one.local(one.window())) > 0
+        if one.thing.label not in (RING, FRAME):
+            reach = _reach(one.thing.shape, one.thing.diameter) + NEAR
+            near |= np.hypot(_X - one.thing.x, _Y - one.thing.y) < reach
+    canvas, warm_patch = _paint_quilt(warm, visible, near, generator)
     mask = np.zeros((SIZE, SIZE), np.uint8)
-    for thing in placed:
-        _paint(canvas, mask, thing, generator)
+    for one in placed:
+        _paint(canvas, mask, one, generator)
     image = finish(canvas, generator.uniform(0.88, 1.08), 0.012, generator)
-    truth = {"warm_quilt": warm_quilt, "warm_patch": warm_patch, "second_quilt": beyond}
-    return Scene(image, mask, truth, tuple(thing.thing for thing in placed))
+    truth = {"warm_quilt": np.full((SIZE, SIZE), warm), "warm_patch": warm_patch, "near": near}
+    return Scene(image, mask, truth, tuple(one.thing for one in placed))
 
 
 # Where everything is
 
 
-def _sew(generator: np.random.Generator) -> _Seam:
-    uniform = generator.uniform
-    waves = (uniform(3, 7), uniform(45, 80), uniform(0, 2 * math.pi))
-    return _Seam(uniform(0, 2 * math.pi), uniform(-0.1, 0.1) * SIZE, waves)
-
-
-def _place(seam: _Seam | None, first_warm: bool, generator: np.random.Generator) -> list[_Placed]:
+def _place(warm: bool, generator: np.random.Generator) -> list[_Placed]:
     """Place 4 to 7 objects, the largest first; one that finds no place is made smaller."""
     low, high = np.log(DIAMETERS)
     diameters = np.exp(generator.uniform(low, high, 4 + int(generator.random() * 4)))
@@ -141,12 +114,11 @@ def _place(seam: _Seam | None, first_warm: bool, generator: np.random.Generator)
     for diameter in sorted(diameters.tolist(), reverse=True):
         kind, shape = _kind(generator)
         diameter = max(diameter, SMALLEST_RING) if kind in (RING, FRAME) else diameter
-        while (spot := _spot(placed, seam, shape, diameter, generator)) is None and diameter > DIAMETERS[0]:
+        while (spot := _spot(placed, shape, diameter, generator)) is None and diameter > DIAMETERS[0]:
             diameter = max(0.8 * diameter, DIAMETERS[0])
         if spot is None or (kind in (RING, FRAME) and diameter < SMALLEST_RING):
             continue
         if kind not in (RING, FRAME):
-            warm = first_warm ^ (seam is not None and bool(seam.distance(*spot) > 0))
             kind += 0 if warm else 1
         thing = Thing(kind, *spot, diameter, shape)
         placed.append(_Placed(thing, generator.uniform(0, 2 * math.pi)))
@@ -167,9 +139,9 @@ def _reach(shape: str, diameter: float) -> float:
 
 
 def _spot(
-    placed: list[_Placed], seam: _Seam | None, shape: str, diameter: float, generator: np.random.Generator
+    placed: list[_Placed], shape: str, diameter: float, generator: np.random.Generator
 ) -> tuple[float, float] | None:
-    """Return a centre where an object fits: inside the picture, apart from the others, on one quilt."""
+    """Return a centre where an object fits: inside the picture, apart from the others; or None."""
     reach = _reach(shape, diameter)
     for _ in range(_TRIES):
         if 2 * (reach + 2) >= SIZE:
@@ -179,7 +151,7 @@ def _spot(
             math.dist((x, y), (other.x, other.y)) >= reach + _GAP + _reach(other.shape, other.diameter)
             for other in (one.thing for one in placed)
         )
-        if apart and (seam is None or abs(seam.distance(x, y)) >= reach + 1):
+        if apart:
             return x, y
     return None
 
@@ -188,18 +160,29 @@ def _spot(
 
 
 def _paint_quilt(
-    warm: bool, visible: NDArray[np.bool_], generator: np.random.Generator
+    warm: bool, visible: NDArray[np.bool_], near: NDArray[np.bool_], generator: np.random.Generator
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Paint a whole quilt of which `visible` will be seen; return it and where its patches are warm."""
+    """Paint a quilt; return it and where its patches are warm."""
     pitch = generator.uniform(21, 28)
     u, v = _wobbly_grid(pitch, generator)
     column, row = np.floor(u).astype(np.intp), np.floor(v).astype(np.intp)
     cell = row * _CELLS + column
     area = np.bincount(cell[visible], minlength=_CELLS * _CELLS)
-    odd = choose_cells(area, 1 - QUILT_MAJORITY, generator)
-    warm_cells = odd ^ warm
+    beside = np.bincount(cell[visible & near], minlength=_CELLS * _CELLS) > 0.3 * area
+    warm_cells = _odd_patches(area, beside, generator) ^ warm
     canvas = _fabric(warm_cells, cell, (u - column) * pitch, (v - row) * pitch, pitch, generator)
     return canvas, warm_cells[cell]
+
+
+def _odd_patches(
+    area: NDArray[np.integer[Any]], beside: NDArray[np.bool_], generator: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Choose the patches of the minority: half of those beside the pieces, as far as they go, then others."""
+    wanted = (1 - QUILT_MAJORITY) * area.sum()
+    around, others = area * beside, area * ~beside
+    odd = choose_cells(around, min(0.5, wanted / max(around.sum(), 1)), generator) & beside
+    wanted = max(wanted - area[odd].sum(), 0)
+    return odd | (choose_cells(others, min(1.0, wanted / max(others.sum(), 1)), generator) & ~beside)
 
 
 def _wobbly_grid(pitch: float, generator: np.random.Generator) -> tuple[Array, Array]:
@@ -246,14 +229,6 @@ def _print(kind: NDArray[np.intp], left: Array, top: Array, pitch: float) -> Arr
     checks = 0.5 * (smoothstep(-0.2, 0.2, across) + smoothstep(-0.2, 0.2, down))
     diagonals = smoothstep(0.2, 0.8, np.cos((left + top) * (4 * turns)))
     return np.choose(kind, [np.float32(0), stripes, dots, checks, diagonals]).astype(np.float32)
-
-
-def _paint_seam(canvas: Array, seam: _Seam) -> None:
-    """Paint the ribbon that joins two quilts, in place."""
-    distance = seam.distance(_X, _Y).astype(np.float32)
-    canvas *= (1 - 0.35 * (1 - smoothstep(1.0, 4.0, np.abs(distance - 0.8))))[..., None]
-    blend(canvas, (0.93, 0.88, 0.78), coverage(np.abs(distance) - 1.6))
-    blend(canvas, (0.62, 0.52, 0.42), 0.7 * coverage(np.abs(np.abs(distance) - 1.6) - 0.25))
 
 
 def _outline(thing: Thing, u: Array, v: Array) -> Array:
