@@ -91,7 +91,7 @@ def test_files_are_small(tracked: list[Path]) -> None:
 
 def test_nothing_of_one_machine(texts: dict[Path, str]) -> None:
     """A path of the machine it was written on, or a package registry's host, would not work elsewhere."""
-    hosts = ["files.python" + "hosted", "registry.npm" + "js", "pypi" + ".org", "download.py" + "torch.org/whl"]
+    hosts = ["files.py" + "thonhosted", "registry.npm" + "js", "pypi" + ".org", "py" + "torch.org/whl"]
     places = re.compile(r"(?<![\w.])/(?:root|work|home/\w+|tmp/\w+)/")
     wrong = [
         f"{path.name}: {line.strip()[:80]}"
