@@ -350,6 +350,7 @@ def show_reads(axis: Axes, title: str, *, grid: int, step: int, pixels: int = 13
     axis.set_yticks([0, 1, 2], ["pixels", "layer 1", "layer 2"], fontsize=11)
     axis.tick_params(length=0, labelbottom=False)
     axis.spines[:].set_visible(False)
+    axis.set_ylim(-0.4, 2.3)
 
 
 def mark_square(axis: Axes, *, centre: float, side: float, colour: str = "white") -> None:
