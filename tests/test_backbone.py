@@ -30,7 +30,7 @@ def test_stage_4_has_the_output_stride(output_stride: int, size: tuple[int, int]
 @pytest.mark.parametrize(("backbone", "stem"), [("resnet18", "plain"), ("resnet50", "deep")])
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_every_nth_dilated_feature_is_the_plain_one(backbone: str, stem: str, output_stride: int) -> None:
-    """With equal weights, the plain features are a sample of the dense ones: dilation keeps what a unit sees."""
+    """With equal weights, the plain features are a sample of the dense ones."""
     plain, dense = resnet(backbone, stem, 32), resnet(backbone, stem, output_stride)
     dense.load_state_dict(plain.state_dict())
     images = torch.randn(1, 3, 97, 129)
