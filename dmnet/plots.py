@@ -5,6 +5,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
@@ -358,3 +359,29 @@ def mark_square(axis: Axes, *, centre: float, side: float, colour: str = "white"
     corner = centre - side / 2
     axis.add_patch(Rectangle((corner, corner), side, side, fill=False, edgecolor=colour, linestyle="--"))
     axis.text(centre, corner + 4, f"{side:g} pixels", color=colour, ha="center", va="top", fontsize=11)
+
+
+def show_seeds(runs: pd.DataFrame, *, width: float = 4.4) -> Figure:
+    """Show every training run as a dot: a row per variant, a colour per length of training.
+
+    Args:
+        runs: one row per run, with the columns "variant", "iterations" and "miou" (in percent). Variants are
+            drawn in the order of their first row.
+        width: of the figure in inches.
+    """
+    variants = list(dict.fromkeys(runs["variant"]))
+    lengths = sorted(set(runs["iterations"]))
+    figure, axis = plt.subplots(figsize=(width, 0.34 * len(variants) + 0.9))
+    for i, length in enumerate(lengths):
+        part = runs[runs["iterations"] == length]
+        place = part["variant"].map(variants.index) + 0.3 * (i - (len(lengths) - 1) / 2)
+        axis.scatter(
+            part["miou"], place, s=26, color=f"C{i}", alpha=0.8, linewidths=0, label=f"{length} iterations"
+        )
+    for row in range(len(variants)):
+        axis.axhline(row, color="0.9", zorder=0, linewidth=0.8)
+    axis.set(xlabel="mIoU in %", yticks=range(len(variants)), yticklabels=variants)
+    axis.invert_yaxis()
+    if len(lengths) > 1:
+        figure.legend(loc="outside lower center", ncols=len(lengths))
+    return figure
