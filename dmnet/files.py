@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -65,10 +66,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(4)}.tmp{target.suffix}")
+    mode = _usual_mode(temporary)
     try:
         yield temporary
         if not temporary.exists():
             raise FileNotFoundError(f"nothing was written to {temporary}, so {target} was left as it was")
+        temporary.chmod(mode)
         _flush(temporary)
         os.replace(temporary, target)
     except BaseException:
@@ -76,6 +79,14 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink()
         raise
     _flush_folder(target.parent)
+
+
+def _usual_mode(path: Path) -> int:
+    """Return the permissions of a new file here; some libraries write files that only the owner can read."""
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.unlink()
+    return mode
 
 
 def _flush(path: Path) -> None:

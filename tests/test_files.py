@@ -128,3 +128,12 @@ def test_every_error_can_be_caught_as_one() -> None:
     for error in raised:
         assert issubclass(error, errors.DMNetError)
         assert issubclass(error, ValueError)
+
+
+def test_others_can_read_what_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    with atomic_write(path) as temporary:
+        temporary.write_text("0")
+        temporary.chmod(0o600)  # as safetensors leaves its files
+    (tmp_path / "plain").write_text("0")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
