@@ -215,7 +215,7 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
         system: a `System` or the name of one.
         train_set: has `classes`.
         **overrides: fields of `Recipe` or `Architecture`. `iterations` puts `epochs` out of force, and
-            the other way round.
+            the other way round; `resize` holds for the evaluation too.
 
     Raises:
         UnknownSystemError: if there is no such system.
@@ -237,6 +237,7 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
         classes=classes,
         recipe=replace(system.recipe, **recipe),
         architecture=replace(system.architecture, **{"num_classes": len(classes)} | architecture),
+        evaluation=replace(system.evaluation, resize=overrides.get("resize", system.evaluation.resize)),
     )
 
 

@@ -406,3 +406,9 @@ def test_progress_is_a_few_lines_where_nobody_looks(capsys):
     train("demo_scale", Blocks(), **(SMALL | {"progress": True, "iterations": 20}))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 10 and lines[-1].startswith("iteration 20/20  loss ")
+
+
+def test_resize_holds_for_training_and_evaluation():
+    system = resolve("small_r18", Blocks(), resize=(240, 180))
+    assert system.recipe.resize == system.evaluation.resize == (240, 180)
+    assert resolve("small_r18", Blocks()).evaluation.resize == (2048, 512)
