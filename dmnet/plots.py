@@ -362,7 +362,7 @@ def mark_square(axis: Axes, *, centre: float, side: float, colour: str = "white"
 
 
 def show_seeds(runs: pd.DataFrame, *, width: float = 4.4) -> Figure:
-    """Show every training run as a dot: a row per variant, a colour per length of training.
+    """Show every training run as a dot: a row per variant, a colour and shape per length of training.
 
     Args:
         runs: one row per run, with the columns "variant", "iterations" and "miou" (in percent). Variants are
@@ -374,10 +374,11 @@ def show_seeds(runs: pd.DataFrame, *, width: float = 4.4) -> Figure:
     figure, axis = plt.subplots(figsize=(width, 0.34 * len(variants) + 0.9))
     for i, length in enumerate(lengths):
         part = runs[runs["iterations"] == length]
-        place = part["variant"].map(variants.index) + 0.3 * (i - (len(lengths) - 1) / 2)
-        axis.scatter(
-            part["miou"], place, s=26, color=f"C{i}", alpha=0.8, linewidths=0, label=f"{length} iterations"
-        )
+        runs_of = part.groupby("variant")["variant"]
+        nudge = 0.07 * (runs_of.cumcount() - (runs_of.transform("size") - 1) / 2)  # equal dots stay visible
+        place = part["variant"].map(variants.index) + 0.35 * (i - (len(lengths) - 1) / 2) + nudge
+        dots = {"color": f"C{i}", "marker": "os^D"[i % 4], "label": f"{length} iterations"}
+        axis.scatter(part["miou"], place, s=26, alpha=0.8, linewidths=0, **dots)
     for row in range(len(variants)):
         axis.axhline(row, color="0.9", zorder=0, linewidth=0.8)
     axis.set(xlabel="mIoU in %", yticks=range(len(variants)), yticklabels=variants)
