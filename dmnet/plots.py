@@ -377,7 +377,7 @@ def show_seeds(runs: pd.DataFrame, *, width: float = 4.4) -> Figure:
         runs_of = part.groupby("variant")["variant"]
         nudge = 0.07 * (runs_of.cumcount() - (runs_of.transform("size") - 1) / 2)  # equal dots stay visible
         place = part["variant"].map(variants.index) + 0.35 * (i - (len(lengths) - 1) / 2) + nudge
-        dots = {"color": f"C{i}", "marker": "os^D"[i % 4], "label": f"{length} iterations"}
+        dots: dict[str, Any] = {"color": f"C{i}", "marker": "os^D"[i % 4], "label": f"{length} iterations"}
         axis.scatter(part["miou"], place, s=26, alpha=0.8, linewidths=0, **dots)
     for row in range(len(variants)):
         axis.axhline(row, color="0.9", zorder=0, linewidth=0.8)
