@@ -53,19 +53,20 @@ def setup(seed: int = 0) -> Profile:
     roots = {name: data_dir() / folder for name, folder in DATASETS.items()}
     roots = {name: root for name, root in roots.items() if root.is_dir()}
     profile = Profile("full" if device == "cuda" and roots else "demo", device, roots)
-    print(f"PyTorch {torch.__version__} on {_device_name(device)}. {_reason(profile)}")
+    print(f"PyTorch {torch.__version__} on {_device_name(device)}.\n{_reason(profile)}")
     return profile
 
 
 def _device_name(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
-    return f"the CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"the CPU ({threads} thread{'s' * (threads > 1)})"
 
 
 def _reason(profile: Profile) -> str:
     if profile.name == "full":
         return f"Profile: full, with {', '.join(profile.roots)}."
     missing = [] if profile.device == "cuda" else ["no GPU"]
-    missing += [] if profile.roots else ["no real data set below data/"]
-    return f"Profile: demo ({' and '.join(missing)}), on pictures that the project draws itself."
+    missing += [] if profile.roots else ["no real data set in data/"]
+    return f"Profile: demo, on drawn pictures ({', '.join(missing)})."
