@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.cbook import get_sample_data
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -139,3 +141,22 @@ def test_drawn_data_are_written_and_checked(tmp_path):
     assert (
         "kept as it is" in run("data", "draw", "demo_context", "--output", folder, "--size", 2, code=2).stderr
     )
+
+
+def predicts_at_the_original_size(pictures, folder):
+    run("predict", "demo_scale", *pictures, "--output", folder)
+    for picture in pictures:
+        with Image.open(picture) as original, Image.open(folder / f"{picture.stem}_labels.png") as labels:
+            assert labels.size == original.size
+            with Image.open(folder / f"{picture.stem}_overlay.png") as overlay:
+                assert overlay.width >= original.width and overlay.height >= original.height
+
+
+def test_a_photograph(tmp_path):
+    predicts_at_the_original_size([Path(get_sample_data("grace_hopper.jpg", asfileobj=False))], tmp_path)
+
+
+def test_photographs_of_voc(photos, tmp_path):
+    pictures = sorted((photos / "voc2012_three" / "JPEGImages").iterdir())
+    assert len(pictures) == 3
+    predicts_at_the_original_size(pictures, tmp_path)

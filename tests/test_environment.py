@@ -94,5 +94,26 @@ def test_an_unreadable_stamp_counts_as_none(steps: list[str]) -> None:
 def test_a_python_without_pip_gets_a_clear_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(environment, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(environment, "succeeds", lambda *command: False)
-    with pytest.raises(SystemExit, match="sudo apt install python3-venv"):
+    with pytest.raises(SystemExit, match=r"sudo apt install python3\.\d+-venv"):
         environment.make_venv()
+
+
+def test_where_we_are_root_the_missing_package_is_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    commands: list[str] = []
+
+    def succeeds(*command: object) -> bool:
+        commands.append(" ".join(map(str, command)))
+        return command[0] == "apt-get"
+
+    monkeypatch.setattr(environment, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(environment, "succeeds", succeeds)
+    monkeypatch.setattr(
+        environment, "run", lambda *command, **_: commands.append(" ".join(map(str, command)))
+    )
+    monkeypatch.setattr(environment.os, "geteuid", lambda: 0, raising=False)
+    environment.make_venv()
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+    assert commands[-2].endswith(f"install -y {version}")
+    assert commands[-1].endswith(f"-m venv {tmp_path / '.venv'}")

@@ -79,10 +79,22 @@ def make_venv():
         run(sys.executable, "-m", "venv", "--without-pip", VENV)
         run(sys.executable, "-m", "pip", "--python", BIN / "python", "install", "--quiet", "pip")
     else:
-        sys.exit(
-            f"{sys.executable} cannot make a virtual environment: it comes without ensurepip and pip.\n"
-            "On Debian and Ubuntu: sudo apt install python3-venv; then run make again."
-        )
+        install_venv_module()
+        run(sys.executable, "-m", "venv", VENV)
+
+
+def install_venv_module():
+    """Debian and Ubuntu split `ensurepip` off Python: install it where we may, else say how."""
+    say("This Python comes without ensurepip and pip: installing python3-venv")
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if as_root and succeeds(*apt, "update") and succeeds(*apt, "install", "-y", version):
+        return
+    sys.exit(
+        f"{sys.executable} cannot make a virtual environment: it comes without ensurepip and pip.\n"
+        f"On Debian and Ubuntu: sudo apt install {version}; then run make again."
+    )
 
 
 def install_packages():
