@@ -23,7 +23,7 @@ from dmnet.datasets.classes import (
     DEMO_CONTEXT,
     DEMO_SCALE,
     VOC,
-    VOID_COLOUR,
+    colour_table,
     voc_palette,
 )
 from dmnet.errors import DataError
@@ -158,7 +158,7 @@ def class_list(model: DMNet) -> tuple[tuple[str, ...], Labels]:
 def label_image(labels: ArrayLike, palette: ArrayLike | None = None) -> Image.Image:
     """Return labels [H, W] as a palette picture: its values are the labels, its colours are for people."""
     picture = Image.fromarray(np.asarray(labels).astype(np.uint8))
-    picture.putpalette(_colours(palette).ravel().tolist())
+    picture.putpalette(colour_table(palette).ravel().tolist())
     return picture
 
 
@@ -187,22 +187,12 @@ def overlay(
     pixels, classes = read_image(image), np.asarray(labels).astype(np.uint8)
     if pixels.shape[:2] != classes.shape:
         raise DataError(f"the image is {pixels.shape[:2]}, its labels are {classes.shape} (height, width)")
-    colours = _colours(palette)
+    colours = colour_table(palette)
     mixed = ((1 - alpha) * pixels + alpha * colours[classes] + 0.5).astype(np.uint8)
     if boundaries:
         mixed[_boundaries(classes)] = 255
     picture = Image.fromarray(mixed)
     return picture if legend is None else _with_legend(picture, classes, colours, legend)
-
-
-def _colours(palette: ArrayLike | None) -> NDArray[np.uint8]:
-    """Return a colour for each of the labels 0..255."""
-    colours = voc_palette(256)
-    if palette is not None:
-        given = np.asarray(palette, np.uint8)
-        colours[: len(given)] = given
-    colours[IGNORE] = VOID_COLOUR
-    return colours
 
 
 def _boundaries(labels: Labels) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 VOID_COLOUR = (224, 224, 192)  # VOC's own colour of the label 255
 
@@ -38,6 +38,23 @@ def voc_palette(count: int) -> NDArray[np.uint8]:
             bit = label >> (3 * level + channel) & 1
             palette[:, channel] |= (bit << (7 - level)).astype(np.uint8)
     return palette
+
+
+def colour_table(palette: ArrayLike | None = None) -> NDArray[np.uint8]:
+    """Return a colour for each of the labels 0 .. 255, for painting label maps and for palette PNGs.
+
+    Args:
+        palette: uint8 [K, 3] for the first K labels; the others, and all without it, get VOC's.
+
+    Returns:
+        uint8 [256, 3], RGB; the label 255 has VOC's colour of void.
+    """
+    colours = voc_palette(256)
+    if palette is not None:
+        given = np.asarray(palette, np.uint8)
+        colours[: len(given)] = given
+    colours[255] = VOID_COLOUR
+    return colours
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image as PILImage
 
 from dmnet.datasets.base import IGNORE, Dataset, Example, Image, Mask, checked_index
-from dmnet.datasets.classes import VOID_COLOUR, ClassList
+from dmnet.datasets.classes import ClassList, colour_table
 from dmnet.errors import DataError
 from dmnet.images import orientation, read_image, read_mask
 from dmnet.progress import progress
@@ -260,8 +260,7 @@ def _write_folder(splits: Sequence[Dataset], root: Path) -> None:
     for folder in (IMAGES, MASKS, LISTS):
         (root / folder).mkdir(parents=True)
     (root / "classes.txt").write_text("\n".join(splits[0].classes) + "\n", encoding="utf-8")
-    colours = np.full((256, 3), VOID_COLOUR, np.uint8)
-    colours[: len(splits[0].classes)] = splits[0].palette
+    colours = colour_table(splits[0].palette)
     for dataset in splits:
         (root / LISTS / f"{dataset.split}.txt").write_text("\n".join(dataset.ids) + "\n", encoding="utf-8")
         for index in progress(range(len(dataset)), desc=f"writing {dataset.split}"):
