@@ -14,7 +14,8 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dmnet.datasets.classes import VOID_COLOUR
+from dmnet.datasets.classes import colour_table
+from dmnet.errors import DataError
 from dmnet.upsampling import interpolation_matrix
 
 
@@ -30,11 +31,16 @@ def show_images(
 
     Args:
         images: arrays [H, W] or [H, W, 3].
-        titles: one for each, or none.
+        titles: one for each; if there are fewer, the last pictures have none.
         columns: pictures in a row; all of them by default.
         width: of the figure in inches.
         **imshow: passed to `Axes.imshow`.
+
+    Raises:
+        DataError: if there is no picture, or more titles than pictures.
     """
+    if not len(images) or len(titles) > len(images):
+        raise DataError(f"{len(images)} pictures and {len(titles)} titles: every title needs a picture")
     columns = columns or len(images)
     rows = -(-len(images) // columns)
     height, breadth = np.asarray(images[0]).shape[:2]
@@ -51,10 +57,16 @@ def show_images(
 
 
 def colour_labels(labels: NDArray[Any] | Tensor, palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return labels [H, W] as a picture uint8 [H, W, 3]; 255 gets VOC's cream."""
-    table = np.full((256, 3), VOID_COLOUR, dtype=np.uint8)
-    table[: len(palette)] = palette
-    return table[np.asarray(labels)]
+    """Return labels [H, W] as a picture uint8 [H, W, 3]; 255 gets VOC's cream.
+
+    Raises:
+        DataError: if a label has no colour in the palette [K, 3].
+    """
+    indices = np.asarray(labels)
+    strange = indices[(indices < 0) | (indices >= len(palette)) & (indices != 255)]
+    if strange.size:
+        raise DataError(f"label {strange.flat[0]} has no colour in a palette of {len(palette)}")
+    return colour_table(palette)[indices]
 
 
 def add_class_legend(figure: Figure, classes: Sequence[str], palette: NDArray[np.uint8]) -> None:
@@ -64,8 +76,14 @@ def add_class_legend(figure: Figure, classes: Sequence[str], palette: NDArray[np
 
 
 def show_filters(filters: Tensor, *, columns: int = 8, title: str = "", width: float = 7.0) -> Figure:
-    """Show filters [N, k, k] as tiles: red adds, blue subtracts, one colour scale for all."""
+    """Show filters [N, k, k] as tiles: red adds, blue subtracts, one colour scale for all.
+
+    Raises:
+        DataError: if `filters` has another shape.
+    """
     tiles = torch.as_tensor(filters).detach()
+    if tiles.ndim != 3 or tiles.numel() == 0:
+        raise DataError(f"filters must be [N, k, k], at least one, got {list(tiles.shape)}")
     if tiles.shape[-1] == 1:
         columns = min(columns, 16)
     limit = float(tiles.abs().max()) or 1.0
@@ -75,7 +93,7 @@ def show_filters(filters: Tensor, *, columns: int = 8, title: str = "", width: f
         axis.axis("off")
     norm = TwoSlopeNorm(0, -limit, limit)
     for axis, tile in zip(axes.flat, tiles, strict=False):
-        picture = axis.imshow(tile, cmap="RdBu_r", norm=norm)
+        picture = axis.imshow(tile.numpy(), cmap="RdBu_r", norm=norm)
     figure.colorbar(picture, ax=axes, shrink=0.8, pad=0.01)
     figure.suptitle(title, fontsize=9)
     return figure
@@ -96,8 +114,14 @@ def show_table(
         rows: a label for each row, or none.
         digits: write the values of filters of up to 3 x 3 taps, with so many digits after the point.
         width: of the figure in inches.
+
+    Raises:
+        DataError: if columns, or the labels of the rows, differ in number.
     """
-    height = max(len(pictures) for pictures in columns.values())
+    counts = {title: len(pictures) for title, pictures in columns.items()}
+    height = max(counts.values(), default=0)
+    if height == 0 or set(counts.values()) != {height} or len(rows) not in (0, height):
+        raise DataError(f"columns of {counts} pictures and {len(rows)} row labels make no table")
     size = (width, width / len(columns) * height + 0.3)
     figure, axes = plt.subplots(height, len(columns), figsize=size, squeeze=False)
     for (title, pictures), column in zip(columns.items(), axes.T, strict=True):
@@ -132,7 +156,12 @@ def show_digits(
         marks: title -> (row, column, side) of a square window to frame.
         columns: grids in a row.
         width: of the figure in inches.
+
+    Raises:
+        DataError: if a mark belongs to no grid.
     """
+    if strangers := set(marks or ()) - set(grids):
+        raise DataError(f"marks for {sorted(strangers)}, but the grids are {list(grids)}")
     sizes = [np.shape(grid) for grid in grids.values()]
     rows = [sizes[start : start + columns] for start in range(0, len(sizes), columns)]
     widths = [max(row[i][1] for row in rows if i < len(row)) for i in range(len(rows[0]))]
@@ -243,12 +272,19 @@ def show_shares(
     """Show the parts of a whole as bars, each with its value and its share in per cent.
 
     Args:
-        values: part -> value; a dict or a pandas Series.
-        colours: one for each part.
+        values: part -> value, 0 or more; a dict or a pandas Series.
+        colours: at least one for each part.
         label: what the values are, with their unit.
         width: of the figure in inches.
+
+    Raises:
+        DataError: if a value is negative, all are 0, or there are fewer colours than parts.
     """
     amounts = [float(value) for _, value in values.items()]
+    if min(amounts, default=0) < 0 or sum(amounts) == 0:
+        raise DataError(f"parts of a whole must not be negative and not all 0, got {amounts}")
+    if len(colours) < len(amounts):
+        raise DataError(f"{len(amounts)} parts need as many colours, got {len(colours)}")
     figure, axis = plt.subplots(figsize=(width, 0.32 * len(amounts) + 0.6))
     bars = axis.barh([str(name) for name, _ in values.items()], amounts, color=list(colours)[: len(amounts)])
     total = sum(amounts)
@@ -306,14 +342,22 @@ def show_upsampling(values: Tensor, size: int) -> Figure:
     Args:
         values: [length], at least 2 of them.
         size: pixels wanted, more than one.
+
+    Raises:
+        DataError: if there are fewer than two values or pixels.
     """
+    if len(values) < 2 or size < 2:
+        raise DataError(f"at least two values and two pixels are needed, got {len(values)} and {size}")
     figure, axes = plt.subplots(2, 1, figsize=(4.4, 3.2))
     index = torch.arange(len(values))
     places = [(index + 0.5) * size / len(values) - 0.5, index * (size - 1) / (len(values) - 1)]
     for axis, align, where in zip(axes, (False, True), places, strict=True):
         pixels = interpolation_matrix(len(values), size, align) @ values
         axis.imshow(
-            pixels[None], extent=(-0.5, size - 0.5, -0.4, 0.4), cmap="YlGnBu", vmax=2 * float(values.max())
+            pixels[None].numpy(),
+            extent=(-0.5, size - 0.5, -0.4, 0.4),
+            cmap="YlGnBu",
+            vmax=2 * float(values.max()),
         )
         for i, pixel in enumerate(pixels.tolist()):
             axis.text(i, 0, f"{pixel:.2f}".rstrip("0").rstrip("."), ha="center", va="center", fontsize=10)
