@@ -95,7 +95,7 @@ def train(
     ):
         torch.manual_seed(seed)
         trainer = Trainer(system, len(train_set), target, run.state)
-        stop = min(trainer.iterations, stop_after or trainer.iterations)
+        stop = trainer.iterations if stop_after is None else min(stop_after, trainer.iterations)
         samples = TrainingSamples(
             train_set, training_transform(system.recipe), system.recipe.batch_size, seed
         )
