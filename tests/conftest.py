@@ -1,4 +1,4 @@
-"""What the tests share: reference data beside the clone, and settings that keep them quick and repeatable."""
+"""What the tests share: reference data, and settings that keep them quick and repeatable."""
 
 import os
 from pathlib import Path
@@ -33,24 +33,15 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """Folder `shared` beside the clone, with reference data that are not part of the repository."""
-    folder = ROOT.parent / "shared"
-    if not (folder / "reference").is_dir():
-        pytest.skip("needs reference data: there is no folder `shared` beside the clone")
-    return folder
+def reference() -> Path:
+    """Outputs and tensor names read off the two public implementations."""
+    return ROOT / "tests" / "reference"
 
 
 @pytest.fixture(scope="session")
-def reference(shared: Path) -> Path:
-    """Outputs, tensor names and tables read off the two public implementations."""
-    return shared / "reference"
-
-
-@pytest.fixture(scope="session")
-def photos(shared: Path) -> Path:
+def photos() -> Path:
     """Photographs with label maps: CamVid in the VOC layout, three images of VOC 2012."""
-    folder = shared / "photos"
+    folder = ROOT.parent / "shared" / "photos"  # research data sets, not ours to pass on
     if not folder.is_dir():
         pytest.skip("needs photographs: there is no folder `shared/photos` beside the clone")
     return folder
