@@ -9,7 +9,11 @@ import torch
 
 from dmnet.files import data_dir
 
-DATASETS = {"voc": "VOCdevkit/VOC2012", "ade20k": "ADEChallengeData2016", "cityscapes": "cityscapes"}
+DATASETS = {  # folders that the archives unpack to, below the data folder
+    "voc": ("VOCdevkit/VOC2012", "VOC2012"),
+    "ade20k": ("ADEChallengeData2016",),
+    "cityscapes": ("cityscapes",),
+}
 FIGURES: dict[str, Any] = {
     "figure.dpi": 120,
     "figure.constrained_layout.use": True,
@@ -50,8 +54,8 @@ def setup(seed: int = 0) -> Profile:
     torch.manual_seed(seed)
     mpl.rcParams.update(FIGURES)  # type: ignore[arg-type]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    roots = {name: data_dir() / folder for name, folder in DATASETS.items()}
-    roots = {name: root for name, root in roots.items() if root.is_dir()}
+    places = ((name, data_dir() / folder) for name, folders in DATASETS.items() for folder in folders)
+    roots = {name: root for name, root in places if root.is_dir()}
     profile = Profile("full" if device == "cuda" and roots else "demo", device, roots)
     print(f"PyTorch {torch.__version__} on {_device_name(device)}.\n{_reason(profile)}")
     return profile

@@ -1,0 +1,55 @@
+"""What the first cell of every chapter finds, says and sets."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+import torch
+
+from dmnet import notebook
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("DMNET_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    return tmp_path
+
+
+def test_without_gpu_and_data_the_profile_is_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    with mpl.rc_context():
+        profile = notebook.setup()
+        assert mpl.rcParams["image.interpolation"] == "nearest"
+    assert (profile.name, profile.device, profile.roots) == ("demo", "cpu", {})
+    assert "demo, on drawn pictures (no GPU, no real data set in data/)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("folder", ["VOCdevkit/VOC2012", "VOC2012"])
+def test_a_data_set_is_found_but_needs_a_gpu(
+    elsewhere: Path, folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / folder).mkdir(parents=True)
+    with mpl.rc_context():
+        profile = notebook.setup()
+    assert profile.roots == {"voc": elsewhere / folder}
+    assert profile.name == "demo"
+    assert "(no GPU)" in capsys.readouterr().out
+
+
+def test_with_a_gpu_and_data_the_profile_is_full(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "VOC2012").mkdir()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a fast card")
+    with mpl.rc_context():
+        assert notebook.setup().name == "full"
+    assert "a fast card" in capsys.readouterr().out
+
+
+def test_the_seed_is_set() -> None:
+    with mpl.rc_context():
+        notebook.setup(seed=3)
+        first = torch.rand(1)
+        notebook.setup(seed=3)
+    assert torch.equal(first, torch.rand(1))
