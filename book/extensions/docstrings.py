@@ -49,6 +49,8 @@ def translate(lines: list[str]) -> list[str]:
 
 def process(app: Sphinx, what: str, name: str, item: object, options: object, lines: list[str]) -> None:
     """Translate a docstring in place, as autodoc asks for it; called before napoleon."""
+    if lines and lines[0].startswith("Alias for field number"):  # Python's own, of a named tuple
+        lines.clear()
     lines[:] = translate(lines)
 
 
