@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dmnet.errors import DMNetError
 from dmnet.systems import Architecture
 
 # output stride -> strides of the four stages, dilations of the four stages
@@ -137,7 +138,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         if output_stride not in STRIDES_AND_DILATIONS:
-            raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride}")
+            raise DMNetError(f"output_stride must be 8, 16 or 32, got {output_stride}")
         strides, dilations = STRIDES_AND_DILATIONS[output_stride]
         if stem == "deep":
             self.stem = _deep_stem(width)

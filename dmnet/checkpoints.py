@@ -314,7 +314,7 @@ def _system(metadata: dict[str, Any], architecture: Architecture) -> System:
 def _architecture(path: Path, noted: Any) -> Architecture:
     try:
         return Architecture(**_tuples(noted))
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise _unreadable(path, error) from error
 
 

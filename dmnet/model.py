@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from dmnet import systems
 from dmnet.backbone import RESNETS, Backbone, build_resnet
 from dmnet.dynamic import DynamicConvModule, StaticConvModule
+from dmnet.errors import DMNetError
 from dmnet.systems import Architecture, System
 from dmnet.tiny import TINY
 
@@ -61,7 +62,7 @@ class MultiScaleHead(nn.Module):
         gates = torch.as_tensor(scale_gates, dtype=features.dtype, device=features.device)
         if gates.shape != (len(self.scales),):
             sizes = ", ".join(str(scale.filter_size) for scale in self.scales)
-            raise ValueError(
+            raise DMNetError(
                 f"scale_gates needs {len(self.scales)} numbers, one for each filter size ({sizes}), "
                 f"got shape {tuple(gates.shape)}"
             )
@@ -134,7 +135,7 @@ def _build_backbone(architecture: Architecture) -> Any:
     builders = {**dict.fromkeys(RESNETS, build_resnet), **TINY}
     if architecture.backbone not in builders:
         known = ", ".join(builders)
-        raise ValueError(f"there is no backbone called {architecture.backbone!r}; there are {known}")
+        raise DMNetError(f"there is no backbone called {architecture.backbone!r}; there are {known}")
     return builders[architecture.backbone](architecture)
 
 

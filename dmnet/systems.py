@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dmnet.datasets import classes as class_lists
-from dmnet.errors import UnknownSystemError
+from dmnet.errors import DMNetError, UnknownSystemError
 from dmnet.files import shipped
+from dmnet.settings import check_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,11 @@ class Architecture:
     aux_channels: int | None = 512  # width of the auxiliary head; None leaves it out
     dropout: float = 0.1
     align_corners: bool = False  # how logits are upsampled; True in mmseg's 769x769 systems
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.fusion_kernel % 2 == 0:
+            raise DMNetError(f"fusion_kernel must be odd, or the logits grow, got {self.fusion_kernel}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +72,9 @@ class Recipe:
     quarter_turns: bool = False  # rotate by a random multiple of 90 degrees
     photometric: bool = True
     pretrained: bool = True  # start the backbone from ImageNet weights
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True, kw_only=True)
