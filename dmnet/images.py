@@ -14,12 +14,13 @@ Source = str | os.PathLike[str] | Image.Image | NDArray[Any]
 _DEPTH = 65535  # the largest value of a 16-bit picture
 _LOSSY = ("JPEG", "WEBP", "AVIF")
 _LABEL_MODES = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")
-_PROBLEMS = (
+_PROBLEMS = (  # of broken files
     OSError,
+    RuntimeError,  # AVIF's
     SyntaxError,
     ValueError,
     Image.DecompressionBombError,
-)  # of broken files
+)
 
 
 class Orientation(NamedTuple):

@@ -214,3 +214,14 @@ def test_photographs(photos: Path) -> None:
     mask = read_mask(photos / "voc2012_three" / "SegmentationClass" / "2011_000003.png")
     assert image.shape == (*mask.shape, 3)
     assert set(np.unique(mask)) <= {*range(21), 255} and 255 in mask
+
+
+def test_a_decoders_own_error_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path, Image.fromarray(COLOURS))
+
+    def fail(image: Image.Image) -> None:
+        raise RuntimeError("Failed to decode image")  # what damaged AVIF files raise
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    with pytest.raises(DataError, match=r"picture\.png is damaged"):
+        read_image(path)
