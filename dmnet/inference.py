@@ -5,6 +5,7 @@ resize the logits to the *original* size, take the arg-max. Systems whose protoc
 (`evaluation.window`) are run on the whole image as well.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -26,7 +27,7 @@ from dmnet.datasets.classes import (
     colour_table,
     voc_palette,
 )
-from dmnet.errors import DataError
+from dmnet.errors import DataError, DMNetError
 from dmnet.images import read_image
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet, ScaleGates
@@ -56,16 +57,16 @@ def predict_logits(model: DMNet, images: Tensor, scale_gates: ScaleGates = None)
 
     Args:
         model: on any device; its mode is left as it was.
-        images: [3, H, W] or [B, 3, H, W]; moved to the model's device.
+        images: [3, H, W] or [B, 3, H, W]; moved to the model's device and number format.
         scale_gates: see `dmnet.model.DMNet.forward`.
 
     Returns:
         [K, h, w] or [B, K, h, w], on the model's device.
     """
     batch = images if images.dim() == 4 else images[None]
-    device = next(model.parameters()).device
+    weight = next(model.parameters())
     with evaluating(model), torch.inference_mode():
-        logits = model(batch.to(device), scale_gates).logits
+        logits = model(batch.to(weight), scale_gates).logits
     return logits if images.dim() == 4 else logits[0]
 
 
@@ -100,8 +101,14 @@ def labels_at(logits: Tensor, size: tuple[int, int], align_corners: bool = False
 
     Returns:
         uint8 [height, width].
+
+    Raises:
+        DMNetError: if there are more classes than a label map can hold.
     """
     classes, height, _ = logits.shape
+    if classes > IGNORE:
+        raise DMNetError(f"a label map holds at most {IGNORE} classes and void, the logits have {classes}")
+    logits = logits.float()  # half precision is too coarse for the weights between pixels
     wide = F.interpolate(logits[None], (height, size[1]), mode="bilinear", align_corners=align_corners)[0]
     rows = interpolation_matrix(height, size[0], align_corners).to(logits)  # [size[0], height]
     labels = torch.empty(size, dtype=torch.uint8)
@@ -131,6 +138,13 @@ def evaluate(
     classes = model.architecture.num_classes
     if len(dataset.classes) != classes:
         raise DataError(f"the model knows {classes} classes, the data set has {len(dataset.classes)}")
+    learned = model.system.classes if model.system else ()
+    if len(learned) == classes and learned != tuple(dataset.classes):
+        warnings.warn(
+            f"the model learned the classes {', '.join(learned)}, the data set calls them "
+            f"{', '.join(dataset.classes)}: labels are compared by number alone",
+            stacklevel=2,
+        )
     matrix = ConfusionMatrix(classes, IGNORE)
     shown: dict[str, bool] = {} if progress else {"disable": True}
     for index in progress_bar(range(len(dataset)), desc="evaluate", unit="image", **shown):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dmnet import inference, systems
 from dmnet.datasets.classes import DEMO_SCALE, VOID_COLOUR
-from dmnet.errors import DataError
+from dmnet.errors import DataError, DMNetError
 from dmnet.inference import (
     class_list,
     evaluate,
@@ -190,3 +190,25 @@ def test_class_names_and_colours_are_those_of_the_data_set():
     assert names == DEMO_SCALE.names and palette is DEMO_SCALE.palette
     names, palette = class_list(from_system(replace(systems.get("small_r18"), classes=())))
     assert names[0] == "class 0" and len(names) == len(palette) == 21
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_models_of_other_precision_predict(kind):
+    torch.manual_seed(0)
+    model = build_model("demo_scale").eval()
+    wanted = predict(model, image_of(48, 64))
+    labels = predict(model.to(kind), image_of(48, 64))
+    assert labels.shape == (48, 64) and (labels == wanted).mean() > 0.9
+
+
+def test_more_classes_than_a_label_map_holds_are_refused():
+    assert labels_at(torch.eye(255)[:, None], (1, 255)).tolist() == [list(range(255))]
+    with pytest.raises(DMNetError, match="at most 255 classes and void, the logits have 256"):
+        predict(build_model("demo_scale", num_classes=256), image_of(8, 8))
+
+
+def test_a_data_set_of_other_classes_is_told():
+    model, data = build_model("demo_scale"), Ramp(build_model("demo_scale"))
+    data.classes = systems.get("demo_context").classes
+    with pytest.warns(UserWarning, match="ruby on warm side.*compared by number alone"):
+        evaluate(model, data)
