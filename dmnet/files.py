@@ -74,11 +74,18 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.chmod(mode)
         _flush(temporary)
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
+        name_file(error, target)
         with suppress(OSError):
             temporary.unlink()
         raise
     _flush_folder(target.parent)
+
+
+def name_file(error: BaseException, path: Path) -> None:
+    """Add the path to a system error that names none: "No space left on device" doesn't say where."""
+    if isinstance(error, OSError) and error.errno and error.filename is None:
+        error.filename = str(path)
 
 
 def _usual_mode(path: Path) -> int:

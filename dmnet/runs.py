@@ -16,6 +16,7 @@ import pickle
 import platform
 import sys
 import zipfile
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, TextIO
@@ -27,10 +28,11 @@ import torchvision
 
 import dmnet
 from dmnet.errors import CheckpointError, DMNetError
-from dmnet.files import atomic_write
+from dmnet.files import atomic_write, name_file
 from dmnet.systems import System
 
 COLUMNS = ("iteration", "epoch", "lr", "loss", "aux_loss", "seconds", "images_per_second", "val_miou")
+STATE = {"iteration", "best", "seconds", "model", "optimizer", "random", "random_cuda"}  # of a checkpoint
 Row = dict[str, Any]  # a value, or None, for each of COLUMNS
 
 
@@ -109,6 +111,8 @@ class Run:
             with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps({**config, "made_with": made_with()}, indent=2) + "\n")
             return
+        if not there:
+            raise DMNetError(f"{checkpoint} has no config.json beside it; choose another folder")
         if different := _differences(there, config):
             raise DMNetError(
                 f"{folder} holds a run with another configuration ({'; '.join(different[:3])}). "
@@ -133,14 +137,26 @@ class Run:
         """Add one row; it is in the file when this returns."""
         self.rows.append(row)
         if self._log is not None:
-            csv.DictWriter(self._log, COLUMNS).writerow(row)
-            self._log.flush()
+            try:
+                csv.DictWriter(self._log, COLUMNS).writerow(row)
+                self._log.flush()
+            except OSError as error:
+                name_file(error, Path(self._log.name))
+                raise
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Write the checkpoint to go on from; the one before stays until this one is complete."""
         if self.folder is not None:
-            with atomic_write(self.folder / "last.ckpt") as temporary:
-                torch.save(state, temporary)
+            path = self.folder / "last.ckpt"
+            with atomic_write(path) as temporary:
+                try:
+                    torch.save(state, temporary)
+                except RuntimeError as error:  # how PyTorch reports a full disk
+                    reason = str(error).splitlines()[0]
+                    raise OSError(
+                        f"{path} could not be written, is the disk full? The checkpoint before it, if there "
+                        f"is one, is intact ({reason})"
+                    ) from error
 
     def history(self) -> pd.DataFrame:
         """Return the log, indexed by iteration."""
@@ -152,17 +168,22 @@ class Run:
 
     def __exit__(self, *exception: object) -> None:
         if self._log is not None:
-            self._log.close()
+            with suppress(OSError):  # of a full disk: `log` has told of it, and its row comes again
+                self._log.close()
 
 
 def read_state(path: Path) -> dict[str, Any]:
     """Return the checkpoint of a run. Never unpickles arbitrary objects."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(state, dict) and state.keys() >= STATE:
+            return state
+        reason: Exception | None = None
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise CheckpointError(
-            f"{path} is damaged, or no checkpoint of a run; delete it to start over"
-        ) from error
+        reason = error
+    raise CheckpointError(
+        f"{path} is damaged, or no checkpoint of a run; delete it to start over"
+    ) from reason
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -180,8 +201,13 @@ def _read_log(path: Path, iteration: int) -> list[Row]:
         return []
     lines = path.read_text().splitlines(keepends=True)
     complete = [line for line in lines if line.endswith("\n")]  # a kill may leave half a line
-    rows = [row for row in csv.DictReader(complete) if int(row["iteration"]) <= iteration]
-    values = [{name: float(value) if value else None for name, value in row.items()} for row in rows]
+    try:
+        rows = [row for row in csv.DictReader(complete) if int(row["iteration"]) <= iteration]
+        values = [{name: float(value) if value else None for name, value in row.items()} for row in rows]
+    except (ValueError, KeyError, TypeError) as error:  # edited, or a power cut left garbage
+        raise DMNetError(
+            f"{path} is damaged ({error}): mend it, or move it away to go on with a new log"
+        ) from error
     return [{**value, "iteration": int(row["iteration"])} for value, row in zip(values, rows, strict=True)]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from torch import Tensor
 
 from dmnet import checkpoints, systems
 from dmnet.errors import DataError, DMNetError, DownloadError
@@ -23,7 +24,7 @@ from dmnet.files import atomic_write
 from dmnet.inference import evaluate, overlay, predict
 from dmnet.losses import Loss, segmentation_loss
 from dmnet.metrics import ConfusionMatrix
-from dmnet.model import DMNet, from_system
+from dmnet.model import DMNet, Output, from_system
 from dmnet.optimisation import (
     iterations_per_epoch,
     learning_rate,
@@ -150,7 +151,7 @@ class Trainer:
         images, labels, names = batch
         rate = learning_rate(self.system.recipe, self.iteration, self.iterations)
         set_learning_rate(self.optimizer, rate)
-        output = self.model(images.to(self.device, memory_format=self.layout, non_blocking=True))
+        output = self._forward(images.to(self.device, memory_format=self.layout, non_blocking=True))
         labels = labels.to(self.device, non_blocking=True)
         loss = segmentation_loss(output, labels, self.system.recipe, self.system.architecture.align_corners)
         self._check(loss, names)
@@ -160,6 +161,17 @@ class Trainer:
         self.iteration += 1
         self.matrix = None
         return self._row(loss, rate, len(names))
+
+    def _forward(self, images: Tensor) -> Output:
+        try:
+            return self.model(images)
+        except ValueError as error:  # PyTorch's message shows a shape inside the network
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise DMNetError(
+                f"a batch of shape {list(images.shape)} leaves batch normalisation one value per channel; "
+                "train with two images or more per step, or with larger crops (batch_size, crop)"
+            ) from error
 
     def _check(self, loss: Loss, names: list[str]) -> None:
         value = loss.total.item()
@@ -219,7 +231,7 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
 
     Raises:
         UnknownSystemError: if there is no such system.
-        DMNetError: if an override is no such field.
+        DMNetError: if an override is no such field, or its value cannot be used.
     """
     system = systems.get(system) if isinstance(system, str) else system
     recipe_fields, architecture_fields = ({field.name for field in fields(c)} for c in (Recipe, Architecture))
@@ -232,6 +244,8 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
             recipe.setdefault(other, None)
     classes = tuple(train_set.classes)
     architecture = {name: value for name, value in overrides.items() if name in architecture_fields}
+    if (count := architecture.get("num_classes", len(classes))) != len(classes):
+        raise DMNetError(f"num_classes is {count}, but the data set has {len(classes)}: leave it out")
     return replace(
         system,
         classes=classes,

@@ -300,3 +300,14 @@ def test_splits_that_do_not_go_together(drawn: DemoDataset, root: Path, tmp_path
     with pytest.raises(DataError, match="no data set"):
         write_voc_layout([], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_names_the_folder(
+    drawn: DemoDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folder.PILImage.Image, "save", full)
+    with pytest.raises(OSError, match=r"No space left.*out"):
+        write_voc_layout(drawn, tmp_path / "out")

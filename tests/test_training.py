@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from dmnet.errors import DataError, DMNetError, DownloadError
 from dmnet.losses import cross_entropy, segmentation_loss
 from dmnet.model import Output
 from dmnet.optimisation import learning_rate, make_optimizer, total_iterations
+from dmnet.runs import Run
 from dmnet.sampling import TrainingSamples, training_batches
 from dmnet.systems import Recipe
 from dmnet.training import resolve, train
@@ -412,3 +414,54 @@ def test_resize_holds_for_training_and_evaluation():
     system = resolve("small_r18", Blocks(), resize=(240, 180))
     assert system.recipe.resize == system.evaluation.resize == (240, 180)
     assert resolve("small_r18", Blocks()).evaluation.resize == (2048, 512)
+
+
+def test_a_disk_that_pytorch_finds_full_is_an_os_error_that_names_the_file(tmp_path, monkeypatch):
+    def full(state, path):
+        path.write_bytes(b"half")
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match=r"last\.ckpt could not be written, is the disk full"):
+        train("demo_scale", Blocks(), None, tmp_path, **SMALL)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "log.csv"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
+def test_a_log_on_a_full_disk_is_named(tmp_path):
+    run = Run(tmp_path, {"seed": 0})
+    run._log.close()
+    run._log = Path("/dev/full").open("w")  # noqa: SIM115 (the run closes it)
+    with pytest.raises(OSError, match=r"No space left.*/dev/full"), run:
+        run.log({"iteration": 1})
+
+
+def test_what_a_run_cannot_go_on_from_is_named(tmp_path):
+    train("demo_scale", Blocks(), None, tmp_path, stop_after=2, **SMALL)
+    log, checkpoint, config = (tmp_path / name for name in ("log.csv", "last.ckpt", "config.json"))
+
+    def refused(words):
+        with pytest.raises(DMNetError, match=words):
+            train("demo_scale", Blocks(), None, tmp_path, resume=True, **SMALL)
+
+    good = log.read_text()
+    log.write_text(good + "\0\0\0\n")  # what a power cut can leave
+    refused(r"log\.csv is damaged")
+    log.write_text(good)
+    state = checkpoint.read_bytes()
+    torch.save({"something": 1}, checkpoint)
+    refused(r"last\.ckpt is damaged, or no checkpoint of a run")
+    checkpoint.write_bytes(state)
+    config.unlink()
+    refused(r"has no config\.json")
+
+
+def test_one_value_per_channel_asks_for_more():
+    with pytest.raises(DMNetError, match=r"\[1, 3, 8, 8\].*\(batch_size, crop\)"):
+        train("demo_scale", Blocks(), **SMALL | {"batch_size": 1, "crop": (8, 8)})
+
+
+def test_another_number_of_classes_than_the_datas_is_refused_at_once():
+    with pytest.raises(DMNetError, match="num_classes is 9, but the data set has 3"):
+        resolve("demo_scale", Blocks(), num_classes=9)
+    assert resolve("demo_scale", Blocks(), num_classes=3).architecture.num_classes == 3

@@ -19,6 +19,7 @@ from PIL import Image as PILImage
 from dmnet.datasets.base import IGNORE, Dataset, Example, Image, Mask, checked_index
 from dmnet.datasets.classes import ClassList, colour_table
 from dmnet.errors import DataError
+from dmnet.files import name_file
 from dmnet.images import orientation, read_image, read_mask
 from dmnet.progress import progress
 
@@ -237,7 +238,8 @@ def write_voc_layout(datasets: Dataset | Sequence[Dataset], root: str | os.PathL
         if root.exists():
             root.rmdir()
         temporary.rename(root)
-    except BaseException:
+    except BaseException as error:
+        name_file(error, root)
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return root
