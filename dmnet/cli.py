@@ -5,7 +5,9 @@ seconds to import, so commands import what they need when they run: `dmnet --hel
 """
 
 import ast
+import sys
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +38,9 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        for stream in (sys.stdout, sys.stderr):  # a name that cannot be printed must not end the work
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except (DMNetError, OSError) as error:
@@ -136,19 +141,24 @@ def train(
     overrides |= {} if crop is None else {"crop": (crop, crop)}
     overrides |= {"pretrained": False} if no_pretrained else {}
     overrides |= dict(_setting(text) for text in setting or [])
-    result = training.train(
-        system,
-        _load(source, split),
-        None if val_split == "none" else _load(source, val_split),
-        run,
-        seed=seed,
-        device=device,
-        workers=workers,
-        evaluate_every=evaluate_every,
-        checkpoint_every=checkpoint_every,
-        resume=resume,
-        **overrides,
-    )
+    try:
+        result = training.train(
+            system,
+            _load(source, split),
+            None if val_split == "none" else _load(source, val_split),
+            run,
+            seed=seed,
+            device=device,
+            workers=workers,
+            evaluate_every=evaluate_every,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
+            **overrides,
+        )
+    except KeyboardInterrupt:
+        if (run / "last.ckpt").exists():
+            console.print("Interrupted. The same command with --resume goes on from the last checkpoint.")
+        raise
     _print_result(result, run)
 
 

@@ -1,5 +1,6 @@
 """The command line, on small inputs; errors are one line and exit code 2."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -160,3 +161,27 @@ def test_photographs_of_voc(photos, tmp_path):
     pictures = sorted((photos / "voc2012_three" / "JPEGImages").iterdir())
     assert len(pictures) == 3
     predicts_at_the_original_size(pictures, tmp_path)
+
+
+def test_settings_that_cannot_work_are_one_line(world, tmp_path):
+    command = ["train", "demo_scale", "--data", world, "--run", tmp_path / "run", *SMALL]
+    assert "optimizer must be 'sgd' or 'adamw'" in run(*command, "--set", "optimizer=SGD", code=2).stderr
+    assert "no backbone called 'vgg'" in run(*command, "--set", "backbone=vgg", code=2).stderr
+
+
+def test_ctrl_c_says_how_to_go_on(world, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        (tmp_path / "last.ckpt").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dmnet.training.train", interrupted)
+    result = run("train", "demo_scale", "--data", world, "--run", tmp_path, code=130)
+    assert "--resume goes on" in result.output
+
+
+def test_a_name_that_cannot_be_printed_does_not_end_the_work(weights, photo, tmp_path):
+    other = tmp_path / "gr\u00fcn.png"
+    other.write_bytes(photo.read_bytes())
+    command = [sys.executable, "-m", "dmnet", "predict", weights, other, "--output", tmp_path / "out"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True)
+    assert done.returncode == 0 and (tmp_path / "out" / "gr\u00fcn_overlay.png").exists(), done.stderr
