@@ -107,7 +107,7 @@ def orientation(source: str | os.PathLike[str]) -> Orientation:
 
 def _opened(path: Path) -> Image.Image:
     """Open a file; a DataError says what is wrong with it."""
-    if not path.exists():
+    if not os.path.exists(path):  # False, not an error, for names that no file can have
         raise DataError(f"there is no file {path}")
     if path.is_dir():
         raise DataError(f"{path} is a folder; give the path of a picture")

@@ -381,3 +381,11 @@ def test_written_and_read_again(name: str, tmp_path: Path) -> None:
         for (image, mask, _), (drawn, labels, _) in zip(again, split, strict=True):
             np.testing.assert_array_equal(mask, labels)
             assert np.abs(image.astype(int) - drawn).mean() < 4  # JPEG
+
+
+def test_a_cache_that_cannot_even_be_looked_at_costs_nothing_but_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DMNET_HOME", "x" * 300)  # no file can have this name; like a folder of another user's
+    with pytest.warns(UserWarning, match="could not be kept"):
+        assert DemoDataset("demo_scale", "val", size=1)[0][2] == "val_00000"

@@ -225,3 +225,9 @@ def test_a_decoders_own_error_names_the_file(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
     with pytest.raises(DataError, match=r"picture\.png is damaged"):
         read_image(path)
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_a_name_that_no_file_can_have(read) -> None:
+    with pytest.raises(DataError, match="there is no file"):
+        read(Path("x" * 300 + ".png"))
