@@ -5,7 +5,8 @@
 - `last.ckpt`: model, optimizer and random state; a run resumes from here, exactly;
 - `last.safetensors`: the weights at the end; `best.safetensors`: those with the best mIoU on the way;
 - `classes.csv`: the scores per class at the end;
-- `predictions/*.png`: a validation image, its labels and its prediction at every evaluation.
+- `predictions/*.png`: a validation image, its labels and its prediction at every evaluation;
+- `.lock`: held by the process that trains, so that a second one cannot write into the same run.
 """
 
 import csv
@@ -25,12 +26,14 @@ import numpy as np
 import pandas as pd
 import torch
 import torchvision
+from filelock import BaseFileLock, FileLock, Timeout
 
 import dmnet
 from dmnet.errors import CheckpointError, DMNetError
 from dmnet.files import atomic_write, name_file
 from dmnet.systems import System
 
+LOCK_SECONDS = 10.0  # loading processes outlive a killed run by a few seconds, and its lock with them
 COLUMNS = ("iteration", "epoch", "lr", "loss", "aux_loss", "seconds", "images_per_second", "val_miou")
 STATE = {"iteration", "best", "seconds", "model", "optimizer", "random", "random_cuda"}  # of a checkpoint
 Row = dict[str, Any]  # a value, or None, for each of COLUMNS
@@ -88,7 +91,8 @@ class Run:
         rows: the log.
 
     Raises:
-        DMNetError: if the folder's checkpoint is that of another configuration, or `resume` is not set.
+        DMNetError: if the folder's checkpoint is that of another configuration, `resume` is not set, or
+            another process is training there.
         CheckpointError: if the checkpoint cannot be read.
     """
 
@@ -99,9 +103,15 @@ class Run:
         self.state: dict[str, Any] | None = None
         self.rows: list[Row] = []
         self._log: TextIO | None = None
+        self._lock: BaseFileLock | None = None
         if self.folder is not None:
-            self._claim(self.folder, config, resume)
-            self._open_log(self.folder / "log.csv", self.state["iteration"] if self.state else 0)
+            self._lock = _locked(self.folder)
+            try:
+                self._claim(self.folder, config, resume)
+                self._open_log(self.folder / "log.csv", self.state["iteration"] if self.state else 0)
+            except BaseException:
+                self._lock.release()
+                raise
 
     def _claim(self, folder: Path, config: dict[str, Any], resume: bool) -> None:
         """Make the folder this run's, unless that would lose a checkpoint."""
@@ -170,6 +180,21 @@ class Run:
         if self._log is not None:
             with suppress(OSError):  # of a full disk: `log` has told of it, and its row comes again
                 self._log.close()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def _locked(folder: Path) -> BaseFileLock:
+    """Keep other processes out of a run's folder, until the lock is released or this process ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=LOCK_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise DMNetError(
+            f"another process is training in {folder}: wait until it has ended, or choose another folder"
+        ) from None
+    return lock
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmnet import checkpoints, systems
+from dmnet import checkpoints, runs, systems
 from dmnet.errors import DataError, DMNetError, DownloadError
 from dmnet.losses import cross_entropy, segmentation_loss
 from dmnet.model import Output
@@ -308,7 +309,7 @@ def test_what_a_run_folder_holds(tmp_path):
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert files == {
         "config.json", "log.csv", "last.ckpt", "last.safetensors", "best.safetensors", "classes.csv",
-        "predictions/000004.png", "predictions/000008.png",
+        "predictions/000004.png", "predictions/000008.png", ".lock",
     }  # fmt: skip
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["system"]["recipe"]["iterations"] == ITERATIONS
@@ -424,7 +425,7 @@ def test_a_disk_that_pytorch_finds_full_is_an_os_error_that_names_the_file(tmp_p
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match=r"last\.ckpt could not be written, is the disk full"):
         train("demo_scale", Blocks(), None, tmp_path, **SMALL)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "log.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "config.json", "log.csv"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
@@ -465,3 +466,15 @@ def test_another_number_of_classes_than_the_datas_is_refused_at_once():
     with pytest.raises(DMNetError, match="num_classes is 9, but the data set has 3"):
         resolve("demo_scale", Blocks(), num_classes=9)
     assert resolve("demo_scale", Blocks(), num_classes=3).architecture.num_classes == 3
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "LOCK_SECONDS", 0.1)
+    other = FileLock(tmp_path / ".lock")
+    with other, pytest.raises(DMNetError, match="another process is training"):
+        train("demo_scale", Blocks(), run_dir=tmp_path, **SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    train("demo_scale", Blocks(), run_dir=tmp_path, **SMALL)  # the lock is free again
+    with pytest.raises(DMNetError, match="this very run"):  # and is given back after an error
+        train("demo_scale", Blocks(), run_dir=tmp_path, **SMALL)
+    train("demo_scale", Blocks(), run_dir=tmp_path, resume=True, **SMALL)
