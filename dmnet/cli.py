@@ -80,7 +80,8 @@ def list_systems(
     for part in ("architecture", "recipe", "evaluation", "published"):
         if getattr(system, part) is not None:
             _print_fields(part, asdict(getattr(system, part)))
-    console.print(f"Data set: {system.dataset}, {len(system.classes)} classes")
+    classes = f"{len(system.classes)} classes" if system.classes else "your own, with its classes.txt"
+    console.print(f"Data set: {system.dataset}, {classes}")
     if system.departures:
         console.print(f"\nWhere it departs from the published network: {system.departures}")
 
