@@ -6,6 +6,7 @@ seconds to import, so commands import what they need when they run: `dmnet --hel
 
 import ast
 import sys
+from collections import Counter
 from dataclasses import asdict
 from io import TextIOWrapper
 from pathlib import Path
@@ -223,8 +224,9 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Segment pictures: for each a label map (palette PNG) and an overlay with a legend."""
-    if repeated := {path.stem for path in images if [p.stem for p in images].count(path.stem) > 1}:
-        raise DataError(f"two pictures are called {repeated.pop()}; predict them into folders of their own")
+    name, count = Counter(path.stem for path in images).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"two pictures are called {name}; predict them into folders of their own")
     model = _model(system, weights, device)
     failed = 0
     for path in images:
@@ -239,13 +241,14 @@ def predict(
 
 def _predict_one(model: "DMNet", path: Path, output: Path) -> None:
     from dmnet import inference
+    from dmnet.datasets.classes import label_image
     from dmnet.images import read_image
 
     image = read_image(path)
     labels = inference.predict(model, image)
     names, palette = inference.class_list(model)
     pictures = {
-        output / f"{path.stem}_labels.png": inference.label_image(labels, palette),
+        output / f"{path.stem}_labels.png": label_image(labels, palette),
         output / f"{path.stem}_overlay.png": inference.overlay(image, labels, palette, legend=names),
     }
     for target, picture in pictures.items():

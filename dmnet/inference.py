@@ -169,13 +169,6 @@ def class_list(model: DMNet) -> tuple[tuple[str, ...], Labels]:
     return names or tuple(f"class {number}" for number in range(count)), voc_palette(count)
 
 
-def label_image(labels: ArrayLike, palette: ArrayLike | None = None) -> Image.Image:
-    """Return labels [H, W] as a palette picture: its values are the labels, its colours are for people."""
-    picture = Image.fromarray(np.asarray(labels).astype(np.uint8))
-    picture.putpalette(colour_table(palette).ravel().tolist())
-    return picture
-
-
 def overlay(
     image: Any,
     labels: ArrayLike,

@@ -9,13 +9,12 @@ import torch.nn.functional as F
 from PIL import Image
 
 from dmnet import inference, systems
-from dmnet.datasets.classes import DEMO_SCALE, VOID_COLOUR
+from dmnet.datasets.classes import DEMO_SCALE, VOID_COLOUR, label_image
 from dmnet.errors import DataError, DMNetError
 from dmnet.inference import (
     class_list,
     evaluate,
     evaluating,
-    label_image,
     labels_at,
     overlay,
     predict,

@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 VOID_COLOUR = (224, 224, 192)  # VOC's own colour of the label 255
 
@@ -55,6 +56,18 @@ def colour_table(palette: ArrayLike | None = None) -> NDArray[np.uint8]:
         colours[: len(given)] = given
     colours[255] = VOID_COLOUR
     return colours
+
+
+def label_image(labels: ArrayLike, palette: ArrayLike | None = None) -> Image.Image:
+    """Return labels [H, W] as a palette picture: its values are the labels, its colours are for people.
+
+    Args:
+        labels: integers in 0..255.
+        palette: as for `colour_table`.
+    """
+    picture = Image.fromarray(np.asarray(labels).astype(np.uint8))
+    picture.putpalette(colour_table(palette).tobytes())
+    return picture
 
 
 @dataclass(frozen=True, eq=False)

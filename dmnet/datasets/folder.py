@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image as PILImage
 
 from dmnet.datasets.base import IGNORE, Dataset, Example, Image, Mask, checked_index
-from dmnet.datasets.classes import ClassList, colour_table
+from dmnet.datasets.classes import ClassList, label_image
 from dmnet.errors import DataError
 from dmnet.files import name_file
 from dmnet.images import orientation, read_image, read_mask
@@ -262,12 +262,9 @@ def _write_folder(splits: Sequence[Dataset], root: Path) -> None:
     for folder in (IMAGES, MASKS, LISTS):
         (root / folder).mkdir(parents=True)
     (root / "classes.txt").write_text("\n".join(splits[0].classes) + "\n", encoding="utf-8")
-    colours = colour_table(splits[0].palette)
     for dataset in splits:
         (root / LISTS / f"{dataset.split}.txt").write_text("\n".join(dataset.ids) + "\n", encoding="utf-8")
         for index in progress(range(len(dataset)), desc=f"writing {dataset.split}"):
             image, mask, name = dataset[index]
             PILImage.fromarray(image).save(root / IMAGES / f"{name}.jpg", quality=95, subsampling=0)
-            labels = PILImage.fromarray(mask)
-            labels.putpalette(colours.tobytes())  # makes it a palette image; the values stay
-            labels.save(root / MASKS / f"{name}.png")
+            label_image(mask, dataset.palette).save(root / MASKS / f"{name}.png")
