@@ -154,13 +154,13 @@ class Trainer:
         output = self._forward(images.to(self.device, memory_format=self.layout, non_blocking=True))
         labels = labels.to(self.device, non_blocking=True)
         loss = segmentation_loss(output, labels, self.system.recipe, self.system.architecture.align_corners)
-        self._check(loss, names)
+        value = self._finite(loss, names)
         self.optimizer.zero_grad()
         loss.total.backward()
         self.optimizer.step()
         self.iteration += 1
         self.matrix = None
-        return self._row(loss, rate, len(names))
+        return self._row(value, loss.aux, rate, len(names))
 
     def _forward(self, images: Tensor) -> Output:
         try:
@@ -173,15 +173,17 @@ class Trainer:
                 "train with two images or more per step, or with larger crops (batch_size, crop)"
             ) from error
 
-    def _check(self, loss: Loss, names: list[str]) -> None:
+    def _finite(self, loss: Loss, names: list[str]) -> float:
+        """Return the loss as a number; a GPU has to be waited for, so it is read once."""
         value = loss.total.item()
         if not math.isfinite(value):
             raise DMNetError(
                 f"the loss became {value} at iteration {self.iteration + 1} (images {', '.join(names)}). "
                 "A smaller learning rate or a longer warm-up usually helps (learning_rate, warmup)."
             )
+        return value
 
-    def _row(self, loss: Loss, rate: float, images: int) -> Row:
+    def _row(self, value: float, aux: Tensor | None, rate: float, images: int) -> Row:
         elapsed = time.perf_counter() - self.clock  # includes the wait for the images
         self.seconds += elapsed
         self.clock += elapsed
@@ -189,8 +191,8 @@ class Trainer:
             "iteration": self.iteration,
             "epoch": self.iteration / self.per_epoch,
             "lr": rate,
-            "loss": loss.total.item(),
-            "aux_loss": None if loss.aux is None else loss.aux.item(),
+            "loss": value,
+            "aux_loss": None if aux is None else aux.item(),
             "seconds": self.seconds,
             "images_per_second": images / elapsed,
             "val_miou": None,
