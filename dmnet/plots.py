@@ -1,4 +1,7 @@
-"""Every figure kind that the book uses more than once. Each function returns the matplotlib `Figure`."""
+"""The book's kinds of figures. A function `show_...` returns the matplotlib `Figure`.
+
+Two are parts of a figure and draw on the `Axes` that they are given: `show_reads` and `mark_square`.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
