@@ -79,11 +79,14 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How a system is scored: one scale, no flip, logits resized to the original size."""
+    """How a system is scored; logits are resized to the original size."""
 
     resize: tuple[int, int] | None = (2048, 512)  # (long side, short side), ratio kept
-    window: tuple[int, int] | None = None  # None: the whole image at once
-    window_stride: tuple[int, int] | None = None
+    window: tuple[int, int] | None = None  # (height, width); None: the whole image at once
+    window_stride: tuple[int, int] | None = None  # (down, across)
+    scales: tuple[float, ...] = (1.0,)  # factors on `resize`; the predictions of all are averaged
+    flip: bool = False  # predict the mirrored image too
+    average: Literal["logits", "softmax"] = "logits"  # what is averaged: ssseg logits, mmseg probabilities
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,13 @@ import tidy_notebooks
 MAX_BYTES = 1_500_000  # weights of the demo systems are the largest files
 BINARY = {".png", ".jpg", ".npz", ".safetensors", ".gz", ".wasm", ".onnx"}
 # Names that pip and PyPI use for what is imported under another one.
-IMPORTED_AS = {"pillow": "PIL", "pyyaml": "yaml", "beautifulsoup4": "bs4", "opencv-python-headless": "cv2"}
+IMPORTED_AS = {
+    "beautifulsoup4": "bs4",
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "tensorboardx": "tensorboardX",
+}
 
 
 @pytest.fixture(scope="module")

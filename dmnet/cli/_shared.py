@@ -1,0 +1,95 @@
+"""What the commands share: the application, its errors and arguments, how data and models are found."""
+
+import sys
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from dmnet import datasets
+from dmnet.errors import DataError, DMNetError
+
+if TYPE_CHECKING:
+    from dmnet.model import DMNet
+
+FAILED = 2  # exit code
+
+console = Console(highlight=False)
+
+
+def complain(error: Exception) -> None:
+    """Print an error, one red line, to the standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"Error: {error}", style="red", markup=False)
+
+
+class Commands(TyperGroup):
+    """Commands whose expected errors are one red line, not a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        for stream in (sys.stdout, sys.stderr):  # a name that cannot be printed must not end the work
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            return super().invoke(ctx)
+        except (DMNetError, OSError) as error:
+            complain(error)
+            raise typer.Exit(FAILED) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Semantic segmentation with dynamic multi-scale filters.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SystemName = Annotated[str, typer.Argument(help="Name of a system (see `dmnet systems`).")]
+SystemOrFile = Annotated[str, typer.Argument(help="Name of a system, or a .safetensors file of our own.")]
+Data = Annotated[
+    str | None,
+    typer.Option(help="Name of a data set, or a folder in VOC's layout. Default: the system's own."),
+]
+Weights = Annotated[Path | None, typer.Option(help="Checkpoint to load instead of the system's own.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
+
+
+def load_data(data: str, split: str) -> Any:
+    """Return the data set of that name, or that folder."""
+    if data == "folder":
+        raise DataError("this system has no data set of its own: give your folder, --data FOLDER")
+    if data in datasets.names():
+        return datasets.load(data, split=split)
+    if Path(data).is_dir():
+        return datasets.load("folder", data, split)
+    raise DataError(f"{data} is neither a folder nor a data set; there are {', '.join(datasets.names())}")
+
+
+def load_model(system: str, weights: Path | None, device: str) -> "DMNet":
+    """Return a trained model on a device."""
+    from dmnet import checkpoints
+    from dmnet.model import build_model
+    from dmnet.training import pick_device
+
+    target = pick_device(device)
+    if weights is None:
+        return checkpoints.load_pretrained(system).to(target)
+    model = build_model(system)
+    checkpoints.load_checkpoint(model, weights)
+    return model.to(target)
+
+
+def print_scores(matrix: Any, classes: tuple[str, ...]) -> None:
+    """Print the scores of every class, and below them those of the whole set."""
+    table = Table("class", box=None)
+    for column in ("IoU %", "accuracy %", "precision %"):
+        table.add_column(column, justify="right")
+    for name, row in matrix.table(classes).iterrows():
+        table.add_row(str(name), *(f"{row[c]:.2f}" for c in ("IoU", "accuracy", "precision")))
+    console.print(table)
+    console.print(f"mIoU {matrix.miou():.2%}, pixel accuracy {matrix.pixel_accuracy():.2%}")
