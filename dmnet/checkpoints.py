@@ -18,11 +18,11 @@ from torchvision.models import get_weight
 
 from dmnet import systems
 from dmnet.backbone import RESNETS
-from dmnet.download import download
+from dmnet.download import download, sha256_of
 from dmnet.errors import CheckpointError, DownloadError
 from dmnet.files import data_dir, shipped
 from dmnet.model import DMNet, build_model, from_system
-from dmnet.systems import Architecture, Evaluation, Recipe, System
+from dmnet.systems import Architecture, Evaluation, Published, Recipe, System
 from dmnet.weight_files import Container, PathLike, read_weights, write_weights
 from dmnet.weight_names import Source, listed, translate, unwrapped
 
@@ -363,35 +363,59 @@ def load_pretrained(name_or_path: PathLike) -> DMNet:
     name = os.fspath(name_or_path)
     if name not in systems.SYSTEMS and (Path(name).exists() or name.endswith(".safetensors")):
         return model_from_file(name)
+    path = pretrained_file(name)
     model = build_model(name)
-    system = cast(System, model.system)
-    if system.weights:
-        load_checkpoint(model, shipped("weights", system.weights))
-    elif system.published:
-        _load_published(model, system.name, system.published.model_url, system.published.sha256_prefix)
-    else:
-        raise CheckpointError(f"{name!r} has no trained weights: train it, from build_model({name!r})")
+    try:
+        load_checkpoint(model, path)
+    except CheckpointError as error:
+        if path != _converted(name):
+            raise
+        raise CheckpointError(f"{error}\nDelete {path} and it is fetched again.") from error
     return model.eval()
 
 
-def _load_published(model: DMNet, name: str, url: str, sha256: str | None) -> None:
-    """Load the converted file, after fetching and converting it if it isn't there yet."""
-    converted = data_dir() / "checkpoints" / f"{name}.safetensors"
+def pretrained_file(name: str) -> Path:
+    """Return the file of a system's trained weights, after fetching and converting it if need be.
+
+    Raises:
+        UnknownSystemError: if there is no such system.
+        CheckpointError: if it has no trained weights, or the published file doesn't hold them.
+        DownloadError: as `load_pretrained`.
+    """
+    system = systems.get(name)
+    if system.weights:
+        return shipped("weights", system.weights)
+    if system.published is None:
+        raise CheckpointError(f"{name!r} has no trained weights: train it, from build_model({name!r})")
+    converted = _converted(name)
     if not converted.exists():
         converted.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(converted.with_name(f".{converted.name}.lock")):  # of several processes, one converts
             if not converted.exists():
-                _convert(model, url, sha256, converted)
-    try:
-        load_checkpoint(model, converted)
-    except CheckpointError as error:
-        raise CheckpointError(f"{error}\nDelete {converted} and it is fetched again.") from error
+                _convert(system, system.published, converted)
+    return converted
 
 
-def _convert(model: DMNet, url: str, sha256: str | None, converted: Path) -> None:
+def published_digest(path: PathLike) -> str:
+    """Return the SHA-256 of a weight file; of a converted one, that of the published file it was made from.
+
+    So it is what `sha256sum` says of the file that anybody can fetch.
+
+    Raises:
+        CheckpointError: if the file is no checkpoint.
+    """
+    return read_metadata(path).get("sha256") or sha256_of(path)
+
+
+def _converted(name: str) -> Path:
+    return data_dir() / "checkpoints" / f"{name}.safetensors"
+
+
+def _convert(system: System, published: Published, converted: Path) -> None:
+    model, url = from_system(system), published.model_url
     by_hand = _downloads(url).exists()
-    original = _fetch(url, sha256, partial(load_checkpoint, model))
-    save_weights(model, converted, url=url)
+    original = _fetch(url, published.sha256_prefix, partial(load_checkpoint, model))
+    save_weights(model, converted, url=url, sha256=sha256_of(original))
     if not by_hand:
         original.unlink()  # the converted file replaces it
 

@@ -3,6 +3,7 @@
 # ruff: noqa: F811 (fixtures that come from another file are arguments too)
 
 import contextlib
+import hashlib
 import json
 import multiprocessing
 import os
@@ -37,6 +38,8 @@ from dmnet.checkpoints import (
     load_imagenet,
     load_pretrained,
     model_from_file,
+    pretrained_file,
+    published_digest,
     read_metadata,
     save_weights,
     translate,
@@ -729,6 +732,14 @@ def test_published_weights_are_fetched_converted_and_kept(
     assert_same(copy_of(load_pretrained("tiny")), origin)  # without a request
     assert len(server.requests) == 1
     assert_same(copy_of(model_from_file(home / "checkpoints/tiny.safetensors")), origin)
+
+
+def test_the_digest_is_that_of_the_published_file(publish: Any, server: Server, home: Path) -> None:
+    path = pretrained_file(publish())
+    assert path == home / "checkpoints/tiny.safetensors"
+    assert published_digest(path) == hashlib.sha256(server.content).hexdigest() != sha256_of(path)
+    shipped = pretrained_file("demo_scale")
+    assert published_digest(shipped) == sha256_of(shipped)
 
 
 def test_a_broken_connection_is_mended(publish: Any, server: Server, origin: State) -> None:
