@@ -33,6 +33,6 @@ def check_data(
 ) -> None:
     """Read every picture and mask, and list all that is wrong."""
     dataset = load_data(data, split)
-    if isinstance(dataset, datasets.FolderDataset):
+    if isinstance(dataset, datasets.FileDataset):
         dataset.check()
     console.print(f"{len(dataset)} examples of {len(dataset.classes)} classes: all can be read.")

@@ -55,16 +55,20 @@ Data = Annotated[
     str | None,
     typer.Option(help="Name of a data set, or a folder in VOC's layout. Default: the system's own."),
 ]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option("--data-root", help="Where a data set that is named lies. Default: the data folder."),
+]
 Weights = Annotated[Path | None, typer.Option(help="Checkpoint to load instead of the system's own.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
 
 
-def load_data(data: str, split: str) -> Any:
-    """Return the data set of that name, or that folder."""
-    if data == "folder":
+def load_data(data: str, split: str, root: Path | None = None) -> Any:
+    """Return the data set of that name, which lies in `root`, or that folder."""
+    if data == "folder" and root is None:
         raise DataError("this system has no data set of its own: give your folder, --data FOLDER")
     if data in datasets.names():
-        return datasets.load(data, split=split)
+        return datasets.load(data, root, split)
     if Path(data).is_dir():
         return datasets.load("folder", data, split)
     raise DataError(f"{data} is neither a folder nor a data set; there are {', '.join(datasets.names())}")

@@ -5,11 +5,22 @@ from typing import Any
 
 from dmnet.datasets.base import IGNORE, Dataset
 from dmnet.datasets.demo import WORLDS, DemoDataset
-from dmnet.datasets.folder import FolderDataset, write_voc_layout
+from dmnet.datasets.files import FileDataset
+from dmnet.datasets.folder import FolderDataset
+from dmnet.datasets.layouts import write_voc_layout
 from dmnet.datasets.voc import load_voc
 from dmnet.errors import DataError
 
-__all__ = ["IGNORE", "Dataset", "DemoDataset", "FolderDataset", "load", "names", "write_voc_layout"]
+__all__ = [
+    "IGNORE",
+    "Dataset",
+    "DemoDataset",
+    "FileDataset",
+    "FolderDataset",
+    "load",
+    "names",
+    "write_voc_layout",
+]
 
 
 def names() -> tuple[str, ...]:
