@@ -1,8 +1,13 @@
 """Fetch a file over a network that breaks, and accept it only if it is the right one.
 
 A download is resumed where it broke off, measured, hashed, and takes its final name in one step: a file
-of that name is always complete. Files whose SHA-256 is published are held to it. The digest of any other
+of that name is always complete. Files whose digest is published are held to it. The digest of any other
 file is recorded when it first arrives, and held to from then on ("trust on first use").
+
+A digest is a SHA-256, whole or its first digits, or "md5:" and an MD5, for files of which nothing else is
+published. Two files with the same MD5 can be made on purpose [Wang and Yu, EUROCRYPT 2005], so whoever packed
+a file could have packed a second one. To make another file for an MD5 that is given is not known to be
+possible: it protects against damage, and against a server or a network that puts a file of its own in place.
 """
 
 import errno
@@ -16,6 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
 import requests
@@ -34,6 +40,7 @@ BROKEN_CONNECTION = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
 )
+_DIGITS = {"sha256": (8, 64), "md5": (32, 32)}  # fewest and most that are accepted; see `_Digest`
 
 
 class _Interrupted(Exception):
@@ -43,7 +50,7 @@ class _Interrupted(Exception):
 def download(
     url: str,
     path: str | os.PathLike[str],
-    sha256: str | None = None,
+    digest: str | None = None,
     *,
     check: Callable[[Path], object] | None = None,
     timeout: float = 30.0,
@@ -57,10 +64,12 @@ def download(
     and finds it done.
 
     Args:
-        url: https address; http only on this machine (loopback).
+        url: https address; http only from this machine (loopback), or with a whole digest: then nothing that
+            is changed on the way is accepted.
         path: where the file goes; missing folders are made.
-        sha256: the digest, or at least its first eight hexadecimal digits. None: the digest recorded for
-            this address in `digests.json` of the data folder, which the first complete download writes.
+        digest: the SHA-256, or at least its first eight hexadecimal digits, or "md5:" and a whole MD5. None:
+            the SHA-256 recorded for this address in `digests.json` of the data folder, which the first
+            complete download writes.
         check: called with the complete file before it is accepted; raises to refuse it.
         timeout: seconds without a byte after which the connection counts as broken.
         attempts: how often to try before giving up.
@@ -74,36 +83,91 @@ def download(
             is not the expected one. A wrong download is removed, a wrong file that was at `path` isn't.
     """
     target = Path(path)
-    _require_safe(url)
-    if sha256 is not None:
-        _require_digest(sha256)
+    expected = _Digest.parse(digest) if digest is not None else None
+    plain_http = expected is not None and expected.whole
+    _require_safe(url, plain_http)
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock")):
             if not target.is_file():  # nobody else was faster
-                part = _Part(url, target.with_name(target.name + ".part"))
+                part = _Part(url, target.with_name(target.name + ".part"), plain_http)
                 _fetch_patiently(part, timeout, attempts, backoff)
-                _accept_part(part, target, sha256, check)
+                _accept_part(part, target, expected, check)
                 return target
-    _accept(url, target, sha256, check, remedy=f"Move {target} away and it is fetched again.")
+    _accept(url, target, expected, check, remedy=f"Move {target} away and it is fetched again.")
     return target
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return _hash(Path(path), "sha256")
+
+
+def require_digest(path: str | os.PathLike[str], digest: str) -> None:
+    """Raise a DownloadError unless the file has that digest, which is written as for `download`."""
+    expected = _Digest.parse(digest)
+    if not (found := _hash(Path(path), expected.algorithm)).startswith(expected.digits):
+        raise DownloadError(f"{path} has the {expected.name} {found}, not {expected.digits}")
 
 
 # Trust ---------------------------------------------------------------------------------------------------
 
 
-def _require_safe(url: str) -> None:
-    """Refuse every address that could be changed on its way here."""
+@dataclass(frozen=True)
+class _Digest:
+    """What a file is known by.
+
+    Attributes:
+        algorithm: "sha256" or "md5".
+        digits: hexadecimal, in lower case; the first ones of a SHA-256 may do.
+    """
+
+    algorithm: str
+    digits: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read "<digits>" or "sha256:<digits>" of a SHA-256, or "md5:<digits>"; else raise a ValueError."""
+        algorithm, digits = text.lower().rpartition(":")[::2]
+        algorithm = algorithm or "sha256"
+        least, most = _DIGITS.get(algorithm, (1, 0))
+        if not (least <= len(digits) <= most and set(digits) <= set("0123456789abcdef")):
+            raise ValueError(
+                f"a digest is 8 to 64 hexadecimal digits of a SHA-256, or md5: and 32, got {text!r}"
+            )
+        return cls(algorithm, digits)
+
+    @property
+    def name(self) -> str:
+        """The algorithm, as people write it."""
+        return "MD5" if self.algorithm == "md5" else "SHA-256"
+
+    @property
+    def whole(self) -> bool:
+        """Whether no digit is left out: others could find a file for eight digits."""
+        return len(self.digits) == _DIGITS[self.algorithm][1]
+
+
+def _hash(path: Path, algorithm: str) -> str:
+    found = hashlib.new(algorithm, usedforsecurity=False)  # or MD5 would be missing where policy bans it
+    size, title = path.stat().st_size, f"checking {path.name}"
+    with progress(total=size, unit="B", unit_scale=True, desc=title, delay=1) as bar, path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            found.update(chunk)
+            bar.update(len(chunk))
+    return found.hexdigest()
+
+
+def _require_safe(url: str, plain_http: bool = False) -> None:
+    """Refuse every address that could be changed on its way here; `plain_http`: a whole digest would tell."""
     parts = urlsplit(url)
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+    if parts.scheme == "https":
         return
-    raise DownloadError(f"{url} is refused: only https is fetched, or http from this machine itself")
+    if parts.scheme == "http" and (plain_http or _is_loopback(parts.hostname or "")):
+        return
+    raise DownloadError(
+        f"{url} is refused: only https is fetched, or http from this machine itself or with a whole digest"
+    )
 
 
 def _is_loopback(host: str) -> bool:
@@ -115,21 +179,17 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _require_digest(sha256: str) -> None:
-    if not (8 <= len(sha256) <= 64 and all(digit in "0123456789abcdef" for digit in sha256.lower())):
-        raise ValueError(f"sha256 must be 8 to 64 hexadecimal digits, got {sha256!r}")
-
-
 def _accept(
-    url: str, path: Path, sha256: str | None, check: Callable[[Path], object] | None, remedy: str
+    url: str, path: Path, published: _Digest | None, check: Callable[[Path], object] | None, remedy: str
 ) -> None:
-    """Raise unless `path` is the file that `url` stands for; record its digest if none was known."""
-    expected = sha256 or _recorded().get(url)
-    found = sha256_of(path)
-    if expected and not found.startswith(expected.lower()):
-        known = "is published" if sha256 else f"was recorded in {_digests()} when it first arrived"
+    """Raise unless `path` is the file that `url` stands for; record its SHA-256 if no digest was known."""
+    recorded = _recorded().get(url) if published is None else None
+    expected = published or (_Digest.parse(recorded) if recorded else None)
+    found = _hash(path, expected.algorithm if expected else "sha256")
+    if expected and not found.startswith(expected.digits):
+        known = "is published" if published else f"was recorded in {_digests()} when it first arrived"
         raise DownloadError(
-            f"{path} is not the file that {url} stands for: a SHA-256 of {expected} {known}, "
+            f"{path} is not the file that {url} stands for: the {expected.name} {expected.digits} {known}, "
             f"found {found}. {remedy}"
         )
     if check is not None:
@@ -139,11 +199,11 @@ def _accept(
 
 
 def _accept_part(
-    part: "_Part", target: Path, sha256: str | None, check: Callable[[Path], object] | None
+    part: "_Part", target: Path, published: _Digest | None, check: Callable[[Path], object] | None
 ) -> None:
     """Give a complete download its final name, or remove it if it isn't accepted."""
     try:
-        _accept(part.url, part.path, sha256, check, remedy="The download was removed; try again later.")
+        _accept(part.url, part.path, published, check, remedy="The download was removed; try again later.")
     except Exception:  # not Ctrl-C: then the download stays, to be accepted next time
         part.remove()
         raise
@@ -200,11 +260,13 @@ class _Part:
     Args:
         url: where it comes from.
         path: the unfinished file; it need not exist.
+        plain_http: whether it may come over a connection that others could change.
     """
 
-    def __init__(self, url: str, path: Path) -> None:
+    def __init__(self, url: str, path: Path, plain_http: bool) -> None:
         self.url = url
         self.path = path
+        self.plain_http = plain_http
         self.note = path.with_name(path.name + ".json")
 
     def origin(self) -> _Origin | None:
@@ -261,7 +323,7 @@ def _fetch(part: _Part, timeout: float) -> None:
         headers |= {"Range": f"bytes={part.size()}-", "If-Range": origin.validator}
     with requests.get(part.url, headers=headers, stream=True, timeout=timeout) as response:
         for step in (*response.history, response):
-            _require_safe(step.url)
+            _require_safe(step.url, part.plain_http)
         if response.status_code == 416:  # nothing after this offset: complete, or another file by now
             return _finish_or_restart(part, origin)
         _require_success(part, response)

@@ -20,11 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmnet import download as module
-from dmnet.download import download, sha256_of
+from dmnet.download import download, require_digest, sha256_of
 from dmnet.errors import DownloadError
 
 CONTENT = random.Random(0).randbytes(600_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
+MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
@@ -144,9 +145,11 @@ def visible(folder: Path) -> list[str]:
 # Getting there -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sha256", [None, DIGEST, DIGEST[:8], DIGEST[:8].upper()])
-def test_fetches_the_file_and_leaves_nothing_else(server: Server, target: Path, sha256: str | None) -> None:
-    assert download(server.url, target, sha256) == target
+@pytest.mark.parametrize(
+    "digest", [None, DIGEST, DIGEST[:8], DIGEST[:8].upper(), f"sha256:{DIGEST}", MD5, MD5.upper()]
+)
+def test_fetches_the_file_and_leaves_nothing_else(server: Server, target: Path, digest: str | None) -> None:
+    assert download(server.url, target, digest) == target
     assert target.read_bytes() == CONTENT
     assert visible(target.parent) == ["weights.bin"]
 
@@ -264,12 +267,15 @@ def test_nobody_listens(target: Path) -> None:
     assert "kept" not in str(caught.value)
 
 
-def test_a_wrong_file_is_refused_and_removed(server: Server, target: Path) -> None:
+@pytest.mark.parametrize(("digest", "name"), [(DIGEST[:8], "SHA-256"), (MD5, "MD5")])
+def test_a_wrong_file_is_refused_and_removed(digest: str, name: str, server: Server, target: Path) -> None:
     server.content = CONTENT[::-1]
-    with pytest.raises(DownloadError) as caught:
-        download(server.url, target, DIGEST[:8])
-    assert DIGEST[:8] in str(caught.value)
-    assert hashlib.sha256(server.content).hexdigest() in str(caught.value)
+    with pytest.raises(
+        DownloadError, match=f"the {name} {digest.removeprefix('md5:')} is published"
+    ) as caught:
+        download(server.url, target, digest)
+    found = hashlib.md5 if name == "MD5" else hashlib.sha256
+    assert found(server.content).hexdigest() in str(caught.value)
     assert visible(target.parent) == []
     assert len(server.requests) == 1
 
@@ -324,10 +330,49 @@ def test_a_redirection_to_an_unsafe_address_is_refused(
     assert not target.exists()
 
 
-@pytest.mark.parametrize("sha256", ["", "abc", "g" * 8, "0" * 65])
-def test_a_digest_must_be_one(sha256: str, target: Path) -> None:
+def stands_for_a_host_elsewhere(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(module, "_is_loopback", lambda host: False)
+    return server.url
+
+
+@pytest.mark.parametrize("digest", [DIGEST, MD5])
+def test_a_whole_digest_makes_up_for_plain_http(
+    digest: str, server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = stands_for_a_host_elsewhere(server, monkeypatch)
+    assert download(elsewhere, target, digest).read_bytes() == CONTENT
+    target.unlink()
+    server.content = CONTENT[::-1]  # somebody in between
+    with pytest.raises(DownloadError, match="is not the file"):
+        download(elsewhere, target, digest)
+
+
+@pytest.mark.parametrize("digest", [None, DIGEST[:8], DIGEST[:63]])
+def test_less_than_a_whole_digest_does_not(
+    digest: str | None, server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DownloadError, match="refused"):
+        download(stands_for_a_host_elsewhere(server, monkeypatch), target, digest)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "digest",
+    ["", "abc", "g" * 8, "0" * 65, "md5:", MD5[:-1], MD5 + "0", "sha1:" + "0" * 40, "md5:sha256:" + DIGEST],
+)
+def test_a_digest_must_be_one(digest: str, target: Path) -> None:
     with pytest.raises(ValueError, match="hexadecimal"):
-        download("https://example.org/x", target, sha256)
+        download("https://example.org/x", target, digest)
+
+
+def test_a_file_is_held_to_its_digest(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(CONTENT)
+    for digest in (DIGEST, DIGEST[:8], MD5):
+        require_digest(file, digest)
+    file.write_bytes(CONTENT + b"!")
+    with pytest.raises(DownloadError, match=rf"file has the MD5 [0-9a-f]{{32}}, not {MD5[4:]}"):
+        require_digest(file, MD5)
 
 
 # Trust on first use --------------------------------------------------------------------------------------
