@@ -1,0 +1,168 @@
+"""How well labels are predicted near the boundaries of the true regions.
+
+Most pixels lie inside a region, where they are easy; mIoU hardly changes with the sharpness of an outline.
+Two figures look at the outlines alone: `Trimap` at all pixels near them, `BoundaryIoU` at each class's own.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dmnet.errors import DataError
+from dmnet.metrics import ConfusionMatrix, Counts, ImageMetric, Integers, mean, ratio
+
+Mask = NDArray[np.bool_]
+
+CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+
+
+class Trimap(ImageMetric):
+    """One confusion matrix for each band around the true boundaries.
+
+    A boundary pixel has a pixel of another label above, below, left or right. The band of width $d$ holds
+    the pixels less than $d$ pixels from the nearest boundary pixel, between centres: along a straight
+    edge $d$ rows on either side. Scoring only such a band goes back to Kohli, Ladicky and Torr, "Robust
+    Higher Order Potentials for Enforcing Label Consistency" (IJCV 2009); Csurka et al., "What is a good
+    evaluation measure for semantic segmentation?" (BMVC 2013), compare it with others.
+
+    Void is not counted, but its edge is a boundary: in VOC void is painted over the outlines of all objects.
+
+    Args:
+        num_classes: $K$, at least 1.
+        widths: of the bands in pixels of the label map, ascending, each at least 1.
+        ignore_index: true label of the pixels that don't count.
+    """
+
+    def __init__(
+        self, num_classes: int, widths: Sequence[int] = (1, 2, 4, 8, 16), ignore_index: int = 255
+    ) -> None:
+        super().__init__(num_classes, ignore_index)
+        if not len(widths) or widths[0] < 1 or sorted(set(widths)) != list(widths):
+            raise DataError(f"widths must be ascending and at least 1 pixel, got {tuple(widths)}")
+        self.widths = tuple(widths)
+        # The bands contain one another. Counted are the rings between them, and last all that is farther.
+        self._rings = [ConfusionMatrix(num_classes, ignore_index) for _ in range(len(widths) + 1)]
+
+    @property
+    def arrays(self) -> list[Counts]:
+        """The counts of the rings between the bands and of the rest, for the sum over several processes."""
+        return [ring.counts for ring in self._rings]
+
+    def within(self, width: int) -> ConfusionMatrix:
+        """Return the matrix of the pixels in the band of one of the widths."""
+        return self._sum(slice(self.widths.index(width) + 1))
+
+    def beyond(self) -> ConfusionMatrix:
+        """Return the matrix of the pixels outside the widest band."""
+        return self._sum(slice(len(self.widths), None))
+
+    def table(self) -> pd.DataFrame:
+        """Return mIoU and pixel accuracy in percent, and pixels, of each band, of the rest and of all."""
+        matrices = {f"within {width} px": self.within(width) for width in self.widths}
+        matrices |= {"beyond": self.beyond(), "everywhere": self._sum(slice(None))}
+        columns = {
+            "mIoU": [100 * matrix.miou() for matrix in matrices.values()],
+            "pixel accuracy": [100 * matrix.pixel_accuracy() for matrix in matrices.values()],
+            "pixels": [int(matrix.counts.sum()) for matrix in matrices.values()],
+        }
+        return pd.DataFrame(columns, index=pd.Index(matrices, name="band"))
+
+    def _sum(self, rings: slice) -> ConfusionMatrix:
+        total = ConfusionMatrix(self.num_classes, self.ignore_index)
+        return sum(self._rings[rings], start=total)
+
+    def _count_image(self, found: Integers, true: Integers) -> None:
+        ring = np.digitize(_distance(_mixed(true, CROSS)), self.widths)  # distance < widths[0]: 0
+        for number, matrix in enumerate(self._rings):
+            here = (ring == number) & (true < self.num_classes)
+            matrix.update(found[here], true[here])
+
+    def _settings(self) -> tuple[Any, ...]:
+        return *super()._settings(), self.widths
+
+
+class BoundaryIoU(ImageMetric):
+    r"""Intersection over union of the classes' inner boundary regions.
+
+    Of every class only the pixels count that lie at most $d$ pixels (rows or columns) inside the outline of
+    its region, in the labels, $G_d$, and in the prediction, $P_d$: $|G_d \cap P_d| / |G_d \cup P_d|$
+    [Cheng et al., "Boundary IoU", CVPR 2021]. As there, $d$ is a share of the image's diagonal, rounded, at
+    least 1, and the edge of the image belongs to the outline. Counts are added up over the data set, as for
+    `ConfusionMatrix`; the paper, which scores objects, takes one figure for each.
+
+    Void belongs to no class, in the prediction too: its edge is an outline of both, at the same place.
+
+    Args:
+        num_classes: $K$, at least 1.
+        dilation: $d$ as a share of the diagonal.
+        ignore_index: true label of the pixels that don't count.
+    """
+
+    def __init__(self, num_classes: int, dilation: float = 0.02, ignore_index: int = 255) -> None:
+        super().__init__(num_classes, ignore_index)
+        if not 0 < dilation < 1:
+            raise DataError(f"the dilation is a share of the diagonal, between 0 and 1, got {dilation}")
+        self.dilation = dilation
+        self.intersection: Counts = np.zeros(num_classes, np.int64)
+        self.true: Counts = np.zeros(num_classes, np.int64)
+        self.predicted: Counts = np.zeros(num_classes, np.int64)
+
+    @property
+    def arrays(self) -> list[Counts]:
+        """Sizes of the intersection, of $G_d$ and of $P_d$, for the sum over several processes."""
+        return [self.intersection, self.true, self.predicted]
+
+    def iou(self) -> NDArray[np.float64]:
+        """Return the boundary IoU of every class, [K], in 0..1; NaN and 0 mean what they do for the IoU."""
+        return ratio(self.intersection, self.true + self.predicted - self.intersection)
+
+    def miou(self) -> float:
+        """Return the mean of `iou()` over the classes that are not NaN; NaN if all are."""
+        return mean(self.iou())
+
+    def table(self, classes: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return one row per class: boundary IoU in percent, and the pixels of its true boundary region.
+
+        Args:
+            classes: K names for the index; numbers without them.
+        """
+        columns = {"boundary IoU": 100 * self.iou(), "pixels": self.true}
+        return pd.DataFrame(columns, index=pd.Index(self._names(classes), name="class"))
+
+    def _count_image(self, found: Integers, true: Integers) -> None:
+        known = true < self.num_classes
+        found = np.where(known, found, true)
+        reach = max(round(self.dilation * float(np.hypot(*true.shape))), 1)
+        square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+        near_found, near_true = (known & _mixed(labels, square, edge=True) for labels in (found, true))
+        both = near_true & near_found & (true == found)
+        for counts, labels in zip(self.arrays, (true[both], true[near_true], found[near_found]), strict=True):
+            counts += np.bincount(labels, minlength=self.num_classes)
+
+    def _settings(self) -> tuple[Any, ...]:
+        return *super()._settings(), self.dilation
+
+
+def _mixed(labels: Integers, window: NDArray[np.uint8], *, edge: bool = False) -> Mask:
+    """Mark the pixels with more than one label in the window around them: its least isn't its greatest.
+
+    This is every label's region without its erosion, for all labels at once. `edge`: beyond the image's edge
+    is another label.
+    """
+    border = cv2.BORDER_CONSTANT if edge else cv2.BORDER_REPLICATE
+    highest = float(np.iinfo(labels.dtype).max)  # outside, every label at once: least 0 and greatest this
+    least = cv2.erode(labels, window, borderType=border, borderValue=0)
+    greatest = cv2.dilate(labels, window, borderType=border, borderValue=highest)
+    return least != greatest
+
+
+def _distance(boundary: Mask) -> NDArray[np.float32]:
+    """Return every pixel's distance to the nearest boundary pixel; infinite where there is none."""
+    if not boundary.any():
+        return np.full(boundary.shape, np.inf, np.float32)
+    inside = (~boundary).astype(np.uint8)
+    return np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
