@@ -86,28 +86,23 @@ def download(
     expected = _Digest.parse(digest) if digest is not None else None
     plain_http = expected is not None and expected.whole
     _require_safe(url, plain_http)
+    part = _Part(url, target.with_name(target.name + ".part"), plain_http)
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock")):
             if not target.is_file():  # nobody else was faster
-                part = _Part(url, target.with_name(target.name + ".part"), plain_http)
                 _fetch_patiently(part, timeout, attempts, backoff)
                 _accept_part(part, target, expected, check)
                 return target
     _accept(url, target, expected, check, remedy=f"Move {target} away and it is fetched again.")
+    with suppress(OSError):  # mostly it isn't there, and others' folders may be read-only
+        part.note.unlink()  # of a process that was killed at the last moment
     return target
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
     return _hash(Path(path), "sha256")
-
-
-def require_digest(path: str | os.PathLike[str], digest: str) -> None:
-    """Raise a DownloadError unless the file has that digest, which is written as for `download`."""
-    expected = _Digest.parse(digest)
-    if not (found := _hash(Path(path), expected.algorithm)).startswith(expected.digits):
-        raise DownloadError(f"{path} has the {expected.name} {found}, not {expected.digits}")
 
 
 # Trust ---------------------------------------------------------------------------------------------------

@@ -1,15 +1,53 @@
-"""`dmnet data draw | check`."""
+"""`dmnet data prepare | draw | check`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from dmnet import datasets
 from dmnet.cli._shared import app, console, load_data
 
-data_app = typer.Typer(help="Draw or check data sets.", no_args_is_help=True)
+data_app = typer.Typer(help="Fetch, draw or check data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+
+
+@data_app.command("prepare")
+def prepare_data(
+    name: Annotated[str, typer.Argument(help="voc (with trainaug), ade20k or cityscapes.")],
+    root: Annotated[Path | None, typer.Option(help="Where it goes. Default: the data folder.")] = None,
+    archives: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with archives you have, and for those to fetch. Default: archives in the root."
+        ),
+    ] = None,
+    mirror: Annotated[
+        str | None, typer.Option("--from", metavar="URL", help="Fetch archives from this address instead.")
+    ] = None,
+    unverified: Annotated[bool, typer.Option(help="Take archives that a mirror packed anew.")] = False,
+) -> None:
+    """Fetch, check and unpack a published data set; repeat it after an interruption."""
+    from dmnet.datasets.prepare import prepare
+
+    def say(text: str) -> None:
+        console.print(text, soft_wrap=True, markup=False)  # paths are not to be broken or read as markup
+
+    prepared = prepare(name, root, archives=archives, mirror=mirror, verify=not unverified, say=say)
+    table = Table("split", box=None)
+    for column in ("examples", "published"):
+        table.add_column(column, justify="right")
+    for count in prepared.counts:
+        table.add_row(count.split, f"{count.found:,}", f"{count.official:,}")
+    say(f"{prepared.title} in {prepared.folder}")
+    console.print(table)
+    if not prepared.verified:
+        say("It was not unpacked here from the published archives: compare the numbers.")
+    for archive in prepared.archives:
+        say(f"No longer needed: {archive} ({archive.stat().st_size:,} bytes)")
+    place = "" if root is None else f' --data-root "{prepared.folder}"'
+    say(f"Next: dmnet data check {name}{place}")
 
 
 @data_app.command("draw")
