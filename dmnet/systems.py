@@ -79,7 +79,11 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How a system is scored; logits are resized to the original size."""
+    """How a system is scored; logits are resized to the original size.
+
+    ssseg resizes the network's logits at once, mmsegmentation by way of the resized image's size; so do both
+    with windows, which are put together at that size. For other ways to score see `dmnet.protocols`.
+    """
 
     resize: tuple[int, int] | None = (2048, 512)  # (long side, short side), ratio kept
     window: tuple[int, int] | None = None  # (height, width); None: the whole image at once
@@ -87,6 +91,23 @@ class Evaluation:
     scales: tuple[float, ...] = (1.0,)  # factors on `resize`; the predictions of all are averaged
     flip: bool = False  # predict the mirrored image too
     average: Literal["logits", "softmax"] = "logits"  # what is averaged: ssseg logits, mmseg probabilities
+    upsampling: Literal["direct", "two-step"] = "direct"  # to the original size: ssseg direct, mmseg two-step
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if not self.scales or min(self.scales) <= 0:
+            raise DMNetError(f"scales must be one factor above 0 or more, e.g. (1.0,), got {self.scales!r}")
+        if (self.window is None) != (self.window_stride is None):
+            raise DMNetError(
+                f"window and window_stride belong together, got {self.window} and {self.window_stride}; "
+                "give both, e.g. (512, 512) and (341, 341), or neither"
+            )
+        for side, step in zip(self.window or (), self.window_stride or (), strict=True):
+            if step > side:
+                raise DMNetError(
+                    f"window_stride must be at most the window, or there are gaps that nothing predicts: "
+                    f"the window is {self.window}, the stride {self.window_stride}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +182,8 @@ def _published_system(row: dict[str, str], source: Literal["ssseg", "mmseg"]) ->
             resize=recipe.resize,
             window=crop if slides else None,
             window_stride=(513, 513) if slides else None,
+            average="softmax" if source == "mmseg" else "logits",
+            upsampling="two-step" if source == "mmseg" else "direct",
         ),
         published=Published(
             source=source,

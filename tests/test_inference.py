@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from dmnet import inference, systems
+from dmnet import fusion, systems
 from dmnet.datasets.classes import DEMO_SCALE, VOID_COLOUR, label_image
 from dmnet.errors import DataError, DMNetError
 from dmnet.inference import (
@@ -56,7 +56,7 @@ def test_predict_is_the_published_sequence_of_steps():
 def test_bands_change_nothing(monkeypatch, corners):
     logits = torch.randn(4, 9, 6)
     whole = labels_at(logits, (75, 33), corners)
-    monkeypatch.setattr(inference, "BAND_VALUES", 4 * 33 * 7)  # seven rows at a time
+    monkeypatch.setattr(fusion, "BAND_VALUES", 4 * 33 * 7)  # seven rows at a time
     np.testing.assert_array_equal(labels_at(logits, (75, 33), corners), whole)
     wanted = F.interpolate(logits[None], (75, 33), mode="bilinear", align_corners=corners)[0].argmax(0)
     assert (whole == wanted.numpy()).mean() > 0.999
