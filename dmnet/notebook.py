@@ -7,13 +7,8 @@ from typing import Any
 import matplotlib as mpl
 import torch
 
-from dmnet.files import data_dir
+from dmnet import datasets
 
-DATASETS = {  # folders that the archives unpack to, below the data folder
-    "voc": ("VOCdevkit/VOC2012", "VOC2012"),
-    "ade20k": ("ADEChallengeData2016",),
-    "cityscapes": ("cityscapes",),
-}
 FIGURES: dict[str, Any] = {
     "figure.dpi": 120,
     "figure.constrained_layout.use": True,
@@ -54,8 +49,7 @@ def setup(seed: int = 0) -> Profile:
     torch.manual_seed(seed)
     mpl.rcParams.update(FIGURES)  # type: ignore[arg-type]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    places = ((name, data_dir() / folder) for name, folders in DATASETS.items() for folder in folders)
-    roots = {name: root for name, root in places if root.is_dir()}
+    roots = {name: root for name, published in datasets.PUBLISHED.items() if (root := published.find())}
     profile = Profile("full" if device == "cuda" and roots else "demo", device, roots)
     print(f"PyTorch {torch.__version__} on {_device_name(device)}.\n{_reason(profile)}")
     return profile

@@ -1,5 +1,6 @@
 """Folders in VOC's layout: reading them, what is said about faulty ones, writing them."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -199,18 +200,26 @@ def test_a_turned_photograph_and_a_mask_for_the_unturned_pixels(root: Path) -> N
 
 
 def test_names() -> None:
-    assert names() == ("voc", "folder", "demo_context", "demo_scale")
-    with pytest.raises(DataError, match="needs a root"):
-        load("folder")
+    assert names() == ("voc", "ade20k", "cityscapes", "folder", "pairs", "demo_context", "demo_scale")
+    for name in ("folder", "pairs"):
+        with pytest.raises(DataError, match="needs a root"):
+            load(name)
 
 
 # PASCAL VOC
 
 
+def make_voc(root: Path) -> Path:
+    """Make a data set that has VOC's own classes."""
+    (make(root) / "classes.txt").unlink()
+    return root
+
+
 @pytest.mark.parametrize("given", [".", "VOCdevkit", "VOCdevkit/VOC2012"])
 def test_voc_is_found(tmp_path: Path, given: str) -> None:
-    make(tmp_path / "VOCdevkit" / "VOC2012")
-    dataset = load("voc", tmp_path / given)
+    make_voc(tmp_path / "VOCdevkit" / "VOC2012")
+    with pytest.warns(UserWarning, match="has 3 of the 1464 examples of voc train"):
+        dataset = load("voc", tmp_path / given)
     assert dataset.classes == VOC.names and len(dataset) == 3
     np.testing.assert_array_equal(dataset.palette, VOC.palette)
 
@@ -223,17 +232,44 @@ def test_voc_is_found_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(load("voc")) == 3
 
 
-def test_trainaug_has_masks_of_its_own(root: Path) -> None:
+def test_voc_with_a_class_list_has_those_classes(root: Path) -> None:
+    dataset = load("voc", root)
+    assert dataset.name == "voc" and dataset.classes == ("sky", "sea", "sand")
+    assert dataset.encoding.stored == (0, 1, 2) and dataset.official_size is None
+    dataset.check()
+
+
+def test_the_test_set_has_no_masks(tmp_path: Path) -> None:
+    root = make_voc(tmp_path)
+    shutil.rmtree(root / "SegmentationClass")
+    put_list(root, "c\na\n", "test")
+    with pytest.warns(UserWarning, match="2 of the 1456"):
+        dataset = load("voc", root, "test", labelled=False)
+    picture, name = dataset.image(0)
+    assert picture.shape == (4, 6, 3) and name == "c" and dataset.image(-1)[1] == "a"
+    dataset.check()
+    with pytest.raises(DataError, match=r"loaded without labels.*dataset\.image"):
+        dataset[0]
+    with pytest.raises(IndexError):
+        dataset.image(2)
+
+
+def test_trainaug_has_masks_of_its_own(tmp_path: Path) -> None:
+    root = make_voc(tmp_path)
     put_list(root, "a\n", "trainaug")
     with pytest.raises(DataError, match="SegmentationClassAug"):
         load("voc", root, split="trainaug")
     (root / "SegmentationClassAug").mkdir()
     Image.fromarray(np.full((4, 6), 20, np.uint8)).save(root / "SegmentationClassAug/a.png")
-    assert load("voc", root, split="trainaug")[0][1].max() == 20
+    with pytest.warns(UserWarning, match="1 of the 10582"):
+        assert load("voc", root, split="trainaug")[0][1].max() == 20
 
 
 def test_real_photographs(photos: Path) -> None:
-    load("voc", photos / "voc2012_three", split="val").check()
+    with pytest.warns(UserWarning, match="3 of the 1449"):
+        voc = load("voc", photos / "voc2012_three", split="val")
+    voc.check()
+    assert "size=3 of 1449" in repr(voc)
     camvid = load("folder", photos / "camvid_train_voc_layout", split="val")
     camvid.check()
     assert len(camvid) == 62 and len(camvid.classes) == 11

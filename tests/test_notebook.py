@@ -28,7 +28,7 @@ def test_without_gpu_and_data_the_profile_is_demo(capsys: pytest.CaptureFixture[
 def test_a_data_set_is_found_but_needs_a_gpu(
     elsewhere: Path, folder: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (elsewhere / folder).mkdir(parents=True)
+    (elsewhere / folder / "JPEGImages").mkdir(parents=True)
     with mpl.rc_context():
         profile = notebook.setup()
     assert profile.roots == {"voc": elsewhere / folder}
@@ -36,10 +36,19 @@ def test_a_data_set_is_found_but_needs_a_gpu(
     assert "(no GPU)" in capsys.readouterr().out
 
 
+def test_every_published_data_set_is_found_where_its_reader_looks(elsewhere: Path) -> None:
+    for folder in ("ADEChallengeData2016/images/training", "cityscapes/leftImg8bit"):
+        (elsewhere / folder).mkdir(parents=True)
+    (elsewhere / "VOCdevkit/VOC2012").mkdir(parents=True)  # empty: the archive was not unpacked
+    with mpl.rc_context():
+        roots = notebook.setup().roots
+    assert roots == {"ade20k": elsewhere / "ADEChallengeData2016", "cityscapes": elsewhere / "cityscapes"}
+
+
 def test_with_a_gpu_and_data_the_profile_is_full(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (elsewhere / "VOC2012").mkdir()
+    (elsewhere / "VOC2012" / "JPEGImages").mkdir(parents=True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a fast card")
     with mpl.rc_context():

@@ -1,45 +1,73 @@
 """Data sets: `load(name)` gives labelled pictures by index, wherever they come from."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from dmnet.datasets.ade20k import SCENE_PARSING, load_ade20k
 from dmnet.datasets.base import IGNORE, Dataset
+from dmnet.datasets.cityscapes import FINE, load_cityscapes
 from dmnet.datasets.demo import WORLDS, DemoDataset
 from dmnet.datasets.files import FileDataset
-from dmnet.datasets.folder import FolderDataset
-from dmnet.datasets.layouts import write_voc_layout
-from dmnet.datasets.voc import load_voc
+from dmnet.datasets.folder import IMAGES, FolderDataset
+from dmnet.datasets.layouts import write_layout, write_voc_layout
+from dmnet.datasets.lists import NAMES, Classes
+from dmnet.datasets.pairs import PairsDataset, is_pairs, load_pairs
+from dmnet.datasets.published import Published
+from dmnet.datasets.voc import VOC2012, load_voc
 from dmnet.errors import DataError
 
 __all__ = [
     "IGNORE",
+    "PUBLISHED",
     "Dataset",
     "DemoDataset",
     "FileDataset",
     "FolderDataset",
+    "PairsDataset",
+    "Published",
+    "layout_of",
     "load",
     "names",
+    "write_layout",
     "write_voc_layout",
 ]
+
+PUBLISHED = {one.name: one for one in (VOC2012, SCENE_PARSING, FINE)}
+_READERS: dict[str, Callable[..., FileDataset]] = {
+    "voc": load_voc,
+    "ade20k": load_ade20k,
+    "cityscapes": load_cityscapes,
+    "folder": FolderDataset,
+    "pairs": load_pairs,
+}
 
 
 def names() -> tuple[str, ...]:
     """Return the names that `load` knows."""
-    return ("voc", "folder", *WORLDS)
+    return (*_READERS, *WORLDS)
 
 
 def load(
-    name: str, root: str | os.PathLike[str] | None = None, split: str = "train", **options: Any
-) -> DemoDataset | FolderDataset:
+    name: str,
+    root: str | os.PathLike[str] | None = None,
+    split: str = "train",
+    classes: Classes | None = None,
+    **options: Any,
+) -> DemoDataset | FileDataset:
     """Return a data set: `dataset[i]` is an image, its mask and its id.
 
     Args:
-        name: "voc"; "folder", anybody's own pictures in VOC's layout with a `classes.txt`; "demo_context" or
-            "demo_scale", which are drawn here.
-        root: where the files are; needed for "folder", optional for "voc", of no use to the drawn sets.
+        name: "voc", "ade20k", "cityscapes"; anybody's own pictures as "folder", in VOC's layout, or as
+            "pairs", a folder of images and one of masks; or "demo_context" and "demo_scale", drawn here.
+        root: where the files are; needed for one's own pictures, by default the data folder for the published
+            sets, of no use to the drawn ones.
         split: "train", "val" or another that the data set has; the drawn sets have a "test" too.
-        options: for the drawn sets `size`, `seed` and `workers`, see `DemoDataset`; for "folder" `masks`, see
-            `FolderDataset`.
+        classes: names, or a `ClassList` of names and colours; by default those of a `classes.txt` in the
+            folder, or the published ones.
+        options: for files `labelled=False`, to read a test set's pictures alone, and what `load_pairs` and
+            `FolderDataset` describe; for the drawn sets `size`, `seed` and `workers`, see `DemoDataset`.
 
     Returns:
         What `Dataset` describes.
@@ -52,11 +80,37 @@ def load(
             raise DataError(
                 f"{name} is drawn, not read, so it has no root; leave out root={os.fspath(root)!r}"
             )
+        if classes is not None:
+            raise DataError(f"{name} is drawn with its own classes; leave out classes")
         return DemoDataset(name, split, **options)
-    if name == "voc":
-        return load_voc(root, split, **options)
-    if name == "folder":
-        if root is None:
-            raise DataError("the data set 'folder' needs a root, the folder that holds JPEGImages")
-        return FolderDataset(root, split, **options)
-    raise DataError(f"there is no data set {name!r}; there are {', '.join(names())}")
+    if name not in _READERS:
+        raise DataError(f"there is no data set {name!r}; there are {', '.join(names())}")
+    if root is None and name not in PUBLISHED:
+        raise DataError(f"the data set {name!r} needs a root, the folder that holds images and masks")
+    return _READERS[name](root, split, classes=classes, **options)
+
+
+def layout_of(folder: str | os.PathLike[str]) -> str:
+    """Return the name by which `load` reads a folder, as its contents show.
+
+    - `leftImg8bit`: "cityscapes";
+    - `images/training` and `annotations/training`, or the same of `validation`: "ade20k";
+    - `JPEGImages`: "folder", or "voc" if it is called `VOC2012` and has no `classes.txt`;
+    - a folder of images beside one of masks: "pairs".
+
+    Raises:
+        DataError: if it is none of these.
+    """
+    folder = Path(folder).expanduser()
+    if FINE.is_at(folder):
+        return "cityscapes"
+    if SCENE_PARSING.is_at(folder) and (folder / "annotations").is_dir():
+        return "ade20k"
+    if (folder / IMAGES).is_dir():
+        return "voc" if folder.name == "VOC2012" and not (folder / NAMES).is_file() else "folder"
+    if is_pairs(folder):
+        return "pairs"
+    raise DataError(
+        f"{folder} is laid out as no data set is: it needs JPEGImages and SegmentationClass, or images and "
+        "masks, or be what the archives of ADE20K or Cityscapes unpack to"
+    )

@@ -144,27 +144,35 @@ def listed(folder: Path, ending: str | None = None) -> dict[str, Path]:
         DataError: if the folder is missing, or two files have the same id.
     """
     if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}")
+        there = folders_in(folder.parent) if folder.parent.is_dir() else []
+        raise DataError(f"there is no folder {folder}" + (f"; there is {', '.join(there)}" if there else ""))
     found: dict[str, Path] = {}
-    for file in _entries(folder):
-        name = file.name.removesuffix(ending or file.suffix)
-        wanted = file.suffix.lower() in SUFFIXES if ending is None else file.name.endswith(ending)
-        if not wanted or file.name.startswith("."):  # also macOS's "._a.jpg"
+    for file in _files(folder):
+        if not (file.suffix.lower() in SUFFIXES if ending is None else file.name.endswith(ending)):
             continue
+        name = file.name.removesuffix(ending or file.suffix)
         if name in found:
             raise DataError(f"{found[name]} and {file} have the same id {name}; rename or remove one")
         found[name] = file
     return dict(sorted(found.items()))
 
 
-def _entries(folder: Path) -> Iterator[Path]:
+def folders_in(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, without hidden ones."""
+    return sorted(entry.name for entry in _entries(folder) if entry.is_dir())
+
+
+def _files(folder: Path) -> Iterator[Path]:
     """Return the files in a folder and in the folders in it."""
+    for entry in _entries(folder):
+        inside = _entries(entry) if entry.is_dir() else [entry]
+        yield from (Path(one.path) for one in inside)
+
+
+def _entries(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    """Return what is in a folder, but nothing hidden: macOS's "._a.jpg", Jupyter's ".ipynb_checkpoints"."""
     with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from (Path(one.path) for one in os.scandir(entry.path))
-            else:
-                yield Path(entry.path)
+        return [entry for entry in entries if not entry.name.startswith(".")]
 
 
 def _check_sizes(image: Image, mask: Mask, image_file: Path, mask_file: Path) -> None:
