@@ -42,7 +42,8 @@ _HOMES = {
 }
 _MODULES = {
     "backbone", "checkpoints", "datasets", "dynamic", "errors", "files", "images", "inference", "losses",
-    "metrics", "model", "notebook", "plots", "systems", "tiny", "training", "transforms",
+    "metrics", "model", "notebook", "plots", "protocols", "scores", "submissions", "systems", "tiny",
+    "training", "transforms",
 }  # fmt: skip
 
 __all__ = sorted([*_HOMES, *_MODULES])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dmnet import systems
+from dmnet.cli._protocol import Flip, Protocol, Scales, Stride, Window, chosen
 from dmnet.cli._shared import (
     FAILED,
     Device,
@@ -23,6 +24,7 @@ from dmnet.files import atomic_write
 
 if TYPE_CHECKING:
     from dmnet.model import DMNet
+    from dmnet.systems import Evaluation
 
 
 @app.command()
@@ -31,6 +33,11 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Pictures of any size.")],
     output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("predictions"),
     weights: Weights = None,
+    protocol: Protocol = None,
+    window: Window = None,
+    stride: Stride = None,
+    scales: Scales = None,
+    flip: Flip = None,
     device: Device = "auto",
 ) -> None:
     """Segment pictures: for each a label map (palette PNG) and an overlay with a legend."""
@@ -38,10 +45,11 @@ def predict(
     if count > 1:
         raise DataError(f"two pictures are called {name}; predict them into folders of their own")
     model = load_model(system, weights, device)
+    how = chosen(model, protocol, window, stride, scales, flip)
     failed = 0
     for path in images:
         try:
-            _predict_one(model, path, output)
+            _predict_one(model, path, output, how)
         except DataError as error:  # one bad picture must not cost the others
             complain(error)
             failed += 1
@@ -49,13 +57,13 @@ def predict(
         raise typer.Exit(FAILED)
 
 
-def _predict_one(model: "DMNet", path: Path, output: Path) -> None:
+def _predict_one(model: "DMNet", path: Path, output: Path, protocol: "Evaluation | None") -> None:
     from dmnet import inference
     from dmnet.datasets.classes import label_image
     from dmnet.images import read_image
 
     image = read_image(path)
-    labels = inference.predict(model, image)
+    labels = inference.predict(model, image, protocol=protocol)
     names, palette = inference.class_list(model)
     pictures = {
         output / f"{path.stem}_labels.png": label_image(labels, palette),
