@@ -347,6 +347,18 @@ def test_an_unverified_archive_is_still_unpacked_safely(world: SimpleNamespace) 
     assert not list(world.root.parent.rglob("evil"))
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"), [("voc", "VOCdevkit/VOC2012"), ("ade20k", "ADEChallengeData2016")]
+)
+def test_what_lies_in_the_way_is_noticed_before_anything_is_fetched(
+    name: str, folder: str, world: SimpleNamespace
+) -> None:
+    (world.root / folder).mkdir(parents=True)
+    with pytest.raises(DataError, match=f"{folder} is in the way"):
+        prepare(name, world.root)
+    assert world.server.requests == []
+
+
 def test_an_archive_that_lacks_a_list(
     world: SimpleNamespace, packed: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -156,7 +156,8 @@ def prepare(
     store = _Store(start / "archives" if archives is None else Path(archives).expanduser(), mirror, verify)
     with FileLock(start / f".prepare_{name}.lock"):
         home = published.find(start) or start / published.places[0]
-        missing = [archive for archive in wanted if not _is_made(archive, home)]
+        missing = [archive for archive in wanted if not _is_made(archive, published, home)]
+        _require_free(missing, published, home)
         store.require(missing)
         for archive in missing:
             _make(archive, home, store, say)
@@ -164,8 +165,20 @@ def prepare(
         return _count(name, published, home, wanted, store)
 
 
-def _is_made(archive: Archive, home: Path) -> bool:
-    return sbd.is_augmented(home) if archive.into == AUGMENTED else (home / archive.into).is_dir()
+def _is_made(archive: Archive, published: Published, home: Path) -> bool:
+    if archive.into == AUGMENTED:
+        return sbd.is_augmented(home)
+    return (home / archive.into).is_dir() if archive.into else published.is_at(home)
+
+
+def _require_free(archives: list[Archive], published: Published, home: Path) -> None:
+    """Raise a DataError, before anything is fetched, if something else lies where an archive goes."""
+    for folder in (home / archive.into for archive in archives if archive.into != AUGMENTED):
+        if folder.exists():
+            raise DataError(
+                f"{folder} is in the way: it doesn't hold {published.title}. Move it away, or give "
+                "another root."
+            )
 
 
 def _make(archive: Archive, home: Path, store: "_Store", say: Callable[[str], object]) -> None:
