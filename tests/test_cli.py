@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from dmnet import datasets, systems
 from dmnet.checkpoints import save_weights
 from dmnet.cli import app
+from dmnet.cli._shared import load_data
+from dmnet.errors import DataError
 from dmnet.model import build_model
 
 SMALL = ["--iterations", "2", "--batch-size", "2"]
@@ -135,13 +137,29 @@ def test_results_never_overwrite_each_other(weights, photo, tmp_path):
 def test_drawn_data_are_written_and_checked(tmp_path):
     folder = tmp_path / "drawn"
     run("data", "draw", "demo_context", "--output", folder, "--size", 2, "--split", "val")
-    assert "2 examples of 7 classes" in run("data", "check", folder, "--split", "val").stdout
+    assert "val: 2 of 2 examples read" in run("data", "check", folder, "--split", "val").stdout
+    drawn = run("data", "check", folder, "--quick", "--pictures", tmp_path / "pictures").stdout
+    assert "Not checked: there is no list" in drawn and "class_shares.png are in" in drawn
+    assert {file.name for file in (tmp_path / "pictures").iterdir()} == {"val.png", "class_shares.png"}
     mask = next((folder / "SegmentationClass").iterdir())
     Image.fromarray(np.full((128, 128), 99, np.uint8)).save(mask)
-    assert mask.name in run("data", "check", folder, "--split", "val", code=2).stderr
+    told = run("data", "check", folder, "--split", "val", code=2).stdout
+    assert f"{mask}: the mask has the label 99" in told and "remedy: " in told and "1 error" in told
     assert (
         "kept as it is" in run("data", "draw", "demo_context", "--output", folder, "--size", 2, code=2).stderr
     )
+
+
+@pytest.mark.parametrize("layout", ["voc", "ade20k", "cityscapes"])
+def test_a_demo_world_is_drawn_in_each_layout_and_recognised(tmp_path, layout):
+    folder = tmp_path / "drawn"
+    run("data", "draw", "demo_scale", "--output", folder, "--size", 2, "--layout", layout)
+    for root in (None, folder):
+        data = load_data(str(folder) if root is None else layout, "val", root)
+        assert len(data) == 2 and data.classes == datasets.load("demo_scale", size=1).classes
+        assert data.encoding.stored[0] == {"voc": 0, "ade20k": 1, "cityscapes": 7}[layout]
+    with pytest.raises(DataError, match="leave out --data-root"):
+        load_data(str(folder), "val", tmp_path)
 
 
 def predicts_at_the_original_size(pictures, folder):

@@ -1,4 +1,4 @@
-"""`dmnet data prepare | draw | check`."""
+"""`dmnet data prepare | draw`; `check` is in `_check`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from dmnet import datasets
-from dmnet.cli._shared import app, console, load_data
+from dmnet.cli._shared import app, console
 
 data_app = typer.Typer(help="Fetch, draw or check data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -57,20 +57,9 @@ def draw_data(
     split: Annotated[list[str] | None, typer.Option(help="May be repeated. Default: train and val.")] = None,
     size: Annotated[int | None, typer.Option(min=1, help="Scenes per split.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another data set.")] = 0,
+    layout: Annotated[str, typer.Option(help="As which data set lies: voc, ade20k or cityscapes.")] = "voc",
 ) -> None:
-    """Draw a demo data set and write it in VOC's folder layout."""
+    """Draw a demo data set and write it as a real one lies on disk; `--data FOLDER` reads it."""
     drawn = [datasets.DemoDataset(name, part, size=size, seed=seed) for part in split or ["train", "val"]]
-    folder = datasets.write_voc_layout(drawn, output)
+    folder = datasets.write_layout(drawn, output, layout)
     console.print(f"{sum(map(len, drawn))} scenes in {folder}")
-
-
-@data_app.command("check")
-def check_data(
-    data: Annotated[str, typer.Argument(help="Name of a data set, or a folder in VOC's layout.")],
-    split: Annotated[str, typer.Option(help="What to check.")] = "train",
-) -> None:
-    """Read every picture and mask, and list all that is wrong."""
-    dataset = load_data(data, split)
-    if isinstance(dataset, datasets.FileDataset):
-        dataset.check()
-    console.print(f"{len(dataset)} examples of {len(dataset.classes)} classes: all can be read.")

@@ -1,0 +1,277 @@
+"""What the label doctor measures: one picture and its mask, read below the readers' refusals.
+
+`dmnet.images.read_mask` refuses a mask of colours; here it is opened all the same, so that `label_diagnoses`
+can say which colours, and what they probably stand for.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from os import PathLike, cpu_count
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from dmnet.datasets.files import FileDataset
+from dmnet.errors import DataError
+from dmnet.progress import progress
+
+LOSSY = ("JPEG", "MPO", "WEBP", "AVIF")
+GRID = 96  # longest side of the small copies that borders and edges are compared on
+_COLOURS = 64  # colours of a mask that are kept, the most frequent ones
+_SINGLE = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")
+_BROKEN = (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+Size = tuple[int, int]  # width, height
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFacts:
+    """What is known of a picture.
+
+    Attributes:
+        size: as the eye sees it.
+        stored: as the file holds it; another one where EXIF data turn the picture.
+        orientation: EXIF, 1 (upright) to 8.
+        digest: of the file, or of the pixels if there is none.
+        small: float32 [h, w], its grey values, upright, on a grid of at most `GRID` pixels.
+    """
+
+    size: Size
+    stored: Size
+    orientation: int
+    digest: bytes
+    small: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class MaskFacts:
+    """What is known of a mask.
+
+    Attributes:
+        size: width and height.
+        mode: Pillow's, e.g. "P" or "RGB"; "array" where there is no file.
+        lossy: the name of the format if it changes values, else "".
+        counts: int64 [256], pixels of every stored value; all 0 in a mask of colours.
+        runs: int64 [256], those of them whose right neighbour has the same value (on some of the rows).
+        looked: int64 [256], pixels that have a right neighbour (on the same rows).
+        steps: places along the rows where the value changes.
+        between: pixels that lie strictly between two different neighbours in value: a ramp, not a border.
+        colours: the most frequent colours and their pixels, in a mask of colours.
+        shades: how many colours there are.
+        outside: values below 0 or above 255, up to ten.
+        small: uint8 [h, w], the values on the grid of the picture's small copy.
+    """
+
+    size: Size
+    mode: str
+    lossy: str
+    counts: NDArray[np.int64]
+    runs: NDArray[np.int64]
+    looked: NDArray[np.int64]
+    steps: int
+    between: int
+    colours: tuple[tuple[tuple[int, int, int], int], ...]
+    shades: int
+    outside: tuple[int, ...]
+    small: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """One example: its facts, or why there are none.
+
+    Attributes:
+        name: its id.
+        image_name: the picture's file, or the id.
+        mask_name: the mask's file, or the id.
+        image: None if it could not be read.
+        mask: None if it could not be read.
+        problems: kind ("missing-image", "unreadable-mask", ...) -> message.
+    """
+
+    name: str
+    image_name: str
+    mask_name: str
+    image: ImageFacts | None
+    mask: MaskFacts | None
+    problems: dict[str, str]
+
+
+def measure(dataset: Any, indices: Sequence[int], *, workers: int | None = None) -> Iterator[Measurement]:
+    """Measure some examples, in their order, with a progress bar.
+
+    Args:
+        dataset: see `dmnet.datasets.base.Dataset`; the files of a `FileDataset` are opened directly.
+        indices: which examples.
+        workers: threads, by default one per core. A data set without files is read by one thread, since
+            nobody knows whether it bears several.
+    """
+    label = f"examining {getattr(dataset, 'split', '')}".rstrip()
+    if not isinstance(dataset, FileDataset):
+        yield from (measure_arrays(dataset, index) for index in progress(indices, desc=label))
+        return
+    names = [dataset.ids[index] for index in indices]
+    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
+        found = pool.map(lambda name: measure_files(dataset, name), names)
+        yield from progress(found, total=len(names), desc=label)
+
+
+def measure_files(dataset: FileDataset, name: str) -> Measurement:
+    """Measure the two files of one id."""
+    facts: dict[str, Any] = {"image": None, "mask": None}
+    files: dict[str, str] = {"image": name, "mask": name}
+    problems: dict[str, str] = {}
+    for kind, find, read in (
+        ("image", dataset.image_file, image_facts),
+        ("mask", dataset.mask_file, mask_file_facts),
+    ):
+        try:
+            file = find(name)
+        except DataError as error:
+            problems[f"missing-{kind}"] = str(error)
+            continue
+        files[kind] = str(file)
+        try:
+            facts[kind] = read(file.read_bytes())
+        except UnidentifiedImageError:
+            problems[f"unreadable-{kind}"] = f"{file} is no picture that Pillow reads, or its head is damaged"
+        except _BROKEN as error:
+            problems[f"unreadable-{kind}"] = f"{file} is damaged or cut off: {error}"
+    return Measurement(name, files["image"], files["mask"], facts["image"], facts["mask"], problems)
+
+
+def measure_arrays(dataset: Any, index: int) -> Measurement:
+    """Measure what `dataset[index]` returns."""
+    try:
+        image, mask, name = dataset[index]
+    except (DataError, OSError) as error:
+        name = dataset.ids[index] if hasattr(dataset, "ids") else f"example {index}"
+        return Measurement(name, name, name, None, None, {"unreadable-example": str(error)})
+    image, mask = np.asarray(image), np.asarray(mask)
+    wrong = ""
+    if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
+        wrong = f"{name}: the image is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]"
+    elif mask.ndim != 2 or mask.dtype.kind not in "iub":
+        wrong = f"{name}: the mask is {mask.dtype} {list(mask.shape)}, not integers [H, W]"
+    if wrong:
+        return Measurement(name, name, name, None, None, {"wrong-array": wrong})
+    size = (image.shape[1], image.shape[0])
+    digest = hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=16).digest()
+    facts = ImageFacts(size, size, 1, digest, _small_grey(Image.fromarray(image)))
+    return Measurement(name, name, name, facts, mask_facts(mask), {})
+
+
+# One picture ---------------------------------------------------------------------------------------------
+
+
+def image_facts(content: bytes) -> ImageFacts:
+    """Measure a picture's file. It is decoded to its end, so a damaged one raises Pillow's error."""
+    with Image.open(BytesIO(content)) as image:
+        stored = image.size
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        # A JPEG decoded at a quarter of its size is read to its end all the same, in less than half the time.
+        image.draft("L", (max(stored[0] // 4, GRID), max(stored[1] // 4, GRID)))
+        image.load()
+        small = _small_grey(ImageOps.exif_transpose(image))
+    orientation = orientation if orientation in range(2, 9) else 1
+    size = (stored[1], stored[0]) if orientation >= 5 else stored
+    digest = hashlib.blake2b(content, digest_size=16).digest()
+    return ImageFacts(size, stored, orientation, digest, small)
+
+
+def _small_grey(image: Image.Image) -> NDArray[np.float32]:
+    size = _grid(image.size)
+    grey = image.convert("L") if image.mode != "F" and not image.mode.startswith("I") else image.convert("F")
+    return np.asarray(grey.resize(size, Image.Resampling.BOX), np.float32)
+
+
+def _grid(size: Size) -> Size:
+    """Return the size on the coarse grid; close to the same whatever the file was decoded at."""
+    scale = min(GRID / max(size), 1)
+    return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+
+
+# One mask ------------------------------------------------------------------------------------------------
+
+
+def read_stored(source: str | PathLike[str] | bytes) -> tuple[NDArray[Any], str, str]:
+    """Open a mask as it is stored, whatever it holds.
+
+    Returns:
+        The values, integers [H, W] (palette indices, not colours) or uint8 [H, W, 3] of a mask of colours;
+        Pillow's mode; and the format.
+    """
+    with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
+        image.load()
+        mode, form = image.mode, image.format or ""
+        if mode in _SINGLE:
+            return np.asarray(image), mode, form
+        if mode == "F":
+            return np.rint(np.asarray(image)).astype(np.int64), mode, form
+        return np.asarray(image.convert("RGB")), mode, form
+
+
+def mask_file_facts(content: bytes) -> MaskFacts:
+    """Measure a mask's file."""
+    values, mode, form = read_stored(content)
+    return mask_facts(values, mode, form if form in LOSSY else "")
+
+
+def mask_facts(values: ArrayLike, mode: str = "array", lossy: str = "") -> MaskFacts:
+    """Measure the values of a mask: integers [H, W], or colours uint8 [H, W, 3]."""
+    array = np.asarray(values)
+    height, width = array.shape[:2]
+    colours: tuple[tuple[tuple[int, int, int], int], ...] = ()
+    shades = 0
+    outside: tuple[int, ...] = ()
+    if array.ndim == 3:
+        colours, shades = _count_colours(array)
+        array = np.zeros((0, 0), np.uint8)
+    elif array.dtype != np.uint8:
+        inside = (array >= 0) & (array <= 255)
+        outside = tuple(np.unique(array[~inside])[:10].tolist())
+        array = np.where(inside, array, 0).astype(np.uint8)
+    counts = np.bincount(array.ravel(), minlength=256)
+    runs, looked, steps, between = _count_runs(array[:: max(height // 256, 1)])
+    return MaskFacts(
+        (width, height), mode, lossy, counts, runs, looked, steps, between, colours, shades, outside,
+        _small_labels(array),
+    )  # fmt: skip
+
+
+def _count_colours(array: NDArray[np.uint8]) -> tuple[tuple[tuple[tuple[int, int, int], int], ...], int]:
+    """Return the most frequent colours with their pixels, and how many colours there are."""
+    red, green, blue = np.moveaxis(array.astype(np.int64), -1, 0)
+    codes, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)
+    first = np.argsort(-counts, kind="stable")[:_COLOURS]
+    pairs = zip(codes[first].tolist(), counts[first].tolist(), strict=True)
+    return tuple(((code >> 16, code >> 8 & 255, code & 255), count) for code, count in pairs), len(codes)
+
+
+def _count_runs(rows: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64], int, int]:
+    """Return, along rows [h, w]: runs, looked, steps and between, see `MaskFacts`."""
+    left, right = rows[:, :-1], rows[:, 1:]
+    same = left == right
+    looked = np.bincount(left.ravel(), minlength=256)
+    changed = np.bincount(left[~same], minlength=256)
+    rising, falling = left < right, left > right
+    ramps = (rising[:, :-1] & rising[:, 1:]) | (falling[:, :-1] & falling[:, 1:])
+    return looked - changed, looked, int(changed.sum()), int(ramps.sum())
+
+
+def _small_labels(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return every n-th value, on the grid of `_small_grey`."""
+    height, width = array.shape
+    if not array.size:
+        return array
+    columns, rows = _grid((width, height))
+    return array[np.ix_(_centres(height, rows), _centres(width, columns))]
+
+
+def _centres(length: int, count: int) -> NDArray[np.int64]:
+    return ((np.arange(count) + 0.5) * length / count).astype(np.int64)
