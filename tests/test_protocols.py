@@ -28,6 +28,12 @@ def test_whole_drops_the_window_and_nothing_else():
     assert choose(SLIDING, "whole") == replace(SLIDING.evaluation, window=None, window_stride=None)
 
 
+def test_whole_and_slide_are_at_one_scale():
+    several = replace(SLIDING, evaluation=choose(SLIDING, "ms+flip"))
+    assert choose(several, "slide") == choose(SLIDING, "slide")
+    assert choose(several, "whole") == choose(SLIDING, "whole")
+
+
 def test_ms_flip_is_the_systems_own_at_six_scales():
     assert choose(SLIDING, "ms+flip") == replace(SLIDING.evaluation, scales=MS_SCALES, flip=True)
     assert MS_SCALES == (0.5, 0.75, 1, 1.25, 1.5, 1.75)

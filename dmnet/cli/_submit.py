@@ -6,7 +6,7 @@ from typing import Annotated, cast
 import typer
 
 from dmnet.cli._protocol import Flip, Protocol, Scales, Stride, Window, chosen
-from dmnet.cli._shared import Data, DataRoot, Device, SystemOrFile, Weights, app, console, load_model
+from dmnet.cli._shared import DataRoot, Device, SystemOrFile, Weights, app, console, load_model
 from dmnet.errors import DMNetError
 
 
@@ -14,7 +14,9 @@ from dmnet.errors import DMNetError
 def submit(
     system: SystemOrFile,
     output: Annotated[Path, typer.Option(help="Folder for the label maps and the archive.")],
-    data: Data = None,
+    data: Annotated[
+        str | None, typer.Option(help="voc, ade20k or cityscapes. Default: the system's own.")
+    ] = None,
     data_root: DataRoot = None,
     split: Annotated[str, typer.Option(help="What to predict.")] = "test",
     weights: Weights = None,
