@@ -296,7 +296,7 @@ def test_killed_and_restarted_it_ends_with_the_same_files(zoo, world, tmp_path):
     assert list(folder.glob("*.csv")) and not [p for p in folder.iterdir() if p.suffix != ".csv"]
 
 
-def fill(folder, protocol: str) -> None:
+def fill(folder, protocol: str, both_are_here) -> None:
     job = next(job for job in scores.jobs(["tiny_city"]) if job.protocol == protocol)
     file, read = ScoreFile(folder, "cityscapes"), ScoreFile.rows
 
@@ -306,12 +306,16 @@ def fill(folder, protocol: str) -> None:
         return rows
 
     ScoreFile.rows = slowly
+    both_are_here.wait(60)
     file.write(scores._placeholder(job))
 
 
 def test_two_processes_may_write_one_file(zoo, tmp_path):
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=fill, args=(tmp_path, name)) for name in ("single", "ms+flip")]
+    barrier = context.Barrier(2)
+    processes = [
+        context.Process(target=fill, args=(tmp_path, name, barrier)) for name in ("single", "ms+flip")
+    ]
     for process in processes:
         process.start()
     for process in processes:
