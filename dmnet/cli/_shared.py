@@ -53,7 +53,7 @@ SystemName = Annotated[str, typer.Argument(help="Name of a system (see `dmnet sy
 SystemOrFile = Annotated[str, typer.Argument(help="Name of a system, or a .safetensors file of our own.")]
 Data = Annotated[
     str | None,
-    typer.Option(help="Name of a data set, or a folder in VOC's layout. Default: the system's own."),
+    typer.Option(help="Name of a data set, or a folder of pictures and masks. Default: the system's own."),
 ]
 DataRoot = Annotated[
     Path | None,
@@ -64,13 +64,15 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
 
 
 def load_data(data: str, split: str, root: Path | None = None) -> Any:
-    """Return the data set of that name, which lies in `root`, or that folder."""
+    """Return the data set of that name, which lies in `root`, or that folder, as its contents show."""
     if data == "folder" and root is None:
         raise DataError("this system has no data set of its own: give your folder, --data FOLDER")
     if data in datasets.names():
         return datasets.load(data, root, split)
     if Path(data).is_dir():
-        return datasets.load("folder", data, split)
+        if root is not None:
+            raise DataError(f"--data {data} is a folder: leave out --data-root {root}, or name a data set")
+        return datasets.load(datasets.layout_of(data), data, split)
     raise DataError(f"{data} is neither a folder nor a data set; there are {', '.join(datasets.names())}")
 
 

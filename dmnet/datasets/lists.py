@@ -77,11 +77,15 @@ def labels_of(classes: Classes, encoding: Encoding) -> tuple[ClassList, Encoding
         encoding: the stored values in the order of the names; it may know more than there are names.
 
     Raises:
-        DataError: if there are more names than stored values, or no class among them.
+        DataError: if there are more names than stored values, a name twice, or no class among them.
     """
     names = _names(classes)
     if len(names) > len(encoding.stored):
         raise DataError(f"there are {len(names)} class names, but masks for {len(encoding.stored)} at most")
+    if found := repeated([name for name in names if name != IGNORED]):
+        raise DataError(
+            f"the class names have {', '.join(found)} more than once; a name stands for one label"
+        )
     numbered = list(zip(names, encoding.stored, strict=False))
     kept = [(name, value) for name, value in numbered if name != IGNORED]
     if not kept:

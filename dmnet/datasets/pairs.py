@@ -135,12 +135,13 @@ def load_pairs(
     if labelled:
         folders.append(_folder(root, masks, MASKS))
     labels = own_labels(root / NAMES, classes, zero_is_void=zero_is_void)
-    ids, source = None, None
+    ids: Sequence[str] | None = None
+    source: Path | None = None
     if splits := folders_in(folders[0]):
         if split not in splits:
             raise DataError(f"{folders[0]} has no split {split!r}; it has {', '.join(splits)}")
         folders = [folder / split for folder in folders]
-    elif split != "all":
+    else:
         ids, source = _choose(root, split, list(listed(folders[0])), val_share, seed)
     pictures, mask_folder = folders[0], folders[1] if labelled else None
     return PairsDataset("pairs", root, split, (pictures, mask_folder), labels, ids=ids, source=source)
@@ -172,18 +173,29 @@ def _folder(root: Path, given: str | os.PathLike[str] | None, usual: tuple[str, 
 
 def _choose(
     root: Path, split: str, ids: Sequence[str], share: float, seed: int
-) -> tuple[tuple[str, ...], Path | None]:
+) -> tuple[Sequence[str], Path | None]:
     """Return the ids of a split and the list that names them; without any lists they are drawn by lot."""
     lists = sorted(file.stem for file in root.glob("*.txt") if file.name != NAMES)
-    if split in lists or {"train", "val"} & set(lists):
+    if split in lists or (split != "all" and {"train", "val"} & set(lists)):
         source = root / f"{split}.txt"
         return read_ids(source, f"this data set has {', '.join(lists)}"), source
+    if split == "all":
+        return ids, None
     if split not in ("train", "val"):
         raise DataError(f"{root} has no split {split!r}; write its ids into {root / split}.txt, one a line")
     if not 0 < share < 1 or len(ids) < 2:
         raise DataError(
-            f"{len(ids)} pictures in {root} cannot be divided with val_share={share}; write lists"
+            f"val_share={share} of {len(ids)} pictures in {root} is no split; give a share between 0 and 1 "
+            "or write lists"
         )
+    return divide(ids, share, seed)[split == "val"], None
+
+
+def divide(ids: Sequence[str], share: float, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Divide ids by lot: the rest, and `share` of them; each part has at least one.
+
+    An id draws its own number, so ids that come later move few from one part to the other.
+    """
     order = sorted(ids, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
     held = set(order[: min(max(round(share * len(ids)), 1), len(ids) - 1)])
-    return tuple(name for name in ids if (name in held) == (split == "val")), None
+    return tuple(name for name in ids if name not in held), tuple(name for name in ids if name in held)

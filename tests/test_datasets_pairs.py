@@ -1,0 +1,201 @@
+"""A folder of pictures and one of masks: pairing, splits, and what is said about faulty ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from dmnet.datasets import layout_of, load
+from dmnet.datasets.pairs import divide
+from dmnet.errors import DataError
+
+LABELS = np.resize(np.array([0, 1, 2, 255], np.uint8), (4, 6))
+
+
+def put(root: Path, image: str, mask: str | None = None, labels: np.ndarray = LABELS) -> None:
+    """Write a 6 x 4 picture and its mask."""
+    for name, picture in ((image, Image.new("RGB", (6, 4), (9, 8, 7))), (mask, Image.fromarray(labels))):
+        if name:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            picture.save(root / name)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Ten pairs in two folders."""
+    for number in range(10):
+        put(tmp_path, f"images/p{number}.jpg", f"masks/p{number}.png")
+    (tmp_path / "classes.txt").write_text("sky\nsea\nsand\n")
+    return tmp_path
+
+
+@pytest.fixture
+def divided(tmp_path: Path) -> Path:
+    """Folders for the splits."""
+    for split, names in (("train", "ab"), ("val", "c")):
+        for name in names:
+            put(tmp_path, f"images/{split}/{name}.jpg", f"masks/{split}/{name}.png")
+    (tmp_path / "classes.txt").write_text("sky\nsea\nsand\n")
+    return tmp_path
+
+
+def test_splits_in_folders(divided: Path) -> None:
+    train, val = load("pairs", divided), load("pairs", divided, "val")
+    assert train.ids == ("a", "b") and val.ids == ("c",) and val.classes == ("sky", "sea", "sand")
+    image, mask, name = val[0]
+    assert image.shape == (4, 6, 3) and name == "c" and mask.tolist() == LABELS.tolist()
+    val.check()
+    with pytest.raises(DataError, match=r"no split 'test'; it has train, val"):
+        load("pairs", divided, "test")
+
+
+def test_hidden_folders_are_no_splits(root: Path) -> None:
+    put(root, "images/.ipynb_checkpoints/p0-checkpoint.jpg")
+    put(root, "images/._p1.jpg")
+    assert len(load("pairs", root, "all")) == 10
+
+
+def test_splits_in_lists(root: Path) -> None:
+    (root / "train.txt").write_text("p3\np1\n")
+    assert load("pairs", root).ids == ("p3", "p1")
+    with pytest.raises(DataError, match=r"val\.txt; this data set has train"):  # never a lot beside a list
+        load("pairs", root, "val")
+    (root / "val.txt").write_text("p4.jpg\n")
+    with pytest.raises(DataError, match=r"no picture p4\.jpg.*val\.txt.*without folder and suffix"):
+        load("pairs", root, "val")[0]
+
+
+def test_splits_by_lot(root: Path) -> None:
+    train, val = load("pairs", root), load("pairs", root, "val")
+    assert len(train) == 8 and len(val) == 2 and not set(train.ids) & set(val.ids)
+    assert load("pairs", root, "val").ids == val.ids
+    assert {load("pairs", root, "val", seed=seed).ids for seed in range(8)} > {val.ids}
+    assert len(load("pairs", root, "val", val_share=0.5)) == 5
+    with pytest.raises(DataError, match=r"test\.txt"):
+        load("pairs", root, "test")
+    for share in (0, 1.0, float("nan")):
+        with pytest.raises(DataError, match="val_share"):
+            load("pairs", root, "val", val_share=share)
+
+
+@given(st.sets(st.text("abc123_", min_size=1), min_size=2, max_size=40), st.floats(0.01, 0.99))
+def test_a_lot_gives_every_picture_to_one_split(names: set[str], share: float) -> None:
+    ids = sorted(names)
+    train, val = divide(ids, share, 0)
+    assert train and val and sorted(train + val) == ids
+    assert abs(len(val) - share * len(ids)) <= 1
+
+
+def test_a_new_picture_moves_few_others() -> None:
+    ids = [f"picture{number}" for number in range(100)]
+    before, after = divide(ids, 0.2, 0)[1], divide([*ids, "another"], 0.2, 0)[1]
+    assert len(set(before) ^ set(after)) <= 2
+
+
+@pytest.mark.parametrize("mask", ["p0.png", "p0_mask.png", "p0_label.tif", "p0_gt.bmp"])
+@pytest.mark.parametrize("image", ["p0.jpg", "p0.PNG", "p0.webp"])
+def test_names_that_pair(tmp_path: Path, image: str, mask: str) -> None:
+    put(tmp_path, f"images/{image}", f"labels/{mask}")
+    assert load("pairs", tmp_path, "all", classes=["sky", "sea", "sand"])[0][2] == "p0"
+
+
+def test_folders_may_lie_and_be_called_otherwise(tmp_path: Path) -> None:
+    put(tmp_path, "photos/a.jpg", "elsewhere/painted/a.png")
+    dataset = load(
+        "pairs", tmp_path / "photos", "all", images=".", masks=tmp_path / "elsewhere/painted", classes="xyz"
+    )
+    assert dataset[0][2] == "a" and dataset.classes == ("x", "y", "z")
+
+
+def test_zero_may_be_void(tmp_path: Path) -> None:
+    put(tmp_path, "images/a.jpg", "masks/a.png")
+    dataset = load("pairs", tmp_path, "all", classes=["one", "two"], zero_is_void=True)
+    assert dataset[0][1][0].tolist() == [255, 0, 1, 255, 255, 0]
+    (tmp_path / "classes.txt").write_text("(ignored)\none\ntwo\n")
+    again = load("pairs", tmp_path, "all")
+    assert again.classes == ("one", "two") and (again[0][1] == dataset[0][1]).all()
+
+
+def test_pictures_alone(root: Path) -> None:
+    for file in (root / "masks").iterdir():
+        file.unlink()
+    (root / "masks").rmdir()
+    with pytest.raises(DataError, match="no folder masks or labels"):
+        load("pairs", root, "all")
+    dataset = load("pairs", root, "all", labelled=False)
+    assert dataset.image(1)[1] == "p1" and not dataset.labelled
+
+
+def damage(root: Path) -> dict[str, str]:
+    """Break examples of a set, each in another way; return what must be said of each."""
+    (root / "masks/p1.png").rename(root / "masks/q1.png")
+    (root / "images/p2.jpg").write_bytes((root / "images/p2.jpg").read_bytes()[:-100])
+    put(root, "images/p3.jpg", "masks/p3.png", np.full((4, 6), 3, np.uint8))
+    put(root, "images/p4.jpg", "masks/p4.png", np.zeros((6, 4), np.uint8))
+    put(root, "images/p5.jpg", "masks/p5.png", np.zeros((4, 6, 3), np.uint8))
+    (root / "masks/p6.png").unlink()
+    Image.fromarray(LABELS).save(root / "masks/p6.jpg")
+    (root / "images/p7.jpg").unlink()
+    return {
+        "p1": r"no mask of .*p1\.jpg in .*masks.*p1\.png",
+        "p2": r"p2\.jpg cannot be opened, it may be damaged or cut off",
+        "p3": r"p3\.png holds the label 3 \(24 pixels\), but there are 3 classes, 0\.\.2, and 255 for void",
+        "p4": r"p4\.png is 4x6 pixels",
+        "p5": r"p5\.png holds colours",
+        "p6": r"p6\.jpg is a JPEG file; its compression changes labels",
+        "p7": r"no picture p7, which .*all\.txt",
+    }
+
+
+def test_faulty_examples_are_all_reported(root: Path) -> None:
+    (root / "all.txt").write_text("\n".join(f"p{number}" for number in range(10)))
+    messages = damage(root)
+    dataset = load("pairs", root, "all")
+    with pytest.raises(DataError, match="7 of 10 examples") as caught:
+        dataset.check()
+    for name, message in messages.items():
+        assert caught.match(message)
+        with pytest.raises(DataError, match=message):
+            dataset[dataset.ids.index(name)]
+
+
+def test_two_pictures_of_one_name(root: Path) -> None:
+    put(root, "images/p0.png")
+    with pytest.raises(DataError, match=r"p0\.\w+ and .*p0\.\w+ have the same id p0"):
+        load("pairs", root, "all")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"images": "photos"}, "no folder .*photos"),
+        ({"images": "empty"}, "no picture in .*empty"),
+        ({"masks": "painted"}, "no folder .*painted"),
+        ({"classes": list(map(str, range(256)))}, "256 class names"),
+    ],
+)
+def test_faulty_folders(root: Path, options: dict, message: str) -> None:
+    (root / "empty").mkdir()
+    with pytest.raises(DataError, match=message):
+        load("pairs", root, "all", **options)
+
+
+def test_without_a_class_list(root: Path) -> None:
+    (root / "classes.txt").unlink()
+    with pytest.raises(DataError, match=r"classes\.txt, one a line"):
+        load("pairs", root)
+
+
+def test_a_split_without_masks_of_its_own(divided: Path) -> None:
+    (divided / "masks/val").rename(divided / "masks/valid")
+    with pytest.raises(DataError, match=r"no folder .*masks/val of masks; labelled=False"):
+        load("pairs", divided, "val")
+
+
+def test_it_is_recognised(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert layout_of(root) == "pairs"
+    with pytest.raises(DataError, match="laid out as no data set"):
+        layout_of(tmp_path_factory.mktemp("nothing"))
