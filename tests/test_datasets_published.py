@@ -1,0 +1,180 @@
+"""ADE20K and Cityscapes in small trees of their own layout; where published sets are looked for."""
+
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dmnet.datasets import PUBLISHED, FileDataset, layout_of, load
+from dmnet.datasets.classes import ADE20K, CITYSCAPES
+from dmnet.errors import DataError
+
+# cityscapesScripts, labels.py: what each of the 34 ids (and 255, which is -1) is for training.
+TRAIN_IDS = (*[255] * 7, 0, 1, 255, 255, 2, 3, 4, *[255] * 3, 5, 255, *range(6, 16), 255, 255, 16, 17, 18)
+
+
+def put(file: Path, values: np.ndarray) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values.astype(np.uint8)).save(file)
+
+
+def make_ade20k(root: Path) -> Path:
+    """Write two pictures for training and one for validation, whose masks hold 0..150."""
+    values = np.resize(np.arange(151), (16, 10))
+    for folder, ids in (("training", ("ADE_train_1", "ADE_train_2")), ("validation", ("ADE_val_1",))):
+        for name in ids:
+            put(root / f"images/{folder}/{name}.jpg", np.zeros((16, 10, 3)))
+            put(root / f"annotations/{folder}/{name}.png", values)
+    return root
+
+
+def make_cityscapes(root: Path) -> Path:
+    """Write pictures of two cities whose masks hold 0..33, with the other files that lie beside them."""
+    values = np.resize(np.arange(34), (4, 17))
+    for split, names in (("train", ("ulm_0_1", "bonn_0_2", "bonn_0_1")), ("val", ("lindau_0_0",))):
+        for name in names:
+            place = f"{split}/{name.split('_')[0]}/{name}"
+            put(root / f"leftImg8bit/{place}_leftImg8bit.png", np.zeros((4, 17, 3)))
+            put(root / f"gtFine/{place}_gtFine_labelIds.png", values)
+            put(root / f"gtFine/{place}_gtFine_instanceIds.png", values)
+            put(root / f"gtFine/{place}_gtFine_color.png", np.zeros((4, 17, 3)))
+            (root / f"gtFine/{place}_gtFine_polygons.json").write_text("{}")
+    put(root / "leftImg8bit/test/berlin/berlin_0_0_leftImg8bit.png", np.full((4, 17, 3), 7))
+    return root
+
+
+MAKE = {"ade20k": make_ade20k, "cityscapes": make_cityscapes}
+
+
+def quietly(*arguments, **options) -> FileDataset:
+    """Load a part of a data set."""
+    with pytest.warns(UserWarning, match=r"has \d of the \d+ examples"):
+        return load(*arguments, **options)
+
+
+def test_ade20k(tmp_path: Path) -> None:
+    make_ade20k(tmp_path)
+    train, val = quietly("ade20k", tmp_path), quietly("ade20k", tmp_path, "val")
+    assert train.ids == ("ADE_train_1", "ADE_train_2") and val.ids == ("ADE_val_1",)
+    assert val.classes == ADE20K.names and (val.palette == ADE20K.palette).all()
+    image, mask, _ = val[0]
+    assert image.shape == (16, 10, 3)
+    assert mask.ravel()[:151].tolist() == [255, *range(150)]
+    train.check()
+
+
+def test_cityscapes(tmp_path: Path) -> None:
+    make_cityscapes(tmp_path)
+    train, val = quietly("cityscapes", tmp_path), quietly("cityscapes", tmp_path, "val")
+    assert train.ids == ("bonn_0_1", "bonn_0_2", "ulm_0_1") and val.classes == CITYSCAPES.names
+    assert train.image_file("ulm_0_1") == tmp_path / "leftImg8bit/train/ulm/ulm_0_1_leftImg8bit.png"
+    assert train.mask_file("ulm_0_1") == tmp_path / "gtFine/train/ulm/ulm_0_1_gtFine_labelIds.png"
+    assert train[0][1].ravel()[:34].tolist() == list(TRAIN_IDS)
+    train.check()
+
+
+@pytest.mark.parametrize("name", MAKE)
+@pytest.mark.parametrize("value", [151, 200, 254])
+def test_a_value_that_stands_for_nothing(tmp_path: Path, name: str, value: int) -> None:
+    root = MAKE[name](tmp_path)
+    dataset = quietly(name, root, "val")
+    file = dataset.mask_file(dataset.ids[0])
+    values = np.array(Image.open(file))
+    values[0, :3] = value
+    put(file, values)
+    count, stored = {"ade20k": (150, r"1\.\.150"), "cityscapes": (19, r"7\.\.8, 11\.\.13")}[name]
+    with pytest.raises(DataError, match=rf"{file.name} .*{value} \(3 pixels\).*{count} classes, {stored}"):
+        dataset[0]
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_a_missing_mask_and_a_missing_picture(tmp_path: Path, name: str) -> None:
+    root = MAKE[name](tmp_path)
+    dataset = quietly(name, root)
+    dataset.mask_file(dataset.ids[0]).unlink()
+    dataset.image_file(dataset.ids[1]).unlink()
+    with pytest.raises(DataError, match=rf"no file .*{dataset.ids[1]}"):
+        dataset[1]
+    with pytest.raises(DataError, match=rf"no mask of .*{dataset.ids[0]}"):  # folders are listed when loaded
+        quietly(name, root)[0]
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_a_missing_split(tmp_path: Path, name: str) -> None:
+    root = MAKE[name](tmp_path)
+    with pytest.raises(DataError, match=r"no folder .*extra; there is .*train"):
+        load(name, root, "extra")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_what_to_do_when_it_is_not_there(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DMNET_HOME", str(tmp_path))
+    published = PUBLISHED[name]
+    with pytest.raises(DataError, match=f"not found.*dmnet data prepare {name}.*unpack") as caught:
+        load(name)
+    assert all(str(tmp_path / place) in str(caught.value) for place in published.places)
+    assert published.find() is None and published.archives in str(caught.value)
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_it_is_found_from_its_own_folder_from_that_above_and_in_the_data_folder(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DMNET_HOME", str(tmp_path))
+    root = MAKE[name](tmp_path / PUBLISHED[name].places[0])
+    for given in (root, tmp_path, None):
+        assert quietly(name, given, "val").root == root == PUBLISHED[name].find(given)
+    assert layout_of(root) == name
+
+
+def test_voc_itself_is_recognised_by_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "VOC2012/JPEGImages").mkdir(parents=True)
+    assert layout_of(tmp_path / "VOC2012") == "voc"
+    (tmp_path / "VOC2012/classes.txt").write_text("mine\n")
+    assert layout_of(tmp_path / "VOC2012") == "folder"
+
+
+def test_the_test_set_of_cityscapes(tmp_path: Path) -> None:
+    make_cityscapes(tmp_path)
+    dataset = quietly("cityscapes", tmp_path, "test", labelled=False)
+    image, name = dataset.image(0)
+    assert name == "berlin_0_0" and image.max() == 7
+    with pytest.raises(DataError, match="labelled=False"):
+        load("cityscapes", tmp_path, "test")
+
+
+@pytest.mark.parametrize("given", ["", "ADEChallengeData2016", "release_test"])
+def test_the_test_set_of_ade20k(tmp_path: Path, given: str) -> None:
+    make_ade20k(tmp_path / "ADEChallengeData2016")
+    put(tmp_path / "release_test/testing/ADE_test_1.jpg", np.zeros((4, 6, 3)))
+    dataset = load("ade20k", tmp_path / given, "test", labelled=False)
+    assert dataset.image(0)[1] == "ADE_test_1" and len(dataset.classes) == 150
+    shutil.rmtree(tmp_path / "ADEChallengeData2016")
+    (tmp_path / "ADEChallengeData2016").mkdir()
+    assert load("ade20k", tmp_path / given, "test", labelled=False).ids == dataset.ids
+
+
+def test_other_classes_are_not_measured_by_the_published_size(tmp_path: Path) -> None:
+    root = make_cityscapes(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = load("cityscapes", root, classes=[f"class {number}" for number in range(19)])
+    assert dataset.official_size is None and "size=3)" in repr(dataset)
+    with pytest.raises(DataError, match=r"holds the label 11 .*2 classes, 7\.\.8,"):
+        load("cityscapes", root, classes=["road", "path"])[0]
+
+
+def test_a_part_says_so(tmp_path: Path) -> None:
+    dataset = quietly("ade20k", make_ade20k(tmp_path))
+    assert dataset.official_size == 20210 and "size=2 of 20210" in repr(dataset)
+
+
+def test_folders_are_listed_without_opening_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_cityscapes(tmp_path)
+    monkeypatch.setattr(Image, "open", None)
+    assert len(quietly("cityscapes", tmp_path)) == 3
