@@ -8,13 +8,15 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from PIL import Image, ImageOps
 
-from dmnet.datasets import DemoDataset, FolderDataset, doctor, load, mending
+from dmnet.datasets import DemoDataset, FolderDataset, doctor, layout_of, load, mending, write_layout
 from dmnet.datasets.classes import VOC, voc_palette
 from dmnet.datasets.lists import IGNORED
+from dmnet.datasets.measuring import KEPT, measure
 from dmnet.errors import DataError
 
 CLASSES = ("ground", "house", "tree")
@@ -172,10 +174,9 @@ def test_colours_of_the_palette(tmp_path: Path) -> None:
     dataset = make(tmp_path, lambda labels: palette_png(labels).convert("RGB"))
     finding = only_finding(dataset, "colour-mask")
     assert "mode RGB" in finding.message and finding.count == 10
-    table = np.where(voc_palette(256) == voc_palette(256)[255], np.uint8(224), voc_palette(256))
-    assert table is not None
+    assert "of the pixels have a colour of the data set's palette" in finding.message
     mend(finding, dataset)
-    assert {f.name for f in doctor.examine(FolderDataset(tmp_path)).findings} <= {"all-void"}
+    assert_healed(dataset)
 
 
 def test_colours_of_their_own(tmp_path: Path) -> None:
@@ -566,6 +567,51 @@ def test_the_quick_check_reads_few_masks(tmp_path: Path) -> None:
     assert 40 <= Counting.reads <= 50
 
 
+def test_what_the_reader_refuses_stops_training(tmp_path: Path) -> None:
+    class Strict(FolderDataset):
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, str]:
+            raise DataError("the reader wants something else")
+
+    make(tmp_path)
+    with pytest.raises(DataError, match="something else"):
+        doctor.quick_check(Strict(tmp_path))
+
+
+@pytest.mark.parametrize("layout", ["voc", "ade20k", "cityscapes"])
+def test_every_layout_is_healthy(tmp_path: Path, layout: str) -> None:
+    drawn = [DemoDataset("demo_scale", split, size=24) for split in ("train", "val")]
+    root = write_layout(drawn, tmp_path / "drawn", layout)
+    sets = [load(layout_of(root), root, split) for split in ("train", "val")]
+    report = doctor.examine(sets)
+    assert report.findings == (), str(report)
+    pd.testing.assert_frame_equal(report.table(), doctor.examine(drawn).table())
+    doctor.quick_check(*sets)
+
+
+def test_images_and_masks_in_two_folders(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("\n".join(CLASSES))
+    for number in range(9):
+        image, labels = scene(number)
+        for folder, name, picture in (
+            ("images", f"{number}.jpg", Image.fromarray(image)),
+            ("masks", f"{number}-seg.png", palette_png(labels)),
+        ):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            picture.save(tmp_path / folder / name)
+    dataset = load("pairs", tmp_path, "all")
+    finding = only_finding(dataset, "other-names")
+    assert finding.count == 9 and "<id>-seg.png" in finding.remedy
+    exec(finding.code)
+    assert doctor.examine(load("pairs", tmp_path, "all")).findings == ()
+
+
+def test_memory_does_not_grow_with_the_pictures() -> None:
+    kept = [
+        one.image is not None and one.image.small.size > 0 for one in measure(Arrays(length=200), range(200))
+    ]
+    assert len(kept) == 200 and KEPT <= sum(kept) < 2 * KEPT
+
+
 def test_data_without_labels_are_refused(tmp_path: Path) -> None:
     make(tmp_path)
     with pytest.raises(DataError, match="without labels"):
@@ -614,6 +660,7 @@ def test_pictures_of_healthy_and_faulty_data(tmp_path: Path) -> None:
     figure = doctor.pictures(faulty, ids=["s04"])
     assert "no class" in [text.get_text() for text in figure.legends[0].get_texts()]
     assert [255, 0, 255] in np.asarray(figure.axes[1].images[0].get_array()).reshape(-1, 3).tolist()
+    assert len(doctor.pictures(Arrays(), 2).axes) == 6
     doctor.pictures(make(tmp_path / "c", lambda labels: Image.fromarray(COLOURS[labels % 255])), 1)
     with pytest.raises(DataError, match="no example nobody"):
         doctor.pictures(faulty, ids=["nobody"])

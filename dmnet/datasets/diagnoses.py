@@ -204,11 +204,10 @@ def _longer_names(case: Case, kind: str, absent: dict[str, str]) -> tuple[Path, 
 
 def sizes(case: Case) -> Iterator[Finding]:
     """Masks that have another size than their images, and why."""
-    wrong = [(one, image, mask) for one, image, mask in case.pairs if image.size != mask.size]
-    turned = [pair for pair in wrong if pair[1].orientation > 1 and pair[1].stored == pair[2].size]
-    if turned:
+    differ = [pair for pair in case.pairs if pair[1].size != pair[2].size]
+    if turned := [pair for pair in differ if pair[1].stored == pair[2].size]:
         yield _exif(case, turned)
-    wrong = [pair for pair in wrong if pair not in turned]
+    wrong = [pair for pair in differ if pair[1].stored != pair[2].size]
     if not wrong:
         return
     one, image, mask = wrong[0]
@@ -297,7 +296,7 @@ def belonging(case: Case) -> Iterator[Finding]:
     """
     pairs = [
         (one, image, mask) for one, image, mask in case.pairs
-        if mask.small.size and image.size == mask.size and image.small.shape == mask.small.shape
+        if image.small.size and image.size == mask.size and image.small.shape == mask.small.shape
     ]  # fmt: skip
     turned = [
         (_contrast(image.small, mask.small) - _contrast(_untilted(image), mask.small), one.image_name)
@@ -315,8 +314,7 @@ def belonging(case: Case) -> Iterator[Finding]:
             "mending.turn(dataset, every=True)",
         )  # fmt: skip
         return
-    step = max(len(pairs) // 64, 1)
-    won = _won([(image.small, mask.small) for _, image, mask in pairs[::step]])
+    won = _won([(image.small, mask.small) for _, image, mask in pairs])
     if won is not None and won < _FITTING:
         yield case.finding(
             "wrong-order", "warning",
@@ -324,7 +322,7 @@ def belonging(case: Case) -> Iterator[Finding]:
             f"({won:.0%} of "
             "the comparisons): the files may be paired wrongly, or the masks shifted or mirrored",
             "look at the pictures (`dmnet data check --pictures`) and give each mask its own image's name",
-            [one.mask_name for one, _, _ in pairs],
+            [one.mask_name for one, _, _ in case.pairs],
         )  # fmt: skip
 
 
@@ -343,12 +341,13 @@ def _won(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> float | None:
 
 def _contrast(grey: NDArray[Any], labels: NDArray[Any]) -> float:
     """Return the mean step of grey [h, w] where neighbouring labels [h, w] differ; NaN without borders."""
+    grey = grey.astype(np.int16)
     steps = [np.abs(np.diff(grey, axis=axis))[np.diff(labels, axis=axis) != 0] for axis in (0, 1)]
     joined = np.concatenate(steps)
     return float(joined.mean()) if joined.size else float("nan")
 
 
-def _untilted(image: ImageFacts) -> NDArray[np.float32]:
+def _untilted(image: ImageFacts) -> NDArray[np.uint8]:
     """Return the small copy as the file stores the pixels: the EXIF orientation undone."""
     undo: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
         2: np.fliplr,

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from dmnet.datasets import diagnoses
 from dmnet.datasets.base import IGNORE
+from dmnet.datasets.classes import voc_palette
 from dmnet.datasets.diagnoses import Case, Finding
 from dmnet.datasets.files import FileDataset
 from dmnet.datasets.label_diagnoses import labels
@@ -155,8 +156,8 @@ def quick_check(train_set: Any, val_set: Any = None) -> None:
     found = [finding for case in cases for finding in _diagnosed(case)]
     if errors := [str(finding) for finding in found if finding.severity == "error"]:
         raise DataError("the data cannot be trained on as they are:\n" + "\n".join(errors))
-    for dataset in roles.values():
-        dataset[0]  # what the reader itself refuses
+    for case in cases:
+        case.dataset[0]  # what the reader itself refuses
     for finding in [*found, *diagnoses.absent_classes(cases)]:
         if finding.severity == "warning":
             warnings.warn(str(finding), stacklevel=3)
@@ -259,7 +260,9 @@ def pictures(dataset: Any, count: int = 6, *, ids: Sequence[str] | None = None) 
         shown[name] = (image, mask)
     if not shown:
         raise DataError("none of the examples can be read; the findings say why")
-    return show_examples(shown, dataset.classes, dataset.palette)
+    return show_examples(
+        shown, dataset.classes, getattr(dataset, "palette", voc_palette(len(dataset.classes)))
+    )
 
 
 def shares(report: Report, palette: NDArray[np.uint8]) -> "Figure":

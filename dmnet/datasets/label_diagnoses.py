@@ -30,7 +30,8 @@ def labels(case: Case) -> Iterator[Finding]:
     for rule in (_coloured, _lossy, _large, _blended):
         found, concerned = rule(case, masks)
         yield from found
-        masks = [pair for pair in masks if pair not in concerned]
+        done = {one for one, _ in concerned}
+        masks = [(one, mask) for one, mask in masks if one not in done]
     counts = np.sum([mask.counts for _, mask in masks], axis=0) if masks else np.zeros(256, np.int64)
     values = np.flatnonzero(counts).tolist()
     if not values:
@@ -120,13 +121,12 @@ def _large(case: Case, masks: Masks) -> Found:
 
 def _blended(case: Case, masks: Masks) -> Found:
     """Values in between, from resizing with interpolation, drawing with soft edges or compression."""
-    strange = {one.name: (mask.counts > 0) & ~case.encoding.valid for one, mask in masks}
-    wrong = [(one, mask) for one, mask in masks if _ramps(mask, bool(strange[one.name].any()))]
-    if any(strange[one.name].any() for one, _ in wrong):  # the others were made the same way
-        wrong = [pair for pair in masks if pair in wrong or strange[pair[0].name].any()]
-    invalid = (
-        np.flatnonzero(np.any([strange[one.name] for one, _ in wrong], axis=0)).tolist() if wrong else []
-    )
+    strange = {one: (mask.counts > 0) & ~case.encoding.valid for one, mask in masks}
+    soft = {one for one, mask in masks if _ramps(mask, bool(strange[one].any()))}
+    if any(strange[one].any() for one in soft):  # the others were made the same way
+        soft |= {one for one in strange if strange[one].any()}
+    wrong = [(one, mask) for one, mask in masks if one in soft]
+    invalid = np.flatnonzero(np.any([strange[one] for one in soft], axis=0)).tolist() if soft else []
     if not wrong:
         return [], []
     like = f" (such as {', '.join(map(str, invalid[:5]))}, which no class has)" if invalid else ""

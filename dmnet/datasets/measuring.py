@@ -7,7 +7,7 @@ can say which colours, and what they probably stand for.
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from os import PathLike, cpu_count
 from typing import Any
@@ -22,6 +22,7 @@ from dmnet.progress import progress
 
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF")
 GRID = 96  # longest side of the small copies that borders and edges are compared on
+KEPT = 64  # examples whose small copies are kept
 _COLOURS = 64  # colours of a mask that are kept, the most frequent ones
 _SINGLE = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _BROKEN = (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -38,14 +39,15 @@ class ImageFacts:
         stored: as the file holds it; another one where EXIF data turn the picture.
         orientation: EXIF, 1 (upright) to 8.
         digest: of the file, or of the pixels if there is none.
-        small: float32 [h, w], its grey values, upright, on a grid of at most `GRID` pixels.
+        small: uint8 [h, w], its grey values, upright, on a grid of at most `GRID` pixels; empty where it was
+            not kept, see `measure`.
     """
 
     size: Size
     stored: Size
     orientation: int
     digest: bytes
-    small: NDArray[np.float32]
+    small: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +59,7 @@ class MaskFacts:
         mode: Pillow's, e.g. "P" or "RGB"; "array" where there is no file.
         lossy: the name of the format if it changes values, else "".
         counts: int64 [256], pixels of every stored value; all 0 in a mask of colours.
-        runs: int64 [256], those of them whose right neighbour has the same value (on some of the rows).
-        looked: int64 [256], pixels that have a right neighbour (on the same rows).
-        steps: places along the rows where the value changes.
+        steps: places where the value changes along a row; of a tall mask, some of its rows.
         between: pixels that lie strictly between two different neighbours in value: a ramp, not a border.
         colours: the most frequent colours and their pixels, in a mask of colours.
         shades: how many colours there are.
@@ -71,8 +71,6 @@ class MaskFacts:
     mode: str
     lossy: str
     counts: NDArray[np.int64]
-    runs: NDArray[np.int64]
-    looked: NDArray[np.int64]
     steps: int
     between: int
     colours: tuple[tuple[tuple[int, int, int], int], ...]
@@ -110,7 +108,17 @@ def measure(dataset: Any, indices: Sequence[int], *, workers: int | None = None)
         indices: which examples.
         workers: threads, by default one per core. A data set without files is read by one thread, since
             nobody knows whether it bears several.
+
+    Small copies are kept of `KEPT` examples or a few more, and of photographs that EXIF data turn; those of
+    all would fill the memory.
     """
+    step = max(len(indices) // KEPT, 1)
+    for position, one in enumerate(_measured(dataset, indices, workers)):
+        turned = one.image is not None and one.image.orientation > 1
+        yield one if turned or position % step == 0 else _without_copies(one)
+
+
+def _measured(dataset: Any, indices: Sequence[int], workers: int | None) -> Iterator[Measurement]:
     label = f"examining {getattr(dataset, 'split', '')}".rstrip()
     if not isinstance(dataset, FileDataset):
         yield from (measure_arrays(dataset, index) for index in progress(indices, desc=label))
@@ -119,6 +127,12 @@ def measure(dataset: Any, indices: Sequence[int], *, workers: int | None = None)
     with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
         found = pool.map(lambda name: measure_files(dataset, name), names)
         yield from progress(found, total=len(names), desc=label)
+
+
+def _without_copies(one: Measurement) -> Measurement:
+    none = np.zeros((0, 0), np.uint8)
+    image = one.image and replace(one.image, small=none)
+    return replace(one, image=image, mask=one.mask and replace(one.mask, small=none))
 
 
 def measure_files(dataset: FileDataset, name: str) -> Measurement:
@@ -184,10 +198,10 @@ def image_facts(content: bytes) -> ImageFacts:
     return ImageFacts(size, stored, orientation, digest, small)
 
 
-def _small_grey(image: Image.Image) -> NDArray[np.float32]:
-    size = _grid(image.size)
+def _small_grey(image: Image.Image) -> NDArray[np.uint8]:
     grey = image.convert("L") if image.mode != "F" and not image.mode.startswith("I") else image.convert("F")
-    return np.asarray(grey.resize(size, Image.Resampling.BOX), np.float32)
+    values = np.asarray(grey.resize(_grid(image.size), Image.Resampling.BOX), np.float32)
+    return (values * (255 / max(values.max(), 255))).astype(np.uint8)  # 16 bits become 8
 
 
 def _grid(size: Size) -> Size:
@@ -237,9 +251,9 @@ def mask_facts(values: ArrayLike, mode: str = "array", lossy: str = "") -> MaskF
         outside = tuple(np.unique(array[~inside])[:10].tolist())
         array = np.where(inside, array, 0).astype(np.uint8)
     counts = np.bincount(array.ravel(), minlength=256)
-    runs, looked, steps, between = _count_runs(array[:: max(height // 256, 1)])
+    steps, between = _count_steps(array[:: max(height // 256, 1)])
     return MaskFacts(
-        (width, height), mode, lossy, counts, runs, looked, steps, between, colours, shades, outside,
+        (width, height), mode, lossy, counts, steps, between, colours, shades, outside,
         _small_labels(array),
     )  # fmt: skip
 
@@ -253,15 +267,11 @@ def _count_colours(array: NDArray[np.uint8]) -> tuple[tuple[tuple[tuple[int, int
     return tuple(((code >> 16, code >> 8 & 255, code & 255), count) for code, count in pairs), len(codes)
 
 
-def _count_runs(rows: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64], int, int]:
-    """Return, along rows [h, w]: runs, looked, steps and between, see `MaskFacts`."""
-    left, right = rows[:, :-1], rows[:, 1:]
-    same = left == right
-    looked = np.bincount(left.ravel(), minlength=256)
-    changed = np.bincount(left[~same], minlength=256)
-    rising, falling = left < right, left > right
+def _count_steps(rows: NDArray[np.uint8]) -> tuple[int, int]:
+    """Return, along rows [h, w]: steps and between, see `MaskFacts`."""
+    rising, falling = rows[:, :-1] < rows[:, 1:], rows[:, :-1] > rows[:, 1:]
     ramps = (rising[:, :-1] & rising[:, 1:]) | (falling[:, :-1] & falling[:, 1:])
-    return looked - changed, looked, int(changed.sum()), int(ramps.sum())
+    return int(np.count_nonzero(rising) + np.count_nonzero(falling)), int(np.count_nonzero(ramps))
 
 
 def _small_labels(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
