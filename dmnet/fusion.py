@@ -1,15 +1,16 @@
-r"""From the logits of all views to one label per pixel, in bands of a few rows.
+r"""From the logits of all views to one label per pixel, one tile of the image after the other.
 
 Upsampling a window, adding windows up, dividing by how many lie over a pixel and resizing to the original
 size are linear, and each works on rows and columns alone. So all of it together is one matrix per axis: a
 view's logits at full size are $R \, L \, C^\top$ for every class, where $L$ holds the coarse logits of all
-windows side by side, as they came from the network. Any few rows of the result can be computed alone, and
-the full-size logits of all classes never exist. The result is that of the plain computation but for rounding.
+windows side by side, as they came from the network. Any tile of the result can be computed alone, and the
+full-size logits of all classes never exist. The result is that of the plain computation but for rounding.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import reduce
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,9 +22,23 @@ from dmnet.datasets.base import IGNORE
 from dmnet.errors import DMNetError
 from dmnet.upsampling import interpolation_matrix
 
-BAND_VALUES = 2**21  # values of a band, all classes together: 8 MB
+TILE_WIDTH = 128
+TILE_VALUES = 2**19  # of all classes together: 2 MB, which a cache holds
 
 Labels = NDArray[np.uint8]
+
+
+class Block(NamedTuple):
+    """A few rows of a matrix, and of its columns only those that are not 0 there."""
+
+    used: Tensor  # int64 [u], numbers of the columns
+    weights: Tensor  # [rows, u]
+
+
+def blocks(matrix: Tensor, step: int, device: torch.device | str = "cpu") -> list[Block]:
+    """Return a matrix of `axis_matrix` in blocks of `step` rows, on the device."""
+    parts = ((part.any(dim=0).nonzero()[:, 0], part) for part in matrix.split(step))
+    return [Block(used.to(device), part[:, used].to(device)) for used, part in parts]
 
 
 @dataclass(frozen=True)
@@ -32,30 +47,25 @@ class Layer:
 
     Attributes:
         logits: float32 [r, c, K]; the rows of all windows below one another, their columns side by side.
-        rows: float32 [H, r], on the CPU; the weights of the coarse rows in each row of the result.
-        columns: float32 [W, c], on the device of the logits.
-        flip: whether the logits are those of the mirror image.
+        rows: the matrix [H, r] in blocks, one for each row of tiles.
+        columns: the matrix [W, c] in blocks, one for each column of tiles.
     """
 
     logits: Tensor
-    rows: Tensor
-    columns: Tensor
-    flip: bool = False
+    rows: list[Block]
+    columns: list[Block]
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the result."""
-        return len(self.rows), len(self.columns)
+    def tile(self, row: int, column: int) -> Tensor:
+        """Return a tile of the logits at full size, [height, width, K]."""
+        (down, row_weights), (across, column_weights) = self.rows[row], self.columns[column]
+        wide = column_weights @ self.logits[down][:, across]  # [u, width, K]
+        return (row_weights @ wide.flatten(1)).view(len(row_weights), *wide.shape[1:])
 
-    def band(self, top: int, bottom: int) -> Tensor:
-        """Return rows top..bottom-1 of the logits at full size, [bottom - top, W, K]."""
-        weights = self.rows[top:bottom]
-        used = weights.any(dim=0).nonzero()[:, 0]  # few; found on the CPU, so that no GPU is waited for
-        wide = self.columns @ self.logits[used.to(self.logits.device)]  # [used, W, K]
-        if self.flip:
-            wide = wide.flip(1)
-        band = weights[:, used].to(self.logits.device) @ wide.flatten(1)
-        return band.view(bottom - top, *wide.shape[1:])
+
+def make_layer(logits: Tensor, rows: Tensor, columns: Tensor) -> Layer:
+    """Return the layer of logits [r, c, K] that the matrices [H, r] and [W, c] bring to full size."""
+    height = max(TILE_VALUES // (logits.shape[-1] * TILE_WIDTH), 1)
+    return Layer(logits, blocks(rows, height, logits.device), blocks(columns, TILE_WIDTH, logits.device))
 
 
 def axis_matrix(
@@ -86,28 +96,24 @@ def axis_matrix(
     return F.interpolate(axis, size=size, mode="linear", align_corners=align_corners)[0].T.contiguous()
 
 
-def fused_band(
-    layers: Sequence[Layer], top: int, bottom: int, average: Literal["logits", "softmax"] = "logits"
+def fused_tile(
+    layers: Sequence[Layer], row: int, column: int, average: Literal["logits", "softmax"] = "logits"
 ) -> Tensor:
-    """Return the mean over views of logits or probabilities, [bottom - top, W, K].
+    """Return the mean over views of logits or probabilities in one tile, [height, width, K].
 
     ssseg averages logits, mmsegmentation the probabilities of each view, both at the original size.
     """
-    total = None
-    for layer in layers:
-        band = layer.band(top, bottom)
-        if average == "softmax":
-            band = band.softmax(-1)
-        total = band if total is None else total.add_(band)
-    assert total is not None
-    return total.div_(len(layers))
+    tiles = (layer.tile(row, column) for layer in layers)
+    if average == "softmax":
+        tiles = (tile.softmax(-1) for tile in tiles)
+    return reduce(Tensor.add_, tiles).div_(len(layers))
 
 
 def fused_labels(layers: Sequence[Layer], average: Literal["logits", "softmax"] = "logits") -> Labels:
-    """Return the class of every pixel: the arg-max of `fused_band` over all rows.
+    """Return the class of every pixel: the arg-max of every tile.
 
     Args:
-        layers: one for each view, of equal size and classes.
+        layers: one for each view, of the same classes and size.
         average: what is averaged over the views.
 
     Returns:
@@ -116,17 +122,22 @@ def fused_labels(layers: Sequence[Layer], average: Literal["logits", "softmax"] 
     Raises:
         DMNetError: if there are more classes than a label map can hold.
     """
-    (height, width), (*_, classes) = layers[0].size, layers[0].logits.shape
+    classes = layers[0].logits.shape[-1]
     if classes > IGNORE:
         raise DMNetError(f"a label map holds at most {IGNORE} classes and void, the logits have {classes}")
     if len(layers) == 1:
         average = "logits"  # whose order is that of the probabilities
-    labels = torch.empty(height, width, dtype=torch.uint8, device=layers[0].logits.device)
-    step = max(BAND_VALUES // (classes * width), 1)
-    for top in range(0, height, step):
-        bottom = min(top + step, height)
-        labels[top:bottom] = fused_band(layers, top, bottom, average).argmax(-1)
-    return labels.cpu().numpy()
+    labels = [
+        torch.cat(
+            [
+                fused_tile(layers, row, column, average).argmax(-1).to(torch.uint8)
+                for column in range(len(layers[0].columns))
+            ],
+            dim=1,
+        )
+        for row in range(len(layers[0].rows))
+    ]
+    return torch.cat(labels).cpu().numpy()
 
 
 def labels_at(logits: Tensor, size: tuple[int, int], align_corners: bool = False) -> Labels:
@@ -144,7 +155,7 @@ def labels_at(logits: Tensor, size: tuple[int, int], align_corners: bool = False
         DMNetError: if there are more classes than a label map can hold.
     """
     _, height, width = logits.shape
-    coarse = logits.permute(1, 2, 0).float().contiguous()  # half precision is too coarse between pixels
+    coarse = logits.permute(1, 2, 0).float()  # half precision is too coarse between pixels
     rows = interpolation_matrix(height, size[0], align_corners)
-    columns = interpolation_matrix(width, size[1], align_corners).to(logits.device)
-    return fused_labels([Layer(coarse, rows, columns)])
+    columns = interpolation_matrix(width, size[1], align_corners)
+    return fused_labels([make_layer(coarse.contiguous(), rows, columns)])

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from dmnet.datasets.base import IGNORE, Example
 from dmnet.errors import DataError, DMNetError
-from dmnet.fusion import Labels, Layer, axis_matrix, fused_labels
+from dmnet.fusion import Labels, Layer, axis_matrix, fused_labels, make_layer
 from dmnet.fusion import labels_at as labels_at
 from dmnet.helpers import Helpers
 from dmnet.images import read_image
@@ -115,30 +115,38 @@ def predict_batch(
     """
     own = model.system.evaluation if model.system else Evaluation(resize=None)
     protocol = own if protocol is None else protocol
-    together = batch_size if next(model.parameters()).device.type != "cpu" else 1
+    at_once, weight = _at_once(model, batch_size), next(model.parameters())
     layers: list[list[Layer]] = [[] for _ in images]
     with evaluating(model), torch.inference_mode():
         for view in views(protocol, images[0].shape[:2]):
-            inputs = torch.stack([view_image(view, image) for image in images])
-            maps = [_window_logits(model, inputs, view, flip, scale_gates, together) for flip in view.flips]
+            inputs = _stacked([view_image(view, image) for image in images]).to(weight)
+            for flip in view.flips:
+                logits = _window_logits(model, inputs, view, flip, scale_gates, at_once)
+                rows, columns = _matrices(model, view, flip, logits, protocol, images[0].shape[:2])
+                for of_image, one in zip(layers, logits.flatten(1, 2).flatten(2, 3), strict=True):
+                    of_image.append(make_layer(one, rows, columns))
             del inputs
-            rows, columns = _matrices(model, view, maps[0], protocol, images[0].shape[:2])
-            for flip, logits in zip(view.flips, maps, strict=True):
-                for own_layers, of_image in zip(layers, logits, strict=True):
-                    own_layers.append(Layer(of_image.flatten(0, 1).flatten(1, 2), rows, columns, flip))
         return [fused_labels(of_image, protocol.average) for of_image in layers]
+
+
+def _at_once(model: DMNet, batch_size: int) -> int:
+    """Return how many windows are computed at once."""
+    return 1 if next(model.parameters()).device.type == "cpu" else batch_size
+
+
+def _stacked(images: Sequence[Tensor]) -> Tensor:
+    """Return a batch; of one image no copy is made."""
+    return torch.stack(list(images)) if len(images) > 1 else images[0][None]
 
 
 def _window_logits(
     model: DMNet, inputs: Tensor, view: View, flip: bool, scale_gates: ScaleGates, batch_size: int
 ) -> Tensor:
     """Return the coarse logits of all windows, float32 [B, rows of windows, h, columns of windows, w, K]."""
-    weight = next(model.parameters())
-    inputs = inputs.to(weight)
     places = list(product(range(len(inputs)), enumerate(view.windows)))
     for first in range(0, len(places), batch_size):
         chosen = places[first : first + batch_size]
-        batch = torch.stack([cut(inputs[image], window, flip) for image, (_, window) in chosen])
+        batch = _stacked([cut(inputs[image], window, flip) for image, (_, window) in chosen])
         logits = model(batch, scale_gates).logits.permute(0, 2, 3, 1)  # [batch, h, w, K]
         if first == 0:
             grid = len(view.tops), logits.shape[1], len(view.lefts), *logits.shape[2:]
@@ -150,17 +158,17 @@ def _window_logits(
 
 
 def _matrices(
-    model: DMNet, view: View, logits: Tensor, protocol: Evaluation, size: tuple[int, int]
+    model: DMNet, view: View, flip: bool, logits: Tensor, protocol: Evaluation, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Return what brings the coarse logits of a view to the original size, for rows and for columns."""
     corners = model.architecture.align_corners
-    (_, _, h, _, w, _), (height, width) = logits.shape, size
+    _, _, h, _, w, _ = logits.shape
     if protocol.window is None and protocol.upsampling == "direct":
-        rows, columns = (interpolation_matrix(*axis, corners) for axis in ((h, height), (w, width)))
+        rows, columns = (interpolation_matrix(*axis, corners) for axis in ((h, size[0]), (w, size[1])))
     else:
-        rows = axis_matrix(h, view.window[0], view.tops, view.size[0], height, corners)
-        columns = axis_matrix(w, view.window[1], view.lefts, view.size[1], width, corners)
-    return rows, columns.to(logits.device)
+        rows = axis_matrix(h, view.window[0], view.tops, view.size[0], size[0], corners)
+        columns = axis_matrix(w, view.window[1], view.lefts, view.size[1], size[1], corners)
+    return rows, columns.flip(0) if flip else columns
 
 
 # Data sets -----------------------------------------------------------------------------------------------

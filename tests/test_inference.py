@@ -1,27 +1,31 @@
-"""Prediction at the original size, whatever the image; evaluation; pictures."""
+"""Prediction by every protocol, whatever the image; evaluation by any number of processes."""
 
+import os
+import socket
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
+from itertools import product
+from typing import Any
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from torch import nn
 
-from dmnet import fusion, systems
-from dmnet.datasets.classes import DEMO_SCALE, VOID_COLOUR, label_image
+from dmnet import checkpoints, datasets, inference, systems
+from dmnet.boundaries import Trimap
 from dmnet.errors import DataError, DMNetError
-from dmnet.inference import (
-    class_list,
-    evaluate,
-    evaluating,
-    labels_at,
-    overlay,
-    predict,
-    predict_logits,
-)
-from dmnet.model import build_model, from_system
-from dmnet.systems import Evaluation
+from dmnet.fusion import fused_labels, fused_tile
+from dmnet.inference import evaluate, evaluating, predict, predict_batch, predict_logits
+from dmnet.model import Output, build_model, from_system
+from dmnet.systems import Architecture, Evaluation
 from dmnet.transforms import evaluation_image
 
 
@@ -29,6 +33,17 @@ from dmnet.transforms import evaluation_image
 def model():
     torch.manual_seed(0)
     return build_model("demo_context", num_classes=5)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """A trained network, scenes that it knows some of, and what one process counts on them."""
+    model = checkpoints.load_pretrained("demo_context")
+    data = datasets.load("demo_context", split="test", size=7)
+    trimap = Trimap(7)
+    matrix = evaluate(model, data, metrics=[trimap])
+    assert 0.5 < matrix.miou() < 1
+    return model, data, matrix, trimap
 
 
 def image_of(height: int, width: int) -> np.ndarray:
@@ -52,14 +67,131 @@ def test_predict_is_the_published_sequence_of_steps():
     assert (predict(model, image) == wanted.numpy()).mean() > 0.999
 
 
-@pytest.mark.parametrize("corners", [False, True])
-def test_bands_change_nothing(monkeypatch, corners):
-    logits = torch.randn(4, 9, 6)
-    whole = labels_at(logits, (75, 33), corners)
-    monkeypatch.setattr(fusion, "BAND_VALUES", 4 * 33 * 7)  # seven rows at a time
-    np.testing.assert_array_equal(labels_at(logits, (75, 33), corners), whole)
-    wanted = F.interpolate(logits[None], (75, 33), mode="bilinear", align_corners=corners)[0].argmax(0)
-    assert (whole == wanted.numpy()).mean() > 0.999
+class Patches(nn.Module):
+    """A quick network whose logits depend on where a window ends: one convolution with stride 8."""
+
+    system = None
+
+    def __init__(self, corners: bool) -> None:
+        super().__init__()
+        self.architecture = Architecture(num_classes=6, align_corners=corners)
+        self.convolution = nn.Conv2d(3, 6, 11, stride=8, padding=5)
+
+    def forward(self, images: torch.Tensor, scale_gates: object = None) -> Output:
+        return Output(self.convolution(images), None)
+
+
+def plain(model: Any, image: np.ndarray, protocol: Evaluation) -> torch.Tensor:
+    """The public implementations' way: everything at full size, windows padded, added up and divided.
+
+    Returns logits, or probabilities, [K, H, W].
+    """
+    corners, parts = model.architecture.align_corners, []
+    for scale, flip in product(protocol.scales, (False, True) if protocol.flip else (False,)):
+        long, short = protocol.resize
+        resized = Evaluation(resize=(int(long * scale), int(short * scale)))
+        images = evaluation_image(replace(systems.get("demo_scale"), evaluation=resized), image)[None]
+        images = images.flip(3) if flip else images
+        if protocol.window:
+            logits = slide(model, images, protocol.window, protocol.window_stride)
+        else:
+            logits = model(images).logits
+            if protocol.upsampling == "two-step":
+                logits = F.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=corners)
+        logits = F.interpolate(logits, image.shape[:2], mode="bilinear", align_corners=corners)
+        if protocol.average == "softmax":
+            logits = logits.softmax(1)
+        parts.append(logits.flip(3) if flip else logits)
+    return torch.stack(parts).mean(0)[0]
+
+
+def slide(model: Any, images: torch.Tensor, window: Any, stride: Any) -> torch.Tensor:
+    """mmsegmentation 0.x, `slide_inference`, before the logits are resized."""
+    height, width = images.shape[2:]
+    added, count = torch.zeros(1, 6, height, width), torch.zeros(1, 1, height, width)
+    for row in range(max(height - window[0] + stride[0] - 1, 0) // stride[0] + 1):
+        for column in range(max(width - window[1] + stride[1] - 1, 0) // stride[1] + 1):
+            bottom, right = (
+                min(row * stride[0] + window[0], height),
+                min(column * stride[1] + window[1], width),
+            )
+            top, left = max(bottom - window[0], 0), max(right - window[1], 0)
+            part = images[:, :, top:bottom, left:right]
+            corners = model.architecture.align_corners
+            logits = F.interpolate(model(part).logits, part.shape[2:], mode="bilinear", align_corners=corners)
+            added += F.pad(logits, (left, width - right, top, height - bottom))
+            count[:, :, top:bottom, left:right] += 1
+    return added / count
+
+
+protocols = st.builds(
+    Evaluation,
+    resize=st.tuples(st.integers(30, 90), st.integers(30, 90)),
+    scales=st.sampled_from([(1.0,), (0.5, 1.0), (0.75, 1.6)]),
+    flip=st.booleans(),
+    average=st.sampled_from(["logits", "softmax"]),
+    upsampling=st.sampled_from(["direct", "two-step"]),
+)
+
+
+@given(
+    protocol=protocols,
+    window=st.none() | st.tuples(st.integers(20, 70), st.integers(20, 70)),
+    shrink=st.integers(0, 15),
+    size=st.tuples(st.integers(20, 90), st.integers(20, 90)),
+    corners=st.booleans(),
+)
+def test_every_protocol_is_the_plain_computation(protocol, window, shrink, size, corners):
+    torch.manual_seed(size[0])
+    model, image = Patches(corners), image_of(*size)
+    if window is not None:
+        stride = (window[0] - shrink, window[1] - shrink)
+        protocol = replace(protocol, window=window, window_stride=stride)
+    with torch.no_grad(), patch.object(inference, "fused_labels", wraps=fused_labels) as fused:
+        wanted = plain(model, image, protocol)
+        labels = predict(model, image, protocol=protocol)
+    (layers, average), _ = fused.call_args
+    tiles = [
+        torch.cat([fused_tile(layers, row, column, average) for column in range(len(layers[0].columns))], 1)
+        for row in range(len(layers[0].rows))
+    ]
+    torch.testing.assert_close(torch.cat(tiles).permute(2, 0, 1), wanted, atol=1e-5, rtol=1e-5)
+    assert (labels == wanted.argmax(0).numpy()).mean() >= 0.9999
+
+
+def test_a_network_whose_filters_depend_on_the_crop_answers_differently_in_windows(scenes):
+    model, data, *_ = scenes
+    image, whole = data[0][0], predict(model, data[0][0])
+    one_window = Evaluation(resize=None, window=(128, 200), window_stride=(128, 200))
+    np.testing.assert_array_equal(predict(model, image, protocol=one_window), whole)
+    windows = replace(one_window, window=(96, 96), window_stride=(64, 64))
+    assert (predict(model, image, protocol=windows) != whole).mean() > 0.01
+
+
+def test_the_systems_own_protocol_is_the_default(scenes):
+    trained, data, *_ = scenes
+    own = Evaluation(resize=None, window=(64, 64), window_stride=(64, 64), flip=True)
+    model = build_model("demo_context")
+    model.load_state_dict(trained.state_dict())
+    model.system, image = replace(model.system, evaluation=own), data[0][0]
+    np.testing.assert_array_equal(predict(model, image), predict(model, image, protocol=own))
+    for other in (replace(own, flip=False), replace(own, window_stride=(32, 32)), Evaluation()):
+        assert (predict(model, image) != predict(model, image, protocol=other)).any()
+    slid = systems.get("mmseg_r50_d8_cityscapes_769x769_80k").evaluation
+    assert slid.window == (769, 769) and slid.average == "softmax" and slid.upsampling == "two-step"
+
+
+def test_batches_of_windows_and_images_change_at_most_the_rounding(model, monkeypatch):
+    """On a GPU they are computed together; here the CPU is made to do the same."""
+    protocol = Evaluation(resize=None, window=(32, 40), window_stride=(20, 30), flip=True)
+    images = [image_of(70, 80), image_of(70, 80)[::-1], image_of(70, 80)[:, ::-1]]
+    alone = [predict(model, image, protocol=protocol) for image in images]
+    calls = Mock(wraps=model.forward)
+    monkeypatch.setattr(model, "forward", calls)
+    monkeypatch.setattr(inference, "_at_once", lambda _, size: size)
+    together = predict_batch(model, images, protocol=protocol, batch_size=5)
+    assert max(len(call.args[0]) for call in calls.call_args_list) == 5
+    assert (np.stack(alone) == np.stack(together)).mean() >= 0.9999
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGBA", "P", "CMYK", "I;16"])
@@ -150,47 +282,6 @@ def test_evaluation_names_the_image_with_a_wrong_label(model):
         evaluate(other, Ramp(model))
 
 
-# Pictures
-
-
-def test_overlay_mixes_colours_and_paints_void_and_borders():
-    labels = np.array([[0, 0, 1, 1], [0, 0, 1, 255]], np.uint8)
-    palette = np.array([[0, 0, 0], [0, 200, 0]], np.uint8)
-    image = np.full((2, 4, 3), 100, np.uint8)
-    plain = np.asarray(overlay(image, labels, palette, alpha=0.5, boundaries=False))
-    np.testing.assert_array_equal(plain[0, 0], [50, 50, 50])
-    np.testing.assert_array_equal(plain[0, 3], [50, 150, 50])
-    np.testing.assert_array_equal(plain[1, 3], (np.array(VOID_COLOUR) + 100) // 2)
-    lined = np.asarray(overlay(image, labels, palette))
-    np.testing.assert_array_equal((lined == 255).all(-1), [[0, 1, 0, 1], [0, 1, 1, 0]])
-    with pytest.raises(DataError, match="its labels are"):
-        overlay(image, labels[:1], palette)
-
-
-def test_a_legend_lists_what_occurs():
-    labels = np.zeros((40, 60), np.uint8)
-    labels[:5] = 2
-    picture = overlay(np.zeros((40, 60, 3), np.uint8), labels, legend=["sky", "sea", "land"])
-    line = 12
-    assert picture.height == 40 + 2 * line + line // 2 and picture.width >= 60
-
-
-def test_label_image_keeps_labels_and_colours(tmp_path):
-    labels = np.array([[0, 1, 255]], np.uint8)
-    label_image(labels, DEMO_SCALE.palette).save(tmp_path / "labels.png")
-    read = Image.open(tmp_path / "labels.png")
-    np.testing.assert_array_equal(np.asarray(read), labels)
-    colours = np.asarray(read.convert("RGB"))[0]
-    np.testing.assert_array_equal(colours, [*DEMO_SCALE.palette[:2], VOID_COLOUR])
-
-
-def test_class_names_and_colours_are_those_of_the_data_set():
-    names, palette = class_list(build_model("demo_scale"))
-    assert names == DEMO_SCALE.names and palette is DEMO_SCALE.palette
-    names, palette = class_list(from_system(replace(systems.get("small_r18"), classes=())))
-    assert names[0] == "class 0" and len(names) == len(palette) == 21
-
-
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 def test_models_of_other_precision_predict(kind):
     torch.manual_seed(0)
@@ -201,7 +292,6 @@ def test_models_of_other_precision_predict(kind):
 
 
 def test_more_classes_than_a_label_map_holds_are_refused():
-    assert labels_at(torch.eye(255)[:, None], (1, 255)).tolist() == [list(range(255))]
     with pytest.raises(DMNetError, match="at most 255 classes and void, the logits have 256"):
         predict(build_model("demo_scale", num_classes=256), image_of(8, 8))
 
@@ -211,3 +301,70 @@ def test_a_data_set_of_other_classes_is_told():
     data.classes = systems.get("demo_context").classes
     with pytest.warns(UserWarning, match="ruby on warm side.*compared by number alone"):
         evaluate(model, data)
+
+
+# Any number of processes
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 4}, {"workers": 2}, {"processes": 2},
+                                     {"processes": 3, "batch_size": 4, "workers": 1}], ids=str)  # fmt: skip
+def test_counts_are_the_same_however_they_are_made(scenes, options):
+    model, data, matrix, trimap = scenes
+    again = Trimap(7)
+    np.testing.assert_array_equal(evaluate(model, data, metrics=[again], **options).counts, matrix.counts)
+    for ours, wanted in zip(again.arrays, trimap.arrays, strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+
+
+LAUNCHED = """
+    import sys, numpy as np, torch
+    from dmnet import checkpoints, datasets
+    from dmnet.boundaries import Trimap
+    from dmnet.errors import DMNetError
+    from dmnet.inference import evaluate
+
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo")
+    model = checkpoints.load_pretrained("demo_context")
+    data = datasets.load("demo_context", split="test", size=7)
+    trimap = Trimap(7)
+    trimap.update(np.zeros((9, 9), int), np.zeros((9, 9), int))  # counted before
+    matrix = evaluate(model, data, metrics=[trimap])
+    try:
+        evaluate(model, data, processes=2)
+    except DMNetError as error:
+        assert "2 processes already" in str(error)
+    np.savez(sys.argv[1] + f"/{torch.distributed.get_rank()}.npz", matrix.counts, *trimap.arrays)
+    torch.distributed.destroy_process_group()
+"""
+
+
+def test_launched_processes_share_the_work_and_all_know_the_sum(scenes, tmp_path):
+    _, _, matrix, trimap = scenes
+    (tmp_path / "script.py").write_text(textwrap.dedent(LAUNCHED))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "WORLD_SIZE": "2",
+                                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}  # fmt: skip
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+    launched = [subprocess.Popen(command, env=environment | {"RANK": rank}) for rank in "01"]
+    assert [process.wait(120) for process in launched] == [0, 0]
+    before = Trimap(7)
+    before.update(np.zeros((9, 9), int), np.zeros((9, 9), int))
+    for rank in "01":
+        with np.load(tmp_path / f"{rank}.npz") as saved:
+            counts, *arrays = saved.values()
+        np.testing.assert_array_equal(counts, matrix.counts)
+        for ours, wanted in zip(arrays, (before + trimap).arrays, strict=True):
+            np.testing.assert_array_equal(ours, wanted)
+
+
+def test_a_workers_error_names_the_file_alone(model):
+    class Broken(Ramp):
+        def __getitem__(self, index):
+            raise DataError("photo.jpg is damaged")
+
+    for workers in (0, 1):
+        with pytest.raises(DataError, match=r"^photo\.jpg is damaged$"):
+            evaluate(model, Broken(model), workers=workers)

@@ -7,7 +7,7 @@ import pytest
 
 from dmnet.errors import DMNetError
 from dmnet.model import build_model
-from dmnet.systems import Architecture, Recipe
+from dmnet.systems import Architecture, Evaluation, Recipe
 
 WRONG = [
     (Architecture, "filters", "Dynamic", "'dynamic' or 'static'"),
@@ -34,6 +34,13 @@ WRONG = [
     (Recipe, "learning_rate", float("nan"), "a number"),
     (Recipe, "flip", 7, "at most 1"),
     (Recipe, "pretrained", "no", "True or False"),
+    (Evaluation, "resize", 512, "2 numbers"),
+    (Evaluation, "flip", "no", "True or False"),
+    (Evaluation, "scales", (), "one factor above 0"),
+    (Evaluation, "scales", (1.0, 0), "one factor above 0"),
+    (Evaluation, "scales", 1.5, "several numbers"),
+    (Evaluation, "average", "mean", "'logits' or 'softmax'"),
+    (Evaluation, "upsampling", "nearest", "'direct' or 'two-step'"),
 ]
 
 
@@ -48,3 +55,12 @@ def test_wrong_settings_are_refused_by_name(kind, name, value, words):
 def test_numbers_of_numpy_and_lists_will_do():
     assert build_model("demo_scale", num_classes=np.int64(3), filter_sizes=[2, 5], dropout=0)
     assert Recipe(learning_rate=1, crop=[64, 64], warmup=0, flip=1).flip == 1
+
+
+def test_windows_that_leave_gaps_are_refused():
+    with pytest.raises(DMNetError, match=r"window_stride must be at most the window.*\(64, 65\)"):
+        Evaluation(window=(64, 64), window_stride=(64, 65))
+    for alone in ({"window": (64, 64)}, {"window_stride": (64, 64)}):
+        with pytest.raises(DMNetError, match="belong together"):
+            Evaluation(**alone)
+    assert Evaluation(window=(64, 64), window_stride=(64, 64)).scales == (1.0,)

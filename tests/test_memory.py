@@ -1,0 +1,134 @@
+"""Peak memory: what is reported, and what prediction may use."""
+
+import subprocess
+import sys
+import weakref
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from dmnet import memory, systems
+from dmnet.inference import predict
+from dmnet.memory import peak_memory
+from dmnet.model import Output
+from dmnet.protocols import choose
+from dmnet.systems import Architecture
+from dmnet.views import view_image, views
+
+
+def test_peak_memory_grows_with_what_is_used():
+    code = (
+        "import numpy as np; from dmnet.memory import peak_memory; before = peak_memory();"
+        "block = np.ones(2**27, np.uint8); del block; print(peak_memory() - before)"
+    )
+    grown = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    assert 0.9 * 2**27 < grown < 1.5 * 2**27
+
+
+def test_peak_memory_without_proc(monkeypatch):
+    wanted = peak_memory()
+    monkeypatch.setattr(memory.Path, "read_text", lambda _: "no such line")
+    assert peak_memory() >= 0.9 * wanted
+
+
+class CountedBytes(TorchDispatchMode):
+    """Counts the bytes of all tensors that operations return, for as long as any of them lives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self.users: Counter[int] = Counter()  # tensors on each block of memory
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self._enter(tensor)
+        return result
+
+    def _enter(self, tensor: torch.Tensor) -> None:
+        block, size = tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()
+        if not size:
+            return
+        self.live += size if not self.users[block] else 0
+        self.users[block] += 1
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(tensor, self._leave, block, size)
+
+    def _leave(self, block: int, size: int) -> None:
+        self.users[block] -= 1
+        self.live -= size if not self.users[block] else 0
+
+
+def test_bytes_are_counted_while_they_live():
+    with CountedBytes() as counted:
+        first = torch.zeros(1000)
+        part = first[10:]
+        del first
+        assert counted.live == 4000
+        torch.ones(500).add_(1)
+        assert (counted.live, counted.peak) == (4000, 6000)
+        del part
+    assert (counted.live, counted.peak) == (0, 6000)
+
+
+class Stub(nn.Module):
+    """A network of no cost: logits at output stride 8 that are made, not computed."""
+
+    system = None
+
+    def __init__(self, classes: int, counted: CountedBytes) -> None:
+        super().__init__()
+        self.architecture = Architecture(num_classes=classes, align_corners=True)
+        self.weight = nn.Parameter(torch.randn(classes, 1, 1))
+        self.counted = counted
+        self.returned = 0  # bytes of all logits
+        self.before_the_last = 0  # peak before the last call
+
+    def forward(self, images: torch.Tensor, scale_gates: object = None) -> Output:
+        logits = images[:, :1, ::8, ::8] * self.weight
+        self.returned += logits.nbytes
+        self.before_the_last = max(self.before_the_last, self.counted.peak)
+        self.counted.peak = self.counted.live
+        return Output(logits, None)
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [
+        ("whole", 19),
+        ("whole", 150),
+        ("slide", 19),
+        ("slide", 150),
+        ("ms+flip", 19),
+        pytest.param("ms+flip", 150, marks=SLOW),
+        pytest.param("ms+flip, whole", 19, marks=SLOW),
+        pytest.param("ms+flip, whole", 150, marks=SLOW),
+    ],
+)
+def test_full_size_logits_never_exist(name, classes):
+    """Beside the images and the network's own answers, a small part of them is all that is ever held."""
+    system = systems.get("mmseg_r50_d8_cityscapes_769x769_80k")
+    protocol = choose(system, name.removesuffix(", whole"))
+    if name.endswith(", whole"):
+        protocol = replace(protocol, window=None, window_stride=None)
+    image = np.random.default_rng(0).integers(0, 256, (1024, 2048, 3), np.uint8)
+    with CountedBytes() as preparing:
+        largest = view_image(views(protocol, image.shape[:2])[-1], image).nbytes
+    with CountedBytes() as counted:
+        model = Stub(classes, counted)
+        labels = predict(model, image, protocol=protocol)
+    assert len(np.unique(labels)) > 1
+    full = 4 * classes * labels.size
+    images = 2 * largest  # the image and its mirror image, or a window
+    assert counted.peak < model.returned + images + full / 5  # after the network's last answer
+    assert model.before_the_last < model.returned + preparing.peak + full / 5

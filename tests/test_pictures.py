@@ -1,0 +1,55 @@
+"""Labels painted over images, legends, and the colours of classes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dmnet import inference, pictures, systems
+from dmnet.datasets.classes import DEMO_SCALE, VOID_COLOUR, label_image
+from dmnet.errors import DataError
+from dmnet.model import build_model, from_system
+from dmnet.pictures import class_list, overlay
+
+
+def test_inference_has_them_too():
+    assert inference.overlay is pictures.overlay and inference.class_list is pictures.class_list
+
+
+def test_overlay_mixes_colours_and_paints_void_and_borders():
+    labels = np.array([[0, 0, 1, 1], [0, 0, 1, 255]], np.uint8)
+    palette = np.array([[0, 0, 0], [0, 200, 0]], np.uint8)
+    image = np.full((2, 4, 3), 100, np.uint8)
+    plain = np.asarray(overlay(image, labels, palette, alpha=0.5, boundaries=False))
+    np.testing.assert_array_equal(plain[0, 0], [50, 50, 50])
+    np.testing.assert_array_equal(plain[0, 3], [50, 150, 50])
+    np.testing.assert_array_equal(plain[1, 3], (np.array(VOID_COLOUR) + 100) // 2)
+    lined = np.asarray(overlay(image, labels, palette))
+    np.testing.assert_array_equal((lined == 255).all(-1), [[0, 1, 0, 1], [0, 1, 1, 0]])
+    with pytest.raises(DataError, match="its labels are"):
+        overlay(image, labels[:1], palette)
+
+
+def test_a_legend_lists_what_occurs():
+    labels = np.zeros((40, 60), np.uint8)
+    labels[:5] = 2
+    picture = overlay(np.zeros((40, 60, 3), np.uint8), labels, legend=["sky", "sea", "land"])
+    line = 12
+    assert picture.height == 40 + 2 * line + line // 2 and picture.width >= 60
+
+
+def test_label_image_keeps_labels_and_colours(tmp_path):
+    labels = np.array([[0, 1, 255]], np.uint8)
+    label_image(labels, DEMO_SCALE.palette).save(tmp_path / "labels.png")
+    read = Image.open(tmp_path / "labels.png")
+    np.testing.assert_array_equal(np.asarray(read), labels)
+    colours = np.asarray(read.convert("RGB"))[0]
+    np.testing.assert_array_equal(colours, [*DEMO_SCALE.palette[:2], VOID_COLOUR])
+
+
+def test_class_names_and_colours_are_those_of_the_data_set():
+    names, palette = class_list(build_model("demo_scale"))
+    assert names == DEMO_SCALE.names and palette is DEMO_SCALE.palette
+    names, palette = class_list(from_system(replace(systems.get("small_r18"), classes=())))
+    assert names[0] == "class 0" and len(names) == len(palette) == 21
