@@ -1,7 +1,8 @@
 """The folder of a training run: what was asked for, what happened, and all that it takes to go on.
 
-- `config.json`: the system with every field, data and seed; versions and command;
-- `log.csv`: a row per iteration, written as it happens;
+- `config.json`: the system with every field, data and seed, and the options of the command line;
+- `environment.json`: versions, devices and command, once more for every time that the run was resumed;
+- `log.csv`: a row per iteration, written as it happens; `tensorboard/`: the same for TensorBoard;
 - `last.ckpt`: model, optimizer and random state; a run resumes from here, exactly;
 - `last.safetensors`: the weights at the end; `best.safetensors`: those with the best mIoU on the way;
 - `classes.csv`: the scores per class at the end;
@@ -14,28 +15,27 @@ import hashlib
 import json
 import os
 import pickle
-import platform
-import sys
+import warnings
 import zipfile
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-import numpy as np
 import pandas as pd
 import torch
-import torchvision
 from filelock import BaseFileLock, FileLock, Timeout
+from PIL import Image
 
-import dmnet
 from dmnet.errors import CheckpointError, DMNetError
 from dmnet.files import atomic_write, name_file
 from dmnet.systems import System
+from dmnet.tensorboard import Events
 
 LOCK_SECONDS = 10.0  # loading processes outlive a killed run by a few seconds, and its lock with them
 COLUMNS = ("iteration", "epoch", "lr", "loss", "aux_loss", "seconds", "images_per_second", "val_miou")
-STATE = {"iteration", "best", "seconds", "model", "optimizer", "random", "random_cuda"}  # of a checkpoint
+STATE = {"iteration", "best", "seconds", "model", "optimizer", "precision", "random"}  # of a checkpoint
+DECISIVE = ("torch", "device", "gpu", "processes", "threads", "precision", "accumulate", "compile")
 Row = dict[str, Any]  # a value, or None, for each of COLUMNS
 
 
@@ -64,20 +64,6 @@ def _describe(dataset: Any) -> dict[str, Any]:
     }
 
 
-def made_with() -> dict[str, Any]:
-    """Return the versions and the command, for the record."""
-    return {
-        "command": sys.argv,
-        "dmnet": dmnet.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "numpy": np.__version__,
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-    }
-
-
 class Run:
     """A run's folder, and its log; with `folder` None the log is kept in memory alone.
 
@@ -85,6 +71,9 @@ class Run:
         folder: made if missing.
         config: see `configuration`.
         resume: go on from the folder's checkpoint; a folder without one starts at the beginning.
+        options: kept in `config.json` too, but another run may have others.
+        environment: see `dmnet.provenance.environment`; kept in `environment.json`.
+        writes: False, for all but the first of several processes, reads the checkpoint and writes nothing.
 
     Attributes:
         state: the checkpoint to go on from, or None.
@@ -97,33 +86,47 @@ class Run:
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str] | None, config: dict[str, Any], resume: bool = False
+        self,
+        folder: str | os.PathLike[str] | None,
+        config: dict[str, Any],
+        resume: bool = False,
+        *,
+        options: dict[str, Any] | None = None,
+        environment: dict[str, Any] | None = None,
+        writes: bool = True,
     ) -> None:
-        self.folder = None if folder is None else Path(folder)
+        self.folder = Path(folder) if folder is not None and writes else None
         self.state: dict[str, Any] | None = None
         self.rows: list[Row] = []
         self._log: TextIO | None = None
+        self._events: Events | None = None
         self._lock: BaseFileLock | None = None
         if self.folder is not None:
             self._lock = _locked(self.folder)
             try:
-                self._claim(self.folder, config, resume)
-                self._open_log(self.folder / "log.csv", self.state["iteration"] if self.state else 0)
+                self._claim(self.folder, config, resume, options or {})
+                _sweep(self.folder)
+                done = self.state["iteration"] if self.state else 0
+                _add_session(self.folder / "environment.json", {"iteration": done, **(environment or {})})
+                self._open_log(self.folder / "log.csv", done)
+                self._events = Events(self.folder / "tensorboard", done)
             except BaseException:
                 self._lock.release()
                 raise
+        elif folder is not None and resume and (checkpoint := Path(folder) / "last.ckpt").exists():
+            self.state = read_state(checkpoint)
 
-    def _claim(self, folder: Path, config: dict[str, Any], resume: bool) -> None:
+    def _claim(self, folder: Path, config: dict[str, Any], resume: bool, options: dict[str, Any]) -> None:
         """Make the folder this run's, unless that would lose a checkpoint."""
         path, checkpoint = folder / "config.json", folder / "last.ckpt"
-        there = _read_config(path) if path.exists() else {}
         if not checkpoint.exists():
-            with atomic_write(path) as temporary:
-                temporary.write_text(json.dumps({**config, "made_with": made_with()}, indent=2) + "\n")
+            _write_json(path, {**config, **options})
+            (folder / "environment.json").unlink(missing_ok=True)  # of an attempt that saved nothing
             return
-        if not there:
+        if not path.exists():
             raise DMNetError(f"{checkpoint} has no config.json beside it; choose another folder")
-        if different := _differences(there, config):
+        there = read_config(folder)
+        if different := _differences({key: there.get(key) for key in config}, config):
             raise DMNetError(
                 f"{folder} holds a run with another configuration ({'; '.join(different[:3])}). "
                 "Choose another folder, or repeat that run's settings to resume it."
@@ -153,10 +156,20 @@ class Run:
             except OSError as error:
                 name_file(error, Path(self._log.name))
                 raise
+        if self._events is not None:
+            self._events.scalars(row)
+
+    def add_picture(self, picture: Image.Image, iteration: int) -> None:
+        """Keep a sample prediction."""
+        if self.folder is not None and self._events is not None:
+            with atomic_write(self.folder / "predictions" / f"{iteration:06d}.png") as temporary:
+                picture.save(temporary)
+            self._events.picture(picture, iteration)
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Write the checkpoint to go on from; the one before stays until this one is complete."""
-        if self.folder is not None:
+        if self.folder is not None and self._events is not None:
+            self._events.flush()  # the resumed run writes none of these steps again
             path = self.folder / "last.ckpt"
             with atomic_write(path) as temporary:
                 try:
@@ -180,6 +193,9 @@ class Run:
         if self._log is not None:
             with suppress(OSError):  # of a full disk: `log` has told of it, and its row comes again
                 self._log.close()
+        if self._events is not None:
+            with suppress(OSError):
+                self._events.close()
         if self._lock is not None:
             self._lock.release()
 
@@ -197,6 +213,13 @@ def _locked(folder: Path) -> BaseFileLock:
     return lock
 
 
+def _sweep(folder: Path) -> None:
+    """Remove the unfinished files of a process that was killed while it saved."""
+    for place in (folder, folder / "predictions"):
+        for unfinished in place.glob(".*.????????.tmp.*"):  # see `dmnet.files.atomic_write`
+            unfinished.unlink()
+
+
 def read_state(path: Path) -> dict[str, Any]:
     """Return the checkpoint of a run. Never unpickles arbitrary objects."""
     try:
@@ -211,13 +234,49 @@ def read_state(path: Path) -> dict[str, Any]:
     ) from reason
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text())
-        del config["made_with"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DMNetError(f"{path} is damaged, or not that of a run; choose another folder") from error
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return what a run's `config.json` says.
+
+    Raises:
+        DMNetError: if there is none, or it is damaged.
+    """
+    config = _read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise DMNetError(f"{folder / 'config.json'} is not that of a run; choose another folder")
     return config
+
+
+def _add_session(path: Path, session: dict[str, Any]) -> None:
+    """Add how training goes on to how it went before, and warn if that makes a difference."""
+    before = _read_json(path) if path.exists() else []
+    if not isinstance(before, list):
+        raise DMNetError(f"{path} is damaged: move it away to go on without it")
+    _write_json(path, [*before, session])
+    last = before[-1] if before else session
+    if changed := [
+        f"{key} {last.get(key)} -> {session.get(key)}"
+        for key in DECISIVE
+        if last.get(key) != session.get(key)
+    ]:
+        warnings.warn(
+            f"resumed with {', '.join(changed)}: the weights will differ from an unbroken run's by rounding, "
+            "or by batch norm's statistics",
+            stacklevel=2,
+        )
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DMNetError(f"there is no run in {path.parent}: it has no {path.name}") from None
+    except ValueError as error:
+        raise DMNetError(f"{path} is damaged, or not that of a run; choose another folder") from error
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def _read_log(path: Path, iteration: int) -> list[Row]:

@@ -4,7 +4,7 @@ Nothing here has a state. Sample number n of a training run is the same whether 
 workers do, and whether the run is in its first hour or was resumed after a crash.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -15,9 +15,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dmnet.datasets.base import IGNORE
 from dmnet.errors import DataError
+from dmnet.interrupts import leave_to_parent
 from dmnet.transforms import Bytes, TrainingTransform
 
-ORDER, AUGMENTATION = 0, 1  # what a stream of random numbers is for
+ORDER, AUGMENTATION, DROPOUT = 0, 1, 2  # what a stream of random numbers is for
 
 Batch = tuple[Tensor, Tensor, list[str]]  # images [B, 3, H, W], labels [B, H, W], ids
 
@@ -73,36 +74,58 @@ def check_sample(image: Bytes, mask: Bytes, name: str, classes: int) -> None:
 
 
 class _Batches(Sampler[list[int]]):
-    """The numbers of the samples of iterations start, start + 1, ..., stop - 1."""
+    """The numbers of the samples that process `rank` of `processes` draws for iterations start..stop-1."""
 
-    def __init__(self, start: int, stop: int, batch_size: int) -> None:
-        self.iterations, self.batch_size = range(start, stop), batch_size
+    def __init__(self, start: int, stop: int, batch_size: int, rank: int, processes: int) -> None:
+        self.iterations, self.batch_size, self.rank = range(start, stop), batch_size, rank
+        self.share = batch_size // processes
 
     def __iter__(self) -> Iterator[list[int]]:
         for iteration in self.iterations:
-            first = iteration * self.batch_size
-            yield list(range(first, first + self.batch_size))
+            first = iteration * self.batch_size + self.rank * self.share
+            yield list(range(first, first + self.share))
 
     def __len__(self) -> int:
         return len(self.iterations)
 
 
 def training_batches(
-    samples: TrainingSamples, start: int, stop: int, workers: int = 0, pin_memory: bool = False
-) -> Iterator[Batch]:
-    """Yield the batches of iterations start..stop-1, loaded by `workers` processes (0: by this one)."""
+    samples: TrainingSamples,
+    start: int,
+    stop: int,
+    workers: int = 0,
+    pin_memory: bool = False,
+    rank: int = 0,
+    processes: int = 1,
+) -> Generator[Batch, None, None]:
+    """Yield the batches of iterations start..stop-1, or of each the part of one of several processes.
+
+    Args:
+        samples: knows the size of the whole batch.
+        start: first iteration, from 0.
+        stop: iteration after the last.
+        workers: processes that load images; 0 loads them in this one.
+        pin_memory: see `torch.utils.data.DataLoader`.
+        rank: which of the training processes this is.
+        processes: how many there are; the batch size is a multiple of it.
+    """
     loader: DataLoader[Any] = DataLoader(
         samples,
-        batch_sampler=_Batches(start, stop, samples.batch_size),
+        batch_sampler=_Batches(start, stop, samples.batch_size, rank, processes),
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin_memory,
+        worker_init_fn=leave_to_parent,
         generator=torch.Generator(),  # else it draws from the global state, once more in a resumed run
     )
+    batches = iter(loader)
     try:
-        yield from loader
+        yield from batches
     except DataError as error:  # a worker's error comes with the traceback of its process in the message
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
+    finally:
+        if workers:  # left to itself, it waits until nobody holds the traceback of an error any more
+            batches._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def _collate(samples: list[tuple[Tensor, Tensor, str]]) -> Batch:

@@ -72,6 +72,7 @@ class Recipe:
     quarter_turns: bool = False  # rotate by a random multiple of 90 degrees
     photometric: bool = True
     pretrained: bool = True  # start the backbone from ImageNet weights
+    freeze_bn: bool = False  # batch norm with its running statistics, for batches of a few small crops
 
     def __post_init__(self) -> None:
         check_settings(self)

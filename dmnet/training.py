@@ -1,28 +1,34 @@
-"""Training: one loop, plain PyTorch.
+"""Training: one loop, on one device or on many.
 
 What it promises: the same seed gives the same weights on the same machine, however many processes load the
 images; and a run that was killed and resumed ends with the weights of one that was not, bit for bit on a CPU.
+Several training processes, and a batch that is computed in parts, follow one process with the whole batch as
+closely as rounding and batch normalisation let them: the loss is the mean over all labelled pixels of the
+whole batch.
 """
 
 import difflib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from dmnet import checkpoints, systems
-from dmnet.errors import DataError, DMNetError, DownloadError
+from dmnet.datasets.doctor import quick_check
+from dmnet.errors import DMNetError, DownloadError
 from dmnet.files import atomic_write
 from dmnet.inference import evaluate, overlay, predict
-from dmnet.losses import Loss, segmentation_loss
+from dmnet.interrupts import Stopped, StopRequest, stop_request
+from dmnet.losses import draw_shift, labelled, on_grid, segmentation_loss
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet, Output, from_system
 from dmnet.optimisation import (
@@ -32,12 +38,18 @@ from dmnet.optimisation import (
     set_learning_rate,
     total_iterations,
 )
+from dmnet.parallel import Engine, Precision, align, gathered, make_fabric, share, synchronise, total
+from dmnet.parallel import pick_device as pick_device
 from dmnet.progress import progress as progress_bar
 from dmnet.progress import watched
+from dmnet.provenance import environment
 from dmnet.runs import Row, Run, configuration
-from dmnet.sampling import Batch, TrainingSamples, check_sample, training_batches
+from dmnet.sampling import DROPOUT, Batch, TrainingSamples, stream_seed, training_batches
 from dmnet.systems import Architecture, Recipe, System
 from dmnet.transforms import training_transform
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -57,57 +69,91 @@ def train(
     *,
     seed: int = 0,
     device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    precision: Precision = "32-true",
+    accumulate: int = 1,
+    compile: bool = False,
     workers: int = 0,
     evaluate_every: int | None = None,
     checkpoint_every: int = 200,
     resume: bool = False,
     stop_after: int | None = None,
     progress: bool = True,
+    options: dict[str, Any] | None = None,
     **overrides: Any,
 ) -> TrainingResult:
     """Train a system as its recipe says.
+
+    With a `run_dir`, the first Ctrl-C or SIGTERM finishes the step and saves; the second stops at once.
 
     Args:
         system: a `System` or the name of one; its number of classes becomes the data set's.
         train_set: see `dmnet.datasets.load`.
         val_set: scored at the end, and every `evaluate_every` iterations.
-        run_dir: folder for the log, checkpoints and weights (see `dmnet.runs`); None writes nothing.
+        run_dir: folder for the log, checkpoints and weights (see `dmnet.runs`); None writes nothing. Several
+            machines need one that all of them see.
         seed: of the weights, the order of the images, their augmentation and dropout.
         device: "cpu", "cuda", ... or "auto", which takes a GPU if there is one.
+        devices: processes per machine, each with a device and its part of every batch.
+        nodes: machines. Started by `torchrun` or SLURM's `srun`, both numbers are known: leave them out.
+        precision: "32-true", "bf16-mixed" or, on a GPU, "16-mixed".
+        accumulate: parts that each process computes its images in, to need less memory.
+        compile: let `torch.compile` translate the network first.
         workers: processes that load images; 0 loads them in this one. The result is the same.
         evaluate_every: iterations between evaluations on `val_set`.
         checkpoint_every: iterations between checkpoints.
         resume: go on where `run_dir` was left.
         stop_after: stop when so many iterations are done, as if interrupted there; `resume` goes on.
         progress: a progress bar where somebody is looking, elsewhere about ten lines in all.
+        options: what else the run's `config.json` is to remember.
         **overrides: fields of `Recipe` and `Architecture`, e.g. `iterations=200, filter_sizes=(3,)`.
 
     Raises:
-        DMNetError: if `run_dir` holds another run, an override is unknown, or the loss is no longer a number.
+        DMNetError: if `run_dir` holds another run, an override is unknown, the devices or the precision
+            cannot be had, or the loss is no longer a number.
         DataError: if a data set is empty, or labels do not fit the classes.
         DownloadError: if the ImageNet weights that the recipe starts from cannot be had.
+        Stopped: after a Ctrl-C or SIGTERM; a `KeyboardInterrupt`.
     """
     system = resolve(system, train_set, **overrides)
-    check_data(train_set, val_set)
-    target = pick_device(device)
+    where: dict[str, Any] = {"device": device, "devices": devices, "nodes": nodes}
+    engine = Engine(**where, precision=precision, accumulate=accumulate, compile=compile)
+    fabric = make_fabric(engine)
+    share(system.recipe.batch_size, fabric.world_size, accumulate)
+    first, gpu = fabric.global_rank == 0, fabric.device.type == "cuda"
+    if first:
+        quick_check(train_set, val_set)
+    run = Run(
+        run_dir,
+        configuration(system, train_set, val_set, seed),
+        resume,
+        options={"options": options},
+        environment=asdict(engine) | environment(fabric.device, fabric.world_size),
+        writes=first,
+    )
     with (
-        Run(run_dir, configuration(system, train_set, val_set, seed), resume) as run,
-        torch.random.fork_rng(),  # the caller's random state stays as it is
+        run,
+        torch.random.fork_rng([fabric.device] if gpu else []),  # the caller's random state stays as it is
+        stop_request(run_dir is not None, aloud=first) as request,
     ):
+        fabric.launch()
         torch.manual_seed(seed)
-        trainer = Trainer(system, len(train_set), target, run.state)
+        trainer = Trainer(system, len(train_set), fabric, engine, run.state, seed, request)
         stop = trainer.iterations if stop_after is None else min(stop_after, trainer.iterations)
-        samples = TrainingSamples(
-            train_set, training_transform(system.recipe), system.recipe.batch_size, seed
-        )
-        batches = training_batches(samples, trainer.iteration, stop, workers, target.type == "cuda")
-        for row in _shown(map(trainer.step, batches), trainer, progress):
-            done = trainer.iteration
-            if val_set is not None and (done == trainer.iterations or _every(evaluate_every, done)):
-                row["val_miou"] = _validate(trainer, val_set, run)
-            run.log(row)
-            if done == stop or _every(checkpoint_every, done):
-                run.save_state(trainer.state())
+        size, place = system.recipe.batch_size, (fabric.global_rank, fabric.world_size)
+        samples = TrainingSamples(train_set, training_transform(system.recipe), size, seed)
+        with closing(training_batches(samples, trainer.iteration, stop, workers, gpu, *place)) as batches:
+            for row in _shown(map(trainer.step, batches), trainer, progress and first):
+                done = trainer.iteration
+                if val_set is not None and (done == trainer.iterations or _every(evaluate_every, done)):
+                    row["val_miou"] = _validate(trainer, val_set, run)
+                run.log(row)
+                if done == stop or trainer.stopped or _every(checkpoint_every, done):
+                    run.save_state(trainer.state())
+                if trainer.stopped and done < stop:
+                    fabric.barrier()  # a launcher may end all processes when the first of them ends
+                    raise Stopped(f"stopped after iteration {done}, and saved", request.number)
         return _finish(trainer, val_set, run)
 
 
@@ -117,33 +163,69 @@ class Trainer:
     Args:
         system: fully resolved; see `resolve`.
         images: length of the training set, which makes epochs into iterations.
-        device: where the network lives.
+        fabric: launched; it knows the device and the other processes.
+        engine: what `fabric` was made from.
         state: of an earlier trainer, to go on from there.
+        seed: of the dropout in all processes but the first, which goes on with the global random state.
+        request: when to stop, for this process; see `stopped`.
+
+    Attributes:
+        iteration: how many are done, of `iterations`.
+        stopped: whether any process has been asked to stop: all of them know at the same iteration.
+        model: the network itself, to evaluate and to save.
+        network: the same as Fabric runs it.
+        matrix: of an evaluation after the last step, or None.
     """
 
     def __init__(
-        self, system: System, images: int, device: torch.device, state: dict[str, Any] | None = None
+        self,
+        system: System,
+        images: int,
+        fabric: "Fabric",
+        engine: Engine,
+        state: dict[str, Any] | None = None,
+        seed: int = 0,
+        request: StopRequest | None = None,
     ) -> None:
-        self.system, self.device = system, device
+        self.system, self.fabric, self.request = system, fabric, request or StopRequest()
+        self.share = share(system.recipe.batch_size, fabric.world_size, engine.accumulate)
         self.iterations = total_iterations(system.recipe, images)
         self.per_epoch = iterations_per_epoch(images, system.recipe.batch_size)
-        self.iteration = 0  # how many are done
+        self.iteration = 0
         self.best = -1.0  # mIoU so far
         self.seconds = 0.0  # spent in training, evaluation not counted
-        self.matrix: ConfusionMatrix | None = None  # of an evaluation after the last step
-        # On a CPU, convolutions with channels last are several times faster.
-        self.layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
-        model = from_system(system)
-        if system.recipe.pretrained and state is None:
-            _load_imagenet(model)
-        self.model = model.to(device).to(memory_format=self.layout).train()
+        self.stopped = False
+        self.matrix: ConfusionMatrix | None = None
+        self.model = self._build(state is None)
         self.optimizer = make_optimizer(self.model, system.recipe)
+        if fabric.global_rank:  # dropout differs between the processes, the start does not
+            torch.manual_seed(stream_seed(DROPOUT, seed, fabric.global_rank))
         if state is not None:
             self._load(state)
+        network: Any = torch.compile(self.model) if engine.compile else self.model
+        self.network, self._stepper = fabric.setup(network, self.optimizer)
         self.clock = time.perf_counter()  # when the last step ended
+
+    def _build(self, fresh: bool) -> DMNet:
+        """Return the network in training mode, on its device; a fresh one has its start weights."""
+        recipe = self.system.recipe
+        model = from_system(self.system)
+        if recipe.pretrained and fresh and self.fabric.global_rank == 0:  # the others are sent its weights
+            _load_imagenet(model)
+        # Channels last: several times faster on a CPU, and what a GPU's tensor cores want.
+        model = model.to(self.fabric.device).to(memory_format=torch.channels_last).train()
+        synchronise(model, self.fabric)
+        if recipe.freeze_bn:
+            for module in model.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return model
 
     def step(self, batch: Batch) -> Row:
         """Learn from one batch; return a row for the log.
+
+        Args:
+            batch: of several processes, this one's part of it.
 
         Raises:
             DMNetError: if the loss is not a finite number; the weights are those before the step.
@@ -151,39 +233,70 @@ class Trainer:
         images, labels, names = batch
         rate = learning_rate(self.system.recipe, self.iteration, self.iterations)
         set_learning_rate(self.optimizer, rate)
-        output = self._forward(images.to(self.device, memory_format=self.layout, non_blocking=True))
-        labels = labels.to(self.device, non_blocking=True)
-        loss = segmentation_loss(output, labels, self.system.recipe, self.system.architecture.align_corners)
-        value = self._finite(loss, names)
-        self.optimizer.zero_grad()
-        loss.total.backward()
-        self.optimizer.step()
+        self._stepper.zero_grad()
+        images = images.to(self.fabric.device, memory_format=torch.channels_last, non_blocking=True)
+        loss, aux = self._accumulate(images, labels.to(self.fabric.device, non_blocking=True))
+        self._require_finite(loss, names)
+        self._stepper.step()  # with "16-mixed", the scaler leaves out a step whose gradients overflowed
         self.iteration += 1
         self.matrix = None
-        return self._row(value, loss.aux, rate, len(names))
+        return self._row(loss, aux, rate)
+
+    def _accumulate(self, images: Tensor, labels: Tensor) -> tuple[float, float | None]:
+        """Add up the gradients of the whole batch; return its loss and its auxiliary loss."""
+        recipe, corners = self.system.recipe, self.system.architecture.align_corners
+        parts = list(zip(images.split(self.share), labels.split(self.share), strict=True))
+        values = []
+        for number, (some_images, some_labels) in enumerate(parts, start=1):
+            with self.fabric.no_backward_sync(self.network, enabled=number < len(parts)):
+                output = self._forward(some_images)
+                if number == 1:
+                    shift, weight = self._agree(labels)
+                loss = segmentation_loss(output, some_labels, recipe, corners, shift, weight)
+                self.fabric.backward(loss.total)
+            values.append(torch.stack([part.detach() for part in loss if part is not None]))
+        value = (
+            torch.stack(values).sum(0) / self.fabric.world_size
+        )  # DDP takes the mean of the gradients, too
+        stop = value.new_tensor([bool(self.request.number)])
+        # A GPU has to be waited for, so everything is read at once.
+        stopped, loss_value, _, *aux = total(self.fabric, torch.cat([stop, value])).tolist()
+        self.stopped = stopped > 0
+        return loss_value, aux[0] if aux else None
+
+    def _agree(self, labels: Tensor) -> tuple[tuple[int, int], Tensor]:
+        """Return what all parts of a batch share: the grid's shift, and the weight of their labelled pixels.
+
+        The weight is that of the whole batch, divided by the number of processes.
+        """
+        recipe, processes = self.system.recipe, self.fabric.world_size
+        shift = draw_shift(labels, recipe.label_stride)
+        if processes > 1 and recipe.label_stride > 1:
+            shift = self.fabric.broadcast(shift)
+        weight = labelled(on_grid(labels, shift, recipe.label_stride), recipe.background_weight)
+        return shift, (total(self.fabric, weight.double()) / processes).float()
 
     def _forward(self, images: Tensor) -> Output:
         try:
-            return self.model(images)
+            return self.network(images)
         except ValueError as error:  # PyTorch's message shows a shape inside the network
             if "more than 1 value per channel" not in str(error):
                 raise
             raise DMNetError(
                 f"a batch of shape {list(images.shape)} leaves batch normalisation one value per channel; "
-                "train with two images or more per step, or with larger crops (batch_size, crop)"
+                "train with two images or more at a time, or with larger crops (batch_size, crop)"
             ) from error
 
-    def _finite(self, loss: Loss, names: list[str]) -> float:
-        """Return the loss as a number; a GPU has to be waited for, so it is read once."""
-        value = loss.total.item()
-        if not math.isfinite(value):
+    def _require_finite(self, loss: float, names: list[str]) -> None:
+        """Raise, in all processes alike, if the loss of the whole batch is not a finite number."""
+        if not math.isfinite(loss):
+            everything = [name for part in gathered(self.fabric, names) for name in part]
             raise DMNetError(
-                f"the loss became {value} at iteration {self.iteration + 1} (images {', '.join(names)}). "
+                f"the loss became {loss} at iteration {self.iteration + 1} (images {', '.join(everything)}). "
                 "A smaller learning rate or a longer warm-up usually helps (learning_rate, warmup)."
             )
-        return value
 
-    def _row(self, value: float, aux: Tensor | None, rate: float, images: int) -> Row:
+    def _row(self, loss: float, aux: float | None, rate: float) -> Row:
         elapsed = time.perf_counter() - self.clock  # includes the wait for the images
         self.seconds += elapsed
         self.clock += elapsed
@@ -191,32 +304,43 @@ class Trainer:
             "iteration": self.iteration,
             "epoch": self.iteration / self.per_epoch,
             "lr": rate,
-            "loss": value,
-            "aux_loss": None if aux is None else aux.item(),
+            "loss": loss,
+            "aux_loss": aux,
             "seconds": self.seconds,
-            "images_per_second": images / elapsed,
+            "images_per_second": self.system.recipe.batch_size / elapsed,
             "val_miou": None,
         }
 
+    def score(self, dataset: Any) -> ConfusionMatrix:
+        """Return the scores of the network on a data set, of which each process takes a part."""
+        align(self.model, self.fabric)
+        return evaluate(self.model, dataset)
+
     def state(self) -> dict[str, Any]:
-        """Return all that a resumed run needs, as tensors and plain values."""
+        """Return all that a resumed run needs, as tensors and plain values. All processes call it."""
+        gpu = self.fabric.device.type == "cuda"
+        random = (torch.get_rng_state(), torch.cuda.get_rng_state(self.fabric.device) if gpu else None)
         return {
             "iteration": self.iteration,
             "best": self.best,
             "seconds": self.seconds,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all(),
+            "precision": self.fabric.strategy.precision.state_dict(),  # the gradient scaler of "16-mixed"
+            "random": gathered(self.fabric, random),
         }
 
     def _load(self, state: dict[str, Any]) -> None:
         self.iteration, self.best, self.seconds = state["iteration"], state["best"], state["seconds"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
-        if len(state["random_cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["random_cuda"])
+        if state["precision"]:
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
+        if self.fabric.global_rank < len(state["random"]):
+            cpu, gpu = state["random"][self.fabric.global_rank]
+            torch.set_rng_state(cpu)
+            if gpu is not None and self.fabric.device.type == "cuda":
+                torch.cuda.set_rng_state(gpu, self.fabric.device)
 
 
 # Before training -----------------------------------------------------------------------------------------
@@ -255,34 +379,6 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
         architecture=replace(system.architecture, **{"num_classes": len(classes)} | architecture),
         evaluation=replace(system.evaluation, resize=overrides.get("resize", system.evaluation.resize)),
     )
-
-
-def pick_device(device: str) -> torch.device:
-    """Return the device of that name; "auto" is a GPU if there is one."""
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise DMNetError(f"the device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return torch.device(name)
-
-
-def check_data(train_set: Any, val_set: Any = None) -> None:
-    """Look at a few samples before time is spent.
-
-    Raises:
-        DataError: if a set is empty, the two sets' classes differ, or a sample's mask does not fit.
-    """
-    for name, dataset in (("training", train_set), ("validation", val_set)):
-        if dataset is None:
-            continue
-        if len(dataset) == 0:
-            raise DataError(f"the {name} set is empty")
-        if tuple(dataset.classes) != tuple(train_set.classes):
-            raise DataError(f"the {name} set's classes are {dataset.classes}, not {train_set.classes}")
-        for index in np.linspace(0, len(dataset) - 1, min(len(dataset), 4), dtype=int):
-            image, mask, sample = dataset[int(index)]
-            check_sample(image, mask, sample, len(dataset.classes))
 
 
 def _load_imagenet(model: DMNet) -> None:
@@ -328,15 +424,14 @@ def _line(row: Row, trainer: Trainer) -> str:
 
 def _validate(trainer: Trainer, val_set: Any, run: Run) -> float:
     """Score the network; keep it if it is the best so far, and paint one prediction."""
-    trainer.matrix = evaluate(trainer.model, val_set)
+    trainer.matrix = trainer.score(val_set)
     miou = trainer.matrix.miou()
     improved = miou > trainer.best
     trainer.best = max(miou, trainer.best)
     if improved:
         _save_weights(trainer, run, "best")
     if run.folder is not None:
-        with atomic_write(run.folder / "predictions" / f"{trainer.iteration:06d}.png") as temporary:
-            _sample_picture(trainer.model, val_set).save(temporary)
+        run.add_picture(_sample_picture(trainer.model, val_set), trainer.iteration)
     trainer.clock = time.perf_counter()
     return miou
 
@@ -352,7 +447,7 @@ def _sample_picture(model: DMNet, dataset: Any) -> Image.Image:
 def _finish(trainer: Trainer, val_set: Any, run: Run) -> TrainingResult:
     """Write the weights and the scores; return the result."""
     if trainer.matrix is None and val_set is not None and trainer.iteration == trainer.iterations:
-        trainer.matrix = evaluate(trainer.model, val_set)  # a run that had been completed before
+        trainer.matrix = trainer.score(val_set)  # a run that had been completed before
     _save_weights(trainer, run, "last")
     if run.folder is not None and trainer.matrix is not None:
         with atomic_write(run.folder / "classes.csv") as temporary:

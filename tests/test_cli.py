@@ -194,7 +194,7 @@ def test_ctrl_c_says_how_to_go_on(world, tmp_path, monkeypatch):
 
     monkeypatch.setattr("dmnet.training.train", interrupted)
     result = run("train", "demo_scale", "--data", world, "--run", tmp_path, code=130)
-    assert "--resume goes on" in result.output
+    assert f"Go on with: dmnet train --resume {tmp_path}" in result.output.replace("\n", "")
 
 
 def test_a_name_that_cannot_be_printed_does_not_end_the_work(weights, photo, tmp_path):

@@ -307,14 +307,18 @@ def test_a_killed_run_resumes_exactly(tmp_path):
 def test_what_a_run_folder_holds(tmp_path):
     result = train("demo_scale", Blocks(), Blocks(3), tmp_path, evaluate_every=4, **SMALL)
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    (events,) = (name for name in files if name.startswith("tensorboard/events.out.tfevents."))
     assert files == {
         "config.json", "log.csv", "last.ckpt", "last.safetensors", "best.safetensors", "classes.csv",
-        "predictions/000004.png", "predictions/000008.png", ".lock",
+        "predictions/000004.png", "predictions/000008.png", ".lock", "environment.json", events,
     }  # fmt: skip
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["system"]["recipe"]["iterations"] == ITERATIONS
     assert config["system"]["classes"] == list(Blocks.classes)
-    assert config["train_set"]["images"] == 12 and "torch" in config["made_with"]
+    assert config["train_set"]["images"] == 12 and config["options"] is None
+    (session,) = json.loads((tmp_path / "environment.json").read_text())
+    assert session["iteration"] == 0 and session["torch"] == torch.__version__
+    assert session["device"] == "cpu" and session["precision"] == "32-true" and session["processes"] == 1
     loaded = checkpoints.model_from_file(tmp_path / "last.safetensors")
     assert_same_weights(weights(loaded), weights(result.model))
     assert loaded.system == replace(result.model.system, weights=None)
@@ -425,7 +429,7 @@ def test_a_disk_that_pytorch_finds_full_is_an_os_error_that_names_the_file(tmp_p
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match=r"last\.ckpt could not be written, is the disk full"):
         train("demo_scale", Blocks(), None, tmp_path, **SMALL)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "config.json", "log.csv"]
+    assert not list(tmp_path.glob("*.ckpt")) and not list(tmp_path.glob(".*.tmp*"))
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")

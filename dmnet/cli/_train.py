@@ -1,28 +1,40 @@
 """`dmnet train`."""
 
 import ast
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dmnet import systems
-from dmnet.cli._shared import Data, Device, SystemName, app, console, load_data, print_scores
+from dmnet.cli._shared import Data, DataRoot, Device, app, console, load_data, print_scores
 from dmnet.errors import DMNetError
 
 if TYPE_CHECKING:
     from dmnet.training import TrainingResult
 
+SPLITS = {"voc": "trainaug"}  # what the published recipes train on; else "train"
+ENGINE = ("device", "devices", "nodes", "precision", "accumulate", "compile")
+LOOP = ("seed", "workers", "evaluate_every", "checkpoint_every")
+
 
 @app.command()
 def train(
-    system: SystemName,
-    run: Annotated[Path, typer.Option(help="Folder for log, checkpoints and weights.")],
+    context: typer.Context,  # holds all of the others
+    system: Annotated[
+        str,
+        typer.Argument(help="Name of a system (see `dmnet systems`); with --resume alone, a run's folder."),
+    ],
+    run: Annotated[Path | None, typer.Option(help="Folder for log, checkpoints and weights.")] = None,
     data: Data = None,
-    split: Annotated[str, typer.Option(help="What to train on.")] = "train",
+    data_root: DataRoot = None,
+    split: Annotated[
+        str | None, typer.Option(help="What to train on. Default: trainaug of voc, else train.")
+    ] = None,
     val_split: Annotated[str, typer.Option(help="What to score on; `none` for nothing.")] = "val",
     iterations: Annotated[int | None, typer.Option(min=1, help="Steps in all.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images per step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images per step, in all.")] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0, help="At the start.")] = None,
     crop: Annotated[int | None, typer.Option(min=1, help="Side of the square crop, pixels.")] = None,
     no_pretrained: Annotated[
@@ -35,38 +47,94 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
     evaluate_every: Annotated[int | None, typer.Option(min=1, help="Steps between scores.")] = None,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that load images, per device.")] = 0,
     device: Device = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Devices per machine; they share the batch.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed (GPU).")] = "32-true",
+    accumulate: Annotated[
+        int, typer.Option(min=1, help="Parts that a device computes its images in, to need less memory.")
+    ] = 1,
+    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was left.")] = False,
 ) -> None:
-    """Train a system; `--resume` goes on after a crash as if nothing had happened."""
-    from dmnet import training
+    """Train a system.
 
-    source = data or systems.get(system).dataset
-    given = {"iterations": iterations, "batch_size": batch_size, "learning_rate": learning_rate}
-    overrides: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    overrides |= {} if crop is None else {"crop": (crop, crop)}
-    overrides |= {"pretrained": False} if no_pretrained else {}
-    overrides |= dict(_setting(text) for text in setting or [])
+    `dmnet train --resume RUN` goes on after a crash as if nothing had happened.
+
+    Ctrl-C and SIGTERM finish the step and save; a second time stops at once.
+
+    On several machines, start it with `torchrun` or with SLURM's `srun`: tools/slurm_train.sh is an example.
+    """
+    from dmnet import training
+    from dmnet.interrupts import Stopped
+    from dmnet.parallel import is_first
+
+    asked, folder = _asked(context)
+    overrides = _overrides(asked)  # before the data are looked for: mistakes are told at once
+    train_set, val_set = _data(asked)
     try:
         result = training.train(
-            system,
-            load_data(source, split),
-            None if val_split == "none" else load_data(source, val_split),
-            run,
-            seed=seed,
-            device=device,
-            workers=workers,
-            evaluate_every=evaluate_every,
-            checkpoint_every=checkpoint_every,
+            asked["system"],
+            train_set,
+            val_set,
+            folder,
             resume=resume,
+            options=asked,
+            **{name: asked[name] for name in (*ENGINE, *LOOP)},
             **overrides,
         )
-    except KeyboardInterrupt:
-        if (run / "last.ckpt").exists():
-            console.print("Interrupted. The same command with --resume goes on from the last checkpoint.")
+    except KeyboardInterrupt as stopped:
+        if is_first() and (folder / "last.ckpt").exists():
+            command = f"dmnet train --resume {shlex.quote(str(folder))}"
+            said = str(stopped).capitalize() or "Interrupted"
+            console.print(f"{said}. Go on with: {command}", soft_wrap=True, markup=False)
+        if isinstance(stopped, Stopped):
+            raise typer.Exit(stopped.exit_code) from None
         raise
-    _print_result(result, run)
+    if is_first():
+        _print_result(result, folder)
+
+
+def _asked(context: typer.Context) -> tuple[dict[str, Any], Path]:
+    """Return all options, those of a run that goes on by its folder alone from its record; and the folder."""
+    asked = {name: str(value) if isinstance(value, Path) else value for name, value in context.params.items()}
+    run, resume = asked.pop("run"), asked.pop("resume")
+    if run is not None:
+        return asked, Path(run)
+    if not resume:
+        raise DMNetError("say where the run is to be written: --run FOLDER")
+    from dmnet.runs import read_config
+
+    folder = Path(asked.pop("system"))
+    recorded = read_config(folder).get("options")
+    if not isinstance(recorded, dict) or "system" not in recorded:
+        raise DMNetError(f"{folder} was not begun by `dmnet train`: resume it from Python (resume=True)")
+    given = {name for name in asked if _is_given(context, name)}
+    return recorded | {name: asked[name] for name in given | (asked.keys() - recorded.keys())}, folder
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _overrides(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the system that the options change."""
+    names = ("iterations", "batch_size", "learning_rate")
+    overrides = {name: asked[name] for name in names if asked[name] is not None}
+    overrides |= {} if asked["crop"] is None else {"crop": (asked["crop"], asked["crop"])}
+    overrides |= {"pretrained": False} if asked["no_pretrained"] else {}
+    return overrides | dict(_setting(text) for text in asked["setting"] or [])
+
+
+def _data(asked: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the training set and the validation set."""
+    source = asked["data"] or systems.get(asked["system"]).dataset
+    root = None if asked["data_root"] is None else Path(asked["data_root"])
+    train_set = load_data(source, asked["split"] or SPLITS.get(source, "train"), root)
+    val_split = asked["val_split"]
+    return train_set, None if val_split == "none" else load_data(source, val_split, root)
 
 
 def _print_result(result: "TrainingResult", run: Path) -> None:
