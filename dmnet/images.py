@@ -132,13 +132,15 @@ def _loaded(image: Image.Image, name: str) -> Image.Image:
 
 def _upright_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
     """Return an image of any mode as an upright RGB array."""
-    image = ImageOps.exif_transpose(_loaded(image, name))
+    image = _loaded(image, name)
+    if image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
+        image = ImageOps.exif_transpose(image)
     if image.mode == "F" or image.mode.startswith("I"):
         return _from_array(np.asarray(image), name)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # `convert` copies RGB, too
 
 
 def _from_array(array: NDArray[Any], name: str = "the array given") -> NDArray[np.uint8]:
