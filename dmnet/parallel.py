@@ -56,10 +56,10 @@ def make_fabric(engine: Engine) -> "Fabric":
     Raises:
         DMNetError: if this machine has no such devices, or cannot compute on them in that precision.
     """
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
 
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every start
     devices, nodes = _processes(engine)
     several = devices * nodes > 1
     device = _kind(engine.device) if several else pick_device(engine.device)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
+from test_tensorboard import shown
 
 from dmnet import checkpoints, runs, systems
 from dmnet.errors import DataError, DMNetError, DownloadError
@@ -106,6 +107,7 @@ def test_optimizers_follow_the_recipe():
     assert isinstance(sgd, torch.optim.SGD)
     (group,) = sgd.param_groups
     assert (group["momentum"], group["weight_decay"], len(group["params"])) == (0.9, 5e-4, 2)
+    assert not group["nesterov"] and group["dampening"] == 0
     adam = make_optimizer(layer, replace(Recipe(), optimizer="adamw"))
     assert isinstance(adam, torch.optim.AdamW) and adam.param_groups[0]["betas"] == (0.9, 0.99)
 
@@ -318,6 +320,12 @@ def test_what_a_run_folder_holds(tmp_path):
     assert config["train_set"]["images"] == 12 and config["options"] is None
     (session,) = json.loads((tmp_path / "environment.json").read_text())
     assert session["iteration"] == 0 and session["torch"] == torch.__version__
+    values = shown(tmp_path / "tensorboard")
+    tags = {"loss", "loss/auxiliary", "learning_rate", "images_per_second", "mIoU/val"}
+    assert {tag for tag, step in values if step == 4} == tags
+    assert [values["loss", step][0] for step in range(1, ITERATIONS + 1)] == pytest.approx(
+        result.history.loss
+    )
     assert session["device"] == "cpu" and session["precision"] == "32-true" and session["processes"] == 1
     loaded = checkpoints.model_from_file(tmp_path / "last.safetensors")
     assert_same_weights(weights(loaded), weights(result.model))
