@@ -112,8 +112,8 @@ class ImageMetric(Metric):
             self._count_image(*image)
 
     def _coded(self, labels: Integers, valid: NDArray[np.bool_]) -> Integers:
-        """Return 0..K-1, and K where not valid, in a type that OpenCV can filter and with room for K + 1."""
-        coded = np.full(labels.shape, self.num_classes, np.uint8 if self.num_classes < 255 else np.uint16)
+        """Return 0..K-1, and K where not valid, in a type that OpenCV can filter."""
+        coded = np.full(labels.shape, self.num_classes, np.uint8 if self.num_classes < 256 else np.uint16)
         np.copyto(coded, labels, where=valid, casting="unsafe")
         return coded
 

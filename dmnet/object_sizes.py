@@ -73,7 +73,7 @@ class ObjectSizes(ImageMetric):
 
     def iou(self) -> NDArray[np.float64]:
         """Return the IoU with wrong pixels charged as said above, [K, bins]; NaN where there is no object."""
-        return ratio(self.hits, np.where(self.objects, self.pixels + self.wrong[:, :-1], 0))
+        return ratio(self.hits, self.pixels + self.wrong[:, :-1])
 
     def table(self) -> pd.DataFrame:
         """Return one row per size: mIoU and recall in percent, numbers of objects and pixels.

@@ -123,7 +123,7 @@ def test_a_batch_is_its_images_as_tensors_too(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("classes", [254, 255, 300])
+@pytest.mark.parametrize("classes", [255, 256, 300])
 def test_as_many_classes_as_you_like(kind, classes):
     """The codes of OpenCV's types don't collide: the last class, void, and what is outside the image."""
     target = np.full((9, 9), classes - 1)
@@ -158,6 +158,13 @@ def test_a_blurred_outline_shows_near_the_boundary_alone():
     assert table.loc["everywhere", "mIoU"] == 100 * everywhere.miou()
     boundary = filled(BoundaryIoU(2), (predicted, target)).miou()  # one pixel wide here: d = 1.44
     assert 0.4 < boundary < 0.7 < everywhere.miou()
+
+
+@pytest.mark.parametrize(("dilation", "reach"), [(0.001, 1), (0.02, 1), (0.03, 2), (0.04, 3)])
+def test_the_boundary_region_is_a_rounded_share_of_the_diagonal_wide(dilation, reach):
+    labels = np.zeros((40, 60), int)  # diagonal 72.1
+    metric = filled(BoundaryIoU(1, dilation), (labels, labels))
+    assert metric.true.tolist() == [40 * 60 - (40 - 2 * reach) * (60 - 2 * reach)]
 
 
 def test_one_label_has_no_boundary():
