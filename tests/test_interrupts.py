@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from test_training import assert_same_weights
 from typer.testing import CliRunner
@@ -65,7 +66,9 @@ def test_a_run_that_a_cluster_stops_goes_on_by_its_folder_alone(tmp_path):
     options = ["--data", str(world), "--batch-size", "2", "--seed", "3", "--set", "filter_sizes=(1,3)"]
     options += ["--iterations", "60", "--workers", "2", "--set", "dropout=0.5"]
     command = [sys.executable, "-m", "dmnet", "train", "demo_scale", "--run", str(tmp_path / "run"), *options]
-    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, text=True) as process:
+    start = {"start_new_session": True, "stdout": subprocess.PIPE, "text": True}
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums are rounded as in this process
+    with subprocess.Popen(command, env=os.environ | threads, **start) as process:
         log, end = tmp_path / "run" / "log.csv", time.monotonic() + 60
         while not log.exists() or log.read_text().count("\n") < 5:
             assert process.poll() is None and time.monotonic() < end

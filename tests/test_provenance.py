@@ -10,7 +10,7 @@ from dmnet.provenance import commit, environment
 
 
 def test_the_facts_are_there_and_no_host_is(monkeypatch):
-    monkeypatch.setattr("sys.argv", ["/home/somebody/bin/dmnet", "train", "demo_scale"])
+    monkeypatch.setattr("sys.argv", ["/opt/somebody/bin/dmnet", "train", "demo_scale"])
     facts = environment(torch.device("cpu"), 2)
     assert facts["command"] == ["dmnet", "train", "demo_scale"]
     assert facts["torch"] == torch.__version__ and facts["processes"] == 2 and facts["gpu"] is None
