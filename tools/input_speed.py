@@ -163,6 +163,11 @@ def reading(kind: str, folder: Path) -> tuple[Work, Work]:
     return ours, plain
 
 
+def in_turn(first: Work, second: Work) -> Work:
+    """Return what does one after the other."""
+    return lambda number: (first(number), second(number))
+
+
 def compare(ours: Work, plain: Work, turns: int, images: int) -> tuple[list[float], list[float]]:
     """Return the CPU seconds of each turn of so many images, of ours and of the plain way."""
     seconds: tuple[list[float], list[float]] = [], []
@@ -213,8 +218,10 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for kind, images in (("voc", 96), ("cityscapes", 48)):
-            for step, work in (("augment", augmenting(kind)), ("read", reading(kind, Path(folder)))):
-                rows.append(row(step, kind, work, arguments.turns, images if step == "augment" else 12))
+            augment, read = augmenting(kind), reading(kind, Path(folder))
+            both = in_turn(read[0], augment[0]), in_turn(read[1], augment[1])
+            for step, work in (("augment", augment), ("read", read), ("read and augment", both)):
+                rows.append(row(step, kind, work, arguments.turns, 12 if step == "read" else images))
                 print("  ".join(f"{name}: {value}" for name, value in list(rows[-1].items())[:8]), flush=True)
     with atomic_write(arguments.output) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")
