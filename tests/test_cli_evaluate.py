@@ -13,6 +13,8 @@ from test_cli import run
 
 from dmnet import datasets, inference, protocols, scores, systems
 from dmnet.checkpoints import load_pretrained, save_weights
+from dmnet.cli._shared import print_scores
+from dmnet.metrics import ConfusionMatrix
 from dmnet.model import build_model
 
 
@@ -58,6 +60,29 @@ def test_evaluate_can_tell_more(world, tmp_path):
         assert words in shown
     table = pd.read_csv(tmp_path / "scores.csv", index_col="class")
     assert table.index.tolist() == list(systems.get("demo_scale").classes)
+
+
+def test_every_zero_and_every_nan_is_explained(capsys):
+    matrix = ConfusionMatrix(5)
+    matrix.counts[:3] = [[99_999_000, 1000, 0, 0, 1000], [500, 0, 0, 0, 0], [70, 0, 1, 0, 9_999_999]]
+    print_scores(matrix, ("sky", "sea", "[land]", "moon", "sun"))
+    table, _, reasons = capsys.readouterr().out.partition("Why an IoU is 0 or NaN:\n")
+    scores = {line.split()[0]: line.split()[1:] for line in table.splitlines()}
+    assert scores["[land]"] == ["<0.01", "<0.01", "100.00"]  # little is not nothing, so it has no reason
+    assert scores["sea"][0] == scores["sun"][0] == "0.00" and scores["moon"][0] == "nan"
+    assert [line.split(" (")[0] for line in reasons.splitlines()] == [
+        "  sea: predicted in 1,000 pixels, always wrong",
+        "  moon: absent from the labels: not counted",
+        "  sun: absent from the labels, but predicted in 10,000,999 pixels",
+    ]
+
+
+def test_reasons_are_printed_by_the_command(world, tmp_path):
+    """A network that has learned nothing says one class everywhere, or nearly."""
+    save_weights(build_model("demo_scale"), tmp_path / "random.safetensors")
+    shown = run("evaluate", tmp_path / "random.safetensors", "--data", world).stdout
+    zeros = [line for line in shown.splitlines() if line.split()[-3:-2] in (["0.00"], ["nan"])]
+    assert "Why an IoU is 0 or NaN:\n  " in shown and len(zeros) == shown.count("\n  ") > 0
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def _splits(data: str, wanted: list[str] | None, root: Path | None) -> list[Any]
     if not sets:
         raise errors[0]
     for why in errors:
-        console.print(f"Not checked: {why}", style="yellow", markup=False, soft_wrap=True)
+        console.print(f"Not checked: {why}", style="yellow", soft_wrap=True)
     return sets
 
 
@@ -78,9 +78,9 @@ def _print_shares(report: "Report") -> None:
 
 def _print_finding(finding: "Finding") -> None:
     first, *rest = str(finding).splitlines()
-    console.print(f"\n{first}", style=_COLOURS[finding.severity], markup=False, soft_wrap=True)
+    console.print(f"\n{first}", style=_COLOURS[finding.severity], soft_wrap=True)
     for line in rest:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def _print_preparation(report: "Report", sets: list[Any]) -> None:
@@ -96,7 +96,7 @@ def _print_preparation(report: "Report", sets: list[Any]) -> None:
     )
     console.print("\nBefore the remedies' lines of Python come:")
     for line in lines:
-        console.print(f"    {line}", markup=False, soft_wrap=True)
+        console.print(f"    {line}", soft_wrap=True)
     console.print("The masks as they were are kept beside the new ones.\n")
 
 

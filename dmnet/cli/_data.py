@@ -32,7 +32,7 @@ def prepare_data(
     from dmnet.datasets.prepare import prepare
 
     def say(text: str) -> None:
-        console.print(text, soft_wrap=True, markup=False)  # paths are not to be broken or read as markup
+        console.print(text, soft_wrap=True)  # paths are not to be broken
 
     prepared = prepare(name, root, archives=archives, mirror=mirror, verify=not unverified, say=say)
     table = Table("split", box=None)
@@ -62,4 +62,4 @@ def draw_data(
     """Draw a demo data set and write it as a real one lies on disk; `--data FOLDER` reads it."""
     drawn = [datasets.DemoDataset(name, part, size=size, seed=seed) for part in split or ["train", "val"]]
     folder = datasets.write_layout(drawn, output, layout)
-    console.print(f"{sum(map(len, drawn))} scenes in {folder}")
+    console.print(f"{sum(map(len, drawn))} scenes in {folder}", soft_wrap=True)

@@ -119,7 +119,7 @@ def _evaluate_one(
 def _write(matrix: "ConfusionMatrix", classes: tuple[str, ...], output: Path) -> None:
     with atomic_write(output) as temporary:
         matrix.table(classes).to_csv(temporary, float_format="%.4f")
-    console.print(f"Written: {output}")
+    console.print(f"Written: {output}", soft_wrap=True)
 
 
 def _evaluate_all(data: str | None, root: Path | None, output: Path | None, **options: Any) -> None:
@@ -153,7 +153,7 @@ def _print_comparison(frame: "pd.DataFrame") -> None:
 
 
 def _say(line: str) -> None:
-    console.print(line, soft_wrap=True, markup=False)
+    console.print(line, soft_wrap=True)
 
 
 def _print_table(frame: "pd.DataFrame") -> None:

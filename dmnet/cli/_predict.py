@@ -72,7 +72,7 @@ def _predict_one(model: "DMNet", path: Path, output: Path, protocol: "Evaluation
     for target, picture in pictures.items():
         with atomic_write(target) as temporary:
             picture.save(temporary)
-        console.print(f"{path} -> {target}", soft_wrap=True, markup=False)
+        console.print(f"{path} -> {target}", soft_wrap=True)
 
 
 @app.command()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FAILED = 2  # exit code
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False, emoji=False)  # names of classes and files are no markup
 
 
 def complain(error: Exception) -> None:
@@ -91,11 +91,22 @@ def load_model(system: str, weights: Path | None, device: str) -> "DMNet":
 
 
 def print_scores(matrix: Any, classes: tuple[str, ...]) -> None:
-    """Print the scores of every class, and below them those of the whole set."""
+    """Print the scores of every class, those of the whole set, and why a class has 0 or NaN."""
+    frame = matrix.table(classes)
     table = Table("class", box=None)
     for column in ("IoU %", "accuracy %", "precision %"):
         table.add_column(column, justify="right")
-    for name, row in matrix.table(classes).iterrows():
-        table.add_row(str(name), *(f"{row[c]:.2f}" for c in ("IoU", "accuracy", "precision")))
+    for name, row in frame.iterrows():
+        table.add_row(str(name), *(_percent(row[c]) for c in ("IoU", "accuracy", "precision")))
     console.print(table)
     console.print(f"mIoU {matrix.miou():.2%}, pixel accuracy {matrix.pixel_accuracy():.2%}")
+    reasons = {str(name): why for name, why in frame["why"].items() if why}
+    if reasons:
+        console.print("Why an IoU is 0 or NaN:")
+    for name, why in reasons.items():
+        console.print(f"  {name}: {why}", soft_wrap=True)
+
+
+def _percent(value: float) -> str:
+    """Write a percentage; "0.00" is nothing at all."""
+    return "<0.01" if 0 < value < 0.005 else f"{value:.2f}"

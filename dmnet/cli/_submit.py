@@ -38,4 +38,4 @@ def submit(
     dataset = cast(datasets.FileDataset, datasets.load(name, data_root, split, labelled=False))
     how = chosen(model, protocol, window, stride, scales, flip)
     archive = submissions.write_submission(model, dataset, output, protocol=how, progress=True)
-    console.print(f"{len(dataset)} label maps, packed: {archive}", soft_wrap=True, markup=False)
+    console.print(f"{len(dataset)} label maps, packed: {archive}", soft_wrap=True)

@@ -88,7 +88,7 @@ def train(
         if is_first() and (folder / "last.ckpt").exists():
             command = f"dmnet train --resume {shlex.quote(str(folder))}"
             said = str(stopped).capitalize() or "Interrupted"
-            console.print(f"{said}. Go on with: {command}", soft_wrap=True, markup=False)
+            console.print(f"{said}. Go on with: {command}", soft_wrap=True)
         if isinstance(stopped, Stopped):
             raise typer.Exit(stopped.exit_code) from None
         raise
@@ -141,7 +141,7 @@ def _print_result(result: "TrainingResult", run: Path) -> None:
     assert result.model.system is not None
     if result.matrix is not None:
         print_scores(result.matrix, result.model.system.classes)
-    console.print(f"Weights: {run / 'last.safetensors'}")
+    console.print(f"Weights: {run / 'last.safetensors'}", soft_wrap=True)
 
 
 def _setting(text: str) -> tuple[str, Any]:
