@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from dmnet import datasets, systems
 from dmnet.checkpoints import save_weights
 from dmnet.cli import app
-from dmnet.cli._shared import load_data
+from dmnet.cli._shared import load_data, plain_warnings
 from dmnet.errors import DataError
 from dmnet.model import build_model
 
@@ -195,6 +196,35 @@ def test_ctrl_c_says_how_to_go_on(world, tmp_path, monkeypatch):
     monkeypatch.setattr("dmnet.training.train", interrupted)
     result = run("train", "demo_scale", "--data", world, "--run", tmp_path, code=130)
     assert f"Go on with: dmnet train --resume {tmp_path}" in result.output.replace("\n", "")
+
+
+def test_warnings_are_text():
+    """Neither "UserWarning" nor the line of code that was warned."""
+    usual = warnings.formatwarning
+    with plain_warnings():
+        first, second, third = (
+            warnings.formatwarning(text, category, "file.py", 7)
+            for text, category in (
+                (UserWarning("warning in val [class-absent]: no pixel of ring"), UserWarning),
+                ("only a part is there", UserWarning),
+                ("old", DeprecationWarning),
+            )
+        )
+    assert first == "warning in val [class-absent]: no pixel of ring\n"
+    assert second == "warning: only a part is there\n" and "file.py:7: DeprecationWarning: old" in third
+    assert warnings.formatwarning is usual
+
+
+def test_what_cannot_be_drawn_does_not_hide_the_rest(tmp_path):
+    world = tmp_path / "world"
+    splits = [datasets.DemoDataset("demo_scale", split, size=2, seed=77) for split in ("train", "val")]
+    datasets.write_voc_layout(splits, world)
+    for file in (world / "SegmentationClass").glob("train*"):
+        file.unlink()
+    shown = run("data", "check", world, "--pictures", tmp_path / "sheets", code=2).stdout
+    assert "No pictures of train: none of the examples can be read" in shown
+    assert "2 of 2 examples read; 1 error" in shown
+    assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["class_shares.png", "val.png"]
 
 
 def test_a_name_that_cannot_be_printed_does_not_end_the_work(weights, photo, tmp_path):

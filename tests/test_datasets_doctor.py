@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 from PIL import Image, ImageOps
 
 from dmnet.datasets import DemoDataset, FolderDataset, doctor, layout_of, load, mending, write_layout
-from dmnet.datasets.classes import VOC, voc_palette
+from dmnet.datasets.classes import VOC, colour_table, voc_palette
 from dmnet.datasets.lists import IGNORED
 from dmnet.datasets.measuring import KEPT, measure
 from dmnet.errors import DataError
@@ -22,6 +22,7 @@ from dmnet.errors import DataError
 CLASSES = ("ground", "house", "tree")
 COLOURS = np.array([[90, 60, 30], [200, 40, 40], [40, 160, 40]], np.uint8)
 WIDTH, HEIGHT = 96, 64
+UNPAIRED = ("mask-without-image", "warning")
 Change = Callable[[np.ndarray], Image.Image]
 
 
@@ -191,6 +192,53 @@ def test_colours_of_their_own(tmp_path: Path) -> None:
     assert doctor.examine(FolderDataset(tmp_path)).findings == ()
 
 
+def numbered_anew(labels: np.ndarray, colours: np.ndarray) -> Image.Image:
+    """Return what a program makes that chooses a palette for every picture."""
+    order = np.unique(labels).tolist()
+    order = order if labels[20, 20] else order[::-1]
+    table = np.zeros(256, np.uint8)
+    table[order] = np.arange(len(order))
+    image = grey(table[labels])
+    image.putpalette(colours[order].tobytes())
+    return image
+
+
+def test_palettes_of_their_own_for_every_mask(tmp_path: Path) -> None:
+    dataset = make(tmp_path, lambda labels: numbered_anew(labels, colour_table()))
+    finding = next(f for f in doctor.examine(dataset).findings if f.name == "palettes-differ")
+    assert finding.severity == "error" and finding.count == 10
+    assert "0, 3 for (0, 0, 0) (red, green, blue)" in finding.message
+    with pytest.raises(DataError, match="palettes-differ"):
+        doctor.quick_check(dataset)
+    mend(finding, dataset)
+    assert_healed(dataset)
+
+
+def test_palettes_of_their_own_in_other_colours(tmp_path: Path) -> None:
+    """Perhaps the numbers are right and somebody liked other colours: no reason to stop."""
+    colours = 255 - voc_palette(256)
+    dataset = make(tmp_path, lambda labels: numbered_anew(labels, colours))
+    finding = next(f for f in doctor.examine(dataset).findings if f.name == "palettes-differ")
+    assert finding.severity == "warning" and "in the order of" in finding.remedy
+    _, call = finding.code.splitlines()  # the first line lists the colours, in some order
+    exec(call, {"mending": mending, "dataset": dataset, "colours": colours[:3]})
+    again = FolderDataset(tmp_path)
+    for number in range(len(again)):
+        known = scene(number)[1] < 3
+        np.testing.assert_array_equal(again[number][1][known], scene(number)[1][known])
+
+
+def test_a_palette_that_uses_a_colour_twice_is_no_contradiction(tmp_path: Path) -> None:
+    def twice(labels: np.ndarray) -> Image.Image:
+        if labels[20, 20]:
+            labels[labels == 0] = 255  # black, too
+        image = grey(labels)
+        image.putpalette(voc_palette(3).tobytes() + bytes(3 * 253))
+        return image
+
+    assert doctor.examine(make(tmp_path, twice)).findings == ()
+
+
 def test_grey_values_as_colours(tmp_path: Path) -> None:
     dataset = make(tmp_path, lambda labels: grey(labels).convert("RGB"))
     mend(only_finding(dataset, "grey-as-colour"), dataset)
@@ -246,6 +294,18 @@ def test_a_zero_that_is_ignored_by_accident(tmp_path: Path) -> None:
     finding = doctor.examine(dataset).findings[0]
     assert (finding.name, finding.severity) == ("zero-ignored", "warning")
     assert "'background' is void" in finding.message and "zero_is_void" in finding.remedy
+    assert not finding.code  # which would mend the masks where the list has to be mended
+
+
+def test_ade20k_masks_that_count_from_zero(tmp_path: Path) -> None:
+    root = write_layout(DemoDataset("demo_context", size=12), tmp_path / "ade", "ade20k")
+    for file in root.rglob("*.png"):
+        grey(np.array(Image.open(file)) - 1).save(file)
+    dataset = load("ade20k", root)
+    finding = doctor.examine(dataset).findings[0]
+    assert finding.name == "zero-ignored" and "(ignored)" not in finding.remedy
+    mend(finding, dataset)
+    assert doctor.examine(load("ade20k", root)).findings == ()
 
 
 def test_an_ignored_zero_that_is_meant(tmp_path: Path) -> None:
@@ -267,6 +327,7 @@ def test_a_class_list_that_lacks_one_name(tmp_path: Path) -> None:
     dataset = make(tmp_path, classes=("background", "house"))
     finding = only_finding(dataset, "class-list-short")
     assert "0 to 2, one more than the 2 classes" in finding.message and "label 2 is missing" in finding.remedy
+    assert IGNORED in finding.remedy
 
 
 def test_a_class_list_that_is_too_long(tmp_path: Path) -> None:
@@ -603,6 +664,28 @@ def test_images_and_masks_in_two_folders(tmp_path: Path) -> None:
     assert finding.count == 9 and "<id>-seg.png" in finding.remedy
     exec(finding.code)
     assert doctor.examine(load("pairs", tmp_path, "all")).findings == ()
+
+
+@pytest.mark.parametrize("parts", [("train", "val"), ()])
+def test_a_mask_without_its_image(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    """A picture that was lost only makes the set smaller, so nobody would miss it."""
+    (tmp_path / "classes.txt").write_text("\n".join(CLASSES))
+    for number in range(10):
+        image, labels = scene(number)
+        part = parts[number % 2] if parts else ""
+        for folder, file, picture in (
+            ("images", f"{number}.jpg", Image.fromarray(image)),
+            ("masks", f"{number}_mask.png", palette_png(labels)),
+        ):
+            (tmp_path / folder / part).mkdir(exist_ok=True, parents=True)
+            picture.save(tmp_path / folder / part / file)
+    lost = next(iter(tmp_path.glob("images/**/3.jpg")))
+    lost.unlink()
+    finding = only_finding([load("pairs", tmp_path, split) for split in ("train", "val")], *UNPAIRED)
+    assert finding.count == 1 and finding.files[0].endswith("3_mask.png")
+    (tmp_path / "val.txt").write_text("3\n")
+    if not parts:  # a list asks for it: then the picture is what is missing
+        assert only_finding(load("pairs", tmp_path, "val"), "missing-image").count == 1
 
 
 def test_memory_does_not_grow_with_the_pictures() -> None:

@@ -106,11 +106,17 @@ def _draw(report: "Report", sets: list[Any], folder: Path) -> None:
 
     from dmnet.datasets import doctor
 
+    figures = {}
     with mpl.rc_context({"backend": "Agg"}):
-        figures = {f"{dataset.split}.png": doctor.pictures(dataset) for dataset in sets}
+        for dataset in sets:
+            try:
+                figures[f"{dataset.split}.png"] = doctor.pictures(dataset)
+            except DataError as error:
+                console.print(f"No pictures of {dataset.split}: {error}", style="yellow", soft_wrap=True)
         if any(part.pixels.any() for part in report.splits):
             figures["class_shares.png"] = doctor.shares(report, sets[0].palette)
         for name, figure in figures.items():
             with atomic_write(folder / name) as temporary:
                 figure.savefig(temporary, dpi=150)
-    console.print(f"{', '.join(figures)} are in {folder}", soft_wrap=True)
+    if figures:
+        console.print(f"{', '.join(figures)} are in {folder}", soft_wrap=True)

@@ -1,6 +1,9 @@
 """What the commands share: the application, its errors and arguments, how data and models are found."""
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,8 +29,26 @@ def complain(error: Exception) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"Error: {error}", style="red", markup=False)
 
 
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Write what the package warns of as it is, without the line of code that it was told to."""
+    usual = warnings.formatwarning
+
+    def written(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
+        if category is not UserWarning:  # of a library: for programmers
+            return usual(message, category, *where, **more)
+        text = str(message)
+        return f"{text}\n" if text.startswith("warning ") else f"warning: {text}\n"
+
+    warnings.formatwarning = written
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
+
+
 class Commands(TyperGroup):
-    """Commands whose expected errors are one red line, not a traceback."""
+    """Commands whose expected errors are one red line, not a traceback; warnings are text, too."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -35,7 +56,8 @@ class Commands(TyperGroup):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         try:
-            return super().invoke(ctx)
+            with plain_warnings():
+                return super().invoke(ctx)
         except (DMNetError, OSError) as error:
             complain(error)
             raise typer.Exit(FAILED) from None

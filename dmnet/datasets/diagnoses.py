@@ -115,6 +115,14 @@ class Case:
         """The examples of which both files could be read."""
         return tuple((one, one.image, one.mask) for one in self.examples if one.image and one.mask)
 
+    @property
+    def leave_out(self) -> str:
+        """How examples that cannot be used are left out, in words."""
+        if not isinstance(self.dataset, FileDataset):
+            return "leave them out"
+        source = self.dataset.source
+        return "take the ids off the list" if source.is_file() else f"move the pictures out of {source}"
+
     def labels(self, mask: MaskFacts) -> NDArray[np.int64]:
         """Return the pixels of every class, and of void as the last entry, [K + 1]."""
         void = mask.counts[list(set(self.encoding.ignored))].sum()
@@ -155,8 +163,8 @@ def files(case: Case) -> Iterator[Finding]:
                 broken[problem][one.mask_name if problem.endswith("mask") else one.image_name] = message
     for problem, messages in broken.items():
         what, remedy = {
-            "unreadable-image": ("image", "copy or download the file again, or take its id off the list"),
-            "unreadable-mask": ("mask", "export the mask again as PNG, or take its id off the list"),
+            "unreadable-image": ("image", f"copy or download the file again, or {case.leave_out}"),
+            "unreadable-mask": ("mask", f"export the mask again as PNG, or {case.leave_out}"),
             "unreadable-example": ("example", "correct what the message says"),
             "wrong-array": ("example", "return (image, mask, id) as `dmnet.datasets.base.Dataset` says"),
         }[problem]
@@ -169,7 +177,7 @@ def _missing(case: Case, kind: str, absent: dict[str, str]) -> Finding:
     message = f"{counted(len(absent), kind)} missing: {next(iter(absent.values()))}"
     found = _longer_names(case, kind, absent)
     if found is None:
-        remedy = f"put the {kind}s there, or take the ids off the list"
+        remedy = f"put the {kind}s there, or {case.leave_out}"
         return case.finding(f"missing-{kind}", "error", message, remedy, absent)
     folder, before, after = found
     remedy = f"the files are called {before}<id>{after}: rename them to <id>"
@@ -197,6 +205,22 @@ def _longer_names(case: Case, kind: str, absent: dict[str, str]) -> tuple[Path, 
                 ways[Path(folder), before, after] = sum(f"{before}{one}{after}" in there for one in absent)
     best, count = ways.most_common(1)[0] if ways else (None, 0)
     return best if count * 2 > len(absent) else None
+
+
+def unpaired(cases: Sequence[Case]) -> Iterator[Finding]:
+    """Masks that belong to no picture; where pictures lack masks too, it is the names that do not fit."""
+    told: set[str] = set()  # splits may share a folder
+    for case in cases:
+        if not isinstance(case.dataset, FileDataset) or case.absent.get("missing-mask"):
+            continue
+        masks = case.dataset.unpaired_masks()
+        names = [str(file) for file in masks if str(file) not in told]
+        if not names:
+            continue
+        told.update(names)
+        message = f"{counted(len(names), 'mask')} there without an image, and not used: {names[0]}"
+        remedy = "add the image, or remove the mask; an image and its mask have the same name"
+        yield case.finding("mask-without-image", "warning", message, remedy, names)
 
 
 # Sizes ---------------------------------------------------------------------------------------------------
@@ -237,8 +261,7 @@ def sizes(case: Case) -> Iterator[Finding]:
     else:
         yield case.finding(
             "sizes-differ", "error", f"{message}; a mask must have a label for every pixel of its own image",
-            "look whether the mask belongs to this image; cut both alike, or take the ids off the "
-            "list", names,
+            f"look whether the mask belongs to this image; cut both alike, or {case.leave_out}", names,
         )  # fmt: skip
 
 

@@ -124,7 +124,7 @@ def examine(dataset: Any, *, limit: int | None = None, workers: int | None = Non
     cases = [_measured(one, limit, workers) for one in _several(dataset)]
     found = [finding for case in cases for finding in _diagnosed(case)]
     found += [finding for case in cases for finding in diagnoses.belonging(case)]
-    found += [*_compared(cases), *diagnoses.duplicates(cases)]
+    found += [*_compared(cases), *diagnoses.unpaired(cases), *diagnoses.duplicates(cases)]
     if not any(finding.severity == "error" for finding in found):  # else it would be its consequence
         found += diagnoses.absent_classes(cases)
     order = ("error", "warning", "note")

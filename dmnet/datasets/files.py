@@ -68,6 +68,10 @@ class FileDataset(ABC):
     def mask_file(self, name: str) -> Path:
         """Return the file of the mask with that id; a DataError if there is none."""
 
+    def unpaired_masks(self) -> list[Path]:
+        """Return the files of masks that belong to no picture, where folders say which pictures there are."""
+        return []
+
     def __len__(self) -> int:
         return len(self.ids)
 

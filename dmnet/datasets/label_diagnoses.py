@@ -1,6 +1,7 @@
 """What the values in the masks mean: the usual ways of storing labels so that scores become 0 or NaN."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from math import gcd
 
@@ -18,16 +19,18 @@ _BACKGROUND = {"background", "_background_", "bg", "back"}
 
 _RAMPS = 0.15  # of the steps along rows. Measured: labels up to 0.03, resized or compressed ones from 0.2
 _FEW_STEPS = 32  # below that a share says nothing
+_MOST = 0.8  # of the pixels: then the colours are those of the data set
 
 _NAMES_FILE = "the class list (classes.txt)"
 
 Masks = list[tuple[Measurement, MaskFacts]]
+Colour = tuple[int, int, int]
 
 
 def labels(case: Case) -> Iterator[Finding]:
     """All that the values of a split's masks give away."""
     masks = list(case.masks)
-    for rule in (_coloured, _lossy, _large, _blended):
+    for rule in (_coloured, _renumbered, _lossy, _large, _blended):
         found, concerned = rule(case, masks)
         yield from found
         done = {one for one, _ in concerned}
@@ -53,7 +56,7 @@ def _coloured(case: Case, masks: Masks) -> Found:
     wrong = [(one, mask) for one, mask in masks if mask.colours]
     if not wrong:
         return [], []
-    colours: dict[tuple[int, int, int], int] = {}
+    colours: dict[Colour, int] = {}
     for _, mask in wrong:
         for colour, pixels in mask.colours:
             colours[colour] = colours.get(colour, 0) + pixels
@@ -67,13 +70,12 @@ def _coloured(case: Case, masks: Masks) -> Found:
                 "mending.rewrite(dataset, lambda mask: mask[..., 0] if mask.ndim == 3 else mask)",
             )
         ], wrong  # fmt: skip
-    total = sum(colours.values())
     known = {tuple(colour) for colour in case.palette.tolist()} | {VOID_COLOUR}
-    share = sum(pixels for colour, pixels in colours.items() if colour in known) / total
+    share = _known_share(case, colours)
     most = sorted(colours, key=lambda colour: -colours[colour])
     shown = ", ".join(str(colour) for colour in most[:6]) + (", ..." if len(most) > 6 else "")
     code = _from_colours(case, "dataset.palette")
-    if share > 0.8:
+    if share > _MOST:
         message = f"{start}: {share:.0%} of the pixels have a colour of the data set's palette"
         remedy = "give every colour its class's number"
         if len(known) <= len(case.classes):
@@ -81,12 +83,48 @@ def _coloured(case: Case, masks: Masks) -> Found:
     else:
         message = f"{start}: {shown} (red, green, blue)"
         remedy = f"list the classes' colours in the order of {_NAMES_FILE}, and give each its class's number"
-        listed = ", ".join(str(colour) for colour in most[: len(case.classes)])
-        code = (
-            f"colours = [{listed}]  # of {', '.join(case.classes[:3])}, ...: put them in this order\n"
-            f"{_from_colours(case, 'colours')}"
-        )
+        code = f"{_listed_colours(case, most)}\n{_from_colours(case, 'colours')}"
     return [case.finding("colour-mask", "error", message, remedy, names, code)], wrong
+
+
+def _renumbered(case: Case, masks: Masks) -> Found:
+    """Palette pictures in which every picture numbers its colours anew."""
+    wrong = [(one, mask) for one, mask in masks if mask.palette]
+    numbers: dict[Colour, set[int]] = {}
+    colours: Counter[Colour] = Counter()
+    for _, mask in wrong:
+        once = Counter(colour for _, colour in mask.palette)
+        for value, colour in mask.palette:
+            colours[colour] += int(mask.counts[value])
+            if once[colour] == 1:
+                numbers.setdefault(colour, set()).add(value)
+    changing = [colour for colour in colours if len(numbers.get(colour, ())) > 1]
+    if len(changing) < 2:  # one alone: black stands for 0 and for all that has no colour
+        return [], []
+    first = changing[0]
+    message = (
+        f"{counted(len(wrong), 'mask')} palette pictures with other numbers for the same colour, e.g. "
+        f"{_some(sorted(numbers[first]))} for {first} (red, green, blue): a program numbered the colours of "
+        "each picture anew, so a number is another class in every mask"
+    )
+    names = [one.mask_name for one, _ in wrong]
+    if _known_share(case, colours) > _MOST:
+        code = "mending.by_colour(dataset, dataset.palette)"
+        remedy = "give every colour its class's number"
+        return [case.finding("palettes-differ", "error", message, remedy, names, code)], wrong
+    most = [colour for colour, _ in colours.most_common()]
+    code = f"{_listed_colours(case, most)}\nmending.by_colour(dataset, colours)"
+    remedy = (
+        f"if the colours are what tells the classes apart, list them in the order of {_NAMES_FILE}, and give "
+        "each its class's number"
+    )
+    return [case.finding("palettes-differ", "warning", message, remedy, names, code)], wrong
+
+
+def _known_share(case: Case, colours: Mapping[Colour, int]) -> float:
+    """Return the share of the pixels that have a colour of the data set's palette, or void's."""
+    known = {tuple(colour) for colour in case.palette.tolist()} | {VOID_COLOUR}
+    return sum(pixels for colour, pixels in colours.items() if colour in known) / sum(colours.values())
 
 
 def _lossy(case: Case, masks: Masks) -> Found:
@@ -263,7 +301,10 @@ def _shifted(case: Case, values: list[int], files: list[str]) -> Finding | None:
         return case.finding("off-by-one", "error", message, "store every label one lower", files, lowered)
     if case.classes[0].lower() in _BACKGROUND:
         message = f"the masks hold the labels 0 to {count}, one more than the {count} classes"
-        remedy = f"complete {_NAMES_FILE}: the name of label {count} is missing, or one in between"
+        remedy = (
+            f"complete {_NAMES_FILE}: the name of label {count} is missing, or one in between; or, if 0 is "
+            f"not {case.classes[0]} but nothing that counts, put (ignored) as its first line"
+        )
         return case.finding("class-list-short", "error", message, remedy, files)
     message = (
         f"the masks hold 0 to {count}, but the {count} classes are 0 to {count - 1}: probably 0 is "
@@ -326,19 +367,17 @@ def _zero(case: Case, masks: Masks, counts: NDArray[np.int64], values: list[int]
         return None
     share = counts[0] / counts.sum()
     unused = case.complete and len(stored) not in values
-    if share > 0.05 and (first.lower() in _BACKGROUND or share > 0.3) and unused:
-        return case.finding(
-            "zero-ignored", "warning",
-            f"the value 0, {share:.1%} of the pixels, is ignored, and no mask has {len(stored)}, the "
-            "number of the "
-            f"last class {case.classes[-1]}: the masks seem to count from 0, so that {first!r} is void "
-            "and every "
-            "other class is taken for its neighbour",
-            "read 0 as a class: leave out zero_is_void and a first line (ignored); in ADE20K's layout "
-            "store every "
-            "label one higher", _having(masks, [0]), _mend("np.where(mask == 255, 255, mask + 1)"),
-        )  # fmt: skip
-    return None
+    if share <= 0.05 or not (first.lower() in _BACKGROUND or share > 0.3) or not unused:
+        return None
+    message = (
+        f"the value 0, {share:.1%} of the pixels, is ignored, and no mask has {len(stored)}, the number of "
+        f"the last class {case.classes[-1]}: the masks seem to count from 0, so that {first!r} is void and "
+        "every other class is taken for its neighbour"
+    )
+    remedy, code = "take the first line, (ignored), out of classes.txt (or leave out zero_is_void)", ""
+    if getattr(case.dataset, "name", "") == "ade20k":  # whose masks must have an ignored 0
+        remedy, code = "store every label one higher", _mend("np.where(mask == 255, 255, mask + 1)")
+    return case.finding("zero-ignored", "warning", message, remedy, _having(masks, [0]), code)
 
 
 def _void(case: Case, masks: Masks) -> Iterator[Finding]:
@@ -352,7 +391,7 @@ def _void(case: Case, masks: Masks) -> Iterator[Finding]:
             f"{counted(len(empty), 'mask')} void everywhere: "
             + ("no pixel of the split counts, so every IoU is "
             "NaN" if every else "these images count nowhere"),
-            "label them, or take the ids off the list", empty,
+            f"label them, or {case.leave_out}", empty,
         )  # fmt: skip
     present = np.flatnonzero(np.sum(per_mask, axis=0)[:-1])
     if len(present) == 1 and case.complete and len(case.classes) > 1:
@@ -395,6 +434,12 @@ def _some(values: list[int]) -> str:
 
 def _mend(expression: str) -> str:
     return f"mending.rewrite(dataset, lambda mask: {expression})"
+
+
+def _listed_colours(case: Case, colours: Sequence[Colour]) -> str:
+    """Return a line of Python with the most frequent colours, for a person to put in order."""
+    listed = ", ".join(str(colour) for colour in colours[: len(case.classes)])
+    return f"colours = [{listed}]  # of {', '.join(case.classes[:3])}, ...: put them in this order"
 
 
 def _from_colours(case: Case, colours: str) -> str:

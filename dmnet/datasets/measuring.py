@@ -65,6 +65,7 @@ class MaskFacts:
         shades: how many colours there are.
         outside: values below 0 or above 255, up to ten.
         small: uint8 [h, w], the values on the grid of the picture's small copy.
+        palette: in a palette picture, the values that occur and their colours.
     """
 
     size: Size
@@ -77,6 +78,7 @@ class MaskFacts:
     shades: int
     outside: tuple[int, ...]
     small: NDArray[np.uint8]
+    palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +235,16 @@ def read_stored(source: str | PathLike[str] | bytes) -> tuple[NDArray[Any], str,
 def mask_file_facts(content: bytes) -> MaskFacts:
     """Measure a mask's file."""
     values, mode, form = read_stored(content)
-    return mask_facts(values, mode, form if form in LOSSY else "")
+    facts = mask_facts(values, mode, form if form in LOSSY else "")
+    return replace(facts, palette=_used_palette(content, facts.counts)) if mode == "P" else facts
+
+
+def _used_palette(content: bytes, counts: NDArray[np.int64]) -> tuple[tuple[int, tuple[int, int, int]], ...]:
+    """Return the values that occur and have a colour, each with its colour."""
+    with Image.open(BytesIO(content)) as image:
+        colours = np.reshape(image.getpalette("RGB") or [], (-1, 3)).tolist()
+    used = [value for value in np.flatnonzero(counts).tolist() if value < len(colours)]
+    return tuple((value, tuple(colours[value])) for value in used)
 
 
 def mask_facts(values: ArrayLike, mode: str = "array", lossy: str = "") -> MaskFacts:

@@ -81,6 +81,24 @@ def from_colours(picture: ArrayLike, colours: ArrayLike, void: Sequence[int] | N
     return labels[nearest].astype(np.uint8)[where.reshape(red.shape)]
 
 
+def by_colour(dataset: FileDataset, colours: ArrayLike) -> Path:
+    """Give every pixel the number of the class whose colour it has; see `rewrite`.
+
+    For palette pictures whose palettes differ, so that their numbers mean nothing.
+
+    Args:
+        dataset: whose masks.
+        colours: of the classes, in their order, [K, 3].
+    """
+
+    def change(name: str, _stored: Stored) -> ArrayLike:
+        with Image.open(dataset.mask_file(name)) as mask:
+            picture = np.asarray(mask.convert("RGB"))
+        return dataset.encoding.encode(from_colours(picture, colours))
+
+    return _rewrite(dataset, change)
+
+
 def resize(dataset: FileDataset) -> Path:
     """Give the masks the size of their images, by nearest neighbour; see `rewrite`."""
 

@@ -96,6 +96,12 @@ class PairsDataset(FileDataset):
             f"picture: {name}.png"
         )
 
+    def unpaired_masks(self) -> list[Path]:
+        """Return the files of masks that belong to no picture."""
+        names = {*self._images, *self.ids}  # what a list asks for is missing, not superfluous
+        paired = {name + ending for name in names for ending in ENDINGS}
+        return [file for name, file in self._masks.items() if name not in paired]
+
 
 def load_pairs(
     root: str | os.PathLike[str],
