@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from torchvision.datasets import Cityscapes
 
+from dmnet.datasets.classes import CITYSCAPES
 from dmnet.datasets.encoding import ADE20K_VALUES, CITYSCAPES_VALUES, VOC_VALUES, Encoding
 
 
@@ -35,3 +37,13 @@ def test_the_published_numbers() -> None:
 def test_fewer_classes_leave_values_without_meaning() -> None:
     three = CITYSCAPES_VALUES.first(3)
     assert three.decode([7, 8, 11]).tolist() == [0, 1, 2] and not three.valid[12]
+
+
+def test_cityscapes_is_as_in_torchvisions_table() -> None:
+    kinds = [kind for kind in Cityscapes.classes if 0 <= kind.train_id < 255]
+    kinds.sort(key=lambda kind: kind.train_id)
+    assert CITYSCAPES_VALUES.stored == tuple(kind.id for kind in kinds)
+    assert CITYSCAPES.names == tuple(kind.name for kind in kinds)
+    assert CITYSCAPES.palette.tolist() == [list(kind.color) for kind in kinds]
+    others = {kind.id % 256 for kind in Cityscapes.classes} - set(CITYSCAPES_VALUES.stored)
+    assert set(CITYSCAPES_VALUES.ignored) == others

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torchvision
 from PIL import Image
 from test_datasets_folder import make, put_list
 
@@ -160,6 +161,25 @@ def test_layouts_that_cannot_be(tmp_path: Path, drawn: DemoDataset) -> None:
     with pytest.raises(DataError, match="cityscapes stores 19 classes at most, not 20"):
         write_layout(many, tmp_path / "out", "cityscapes")
     assert load("ade20k", write_layout(many, tmp_path / "out", "ade20k")).classes == many.classes
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_torchvisions_readers_see_the_same(split: str, places: dict[str, Path], tmp_path: Path) -> None:
+    """What is written is in the official layouts, and what is read of it, in somebody else's opinion too."""
+    (tmp_path / "VOCdevkit").mkdir()
+    (tmp_path / "VOCdevkit/VOC2012").symlink_to(places["voc"])
+    theirs = torchvision.datasets.VOCSegmentation(str(tmp_path), "2012", split)
+    for (image, mask, _), (their_image, their_mask) in zip(load("voc", tmp_path, split), theirs, strict=True):
+        np.testing.assert_array_equal(image, their_image)
+        np.testing.assert_array_equal(mask, their_mask)
+    theirs = torchvision.datasets.Cityscapes(str(places["cityscapes"]), split, target_type="semantic")
+    ours = load("cityscapes", places["cityscapes"], split)
+    assert len(ours) == len(theirs)
+    labels = {kind.id: kind.train_id % 256 for kind in theirs.classes}  # -1, the licence plate, is void
+    for file, (their_image, their_mask) in zip(theirs.images, theirs, strict=True):
+        image, mask, _ = ours[ours.ids.index(Path(file).name.removesuffix("_leftImg8bit.png"))]
+        np.testing.assert_array_equal(image, their_image)
+        np.testing.assert_array_equal(mask, np.vectorize(labels.get)(np.asarray(their_mask)))
 
 
 @pytest.mark.parametrize("world", ["demo_scale"], indirect=True)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
 from scipy.sparse import csc_matrix
+from torchvision.datasets import SBDataset
 
 from dmnet.datasets import sbd
 from dmnet.datasets.classes import VOC, label_image
@@ -217,3 +218,13 @@ def test_a_mask_is_what_was_written(boundaries: Path) -> None:
     mask = sbd.read_sbd_mask(boundaries / "cls" / "2008_000002.mat")
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, labels_of("2008_000002"))
+
+
+def test_torchvision_reads_the_same(boundaries: Path) -> None:
+    (boundaries / "img").mkdir()
+    for file in (boundaries / "cls").iterdir():
+        Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(boundaries / "img" / f"{file.stem}.jpg")
+    theirs = SBDataset(str(boundaries), "train", "segmentation")
+    assert len(theirs) > 0
+    for file, (_, mask) in zip(theirs.masks, theirs, strict=True):
+        np.testing.assert_array_equal(sbd.read_sbd_mask(file), mask)
