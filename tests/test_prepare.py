@@ -284,6 +284,9 @@ def test_a_mirror_is_held_to_the_published_digests(world: SimpleNamespace) -> No
     world.server.files["ADEChallengeData2016.zip"] += b"!"
     with pytest.raises(DownloadError, match=r"is not the file that .*/mirror/ADEC"):
         prepare("ade20k", world.root, mirror=f"{world.url}/mirror")
+    del world.server.files["ADEChallengeData2016.zip"]
+    with pytest.raises(DownloadError, match=r"answered 404.*\. You can also fetch ADEChallengeData2016\.zip"):
+        prepare("ade20k", world.root, mirror=f"{world.url}/mirror")
 
 
 # What only people can do ---------------------------------------------------------------------------------

@@ -240,7 +240,7 @@ class _Store:
             hint = f"You can also fetch {archive.name} by other means and put it into {self.folder}."
             if there:
                 hint = "If you know that it was packed anew, add --unverified."
-            raise DownloadError(f"{error} {hint}") from error
+            raise DownloadError(f"{str(error).rstrip('.')}. {hint}") from error
 
 
 def _count(
