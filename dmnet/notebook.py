@@ -67,4 +67,5 @@ def _reason(profile: Profile) -> str:
         return f"Profile: full, with {', '.join(profile.roots)}."
     missing = [] if profile.device == "cuda" else ["no GPU"]
     missing += [] if profile.roots else ["no real data set in data/"]
-    return f"Profile: demo, on drawn pictures ({', '.join(missing)})."
+    found = f" Data found: {', '.join(profile.roots)}." if profile.roots else ""
+    return f"Profile: demo, on drawn pictures ({', '.join(missing)}).{found}"

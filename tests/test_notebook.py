@@ -33,7 +33,7 @@ def test_a_data_set_is_found_but_needs_a_gpu(
         profile = notebook.setup()
     assert profile.roots == {"voc": elsewhere / folder}
     assert profile.name == "demo"
-    assert "(no GPU)" in capsys.readouterr().out
+    assert "(no GPU). Data found: voc." in capsys.readouterr().out
 
 
 def test_every_published_data_set_is_found_where_its_reader_looks(elsewhere: Path) -> None:
