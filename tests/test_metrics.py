@@ -232,20 +232,23 @@ def histograms(predicted, target, classes):
     return [torch.histc(part.float(), classes, 0, classes - 1) for part in kept]
 
 
-def test_counting_takes_less_than_half_the_time_of_histograms():
-    """Measured: a sixteenth (tools/metric_speed.py)."""
+def test_counting_is_at_least_five_times_as_fast_as_histograms():
+    """On one core, both in one run; the least of many times, which other processes disturb least."""
     rng = np.random.default_rng(0)
     pair = rng.integers(0, 150, (2, 512, 683), np.uint8)
-    matrix = ConfusionMatrix(150)
-    times = np.zeros((15, 3))
+    matrix, threads = ConfusionMatrix(150), torch.get_num_threads()
+    torch.set_num_threads(1)
+    times = np.zeros((31, 3))
     for row in times:
         row[0] = process_time()
         matrix.update(*pair)
         row[1] = process_time()
         histograms(*pair, 150)
         row[2] = process_time()
-    ours, theirs = np.median(np.diff(times), axis=0)
-    assert theirs > 2 * ours
+    torch.set_num_threads(threads)
+    ours, theirs = 1000 * np.diff(times).min(axis=0)
+    print(f"{ours:.2f} ms, {theirs:.2f} ms: {theirs / ours:.1f} times as fast")
+    assert theirs >= 5 * ours
 
 
 def test_table_names_the_classes_and_counts_their_pixels():
