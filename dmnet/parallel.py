@@ -6,7 +6,13 @@ The work is Lightning Fabric's, imported when it is first needed. It starts the 
 
 import logging
 import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -19,6 +25,9 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+STARTER = "DMNET_STARTER"  # environment variable: number of the process that has started this one
+FAREWELL_SECONDS = 5.0  # from a broken connection to the end of the process that broke it, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +74,8 @@ def make_fabric(engine: Engine) -> "Fabric":
     device = _kind(engine.device) if several else pick_device(engine.device)
     if several and device.index is not None:
         raise DMNetError(f"{engine.device!r} is one device; for several say {device.type!r}")
+    if several and "LOCAL_RANK" not in os.environ and not _can_start_again():
+        raise DMNetError("several processes have to run the same script each: put this into a file")
     if engine.precision == "16-mixed" and device.type == "cpu":
         raise DMNetError("16-mixed needs a GPU; a CPU computes in 32-true or bf16-mixed")
     try:
@@ -104,6 +115,66 @@ def _processes(engine: Engine) -> tuple[int, int]:
             f"devices and nodes are {asked}, but {started} have been started; leave devices and nodes out"
         )
     return started
+
+
+def _can_start_again() -> bool:
+    """Tell whether what runs here can be run once more: not `python -c` or what is piped in."""
+    from lightning_fabric.plugins.environments import SLURMEnvironment
+
+    if SLURMEnvironment.detect() or hasattr(sys, "ps1"):  # not by us; a notebook, of which Fabric tells
+        return True
+    return sys.modules["__main__"].__spec__ is not None or Path(sys.argv[0]).is_file()
+
+
+@contextmanager
+def launched(fabric: "Fabric") -> Iterator[None]:
+    """Start the other processes, unless torchrun or srun has; leave none behind.
+
+    Where one fails, the others wait for it: on GPUs for half an hour, with the GPUs' memory in use. torchrun
+    and srun end them. A process that Fabric has started ends with its starter, however that ended.
+
+    Raises:
+        DMNetError: if a process that was started here has failed; it has told why itself.
+    """
+    starter, over = int(os.environ.get(STARTER, 0)), threading.Event()
+    if starter:
+        threading.Thread(target=_end_with, args=(starter, over), daemon=True).start()
+    else:
+        os.environ[STARTER] = str(os.getpid())
+    try:
+        fabric.launch()
+    finally:
+        if not starter:
+            del os.environ[STARTER]
+    started = getattr(fabric.strategy.launcher, "procs", [])
+    try:
+        yield
+    except RuntimeError as error:  # perhaps a broken connection
+        if starter and _soon(lambda: os.getppid() != starter):
+            raise SystemExit(1) from error
+        if started and _soon(lambda: any(process.poll() for process in started)):
+            raise DMNetError("another training process has failed, for the reason told above") from error
+        raise
+    except KeyboardInterrupt:
+        started.clear()  # Fabric watches these, and would kill this process when one of them has stopped
+        raise
+    finally:
+        over.set()
+
+
+def _end_with(starter: int, over: threading.Event) -> None:
+    """End this process as soon as the one that has started it is gone, until it is `over`."""
+    while not over.wait(1.0):
+        if os.getppid() != starter:
+            os._exit(1)
+
+
+def _soon(condition: Callable[[], bool]) -> bool:
+    """Tell whether a condition holds within a few seconds."""
+    end = time.monotonic() + FAREWELL_SECONDS
+    while not (holds := condition()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return holds
 
 
 def share(batch_size: int, processes: int, parts: int) -> int:

@@ -38,18 +38,30 @@ from dmnet.optimisation import (
     set_learning_rate,
     total_iterations,
 )
-from dmnet.parallel import Engine, Precision, align, gathered, make_fabric, share, synchronise, total
+from dmnet.parallel import (
+    Engine,
+    Precision,
+    align,
+    gathered,
+    launched,
+    make_fabric,
+    share,
+    synchronise,
+    total,
+)
 from dmnet.parallel import pick_device as pick_device
 from dmnet.progress import progress as progress_bar
 from dmnet.progress import watched
 from dmnet.provenance import environment
 from dmnet.runs import Row, Run, configuration
 from dmnet.sampling import DROPOUT, Batch, TrainingSamples, stream_seed, training_batches
-from dmnet.systems import Architecture, Recipe, System
+from dmnet.systems import Architecture, Evaluation, Recipe, System
 from dmnet.transforms import training_transform
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+EVALUATION = "evaluation."  # before the name of a setting: `flip` is the recipe's, `evaluation.flip` is not
 
 
 @dataclass(frozen=True)
@@ -107,7 +119,7 @@ def train(
         stop_after: stop when so many iterations are done, as if interrupted there; `resume` goes on.
         progress: a progress bar where somebody is looking, elsewhere about ten lines in all.
         options: what else the run's `config.json` is to remember.
-        **overrides: fields of `Recipe` and `Architecture`, e.g. `iterations=200, filter_sizes=(3,)`.
+        **overrides: fields of the system, e.g. `iterations=200, filter_sizes=(3,)`; see `resolve`.
 
     Raises:
         DMNetError: if `run_dir` holds another run, an override is unknown, the devices or the precision
@@ -124,9 +136,10 @@ def train(
     first, gpu = fabric.global_rank == 0, fabric.device.type == "cuda"
     if first:
         quick_check(train_set, val_set)
+    config = configuration(system, train_set, val_set, seed)
     run = Run(
         run_dir,
-        configuration(system, train_set, val_set, seed),
+        config,
         resume,
         options={"options": options},
         environment=asdict(engine) | environment(fabric.device, fabric.world_size),
@@ -136,8 +149,9 @@ def train(
         run,
         torch.random.fork_rng([fabric.device] if gpu else []),  # the caller's random state stays as it is
         stop_request(run_dir is not None, aloud=first) as request,
+        launched(fabric),
     ):
-        fabric.launch()
+        _require_one_run(fabric, config, run.state)
         torch.manual_seed(seed)
         trainer = Trainer(system, len(train_set), fabric, engine, run.state, seed, request)
         stop = trainer.iterations if stop_after is None else min(stop_after, trainer.iterations)
@@ -274,7 +288,7 @@ class Trainer:
         if processes > 1 and recipe.label_stride > 1:
             shift = self.fabric.broadcast(shift)
         weight = labelled(on_grid(labels, shift, recipe.label_stride), recipe.background_weight)
-        return shift, (total(self.fabric, weight.double()) / processes).float()
+        return shift, total(self.fabric, weight.float()) / processes
 
     def _forward(self, images: Tensor) -> Output:
         try:
@@ -352,24 +366,22 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
     Args:
         system: a `System` or the name of one.
         train_set: has `classes`.
-        **overrides: fields of `Recipe` or `Architecture`. `iterations` puts `epochs` out of force, and
-            the other way round; `resize` holds for the evaluation too.
+        **overrides: fields of `Recipe` or `Architecture`, or "evaluation." and a field of `Evaluation`.
+            `iterations` puts `epochs` out of force, and the other way round; `resize` holds for the
+            evaluation too.
 
     Raises:
         UnknownSystemError: if there is no such system.
         DMNetError: if an override is no such field, or its value cannot be used.
     """
     system = systems.get(system) if isinstance(system, str) else system
-    recipe_fields, architecture_fields = ({field.name for field in fields(c)} for c in (Recipe, Architecture))
-    for name in overrides.keys() - recipe_fields - architecture_fields:
-        near = difflib.get_close_matches(name, recipe_fields | architecture_fields, n=1)
-        raise DMNetError(f"there is no setting {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
-    recipe = {name: value for name, value in overrides.items() if name in recipe_fields}
+    recipe, architecture, evaluation = _sorted(overrides)
     for given, other in (("iterations", "epochs"), ("epochs", "iterations")):
         if recipe.get(given) is not None:
             recipe.setdefault(other, None)
+    if "resize" in recipe:
+        evaluation.setdefault("resize", recipe["resize"])
     classes = tuple(train_set.classes)
-    architecture = {name: value for name, value in overrides.items() if name in architecture_fields}
     if (count := architecture.get("num_classes", len(classes))) != len(classes):
         raise DMNetError(f"num_classes is {count}, but the data set has {len(classes)}: leave it out")
     return replace(
@@ -377,8 +389,20 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
         classes=classes,
         recipe=replace(system.recipe, **recipe),
         architecture=replace(system.architecture, **{"num_classes": len(classes)} | architecture),
-        evaluation=replace(system.evaluation, resize=overrides.get("resize", system.evaluation.resize)),
+        evaluation=replace(system.evaluation, **evaluation),
     )
+
+
+def _sorted(overrides: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what is to be changed in the recipe, in the architecture and in the evaluation."""
+    parts = [(Recipe, ""), (Architecture, ""), (Evaluation, EVALUATION)]
+    places = [{prefix + field.name: field.name for field in fields(kind)} for kind, prefix in parts]
+    known = {name for place in places for name in place}
+    for name in sorted(overrides.keys() - known):
+        near = [full for full in (EVALUATION + name,) if full in known]
+        near = near or difflib.get_close_matches(name, known, n=1)
+        raise DMNetError(f"there is no setting {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+    return [{place[name]: value for name, value in overrides.items() if name in place} for place in places]
 
 
 def _load_imagenet(model: DMNet) -> None:
@@ -389,6 +413,18 @@ def _load_imagenet(model: DMNet) -> None:
             f"{error} The recipe starts from these ImageNet weights. To start from random ones, which takes "
             "far longer to train, say pretrained=False (--no-pretrained)."
         ) from error
+
+
+def _require_one_run(fabric: "Fabric", config: dict[str, Any], state: dict[str, Any] | None) -> None:
+    """Raise, in all processes alike, if they have not found the same: machines may see different files."""
+    found = gathered(fabric, (config, 0 if state is None else state["iteration"]))
+    if len(set(starts := [start for _, start in found])) > 1:
+        raise DMNetError(
+            f"the processes would go on from the iterations {starts}: the run's folder must be one that all "
+            "machines see"
+        )
+    if any(other != config for other, _ in found):
+        raise DMNetError("the processes have found different data; it must be the same on all machines")
 
 
 # During training, and after ------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import warnings
 from dataclasses import asdict
 
 import pytest
+import torch.distributed.run
 from typer.testing import CliRunner
 
 from dmnet import datasets, systems
@@ -76,6 +77,13 @@ def test_a_folder_without_a_run_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     assert "resume it from Python" in run("train", "--resume", tmp_path, code=2).stderr
     assert "--run FOLDER" in run("train", "demo_scale", code=2).stderr
+
+
+def test_torchrun_leaves_the_arguments_alone():
+    words = ["-m", "--", "dmnet", "train", "demo_scale", "--run", "there", "--resume"]
+    started = torch.distributed.run.parse_args(["--nnodes", "2", "--nproc-per-node", "4", *words])
+    assert started.module and started.training_script == "dmnet"
+    assert started.training_script_args == words[3:]
 
 
 def test_help_tells_of_several_machines():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,7 @@ from test_training import SMALL, Blocks, assert_same_weights, weights
 from torch import nn
 
 from dmnet import training
+from dmnet.errors import DataError as DataError
 from dmnet.errors import DMNetError
 from dmnet.parallel import Engine, make_fabric, share, synchronise
 from dmnet.training import train
@@ -94,6 +96,11 @@ TOGETHER = """
         t.train("demo_scale", t.Blocks(), None, folder / "nan", **(t.SAME | {"learning_rate": 1e30}))
     except t.DMNetError as error:
         said.append(str(error))
+    for place, images in ((folder / ("whole" if rank == 0 else "elsewhere"), 12), (None, 12 + rank)):
+        try:
+            t.train("demo_scale", t.Blocks(images), None, place, resume=True, **random)
+        except t.DMNetError as error:
+            said.append(str(error))
     (folder / f"said{rank}.json").write_text(json.dumps(said))
 """
 
@@ -134,6 +141,78 @@ def test_two_processes_stop_together_and_go_on_exactly(together):
 def test_a_loss_that_is_no_number_stops_both_with_the_whole_batch(together):
     said = [json.loads((together / f"said{rank}.json").read_text())[1] for rank in (0, 1)]
     assert said[0] == said[1] and said[0].count("block") == 4
+
+
+def test_processes_that_see_different_files_are_told(together):
+    said = [json.loads((together / f"said{rank}.json").read_text())[2:] for rank in (0, 1)]
+    assert (
+        said[0] == said[1] and "from the iterations [8, 0]" in said[0][0] and "different data" in said[0][1]
+    )
+
+
+# Two processes, of which the first has started the second
+
+UNEQUAL = """
+    import os, signal, sys, time
+    sys.path.insert(0, sys.argv[1])
+    import test_parallel as t
+    t.torch.set_num_threads(1)
+    from pathlib import Path
+    mishap, second, sign = sys.argv[2], os.environ.get("LOCAL_RANK") == "1", Path(sys.argv[0] + ".sign")
+
+    class Odd(t.Blocks):
+        asked = 0
+
+        def __getitem__(self, index):
+            self.asked += t.torch.distributed.is_initialized()  # before, the first examines the data
+            if self.asked == 5 and mishap == "second" and second:
+                raise t.DataError("block is damaged")
+            if self.asked == 5 and mishap == "first" and not second:
+                raise t.DMNetError("the first has failed")
+            if self.asked == 5 and mishap == "killed":
+                if second:
+                    sign.touch()
+                    time.sleep(1000)
+                while not sign.exists():
+                    time.sleep(0.1)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().__getitem__(index)
+
+    try:
+        t.train("demo_scale", Odd(), devices=2, device="cpu", **t.SMALL)
+    except (t.DMNetError, t.DataError) as error:
+        print(second, error, flush=True)
+        sys.exit(3)
+"""
+
+
+def started(tmp_path, mishap):
+    (tmp_path / "script.py").write_text(textwrap.dedent(UNEQUAL))
+    command = [sys.executable, str(tmp_path / "script.py"), os.path.dirname(__file__), mishap]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_where_the_first_fails_the_second_ends_without_a_word(tmp_path):
+    done = started(tmp_path, "first")  # returns when both have closed what they print to
+    assert done.stdout == "False the first has failed\n" and "Traceback" not in done.stderr
+
+
+def test_where_the_second_fails_the_first_says_so(tmp_path):
+    done = started(tmp_path, "second")
+    assert done.returncode == 3 and "Traceback" not in done.stderr
+    second, first = done.stdout.splitlines()
+    assert second == "True block is damaged" and first.startswith("False another training process has failed")
+
+
+def test_where_the_first_is_killed_the_second_ends_though_it_is_busy(tmp_path):
+    done = started(tmp_path, "killed")  # would wait for the second otherwise
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_what_cannot_be_run_again_cannot_be_shared():
+    code = "from dmnet.parallel import *; make_fabric(Engine(device='cpu', devices=2))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "put this into a file" in done.stderr
 
 
 # Devices and precisions

@@ -429,6 +429,17 @@ def test_resize_holds_for_training_and_evaluation():
     assert resolve("small_r18", Blocks()).evaluation.resize == (2048, 512)
 
 
+def test_how_it_is_evaluated_can_be_set_too():
+    changes = {"evaluation.flip": True, "evaluation.resize": (96, 48), "flip": 0.25, "resize": (64, 32)}
+    system = resolve("ssseg_r50_d8_voc", Blocks(), **changes)
+    assert (system.evaluation.flip, system.evaluation.resize) == (True, (96, 48))
+    assert (system.recipe.flip, system.recipe.resize) == (0.25, (64, 32))
+    with pytest.raises(DMNetError, match=r"'window'\. Did you mean 'evaluation\.window'"):
+        resolve("ssseg_r50_d8_voc", Blocks(), window=(8, 8))
+    with pytest.raises(DMNetError, match="average must be 'logits' or 'softmax'"):
+        resolve("ssseg_r50_d8_voc", Blocks(), **{"evaluation.average": "mean"})
+
+
 def test_a_disk_that_pytorch_finds_full_is_an_os_error_that_names_the_file(tmp_path, monkeypatch):
     def full(state, path):
         path.write_bytes(b"half")

@@ -42,7 +42,11 @@ def train(
     ] = False,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any field of `dmnet systems NAME`."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any field of `dmnet systems NAME`; of its evaluation as evaluation.NAME.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
     evaluate_every: Annotated[int | None, typer.Option(min=1, help="Steps between scores.")] = None,
@@ -64,7 +68,9 @@ def train(
 
     Ctrl-C and SIGTERM finish the step and save; a second time stops at once.
 
-    On several machines, start it with `torchrun` or with SLURM's `srun`: tools/slurm_train.sh is an example.
+    On several machines, use SLURM's `srun` (tools/slurm_train.sh is an example), or on each of them `torchrun
+    --nnodes 2 --nproc-per-node 4 --node-rank 0 --master-addr HOST -m -- dmnet train ...`, with its own number
+    as the node rank. Without the `--`, torchrun takes --run for an option of its own.
     """
     from dmnet import training
     from dmnet.interrupts import Stopped
