@@ -85,6 +85,12 @@ def test_reasons_are_printed_by_the_command(world, tmp_path):
     assert "Why an IoU is 0 or NaN:\n  " in shown and len(zeros) == shown.count("\n  ") > 0
 
 
+def test_the_memory_of_helpers_is_not_claimed_to_be_counted(world):
+    command = ("evaluate", "demo_scale", "--data", "ade20k", "--data-root", world, "--processes", 2)
+    shown = run(*command).stdout
+    assert miou(shown) == expected(world) and "without the processes that predict" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -111,6 +111,7 @@ def _evaluate_one(
         _print_table(metric.table(dataset.classes) if isinstance(metric, BoundaryIoU) else metric.table())
     peak = peak_memory(next(model.parameters()).device)
     memory = "" if peak is None else f", peak memory {peak / 1e6:,.0f} MB"
+    memory += " without the processes that predict" if memory and speed["processes"] > 1 else ""
     console.print(f"{len(dataset) / seconds:.2f} images/s{memory}")
     if output is not None:
         _write(matrix, dataset.classes, output)
