@@ -135,7 +135,7 @@ def train(
     share(system.recipe.batch_size, fabric.world_size, accumulate)
     first, gpu = fabric.global_rank == 0, fabric.device.type == "cuda"
     if first:
-        quick_check(train_set, val_set)
+        quick_check(train_set, val_set, progress=progress)
     config = configuration(system, train_set, val_set, seed)
     run = Run(
         run_dir,

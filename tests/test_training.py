@@ -417,6 +417,16 @@ def test_without_imagenet_weights_the_message_says_how_to_go_on(tmp_path, monkey
     train("demo_scale", Blocks(), None, tmp_path, **SMALL)  # the folder isn't lost for another try
 
 
+def test_without_progress_nothing_is_said_to_somebody_who_looks(capsys, monkeypatch):
+    monkeypatch.setattr("dmnet.progress.watched", lambda: True)
+    monkeypatch.setattr("dmnet.training.watched", lambda: True)
+    options = SMALL | {"iterations": 1}
+    train("demo_scale", Blocks(), **(options | {"progress": True}))
+    assert "examining" in capsys.readouterr().err
+    train("demo_scale", Blocks(), **options)
+    assert capsys.readouterr().err == ""
+
+
 def test_progress_is_a_few_lines_where_nobody_looks(capsys):
     train("demo_scale", Blocks(), **(SMALL | {"progress": True, "iterations": 20}))
     lines = capsys.readouterr().out.splitlines()

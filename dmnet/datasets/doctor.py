@@ -132,7 +132,7 @@ def examine(dataset: Any, *, limit: int | None = None, workers: int | None = Non
     return Report(cases[0].classes, tuple(_counted(case) for case in cases), tuple(found))
 
 
-def quick_check(train_set: Any, val_set: Any = None) -> None:
+def quick_check(train_set: Any, val_set: Any = None, *, progress: bool = True) -> None:
     """Look at the lists, whether all files are there, and at a few masks of each set: seconds at most.
 
     Warnings are given with `warnings.warn`.
@@ -140,6 +140,7 @@ def quick_check(train_set: Any, val_set: Any = None) -> None:
     Args:
         train_set: any data set with `classes` and dataset[i] -> (image, mask, id).
         val_set: another, or None.
+        progress: show a progress bar, if somebody is looking.
 
     Raises:
         DataError: if training on these sets cannot go well: a set is empty, the two sets' classes differ,
@@ -152,7 +153,7 @@ def quick_check(train_set: Any, val_set: Any = None) -> None:
             raise DataError(f"the {role} set is empty")
         if tuple(dataset.classes) != tuple(train_set.classes):
             raise DataError(f"the {role} set's classes are {dataset.classes}, not {train_set.classes}")
-    cases = [_measured(dataset, _SAMPLE, None) for dataset in roles.values()]
+    cases = [_measured(dataset, _SAMPLE, None, hidden=not progress) for dataset in roles.values()]
     found = [finding for case in cases for finding in _diagnosed(case)]
     if errors := [str(finding) for finding in found if finding.severity == "error"]:
         raise DataError("the data cannot be trained on as they are:\n" + "\n".join(errors))
@@ -170,13 +171,13 @@ def _several(dataset: Any) -> Sequence[Any]:
     return several
 
 
-def _measured(dataset: Any, limit: int | None, workers: int | None) -> Case:
+def _measured(dataset: Any, limit: int | None, workers: int | None, *, hidden: bool = False) -> Case:
     """Measure a data set, or `limit` examples spread over it; look whether the files of all are there."""
     if isinstance(dataset, FileDataset) and not dataset.labelled:
         raise DataError(f"{dataset!r} was loaded without labels; there is nothing to examine")
     size = len(dataset)
     indices = _spread(size, limit or size)
-    examples = tuple(measure(dataset, indices, workers=workers))
+    examples = tuple(measure(dataset, indices, workers=workers, hidden=hidden))
     return Case(dataset, examples, _absent(dataset) if isinstance(dataset, FileDataset) else {})
 
 

@@ -102,33 +102,39 @@ class Measurement:
     problems: dict[str, str]
 
 
-def measure(dataset: Any, indices: Sequence[int], *, workers: int | None = None) -> Iterator[Measurement]:
-    """Measure some examples, in their order, with a progress bar.
+def measure(
+    dataset: Any, indices: Sequence[int], *, workers: int | None = None, hidden: bool = False
+) -> Iterator[Measurement]:
+    """Measure some examples, in their order.
 
     Args:
         dataset: see `dmnet.datasets.base.Dataset`; the files of a `FileDataset` are opened directly.
         indices: which examples.
         workers: threads, by default one per core. A data set without files is read by one thread, since
             nobody knows whether it bears several.
+        hidden: show no progress bar, not even where somebody is looking.
 
     Small copies are kept of `KEPT` examples or a few more, and of photographs that EXIF data turn; those of
     all would fill the memory.
     """
     step = max(len(indices) // KEPT, 1)
-    for position, one in enumerate(_measured(dataset, indices, workers)):
+    for position, one in enumerate(_measured(dataset, indices, workers, hidden)):
         turned = one.image is not None and one.image.orientation > 1
         yield one if turned or position % step == 0 else _without_copies(one)
 
 
-def _measured(dataset: Any, indices: Sequence[int], workers: int | None) -> Iterator[Measurement]:
-    label = f"examining {getattr(dataset, 'split', '')}".rstrip()
+def _measured(
+    dataset: Any, indices: Sequence[int], workers: int | None, hidden: bool
+) -> Iterator[Measurement]:
+    bar: dict[str, Any] = {"desc": f"examining {getattr(dataset, 'split', '')}".rstrip()}
+    bar |= {"disable": True} if hidden else {}
     if not isinstance(dataset, FileDataset):
-        yield from (measure_arrays(dataset, index) for index in progress(indices, desc=label))
+        yield from (measure_arrays(dataset, index) for index in progress(indices, **bar))
         return
     names = [dataset.ids[index] for index in indices]
     with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
         found = pool.map(lambda name: measure_files(dataset, name), names)
-        yield from progress(found, total=len(names), desc=label)
+        yield from progress(found, total=len(names), **bar)
 
 
 def _without_copies(one: Measurement) -> Measurement:
