@@ -74,12 +74,10 @@ def make_fabric(engine: Engine) -> "Fabric":
     device = _kind(engine.device) if several else pick_device(engine.device)
     if several and device.index is not None:
         raise DMNetError(f"{engine.device!r} is one device; for several say {device.type!r}")
-    if several and "LOCAL_RANK" not in os.environ and not _can_start_again():
-        raise DMNetError("several processes have to run the same script each: put this into a file")
     if engine.precision == "16-mixed" and device.type == "cpu":
         raise DMNetError("16-mixed needs a GPU; a CPU computes in 32-true or bf16-mixed")
     try:
-        return Fabric(
+        fabric = Fabric(
             accelerator=device.type,
             devices=devices if device.index is None else [device.index],
             num_nodes=nodes,
@@ -88,6 +86,9 @@ def make_fabric(engine: Engine) -> "Fabric":
         )
     except (RuntimeError, ValueError) as error:  # no such GPUs; a notebook cannot start processes
         raise DMNetError(f"training cannot start on {devices} x {device.type}: {error}") from error
+    if several and "LOCAL_RANK" not in os.environ and not _can_start_again():
+        raise DMNetError("several processes have to run the same script each: put this into a file")
+    return fabric
 
 
 def _kind(device: str) -> torch.device:
