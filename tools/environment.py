@@ -101,7 +101,7 @@ def install_packages():
     """Install the package and what the book and the tests need."""
     say("Installing the package and its requirements (PyTorch is the large one)")
     run(BIN / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-        "--constraint", ROOT / "constraints.txt", "--editable", f"{ROOT}[book,test]")  # fmt: skip
+        "--constraint", ROOT / "constraints.txt", "--editable", f"{ROOT}[book,export,playground,test]")  # fmt: skip
 
 
 def install_javascript():
