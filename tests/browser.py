@@ -19,8 +19,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Response, TimeoutError
 
-# What the theme, the toggle buttons and Jupyter's widgets (of their own JSON schema) tell the console when all
-# is well.
+# What the theme, the toggle buttons and Jupyter's widgets (of their JSON schema) say when all is well.
 HARMLESS = re.compile(r"^\[(PST|togglebutton)\]|^strict mode: use allowUnionTypes")
 # What the browser itself asks for, at its start and for fields that it could fill in.
 ITS_OWN = re.compile(r"\b(clients2|accounts)\.google\.com|\b(update|content-autofill)\.googleapis\.com")

@@ -14,6 +14,9 @@ import yaml
 from browser import Tab
 from bs4 import BeautifulSoup
 
+from dmnet import export
+from dmnet.checkpoints import load_pretrained
+
 ROOT = Path(__file__).resolve().parents[1]
 HTML = ROOT / "_build" / "html"
 
@@ -130,6 +133,34 @@ def test_in_a_browser_without_a_network(name: str, visit: Callable[..., Tab]) ->
     assert tab.faults == []
     assert tab.broken_formulas() == []
     assert tab.dead_widgets() == []
+
+
+def test_every_script_that_is_served_has_its_licence_on_a_page() -> None:
+    """The tables of the licences page against package.json and the lock file."""
+    wanted = json.loads((ROOT / "package.json").read_text())["dependencies"]
+    tables = page("book/licences").select("section#javascript-that-is-served-with-the-book table")
+    served, within = (
+        [[cell.get_text() for cell in row.select("td")] for row in t.select("tbody tr")] for t in tables
+    )
+    assert {name: version for name, version, _ in served} == wanted
+    assert all(licence in ("MIT", "BSD-3-Clause", "Apache-2.0") for *_, licence in served)
+    lock = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    locked = {
+        path.rpartition("node_modules/")[2] for path, one in lock.items() if path and not one.get("dev")
+    }
+    assert {name for name, *_ in served + within} == locked
+    texts = (HTML / "_static" / "third_party_licences.txt").read_text(encoding="utf8")
+    assert [name for name in locked if f"{name} " not in texts] == []
+
+
+def test_the_demo_systems_are_served_as_onnx() -> None:
+    """Made by the build from the committed weights; what the page loads is the network of the package."""
+    for name in ("demo_scale", "demo_context"):
+        path = HTML / "_static" / "playground" / f"{name}.onnx"
+        assert path.stat().st_size <= 1_000_000
+        facts = export.read_metadata(path)
+        assert facts["system"] == name
+        assert facts["weights_sha256"] == export.weights_digest(load_pretrained(name))
 
 
 PAGE_OF_FAULTS = """
