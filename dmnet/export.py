@@ -1,24 +1,26 @@
 r"""ONNX: any system as one file that runs where there is no PyTorch, for example in a browser.
 
-| | name | shape, float32 |
-| --- | --- | --- |
-| input | `image` | [1, 3, H, W], normalised RGB as `dmnet.transforms.evaluation_image` makes it |
-| input | `scale_gates` | [S], weight of each scale's response; ones for the network as it was trained |
-| output | `logits` | [1, K, h, w] at the output stride, $h = \lceil H / \mathrm{stride} \rceil$ |
+```
+inputs   image              [1, 3, H, W]   normalised RGB, as dmnet.transforms.evaluation_image makes it
+         scale_gates        [S]            weight of each scale's response; ones: as it was trained
+outputs  logits             [1, K, h, w]   at the output stride, h = ceil(H / stride)
+```
 
-With `inner=True` the file also shows what the network does inside, and lets another image's filters in. For
-each filter size $k$:
+With `inner=True` the file also shows what the network does inside, and lets another image's filters in; for
+each filter size k:
 
-| | name | shape, float32 |
-| --- | --- | --- |
-| input | `other_weight` | [S]: 0 uses the image's own filters, 1 those given, in between their mixture |
-| input | `other_filters_k` | [C, k, k], read where `other_weight` is not 0 |
-| output | `filters_k` | [C, k, k], the filters that were used |
-| output | `responses_k` | [C, h, w], the response $y_k$ before it is weighted |
+```
+inputs   other_weight       [S]            0: the image's own filters, 1: those given, between: their mixture
+         other_filters_k    [C, k, k]      those given; they count where other_weight is not 0
+outputs  filters_k          [C, k, k]      the filters that were used
+         responses_k        [C, h, w]      the response y_k, before it is weighted
+```
 
-The file records what it is (`read_metadata`). Two things in this network stop the usual exporters: adaptive
-pooling to 3, 5 and 7 bins, which ONNX lacks, and a convolution whose weight is computed. Here the first is
-two matrix products, the second a plain `Conv` with the filters as its second input; see `dmnet.onnx_graph`.
+All are float32, the batch is one image. The file records what it is (`read_metadata`).
+
+Two things in this network stop the usual exporters: adaptive pooling to 3, 5 and 7 bins, which ONNX lacks,
+and a convolution whose weight is computed. Here the first is two matrix products, the second a plain `Conv`
+with the filters as its second input; see `dmnet.onnx_graph`.
 """
 
 import copy
