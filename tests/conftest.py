@@ -55,14 +55,20 @@ def photos() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium. Where there is none the tests are skipped; with CI=true that is a failure."""
+def browser_to_drive() -> str:
+    """Return the path of a browser; without one the tests are skipped, with CI=true they fail."""
     executable = find_browser.find()
     if executable is None and os.environ.get("CI") == "true":
         pytest.fail(find_browser.ADVICE)
     if executable is None:
         pytest.skip(f"NO BROWSER: {find_browser.ADVICE}")
+    return executable
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium."""
+    executable = browser_to_drive()
     with sync_playwright() as playwright:
         browser = launch(playwright, executable)
         yield browser

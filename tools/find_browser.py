@@ -48,7 +48,7 @@ def main():
     print("Getting a browser for the tests ...", flush=True)
     install()
     if not find():
-        print(f"THERE IS NO BROWSER: the tests in a browser are left out. It {ADVICE}.", file=sys.stderr)
+        print(f"THERE IS NO BROWSER: the tests in a browser are left out. Testing {ADVICE}.", file=sys.stderr)
 
 
 if __name__ == "__main__":
