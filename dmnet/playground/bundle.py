@@ -13,7 +13,7 @@ FRONTEND = Path(__file__).with_name("frontend")
 # Every module stands after those that it imports.
 MODULES = (
     *("numbers", "safetensors", "paint", "address", "pictures", "engines"),
-    *("elements", "scales", "results", "tour", "playground"),
+    *("elements", "scales", "results", "tour", "view", "playground"),
 )
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.M)
 EXPORT = re.compile(r"^export (?!default)", re.M)

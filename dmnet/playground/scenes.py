@@ -158,7 +158,7 @@ def pack(scene: PlayScene, model: DMNet, *, answers: bool = True) -> bytes:
 
     Tensors: `image` uint8 [H, W, 3]; `truth` uint8 [H, W]; `answers` uint8 [16, H, W]; `hidden` uint8
     [M, H, W], 0 or 1; `filters_k` float32 [k, k] and `responses_k` float32 [h, w], means over the channels.
-    Metadata, as JSON: `hidden`, the names of the maps, and `statistics`.
+    Metadata: `facts`, JSON with the names of the `hidden` maps and the `statistics`.
     """
     drawn = scene.draw()
     answer = full_answer(scene, drawn, model)
@@ -172,6 +172,6 @@ def pack(scene: PlayScene, model: DMNet, *, answers: bool = True) -> bytes:
     for k, filters, responses in zip(FILTER_SIZES, answer.filters, answer.responses, strict=True):
         tensors[f"filters_{k}"] = filters.mean(0).numpy()
         tensors[f"responses_{k}"] = responses.mean(0).numpy()
-    metadata = {"hidden": list(drawn.truth), "statistics": statistics(scene.world, drawn)}
-    content = save(tensors, {name: json.dumps(value) for name, value in metadata.items()})
+    facts = {"hidden": list(drawn.truth), "statistics": statistics(scene.world, drawn)}
+    content = save(tensors, {"facts": json.dumps(facts)})  # one entry: several come in any order
     return gzip.compress(content, mtime=0)

@@ -22,13 +22,12 @@ export function make(tag, properties = {}, ...children) {
 
 /**
  * A picture with its caption; the canvas tells its content to who cannot see it.
- * @param {string} caption
+ * @param {string} text
  */
-export function makePanel(caption) {
+export function makePanel(text) {
   const canvas = make("canvas", { role: "img", width: 160, height: 160 });
-  const note = make("span.note");
-  const figure = make("figure.panel", {}, make("div.frame", {}, canvas), make("figcaption", {}, caption, note));
-  return { figure, canvas, note };
+  const caption = make("div.caption", {}, text);
+  return { figure: make("div.panel", {}, make("div.frame", {}, canvas), caption), canvas, caption };
 }
 
 /**

@@ -68,7 +68,7 @@ export async function readScene(assets, file) {
     picture: { pixels: /** @type {Uint8Array} */ (tensors.image.data), height, width },
     truth: /** @type {Uint8Array | undefined} */ (tensors.truth?.data) ?? null,
     tensors,
-    facts: { hidden: JSON.parse(metadata.hidden ?? "[]"), statistics: JSON.parse(metadata.statistics ?? "[]") },
+    facts: JSON.parse(metadata.facts ?? '{"hidden": [], "statistics": []}'),
   };
 }
 

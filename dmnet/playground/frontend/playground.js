@@ -2,7 +2,7 @@
  * The playground: the reader changes the scales' weights, and the network answers.
  *
  * One front end for three places. As an anywidget in a notebook (`render`) the kernel's network answers, or the
- * exported one in the browser; on a page of the book (`start`) the answers that came with the scene are shown
+ * exported one in the browser; on a page of the book (`fillPlaces`) the answers that came with the scene are shown
  * at once, and the exported network takes over when it has loaded.
  *
  * @import { State } from "./address.js"
@@ -10,14 +10,14 @@
  * @import { World } from "./results.js"
  */
 import { fromFragment, START, toFragment } from "./address.js";
-import { isDark, make, makePanel, percent, say } from "./elements.js";
+import { isDark, make, percent, say } from "./elements.js";
 import { BrowserEngine, Kernel, KernelEngine, pageAssets, precomputed, readScene } from "./engines.js";
 import { iou, mean, shareChanged } from "./numbers.js";
 import { paintDifference, paintLabels, paintPicture, paintRevealed } from "./paint.js";
 import { PictureError, readPicture, toPicture } from "./pictures.js";
 import { classList, dropBars, groupScores, statisticsTable } from "./results.js";
-import { ScaleCards } from "./scales.js";
 import { Tour } from "./tour.js";
+import { View } from "./view.js";
 
 const OWN = "own";
 
@@ -48,72 +48,48 @@ export class Playground {
     this.full = new WeakMap();
     /** @type {Answer | null} */
     this.answer = null;
+    /** @type {Scene | null} */
+    this.present = null;
+    /** @type {(number | null)[] | null} IoU of every class */
+    this.scores = null;
+    /** @type {(number | null)[] | null} those of the full network */
+    this.fullScores = null;
+    this.changed = 0;
     this.turn = 0; // counts the changes: an answer that comes too late is dropped
-    this.reveal = "";
+    /** @type {Promise<void> | null} */
+    this.asking = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.announcing = undefined;
+    /** @type {World | null} */
+    this.lastWorld = null;
     /** @type {((state: State) => void)[]} */
     this.listeners = [];
-    this.build();
-  }
-
-  // What is on the page ---------------------------------------------------------------------------------
-
-  build() {
-    const button = (/** @type {string} */ text, /** @type {() => void} */ act, /** @type {string} */ title) =>
-      make("button", { type: "button", onclick: act, title }, text);
-    this.select = make("select", { "aria-label": "Scene", onchange: () => this.set({ scene: this.select.value, lender: "" }) });
-    this.tour = new Tour((state) => this.set(state), () => this.tourButton.focus());
-    this.tourButton = button("Tour", () => this.tour.go(0), "Five steps, with a guess before each");
-    this.shareButton = button("Share", () => this.share(), "Copy the address of what you see");
-    const toolbar = make(
-      "div.toolbar", {},
-      make("div.chooser", {}, button("‹", () => this.step(-1), "Previous scene"), this.select, button("›", () => this.step(1), "Next scene")),
-      make("div.actions", {}, this.tourButton, this.shareButton, button("Reset", () => this.reset(), "Everything as it was")),
-    );
-    this.hint = make("p.hint");
-    this.picture = makePanel("picture");
-    this.prediction = makePanel("prediction");
-    this.truth = makePanel("truth");
-    this.difference = makePanel("changed");
-    this.panels = make("div.panels", {}, ...[this.picture, this.prediction, this.truth, this.difference].map((panel) => panel.figure));
-    this.summary = make("p.summary");
-    this.scales = new ScaleCards((i, gate) => this.set({ gates: this.state.gates.map((old, j) => (j === i ? gate : old)) }));
-    this.channel = make("select", { onchange: () => this.set({ channel: Number(this.channel.value) }) }, make("option", { value: -1 }, "mean of all channels"));
-    this.lender = make("select", { onchange: () => this.set({ lender: this.lender.value }) });
-    this.revealed = make("select", { onchange: () => { this.reveal = this.revealed.value; this.paint(); } });
-    const choices = make(
-      "div.choices", {},
-      make("label", {}, make("span", {}, "Show"), this.channel),
-      make("label", {}, make("span", {}, "Filters of"), this.lender),
-      (this.revealChoice = make("label", {}, make("span", {}, "Reveal"), this.revealed)),
-    );
-    this.classes = make("div.scores");
-    this.matters = make("div.body");
-    this.mattersBox = make("details.matters", { ontoggle: () => this.showMatters() }, make("summary", {}, "Which scale matters here?"), this.matters);
-    this.live = make("p.aloud", { role: "status", "aria-live": "polite" });
-    this.engineState = make("span.engine");
-    this.message = make("p.message", { role: "alert", hidden: true });
-    this.root.replaceChildren(make(
-      "section.dmnet-app", { "aria-label": "Playground: switch the network's scales on and off" },
-      toolbar, this.hint, this.tour.element, this.panels, this.summary, this.scales.element, choices,
-      make("div.below", {}, this.classes, this.mattersBox), this.buildFooter(button), this.message, this.live,
-    ));
-    this.app = /** @type {HTMLElement} */ (this.root.firstElementChild);
-    this.app.addEventListener("keydown", (event) => this.key(event));
+    this.tour = new Tour((changes) => this.set(changes), () => this.view.tour.focus());
+    this.view = new View(this.actions(), this.tour.element, options.engine === "kernel"
+      ? "A picture of your own goes to this notebook's kernel and nowhere else."
+      : "A picture of your own never leaves this browser.");
+    root.replaceChildren(this.view.element);
+    this.view.element.addEventListener("keydown", (event) => this.key(event));
     this.takeDrops();
   }
 
-  /** @param {(text: string, act: () => void, title: string) => HTMLElement} button */
-  buildFooter(button) {
-    const file = make("input", { type: "file", accept: "image/*", hidden: true, onchange: () => this.own(file.files[0]).then(() => (file.value = "")) });
-    const buttons = [button("Own picture…", () => file.click(), "It stays in this browser; you can also drop it here"), file];
-    if (globalThis.isSecureContext && navigator.mediaDevices?.getUserMedia) {
-      buttons.push(button("Camera…", () => this.camera(), "The picture stays in this browser"));
-    }
-    buttons.push(button("Save image", () => this.download(), "The four panels as a PNG file"));
-    this.privacy = make("span.privacy", {}, this.options.engine === "kernel"
-      ? "A picture of your own goes to this notebook's kernel and nowhere else."
-      : "A picture of your own never leaves this browser.");
-    return make("div.footer", {}, make("div.actions", {}, ...buttons), make("p.fine", {}, this.privacy, " ", this.engineState));
+  /** @returns {import("./view.js").Actions} */
+  actions() {
+    return {
+      choose: (scene) => this.set({ scene, lender: "" }),
+      step: (by) => this.step(by),
+      tour: () => this.tour.go(0),
+      share: () => this.share(),
+      reset: () => this.reset(),
+      weigh: (scale, gate) => this.set({ gates: this.state.gates.map((old, i) => (i === scale ? gate : old)) }),
+      channel: (channel) => this.set({ channel }),
+      lend: (lender) => this.set({ lender }),
+      reveal: () => this.paint(),
+      matters: () => this.showMatters(),
+      own: (file) => this.own(file),
+      camera: () => this.camera(),
+      save: () => this.view.save(`playground-${this.state.scene}-${this.state.gates.join("-")}.png`),
+    };
   }
 
   // State -----------------------------------------------------------------------------------------------
@@ -125,7 +101,7 @@ export class Playground {
     this.start.scene ||= this.worlds[0].scenes[0].id;
     const known = (/** @type {string} */ id) => this.worlds.some((world) => world.scenes.some((scene) => scene.id === id));
     this.state = this.options.address ? fromFragment(location.hash, this.start, known) : { ...this.state, scene: this.state.scene || this.start.scene };
-    this.select.append(...this.worlds.map((world) => make("optgroup", { label: world.title }, ...world.scenes.map((scene) => make("option", { value: scene.id }, scene.title)))));
+    this.view.scene.append(...this.worlds.map((world) => make("optgroup", { label: world.title }, ...world.scenes.map((scene) => make("option", { value: scene.id }, scene.title)))));
     await this.refresh();
     this.engine().catch(() => {}); // told in the footer
   }
@@ -141,8 +117,8 @@ export class Playground {
   }
 
   reset() {
-    this.revealed.value = this.reveal = "";
-    this.scales.weights.fill(1);
+    this.view.reveal.value = "";
+    this.view.scales.weights.fill(1);
     this.say("");
     const scene = this.state.scene === OWN ? this.start.scene : this.state.scene;
     return this.set({ ...START, scene });
@@ -186,17 +162,17 @@ export class Playground {
       if (this.options.engine === "kernel" && kernel) engine = Promise.resolve(new KernelEngine(kernel, name));
       else engine = model ? BrowserEngine.load(this.assets, model) : Promise.reject(new Error("there is no exported network"));
       this.engines.set(name, engine);
-      say(this.engineState, "The network is loading; until then the answers are precomputed.");
+      say(this.view.engine, "The network is loading; until then the answers are precomputed.");
       engine.then(
         (ready) => {
           this.ready.set(name, ready);
-          say(this.engineState, `Live: the network runs ${ready.name}.`);
+          say(this.view.engine, `Live: the network runs ${ready.name}.`);
           return this.refresh();
         },
         (error) => {
           console.warn("playground: the network cannot run here.", error);
-          say(this.engineState, "The network cannot run here: the switches show precomputed answers, weights between 0 and 1 have none.");
-          this.app.classList.add("still");
+          say(this.view.engine, "The network cannot run here: the switches show precomputed answers, weights between 0 and 1 have none.");
+          this.view.element.classList.add("still");
           return this.refresh();
         },
       );
@@ -257,9 +233,9 @@ export class Playground {
    * @param {Scene} scene
    */
   wait(scene) {
-    paintPicture(this.picture.canvas, scene.picture);
-    this.scales.show(this.state.gates, null, "");
-    say(this.summary, this.app.classList.contains("still")
+    paintPicture(this.view.picture.canvas, scene.picture);
+    this.view.scales.show(this.state.gates, null, "");
+    say(this.view.summary, this.view.element.classList.contains("still")
       ? "This needs the network, which cannot run here. Switches alone are answered."
       : "The network is still loading …");
   }
@@ -270,28 +246,15 @@ export class Playground {
   showControls() {
     const { scene, gates, channel, lender } = this.state;
     const world = this.world;
-    this.select.value = scene;
-    this.select.classList.toggle("none", scene === OWN);
-    say(this.hint, scene === OWN ? "Your picture. The network knows coins and quilts only, and takes everything for one of its classes." : world.hint);
-    this.fillOnce(this.lender, `${world.name} ${scene}`, () => [
-      make("option", { value: "" }, "this picture"),
-      ...world.scenes.filter((one) => one.id !== scene).map((one) => make("option", { value: one.id }, one.title)),
-    ]);
-    this.lender.value = lender;
-    this.channel.value = String(channel);
-    this.scales.show(gates, null, "");
-  }
-
-  /**
-   * Fill a list of choices, unless it is the one that is there already.
-   * @param {HTMLSelectElement} select
-   * @param {string} key
-   * @param {() => HTMLElement[]} options
-   */
-  fillOnce(select, key, options) {
-    if (select.dataset.key === key) return;
-    select.dataset.key = key;
-    select.replaceChildren(...options());
+    this.view.scene.value = scene;
+    this.view.scene.classList.toggle("none", scene === OWN);
+    say(this.view.hint, scene === OWN ? "Your picture. The network knows coins and quilts only, and takes everything for one of its classes." : world.hint);
+    const others = world.scenes.filter((one) => one.id !== scene);
+    this.view.fill(this.view.lender, `${world.name} ${scene}`, [["", "this picture"],
+      ...others.map(({ id, title }) => /** @type {[string, string]} */ ([id, title]))]);
+    this.view.lender.value = lender;
+    this.view.channel.value = String(channel);
+    this.view.scales.show(gates, null, "");
   }
 
   show() {
@@ -303,20 +266,15 @@ export class Playground {
     this.fullScores = scene.truth && iou(full.labels, scene.truth, classes.length);
     this.changed = shareChanged(answer.labels, full.labels);
     if (answer.channels) {
-      this.fillOnce(this.channel, String(answer.channels), () => [
-        make("option", { value: -1 }, `mean of ${answer.channels} channels`),
-        ...Array.from({ length: answer.channels }, (_, c) => make("option", { value: c }, `channel ${c + 1}`)),
-      ]);
-      this.channel.value = String(this.state.channel);
+      this.view.fill(this.view.channel, String(answer.channels), [[-1, `mean of ${answer.channels} channels`],
+        ...Array.from({ length: answer.channels }, (_, c) => /** @type {[number, string]} */ ([c, `channel ${c + 1}`]))]);
+      this.view.channel.value = String(this.state.channel);
     }
     const { channel } = this.state;
-    this.scales.show(this.state.gates, answer, channel < 0 ? "mean of the channels" : `channel ${channel + 1}`);
-    this.fillOnce(this.revealed, this.state.scene, () => [
-      make("option", { value: "" }, "nothing"),
-      ...scene.facts.statistics.map((one, i) => make("option", { value: i }, one.question)),
-    ]);
-    if (this.revealed.selectedIndex < 0) this.revealed.value = this.reveal = "";
-    this.revealChoice.hidden = !scene.facts.statistics.length;
+    this.view.scales.show(this.state.gates, answer, channel < 0 ? "mean of the channels" : `channel ${channel + 1}`);
+    this.view.fill(this.view.reveal, this.state.scene, [["", "nothing"],
+      ...scene.facts.statistics.map(({ question }, i) => /** @type {[number, string]} */ ([i, question]))]);
+    this.view.revealChoice.hidden = !scene.facts.statistics.length;
     this.paint();
     this.showScores(scene, answer, full);
     this.showMatters();
@@ -324,7 +282,7 @@ export class Playground {
     this.tour.look(this.state, {
       now: groupScores(this.world, this.scores ?? []), full: groupScores(this.world, this.fullScores ?? []), changed: this.changed,
     });
-    this.app.dispatchEvent(new CustomEvent("dmnet-answer", { bubbles: true }));
+    this.view.element.dispatchEvent(new CustomEvent("dmnet-answer", { bubbles: true }));
   }
 
   paint() {
@@ -334,23 +292,24 @@ export class Playground {
     const { height, width } = picture;
     const { palette } = this.world;
     const full = /** @type {Answer} */ (this.full.get(scene));
-    const fact = this.reveal === "" ? null : scene.facts.statistics[Number(this.reveal)];
+    const chosen = this.view.reveal.value;
+    const fact = chosen === "" ? null : scene.facts.statistics[Number(chosen)];
     const map = (/** @type {string} */ name) => {
       const area = height * width;
       const at = scene.facts.hidden.indexOf(name) * area;
       return /** @type {Uint8Array} */ (scene.tensors.hidden.data).subarray(at, at + area);
     };
-    if (fact) paintRevealed(this.picture.canvas, picture, map(fact.seen), map(fact.hidden));
-    else paintPicture(this.picture.canvas, picture);
-    paintLabels(this.prediction.canvas, answer.labels, height, width, palette);
-    this.truth.figure.hidden = !truth;
-    this.panels.classList.toggle("three", !truth);
-    if (truth) paintLabels(this.truth.canvas, truth, height, width, palette);
-    paintDifference(this.difference.canvas, answer.labels, full.labels, height, width, palette, isDark(this.app));
-    this.picture.canvas.setAttribute("aria-label", `${this.state.scene === OWN ? "Your picture" : this.select.selectedOptions[0]?.textContent}, ${width} by ${height} pixels`);
-    this.prediction.canvas.setAttribute("aria-label", `The network's labels: ${this.described(answer.labels)}`);
-    if (truth) this.truth.canvas.setAttribute("aria-label", `The true labels: ${this.described(truth)}`);
-    this.difference.canvas.setAttribute("aria-label", `Where the labels differ from those of the full network: ${percent(this.changed ?? 0)} of the pixels`);
+    if (fact) paintRevealed(this.view.picture.canvas, picture, map(fact.seen), map(fact.hidden));
+    else paintPicture(this.view.picture.canvas, picture);
+    paintLabels(this.view.prediction.canvas, answer.labels, height, width, palette);
+    this.view.truth.figure.hidden = !truth;
+    this.view.panels.classList.toggle("three", !truth);
+    if (truth) paintLabels(this.view.truth.canvas, truth, height, width, palette);
+    paintDifference(this.view.difference.canvas, answer.labels, full.labels, height, width, palette, isDark(this.view.element));
+    this.view.picture.canvas.setAttribute("aria-label", `${this.state.scene === OWN ? "Your picture" : this.view.scene.selectedOptions[0]?.textContent}, ${width} by ${height} pixels`);
+    this.view.prediction.canvas.setAttribute("aria-label", `The network's labels: ${this.described(answer.labels)}`);
+    if (truth) this.view.truth.canvas.setAttribute("aria-label", `The true labels: ${this.described(truth)}`);
+    this.view.difference.canvas.setAttribute("aria-label", `Where the labels differ from those of the full network: ${percent(this.changed ?? 0)} of the pixels`);
   }
 
   /**
@@ -373,9 +332,9 @@ export class Playground {
   showScores(scene, answer, full) {
     const occurring = new Set([...(scene.truth ?? []), ...answer.labels, ...full.labels]);
     occurring.delete(255);
-    this.classes.replaceChildren(classList(this.world, occurring, this.scores ?? null, this.fullScores ?? null));
+    this.view.classes.replaceChildren(classList(this.world, occurring, this.scores ?? null, this.fullScores ?? null));
     const changed = `${percent(this.changed ?? 0)} of the pixels differ from the full network`;
-    say(this.summary, this.scores && this.fullScores
+    say(this.view.summary, this.scores && this.fullScores
       ? `mIoU ${percent(mean(this.scores))}, full network ${percent(mean(this.fullScores))} · ${changed}`
       : changed);
   }
@@ -383,10 +342,10 @@ export class Playground {
   /** What each scale's absence costs, computed when the box is open. */
   async showMatters() {
     const scene = this.present;
-    if (!this.mattersBox.open || !scene) return;
+    if (!this.view.mattersBox.open || !scene) return;
     const engine = this.ready.get(this.world.name);
     const full = this.full.get(scene);
-    if (!full || this.matters.dataset.for === this.state.scene) return;
+    if (!full || this.view.matters.dataset.for === this.state.scene) return;
     /** @type {Record<string, number[]>} */
     const drops = {};
     for (let i = 0; i < 4; i++) {
@@ -396,12 +355,12 @@ export class Playground {
       for (const [name, drop] of Object.entries(this.drop(scene, full, without))) (drops[name] ??= []).push(drop);
     }
     if (scene !== this.present) return;
-    this.matters.dataset.for = this.state.scene;
-    this.matters.replaceChildren(make("p", {}, scene.truth
+    this.view.matters.dataset.for = this.state.scene;
+    this.view.matters.replaceChildren(make("p", {}, scene.truth
       ? "Loss of IoU in percentage points when this scale alone is switched off:"
       : "Share of the pixels that change when this scale alone is switched off:"), dropBars(drops));
     if (scene.facts.statistics.length) {
-      this.matters.append(make("p", {}, "And the true statistic: how many would be answered rightly by the majority of the tiles in a window around them? A k × k filter averages over about 8k pixels."), statisticsTable(scene.facts.statistics));
+      this.view.matters.append(make("p", {}, "And the true statistic: how many would be answered rightly by the majority of the tiles in a window around them? A k × k filter averages over about 8k pixels."), statisticsTable(scene.facts.statistics));
     }
   }
 
@@ -423,7 +382,7 @@ export class Playground {
     clearTimeout(this.announcing);
     this.announcing = setTimeout(() => {
       const off = this.state.gates.flatMap((gate, i) => (gate === 0 ? [`${2 * i + 1} by ${2 * i + 1}`] : []));
-      say(this.live, `${off.length ? `Off: ${off.join(", ")}.` : "All scales on."} ${this.summary.textContent}`);
+      say(this.view.aloud, `${off.length ? `Off: ${off.join(", ")}.` : "All scales on."} ${this.view.summary.textContent}`);
     }, 500);
   }
 
@@ -432,8 +391,8 @@ export class Playground {
    * @param {string} text
    */
   say(text) {
-    this.message.hidden = !text;
-    say(this.message, text);
+    this.view.message.hidden = !text;
+    say(this.view.message, text);
   }
 
   // What else the reader does ---------------------------------------------------------------------------
@@ -444,18 +403,18 @@ export class Playground {
     if (event.ctrlKey || event.metaKey || event.altKey || target.matches("select, input:not([type=checkbox])")) return;
     const scale = ["1", "3", "5", "7"].indexOf(event.key);
     if (scale < 0) return;
-    this.scales.cards[scale].toggle.click();
+    this.view.scales.cards[scale].toggle.click();
     event.preventDefault();
   }
 
   takeDrops() {
     const over = (/** @type {DragEvent} */ event, /** @type {boolean} */ on) => {
       event.preventDefault();
-      this.app.classList.toggle("dropping", on);
+      this.view.element.classList.toggle("dropping", on);
     };
-    this.app.addEventListener("dragover", (event) => over(event, true));
-    this.app.addEventListener("dragleave", (event) => over(event, false));
-    this.app.addEventListener("drop", (event) => {
+    this.view.element.addEventListener("dragover", (event) => over(event, true));
+    this.view.element.addEventListener("dragleave", (event) => over(event, false));
+    this.view.element.addEventListener("drop", (event) => {
       over(event, false);
       const file = event.dataTransfer?.files[0];
       if (file) this.own(file);
@@ -480,28 +439,13 @@ export class Playground {
   /** @param {import("./numbers.js").Picture} picture */
   takeOwn(picture) {
     this.scenes.set(OWN, Promise.resolve({ picture, truth: null, tensors: {}, facts: { hidden: [], statistics: [] } }));
-    delete this.matters.dataset.for;
+    delete this.view.matters.dataset.for;
     return this.set({ scene: OWN, lender: "" });
   }
 
-  /** Take a picture with the camera: a preview, a button, and nothing is kept. */
   async camera() {
     try {
-      const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-      const video = make("video", { autoplay: true, playsinline: true, muted: true, "aria-label": "Camera preview" });
-      video.srcObject = stream;
-      const end = () => {
-        stream.getTracks().forEach((track) => track.stop());
-        box.remove();
-      };
-      const take = () => {
-        this.takeOwn(toPicture(video, video.videoWidth, video.videoHeight));
-        end();
-      };
-      const buttons = [make("button.primary", { type: "button", onclick: take }, "Take it"), make("button", { type: "button", onclick: end }, "Cancel")];
-      const box = make("div.camera", {}, video, make("div.buttons", {}, ...buttons));
-      this.panels.before(box);
-      buttons[0].focus();
+      await this.view.camera((video) => this.takeOwn(toPicture(video, video.videoWidth, video.videoHeight)));
     } catch {
       this.say("No picture could be taken: there is no camera, or its use was not allowed.");
     }
@@ -512,30 +456,12 @@ export class Playground {
     const address = this.options.address ? new URL(toFragment(this.state), location.href).href : toFragment(this.state);
     try {
       await navigator.clipboard.writeText(address);
-      say(this.shareButton, "Copied");
-      say(this.live, "The address was copied.");
-      setTimeout(() => say(this.shareButton, "Share"), 1500);
+      say(this.view.share, "Copied");
+      say(this.view.aloud, "The address was copied.");
+      setTimeout(() => say(this.view.share, "Share"), 1500);
     } catch {
       this.say(`The address of what you see: ${address}`);
     }
-  }
-
-  /** Save the panels, side by side, as a PNG file. */
-  download() {
-    const panels = [this.picture, this.prediction, this.truth, this.difference].filter(({ figure }) => !figure.hidden);
-    const [side, gap, line] = [320, 12, 26];
-    const canvas = make("canvas", { width: panels.length * (side + gap) + gap, height: side + line + 2 * gap });
-    const context = canvas.getContext("2d");
-    context.fillStyle = "white";
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    [context.fillStyle, context.font, context.imageSmoothingEnabled] = ["#333", "15px sans-serif", false];
-    panels.forEach(({ canvas: panel, figure }, i) => {
-      const [x, factor] = [gap + i * (side + gap), side / Math.max(panel.width, panel.height)];
-      context.drawImage(panel, x, gap, panel.width * factor, panel.height * factor);
-      context.fillText(figure.querySelector("figcaption")?.textContent ?? "", x, side + gap + line - 6);
-    });
-    const link = make("a", { href: canvas.toDataURL("image/png"), download: `playground-${this.state.scene}-${this.state.gates.join("-")}.png` });
-    link.click();
   }
 }
 
@@ -567,7 +493,7 @@ function render({ model, el }) {
 }
 
 /** On a page of the book: fill every place that is kept for a playground. The first one has the address. */
-function start() {
+function fillPlaces() {
   const base = new URL("./", import.meta.url);
   document.querySelectorAll("[data-dmnet-playground]").forEach((place, i) => {
     const element = /** @type {HTMLElement} */ (place);
@@ -583,6 +509,6 @@ function start() {
   });
 }
 
-if (!import.meta.url.startsWith("blob:") && globalThis.document) start();
+if (!import.meta.url.startsWith("blob:") && globalThis.document) fillPlaces();
 
 export default { render };
