@@ -57,10 +57,20 @@ def add_playground(
 
     address = context["pathto"]("_static/playground/", resource=True)
     still = site.still_html(app.playground_folder, address)  # type: ignore[attr-defined]
-    start = body.index("<div", body.rindex("<", 0, body.index(PLACE)))
+    start = body.rindex("<", 0, body.index(PLACE))
     context["body"] = f"{body[:start]}<noscript>{still}</noscript>{body[start:]}"
     app.add_js_file("playground/playground.js", type="module")
     app.add_css_file("playground/playground.css")
+
+
+def drop_unused_mathjax(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Drop MathJax, 260 kB, from a page with a playground and without a formula, so that it is quick."""
+    body = context.get("body", "")
+    if PLACE in body and 'class="math' not in body:
+        files = context.get("script_files", [])
+        context["script_files"] = [file for file in files if "mathjax" not in filename(file)]
 
 
 def drop_unused_widgets(
@@ -77,8 +87,12 @@ def drop_unused_widgets(
 def is_widgets(file: Any) -> bool:
     """Return whether an entry of a page's scripts serves Jupyter widgets."""
     kind = getattr(file, "attributes", {}).get("type", "")
-    name = str(getattr(file, "filename", None) or file)
-    return "widget-state" in kind or "widgets/" in name or "widgets_config" in name
+    return "widget-state" in kind or "widgets/" in filename(file) or "widgets_config" in filename(file)
+
+
+def filename(file: Any) -> str:
+    """Return the address of an entry of a page's scripts; "" for one that stands in the page."""
+    return str(getattr(file, "filename", file) or "")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -86,4 +100,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", write_files)
     app.connect("html-page-context", add_playground, priority=400)
     app.connect("html-page-context", drop_unused_widgets, priority=950)
+    app.connect("html-page-context", drop_unused_mathjax, priority=950)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  channelOf, iou, labelsOf, mean, normalised, shareChanged, subsetNumber, taps,
+  channelOf, iou, labelsOf, mean, normalised, occurringIn, shareChanged, subsetNumber, taps,
 } from "../../dmnet/playground/frontend/numbers.js";
 
 test("a pixel is normalised by the mean and deviation of its channel", () => {
@@ -33,6 +33,10 @@ test("IoU leaves out void, and classes that are nowhere", () => {
 
 test("the share of changed pixels", () => {
   assert.equal(shareChanged(Uint8Array.of(1, 2, 3, 4), Uint8Array.of(1, 2, 0, 0)), 0.5);
+});
+
+test("which classes occur, without void", () => {
+  assert.deepEqual(occurringIn([Uint8Array.of(3, 255), Uint8Array.of(0, 3)]), [0, 3]);
 });
 
 test("a channel, and the mean over all", () => {

@@ -134,6 +134,16 @@ export function shareChanged(some, others) {
 }
 
 /**
+ * Return the classes that occur in any of several label maps, in order.
+ * @param {Uint8Array[]} maps
+ */
+export function occurringIn(maps) {
+  const found = new Uint8Array(256);
+  for (const map of maps) for (let i = 0; i < map.length; i++) found[map[i]] = 1;
+  return Array.from(found.keys()).filter((label) => found[label] && label !== VOID);
+}
+
+/**
  * Return one channel of [channels, height, width], or the mean over all of them.
  * @param {Float32Array} values
  * @param {number[]} shape channels, height, width

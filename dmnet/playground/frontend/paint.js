@@ -18,9 +18,13 @@ function fill(canvas, height, width, colour) {
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const image = context.createImageData(width, height);
+  const { data } = image;
   for (let i = 0; i < height * width; i++) {
     const rgb = colour(i);
-    image.data.set([rgb[0], rgb[1], rgb[2], 255], 4 * i);
+    data[4 * i] = rgb[0];
+    data[4 * i + 1] = rgb[1];
+    data[4 * i + 2] = rgb[2];
+    data[4 * i + 3] = 255;
   }
   context.putImageData(image, 0, 0);
 }

@@ -12,7 +12,7 @@
 import { fromFragment, START, toFragment } from "./address.js";
 import { isDark, make, percent, say } from "./elements.js";
 import { BrowserEngine, Kernel, KernelEngine, pageAssets, precomputed, readScene } from "./engines.js";
-import { iou, mean, shareChanged } from "./numbers.js";
+import { iou, mean, occurringIn, shareChanged } from "./numbers.js";
 import { paintDifference, paintLabels, paintPicture, paintRevealed } from "./paint.js";
 import { PictureError, readPicture, toPicture } from "./pictures.js";
 import { classList, dropBars, groupScores, statisticsTable } from "./results.js";
@@ -58,6 +58,8 @@ export class Playground {
     this.turn = 0; // counts the changes: an answer that comes too late is dropped
     /** @type {Promise<void> | null} */
     this.asking = null;
+    /** @type {import("./numbers.js").Picture | null} what the canvases of picture and truth hold */
+    this.painted = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.announcing = undefined;
     /** @type {World | null} */
@@ -103,7 +105,6 @@ export class Playground {
     this.state = this.options.address ? fromFragment(location.hash, this.start, known) : { ...this.state, scene: this.state.scene || this.start.scene };
     this.view.scene.append(...this.worlds.map((world) => make("optgroup", { label: world.title }, ...world.scenes.map((scene) => make("option", { value: scene.id }, scene.title)))));
     await this.refresh();
-    this.engine().catch(() => {}); // told in the footer
   }
 
   /** @param {Partial<State>} changes */
@@ -191,7 +192,6 @@ export class Playground {
       const lender = this.state.lender ? await this.scene(this.state.lender) : null;
       if (turn !== this.turn) return;
       this.present = scene;
-      this.engine().catch(() => {});
       const engine = this.ready.get(this.world.name);
       const answer = engine
         ? await this.ask(engine, scene, lender, turn)
@@ -204,6 +204,8 @@ export class Playground {
     } catch (error) {
       if (turn !== this.turn) return;
       this.say(`This cannot be shown: ${/** @type {Error} */ (error).message}`);
+    } finally {
+      this.engine().catch(() => {}); // only now, so that the first answer need not share the line; told in the footer
     }
   }
 
@@ -233,6 +235,7 @@ export class Playground {
    * @param {Scene} scene
    */
   wait(scene) {
+    this.painted = null;
     paintPicture(this.view.picture.canvas, scene.picture);
     this.view.scales.show(this.state.gates, null, "");
     say(this.view.summary, this.view.element.classList.contains("still")
@@ -300,11 +303,12 @@ export class Playground {
       return /** @type {Uint8Array} */ (scene.tensors.hidden.data).subarray(at, at + area);
     };
     if (fact) paintRevealed(this.view.picture.canvas, picture, map(fact.seen), map(fact.hidden));
-    else paintPicture(this.view.picture.canvas, picture);
+    else if (this.painted !== picture) paintPicture(this.view.picture.canvas, picture);
     paintLabels(this.view.prediction.canvas, answer.labels, height, width, palette);
     this.view.truth.figure.hidden = !truth;
     this.view.panels.classList.toggle("three", !truth);
-    if (truth) paintLabels(this.view.truth.canvas, truth, height, width, palette);
+    if (truth && this.painted !== picture) paintLabels(this.view.truth.canvas, truth, height, width, palette);
+    this.painted = fact ? null : picture;
     paintDifference(this.view.difference.canvas, answer.labels, full.labels, height, width, palette, isDark(this.view.element));
     this.view.picture.canvas.setAttribute("aria-label", `${this.state.scene === OWN ? "Your picture" : this.view.scene.selectedOptions[0]?.textContent}, ${width} by ${height} pixels`);
     this.view.prediction.canvas.setAttribute("aria-label", `The network's labels: ${this.described(answer.labels)}`);
@@ -330,8 +334,7 @@ export class Playground {
    * @param {Answer} full
    */
   showScores(scene, answer, full) {
-    const occurring = new Set([...(scene.truth ?? []), ...answer.labels, ...full.labels]);
-    occurring.delete(255);
+    const occurring = occurringIn([answer.labels, full.labels, ...(scene.truth ? [scene.truth] : [])]);
     this.view.classes.replaceChildren(classList(this.world, occurring, this.scores ?? null, this.fullScores ?? null));
     const changed = `${percent(this.changed ?? 0)} of the pixels differ from the full network`;
     say(this.view.summary, this.scores && this.fullScores
@@ -357,8 +360,8 @@ export class Playground {
     if (scene !== this.present) return;
     this.view.matters.dataset.for = this.state.scene;
     this.view.matters.replaceChildren(make("p", {}, scene.truth
-      ? "Loss of IoU in percentage points when this scale alone is switched off:"
-      : "Share of the pixels that change when this scale alone is switched off:"), dropBars(drops));
+      ? "What switching off this scale alone does to the IoU, in percentage points:"
+      : "Share of the pixels, in per cent, that change when this scale alone is switched off:"), dropBars(drops));
     if (scene.facts.statistics.length) {
       this.view.matters.append(make("p", {}, "And the true statistic: how many would be answered rightly by the majority of the tiles in a window around them? A k × k filter averages over about 8k pixels."), statisticsTable(scene.facts.statistics));
     }

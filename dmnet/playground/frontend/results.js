@@ -21,12 +21,12 @@ import { mean, SIZES } from "./numbers.js";
 /**
  * Return the list of the classes with their colours and scores; a tick marks the score of the full network.
  * @param {World} world
- * @param {Set<number>} occurring classes that are there, in the truth or in one of the answers
+ * @param {number[]} occurring classes that are there, in the truth or in one of the answers
  * @param {(number | null)[] | null} scores
  * @param {(number | null)[] | null} full
  */
 export function classList(world, occurring, scores, full) {
-  const items = [...occurring].sort((a, b) => a - b).map((c) => {
+  const items = occurring.map((c) => {
     const [now, then] = [scores?.[c] ?? null, full?.[c] ?? null];
     const parts = [make("i.swatch", { style: `background: rgb(${world.palette[c].join(" ")})` })];
     parts.push(make("span.name", {}, world.classes[c]));
@@ -73,7 +73,7 @@ export function dropBars(drops) {
  */
 function dropBar(name, group, drop, most) {
   const points = Math.round(100 * drop);
-  const text = points > 0 ? `−${points} points` : points < 0 ? `+${-points} points` : "no loss";
+  const text = points > 0 ? `−${points}` : points < 0 ? `+${-points}` : "0";
   return make(
     "div.line", {}, make("span.name", {}, name),
     make("span.track", {}, make(`span.fill.group${group}`, { style: `--length: ${Math.max(0, drop) / most}` })),
