@@ -50,7 +50,7 @@ export class View {
     this.reveal = make("select", { onchange: actions.reveal });
     this.revealChoice = this.choice("Reveal", this.reveal);
     this.classes = make("div.scores");
-    this.matters = make("div.body");
+    this.matters = make("div.reasons");
     this.mattersBox = make("details.matters", { ontoggle: actions.matters },
       make("summary", {}, "Which scale matters here?"), this.matters);
     this.engine = make("span.engine");
