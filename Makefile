@@ -22,13 +22,15 @@ book: setup  ## execute the notebooks (cached) and build the book into _build/ht
 serve: book  ## build the book and serve it on this machine: http://127.0.0.1:8000 (another port: PORT=8001)
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-lint: setup  ## style, types, tidy notebooks
+lint: setup  ## style, types, tidy notebooks; of Python and of JavaScript
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tools/tidy_notebooks.py --check
+	$(BIN)/python tools/check_javascript.py
 
 test: lint book  ## every check: lint, the book built with warnings as errors, all tests
+	@$(BIN)/python tools/find_browser.py
 	$(BIN)/pytest -n logical
 
 format:  ## put code and notebooks into the form that lint asks for

@@ -41,9 +41,9 @@ _HOMES = {
     "train": "training",
 }
 _MODULES = {
-    "backbone", "checkpoints", "datasets", "dynamic", "errors", "files", "images", "inference", "losses",
-    "metrics", "model", "notebook", "plots", "protocols", "scores", "submissions", "systems", "tiny",
-    "training", "transforms",
+    "backbone", "checkpoints", "datasets", "dynamic", "errors", "export", "files", "images", "inference",
+    "losses", "metrics", "model", "notebook", "plots", "protocols", "scores", "submissions", "systems",
+    "tiny", "training", "transforms",
 }  # fmt: skip
 
 __all__ = sorted([*_HOMES, *_MODULES])

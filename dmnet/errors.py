@@ -24,3 +24,7 @@ class DownloadError(DMNetError):
 
 class DataError(DMNetError):
     """An image, a label map, a list or a class file cannot be used."""
+
+
+class ExportError(DMNetError):
+    """A network cannot be exported, or what was exported computes something else; no file was written."""

@@ -1,7 +1,10 @@
 """What the tests share: reference data, and settings that keep them quick and repeatable."""
 
 import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 # The outputs in tests/reference were recorded with AVX2 kernels. Others round differently: after a hundred
 # layers that is as much as the tests' tolerance. oneDNN reads this once, before PyTorch's first convolution.
@@ -10,8 +13,13 @@ os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import find_browser
+from browser import Site, Tab, launch, open_tab
 
 # Two test processes share two cores: more threads than one would only wait for each other.
 torch.set_num_threads(1)
@@ -45,3 +53,41 @@ def photos() -> Path:
     if not folder.is_dir():
         pytest.skip("needs photographs: there is no folder `shared/photos` beside the clone")
     return folder
+
+
+def browser_to_drive() -> str:
+    """Return the path of a browser; without one the tests are skipped, with CI=true they fail."""
+    executable = find_browser.find()
+    if executable is None and os.environ.get("CI") == "true":
+        pytest.fail(find_browser.ADVICE)
+    if executable is None:
+        pytest.skip(f"NO BROWSER: {find_browser.ADVICE}")
+    return executable
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium."""
+    executable = browser_to_drive()
+    with sync_playwright() as playwright:
+        browser = launch(playwright, executable)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser) -> Iterator[Callable[..., Tab]]:
+    """Open pages of the built book, `visit("book/welcome.html")`, or of another folder: tests/browser.py."""
+    sites: list[Site] = []
+    tabs: list[Tab] = []
+
+    def visit(path: str, folder: Path = ROOT / "_build" / "html", **options: Any) -> Tab:
+        sites.append(Site(folder))
+        tabs.append(open_tab(chromium, sites[-1], path, **options))
+        return tabs[-1]
+
+    yield visit
+    for tab in tabs:
+        tab.page.context.close()
+    for site in sites:
+        site.close()

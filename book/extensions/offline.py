@@ -1,7 +1,8 @@
 """Sphinx extension: no page of the book asks another host for anything.
 
-`make` puts MathJax into `.venv/static`, from where it is served with the book. Without that folder (a build
-without `make`) Sphinx's own address of MathJax stays, and the formulas need the network.
+`make` puts MathJax and the Jupyter widgets' front end into `.venv/static`, from where they are served with
+the book. Without that folder (a build without `make`) Sphinx's own address of MathJax stays, so the formulas
+need the network, and widgets are not drawn.
 """
 
 from pathlib import Path
@@ -14,16 +15,24 @@ from sphinx.util import logging
 
 STATIC = Path(__file__).resolve().parents[2] / ".venv" / "static"
 MATHJAX = "mathjax/tex-mml-chtml.js"
+# What a page with a widget loads, in this order.
+WIDGETS: dict[str, dict[str, str]] = {
+    "widgets_config.js": {},  # book/assets: must run before the others are read
+    "widgets/require.js": {"defer": "defer"},
+    # Any other widget would be looked for here: a file that is missing, not a request to another host.
+    "widgets/embed-amd.js": {"defer": "defer", "data-jupyter-widgets-cdn": "no-such-widget/"},
+}
 LOGGER = logging.getLogger(__name__)
 
 
 def serve_our_own(app: Sphinx, config: Config) -> None:
     """Add the fetched JavaScript to the book's static files."""
     if not (STATIC / MATHJAX).is_file():
-        LOGGER.info("MathJax is not installed by `make setup`: formulas will need the network")
+        LOGGER.info("JavaScript is not installed by `make setup`: formulas will need the network")
         return
     config.html_static_path.append(str(STATIC))  # type: ignore[attr-defined]
     config.mathjax_path = MATHJAX  # type: ignore[attr-defined]
+    config.nb_ipywidgets_js = WIDGETS  # type: ignore[attr-defined]
 
 
 def drop_thebe(

@@ -37,14 +37,14 @@ def chosen(
     return protocols.choose(
         model.system,
         protocol or "published",
-        window=_pair("--window", window),
-        stride=_pair("--stride", stride),
+        window=pair("--window", window),
+        stride=pair("--stride", stride),
         scales=None if scales is None else _numbers("--scales", scales),
         flip=flip,
     )
 
 
-def _pair(option: str, text: str | None) -> tuple[int, int] | None:
+def pair(option: str, text: str | None) -> tuple[int, int] | None:
     """Read "512x1024": height and width; one number is both."""
     if text is None:
         return None

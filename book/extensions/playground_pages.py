@@ -1,0 +1,104 @@
+"""Sphinx extension: puts the playground on the pages that have a place for it.
+
+The place is an element with `data-dmnet-playground`: the output of a cell that shows a
+`dmnet.playground.Playground`. The page gets the front end and its style sheet; inside `<noscript>`, pictures
+of the answers. The files are written by `dmnet.playground.site`, once for each state of their sources.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util import logging
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ["data/weights/*.safetensors", "dmnet/datasets/*.py", "dmnet/playground/*.py", "dmnet/*.py"]
+PLACE = 'data-dmnet-playground="'
+VIEW = "application/vnd.jupyter.widget-view+json"
+LOGGER = logging.getLogger(__name__)
+
+
+def write_files(app: Sphinx, config: Config) -> None:
+    """Write the playground's files where they are missing, and let Sphinx copy them to the static files."""
+    from dmnet.playground import site
+
+    folder = Path(app.outdir).parent / ".playground"
+    current = folder / digest() / "playground"
+    if not (current / "catalogue.json").is_file():
+        LOGGER.info("drawing the playground's scenes")
+        shutil.rmtree(folder, ignore_errors=True)
+        site.write_site(current)
+    site.write_front_end(current)
+    config.html_static_path.append(str(current.parent))  # type: ignore[attr-defined]
+    app.playground_folder = current  # type: ignore[attr-defined]
+
+
+def digest() -> str:
+    """Return 16 hexadecimal digits that change with what scenes and answers are made from."""
+    total = hashlib.sha256()
+    for pattern in SOURCES:
+        for path in sorted(ROOT.glob(pattern)):
+            total.update(path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def add_playground(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Add script, style and pictures to a page with a place for the playground."""
+    body = context.get("body", "")
+    if PLACE not in body:
+        return
+    from dmnet.playground import site
+
+    address = context["pathto"]("_static/playground/", resource=True)
+    still = site.still_html(app.playground_folder, address)  # type: ignore[attr-defined]
+    start = body.rindex("<", 0, body.index(PLACE))
+    context["body"] = f"{body[:start]}<noscript>{still}</noscript>{body[start:]}"
+    app.add_js_file("playground/playground.js", type="module")
+    app.add_css_file("playground/playground.css")
+
+
+def drop_unused_mathjax(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Drop MathJax, 260 kB, from a page with a playground and without a formula, so that it is quick."""
+    body = context.get("body", "")
+    if PLACE in body and 'class="math' not in body:
+        files = context.get("script_files", [])
+        context["script_files"] = [file for file in files if "mathjax" not in filename(file)]
+
+
+def drop_unused_widgets(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Drop Jupyter's widget scripts, a megabyte, from a page that draws no widget with them.
+
+    MyST-NB adds them to every page whose notebook has made a widget; the playground is drawn without them.
+    """
+    if VIEW not in context.get("body", ""):
+        context["script_files"] = [file for file in context.get("script_files", []) if not is_widgets(file)]
+
+
+def is_widgets(file: Any) -> bool:
+    """Return whether an entry of a page's scripts serves Jupyter widgets."""
+    kind = getattr(file, "attributes", {}).get("type", "")
+    return "widget-state" in kind or "widgets/" in filename(file) or "widgets_config" in filename(file)
+
+
+def filename(file: Any) -> str:
+    """Return the address of an entry of a page's scripts; "" for one that stands in the page."""
+    return str(getattr(file, "filename", file) or "")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the extension."""
+    app.connect("config-inited", write_files)
+    app.connect("html-page-context", add_playground, priority=400)
+    app.connect("html-page-context", drop_unused_widgets, priority=950)
+    app.connect("html-page-context", drop_unused_mathjax, priority=950)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,21 @@
+"""The playground: switch the network's scales on and off, and see it answer, in a notebook or in the page.
+
+`Playground` is the widget; it needs anywidget (`pip install "dmnet[playground]"`). The other modules are what
+it is made of, and what writes the files behind the book's pages.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dmnet.playground.widget import Playground as Playground
+
+__all__ = ["Playground"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the widget when it is asked for: building the pages' files needs no anywidget."""
+    if name != "Playground":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from dmnet.playground.widget import Playground
+
+    return Playground

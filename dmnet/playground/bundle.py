@@ -1,0 +1,35 @@
+"""The front end as one JavaScript module.
+
+An anywidget's module runs from a `blob:` address, where relative imports lead nowhere. So the modules in
+`frontend/` are put one after the other: their imports of each other and their `export` words are left out,
+nothing else is changed. Names at the top of two modules must therefore differ.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+FRONTEND = Path(__file__).with_name("frontend")
+# Every module stands after those that it imports.
+MODULES = (
+    *("numbers", "safetensors", "paint", "address", "pictures", "engines"),
+    *("elements", "scales", "results", "tour", "view", "playground"),
+)
+IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.M)
+EXPORT = re.compile(r"^export (?!default)", re.M)
+
+
+@cache
+def script() -> str:
+    """Return the JavaScript module; its default export is what anywidget expects."""
+    parts = []
+    for name in MODULES:
+        source = (FRONTEND / f"{name}.js").read_text(encoding="utf8")
+        parts.append(EXPORT.sub("", IMPORT.sub("", source)))
+    return "\n".join(parts)
+
+
+@cache
+def style() -> str:
+    """Return the style sheet."""
+    return (FRONTEND / "playground.css").read_text(encoding="utf8")

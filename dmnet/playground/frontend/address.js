@@ -1,0 +1,48 @@
+/**
+ * The state that a page's address holds, as `#play&scene=scale-26&gates=1,0,1,1`.
+ *
+ * @typedef {object} State
+ * @property {string} scene id of a scene, or "own"
+ * @property {number[]} gates the weight of each scale, 0..2
+ * @property {number} channel which channel of filters and responses is shown; -1 is the mean
+ * @property {string} lender id of the scene whose filters are lent, or ""
+ */
+
+const MARK = "#play&";
+
+/** @type {Readonly<State>} */
+export const START = Object.freeze({ scene: "", gates: [1, 1, 1, 1], channel: -1, lender: "" });
+
+/**
+ * Return a page's fragment for a state; what is as at the start is left out.
+ * @param {State} state
+ */
+export function toFragment(state) {
+  const parts = [`scene=${encodeURIComponent(state.scene)}`];
+  if (state.gates.some((gate) => gate !== 1)) parts.push(`gates=${state.gates.join(",")}`);
+  if (state.channel !== -1) parts.push(`channel=${state.channel}`);
+  if (state.lender) parts.push(`lender=${encodeURIComponent(state.lender)}`);
+  return MARK + parts.join("&");
+}
+
+/**
+ * Return the state in a fragment; what is missing or makes no sense is as in `start`.
+ * @param {string} fragment
+ * @param {State} start
+ * @param {(scene: string) => boolean} known whether there is such a scene
+ * @returns {State}
+ */
+export function fromFragment(fragment, start, known) {
+  const state = { ...start, gates: [...start.gates] };
+  if (!fragment.startsWith(MARK)) return state;
+  const given = new URLSearchParams(fragment.slice(MARK.length));
+  const scene = given.get("scene") ?? "";
+  const lender = given.get("lender") ?? "";
+  const gates = (given.get("gates") ?? "").split(",").map(Number);
+  const channel = Number(given.get("channel") ?? NaN);
+  if (known(scene)) state.scene = scene;
+  if (known(lender)) state.lender = lender;
+  if (gates.length === 4 && gates.every((gate) => gate >= 0 && gate <= 2)) state.gates = gates;
+  if (Number.isInteger(channel) && channel >= -1 && channel < 16) state.channel = channel;
+  return state;
+}

@@ -1,0 +1,57 @@
+/** Making elements. */
+
+/**
+ * Return a new element.
+ * @param {string} tag with classes: "button.quiet"
+ * @param {Record<string, any>} properties attributes; `on...` are listeners, true and false set and leave out
+ * @param {...(Node | string)} children
+ * @returns {any}
+ */
+export function make(tag, properties = {}, ...children) {
+  const [name, ...classes] = tag.split(".");
+  const element = document.createElement(name);
+  element.classList.add(...classes);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (value === true) element.setAttribute(key, "");
+    else if (value !== false && value !== null) element.setAttribute(key, String(value));
+  }
+  element.append(...children);
+  return element;
+}
+
+/**
+ * A picture with its caption; the canvas tells its content to who cannot see it.
+ * @param {string} text
+ */
+export function makePanel(text) {
+  const canvas = make("canvas", { role: "img", width: 160, height: 160 });
+  const caption = make("div.caption", {}, text);
+  return { figure: make("div.panel", {}, make("div.frame", {}, canvas), caption), canvas, caption };
+}
+
+/**
+ * Set what an element says, if it is not what it says already.
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+export function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * A number in 0..1 as per cent.
+ * @param {number} share
+ */
+export function percent(share) {
+  return Number.isFinite(share) ? `${(100 * share).toFixed(share > 0 && share < 0.0995 ? 1 : 0)} %` : "–";
+}
+
+/**
+ * Whether the page is dark around an element.
+ * @param {Element} element
+ */
+export function isDark(element) {
+  const [r, g, b] = (getComputedStyle(element).color.match(/[\d.]+/g) ?? []).map(Number);
+  return r + g + b > 384; // the ink is light
+}

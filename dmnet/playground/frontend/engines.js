@@ -1,0 +1,298 @@
+/**
+ * Who answers: files computed beforehand, the network in this browser, or the kernel of a notebook.
+ *
+ * @import { Grid, Picture } from "./numbers.js"
+ * @import { Tensor } from "./safetensors.js"
+ *
+ * @typedef {object} Question
+ * @property {Picture} picture
+ * @property {number[]} gates
+ * @property {number} channel of the filters and responses wanted; -1 is the mean
+ * @property {Picture | null} lender the picture whose filters are lent, if any
+ *
+ * @typedef {object} Answer
+ * @property {Uint8Array} labels [height, width]
+ * @property {Float32Array | null} logits [classes, h, w], where a network has just computed them
+ * @property {Grid[]} filters one per scale
+ * @property {Grid[]} responses one per scale, before the gate
+ * @property {number} channels how many there are to choose from
+ *
+ * @typedef {object} Assets where files come from
+ * @property {(name: string) => Promise<ArrayBuffer>} get
+ * @property {(name: string) => Promise<any>} module imports a JavaScript module
+ *
+ * @typedef {object} Scene a scene's file, unpacked
+ * @property {Picture} picture
+ * @property {Uint8Array | null} truth
+ * @property {Record<string, Tensor>} tensors
+ * @property {{hidden: string[], statistics: Statistic[]}} facts
+ *
+ * @typedef {object} Statistic
+ * @property {string} question
+ * @property {string} seen
+ * @property {string} hidden
+ * @property {number} agree
+ * @property {number} objects
+ * @property {number[]} extents
+ * @property {number[]} right
+ */
+import { channelOf, labelsOf, normalised, SIZES, subsetNumber } from "./numbers.js";
+import { inflated, readSafetensors } from "./safetensors.js";
+
+/**
+ * Files beside the page: `base` is the folder of playground.js.
+ * @param {URL} base
+ * @returns {Assets}
+ */
+export function pageAssets(base) {
+  return {
+    async get(name) {
+      const response = await fetch(new URL(name, base));
+      if (!response.ok) throw new Error(`${name}: ${response.status} ${response.statusText}`);
+      return response.arrayBuffer();
+    },
+    module: (name) => import(new URL(name, base).href),
+  };
+}
+
+/**
+ * Read a scene's file.
+ * @param {Assets} assets
+ * @param {string} file
+ * @returns {Promise<Scene>}
+ */
+export async function readScene(assets, file) {
+  const { tensors, metadata } = readSafetensors(await inflated(await assets.get(file)));
+  const [height, width] = tensors.image.shape;
+  return {
+    picture: { pixels: /** @type {Uint8Array} */ (tensors.image.data), height, width },
+    truth: /** @type {Uint8Array | undefined} */ (tensors.truth?.data) ?? null,
+    tensors,
+    facts: JSON.parse(metadata.facts ?? '{"hidden": [], "statistics": []}'),
+  };
+}
+
+/**
+ * Return the answer that came with a scene; null if it is not among the 16 subsets of scales.
+ * @param {Scene} scene
+ * @param {number[]} gates
+ * @returns {Answer | null}
+ */
+export function precomputed({ picture, tensors }, gates) {
+  const subset = subsetNumber(gates);
+  if (subset < 0 || !tensors.answers) return null;
+  const area = picture.height * picture.width;
+  const grids = (/** @type {string} */ name) =>
+    SIZES.map((k) => {
+      const { data, shape } = tensors[`${name}_${k}`];
+      return { values: /** @type {Float32Array} */ (data), height: shape[0], width: shape[1] };
+    });
+  return {
+    labels: /** @type {Uint8Array} */ (tensors.answers.data).slice(subset * area, (subset + 1) * area),
+    logits: null,
+    filters: grids("filters"),
+    responses: grids("responses"),
+    channels: 0,
+  };
+}
+
+/** The exported network in this browser, by ONNX Runtime, in a worker: the page never waits for it. */
+export class BrowserEngine {
+  name = "in your browser";
+
+  /**
+   * @param {any} ort the runtime's module
+   * @param {any} session
+   */
+  constructor(ort, session) {
+    this.ort = ort;
+    this.session = session;
+    /** @type {Promise<unknown>} */
+    this.busy = Promise.resolve();
+    /** @type {WeakMap<Picture, Promise<Record<string, any>>>} */
+    this.lenders = new WeakMap();
+  }
+
+  /** @type {Promise<any> | undefined} */
+  static runtime;
+
+  /**
+   * @param {Assets} assets
+   * @param {string} model name of the ONNX file
+   */
+  static async load(assets, model) {
+    BrowserEngine.runtime ??= BrowserEngine.loadRuntime(assets);
+    const [ort, bytes] = await Promise.all([BrowserEngine.runtime, assets.get(model)]);
+    const session = await ort.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"] });
+    return new BrowserEngine(ort, session);
+  }
+
+  /** @param {Assets} assets */
+  static async loadRuntime(assets) {
+    const [ort, wasm] = await Promise.all([
+      assets.module("../onnxruntime/ort.wasm.bundle.min.mjs"),
+      assets.get("../onnxruntime/ort-wasm-simd-threaded.wasm.gz").then(inflated),
+    ]);
+    ort.env.wasm.numThreads = 1; // more need headers that a static host does not send
+    ort.env.wasm.proxy = true; // a worker
+    ort.env.wasm.wasmBinary = wasm;
+    return ort;
+  }
+
+  /**
+   * @param {Question} question
+   * @returns {Promise<Answer>}
+   */
+  async answer({ picture, gates, channel, lender }) {
+    const outputs = await this.run(picture, gates, lender);
+    const { data, dims } = outputs.logits;
+    const grids = (/** @type {string} */ name) =>
+      SIZES.map((k) => channelOf(outputs[`${name}_${k}`].data, outputs[`${name}_${k}`].dims, channel));
+    return {
+      labels: labelsOf(data, dims.slice(1), picture.height, picture.width),
+      logits: data,
+      filters: grids("filters"),
+      responses: grids("responses"),
+      channels: outputs.filters_1.dims[0],
+    };
+  }
+
+  /**
+   * @param {Picture} picture
+   * @param {number[]} gates
+   * @param {Picture | null} lender
+   * @returns {Promise<Record<string, any>>}
+   */
+  async run(picture, gates, lender) {
+    const lent = lender && (await this.filtersOf(lender));
+    const tensor = (/** @type {Float32Array} */ values, /** @type {number[]} */ shape) =>
+      new this.ort.Tensor("float32", values, shape); // the worker takes its memory: always a fresh array
+    /** @type {Record<string, any>} */
+    const inputs = {
+      image: tensor(normalised(picture), [1, 3, picture.height, picture.width]),
+      scale_gates: tensor(Float32Array.from(gates), [4]),
+      other_weight: tensor(new Float32Array(4).fill(lent ? 1 : 0), [4]),
+    };
+    for (const k of SIZES) {
+      const values = lent ? lent[`filters_${k}`].data.slice() : new Float32Array(16 * k * k);
+      inputs[`other_filters_${k}`] = tensor(values, [16, k, k]);
+    }
+    const turn = this.busy.then(() => this.session.run(inputs)); // one run at a time
+    this.busy = turn.catch(() => {});
+    return turn;
+  }
+
+  /** @param {Picture} picture */
+  filtersOf(picture) {
+    let filters = this.lenders.get(picture);
+    if (!filters) this.lenders.set(picture, (filters = this.run(picture, [1, 1, 1, 1], null)));
+    return filters;
+  }
+}
+
+/** A notebook's kernel, asked through the widget's own messages. */
+export class Kernel {
+  /** @param {any} model the widget's model */
+  constructor(model) {
+    this.model = model;
+    this.count = 0;
+    /** @type {Map<number, {resolve: (reply: any) => void, reject: (error: Error) => void}>} */
+    this.open = new Map();
+    this.listen = (/** @type {any} */ content, /** @type {DataView[]} */ buffers) => {
+      const request = this.open.get(content.reply_to);
+      this.open.delete(content.reply_to);
+      if (content.error) request?.reject(new Error(content.error));
+      else request?.resolve({ ...content, buffers });
+    };
+    model.on("msg:custom", this.listen);
+  }
+
+  /**
+   * @param {Record<string, any>} content
+   * @param {ArrayBufferView[]} buffers
+   * @returns {Promise<any>}
+   */
+  ask(content, buffers = []) {
+    const id = ++this.count;
+    return new Promise((resolve, reject) => {
+      this.open.set(id, { resolve, reject });
+      this.model.send({ ...content, id }, undefined, buffers);
+    });
+  }
+
+  /** @returns {Assets} */
+  assets() {
+    const get = async (/** @type {string} */ name) => {
+      const { buffers } = await this.ask({ kind: "asset", name });
+      return copied(buffers[0]);
+    };
+    const module = async (/** @type {string} */ name) => {
+      const url = URL.createObjectURL(new Blob([await get(name)], { type: "text/javascript" }));
+      return import(url); // the address stays: a worker may load the module again
+    };
+    return { get, module };
+  }
+
+  close() {
+    this.model.off("msg:custom", this.listen);
+  }
+}
+
+/**
+ * @param {DataView} view
+ * @returns {ArrayBuffer}
+ */
+function copied(view) {
+  return /** @type {ArrayBuffer} */ (view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+}
+
+/** The kernel's PyTorch model. */
+export class KernelEngine {
+  name = "in the kernel";
+
+  /**
+   * @param {Kernel} kernel
+   * @param {string} world whose network is asked
+   */
+  constructor(kernel, world) {
+    this.kernel = kernel;
+    this.world = world;
+    /** @type {WeakMap<Picture, Promise<number>>} */
+    this.known = new WeakMap();
+  }
+
+  /**
+   * Give a picture to the kernel, once, and return its number there.
+   * @param {Picture} picture
+   */
+  number(picture) {
+    let number = this.known.get(picture);
+    if (!number) {
+      const { pixels, height, width } = picture;
+      const { world } = this;
+      number = this.kernel.ask({ kind: "picture", world, height, width }, [pixels]).then((reply) => reply.number);
+      this.known.set(picture, number);
+    }
+    return number;
+  }
+
+  /**
+   * @param {Question} question
+   * @returns {Promise<Answer>}
+   */
+  async answer({ picture, gates, channel, lender }) {
+    const [number, other] = await Promise.all([this.number(picture), lender && this.number(lender)]);
+    const reply = await this.kernel.ask({ kind: "answer", world: this.world, picture: number, lender: other, gates, channel });
+    const arrays = reply.buffers.map(copied);
+    const grid = (/** @type {ArrayBuffer} */ buffer, /** @type {number[]} */ [height, width]) =>
+      ({ values: new Float32Array(buffer), height, width });
+    const [filters, responses] = [reply.shapes.slice(0, 4), reply.shapes.slice(4)];
+    return {
+      labels: new Uint8Array(arrays[0]),
+      logits: new Float32Array(arrays[1]),
+      filters: filters.map((/** @type {number[]} */ shape, /** @type {number} */ i) => grid(arrays[2 + i], shape)),
+      responses: responses.map((/** @type {number[]} */ shape, /** @type {number} */ i) => grid(arrays[6 + i], shape)),
+      channels: reply.channels,
+    };
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * What the page computes itself: from pixels to the network's input, from logits to labels and scores.
+ *
+ * Arrays are flat and row-major, as in NumPy; a comment gives the shape.
+ *
+ * @typedef {object} Picture
+ * @property {Uint8Array} pixels RGB, [height, width, 3]
+ * @property {number} height
+ * @property {number} width
+ *
+ * @typedef {object} Grid one channel of a filter or of a response
+ * @property {Float32Array} values [height, width]
+ * @property {number} height
+ * @property {number} width
+ */
+
+/** Label of the pixels that count nowhere. */
+export const VOID = 255;
+/** The filter sizes k of the four scales. */
+export const SIZES = [1, 3, 5, 7];
+const MEAN = [123.675, 116.28, 103.53]; // of ImageNet's RGB values, as in dmnet.transforms
+const STD = [58.395, 57.12, 57.375];
+
+/**
+ * Return the network's input, [3, height, width].
+ * @param {Picture} picture
+ * @returns {Float32Array}
+ */
+export function normalised({ pixels, height, width }) {
+  const area = height * width;
+  const values = new Float32Array(3 * area);
+  for (let channel = 0; channel < 3; channel++) {
+    for (let i = 0; i < area; i++) {
+      values[channel * area + i] = (pixels[3 * i + channel] - MEAN[channel]) / STD[channel];
+    }
+  }
+  return values;
+}
+
+/**
+ * Return where each pixel of an upsampled axis reads: bilinear with half-pixel centres, as PyTorch with
+ * align_corners=False.
+ * @param {number} length of the small axis
+ * @param {number} size of the large axis
+ */
+export function taps(length, size) {
+  const first = new Int32Array(size);
+  const second = new Int32Array(size);
+  const weight = new Float32Array(size); // of the second
+  for (let i = 0; i < size; i++) {
+    const place = Math.max(0, ((i + 0.5) * length) / size - 0.5);
+    first[i] = Math.min(Math.floor(place), length - 1);
+    second[i] = Math.min(first[i] + 1, length - 1);
+    weight[i] = place - first[i];
+  }
+  return { first, second, weight };
+}
+
+/**
+ * Upsample logits and return the class with the largest one at every pixel, [height, width].
+ * @param {Float32Array} logits [classes, h, w]
+ * @param {number[]} shape classes, h, w
+ * @param {number} height
+ * @param {number} width
+ * @returns {Uint8Array}
+ */
+export function labelsOf(logits, [classes, h, w], height, width) {
+  const rows = taps(h, height);
+  const columns = taps(w, width);
+  const labels = new Uint8Array(height * width);
+  const line = new Float32Array(classes * w); // the logits of one row of pixels, still w wide
+  for (let y = 0; y < height; y++) {
+    const [above, below, share] = [rows.first[y] * w, rows.second[y] * w, rows.weight[y]];
+    for (let c = 0, i = 0; c < classes; c++) {
+      for (let x = 0; x < w; x++, i++) {
+        const upper = logits[c * h * w + above + x];
+        line[i] = upper + (logits[c * h * w + below + x] - upper) * share;
+      }
+    }
+    for (let x = 0; x < width; x++) {
+      const [left, right, part] = [columns.first[x], columns.second[x], columns.weight[x]];
+      let best = -Infinity;
+      let label = 0;
+      for (let c = 0; c < classes; c++) {
+        const value = line[c * w + left] + (line[c * w + right] - line[c * w + left]) * part;
+        if (value > best) {
+          best = value;
+          label = c;
+        }
+      }
+      labels[y * width + x] = label;
+    }
+  }
+  return labels;
+}
+
+/**
+ * Return the intersection over union of every class; null for one that occurs neither here nor there.
+ * @param {Uint8Array} labels
+ * @param {Uint8Array} truth VOID where it does not count
+ * @param {number} classes
+ * @returns {(number | null)[]}
+ */
+export function iou(labels, truth, classes) {
+  const hits = new Float64Array(classes);
+  const union = new Float64Array(classes);
+  for (let i = 0; i < truth.length; i++) {
+    if (truth[i] === VOID) continue;
+    if (labels[i] === truth[i]) hits[truth[i]]++;
+    else union[labels[i]]++;
+    union[truth[i]]++;
+  }
+  return Array.from(union, (pixels, c) => (pixels ? hits[c] / pixels : null));
+}
+
+/**
+ * Return the mean of the numbers that are not null; NaN if all are.
+ * @param {(number | null)[]} values
+ */
+export function mean(values) {
+  const known = values.filter((value) => value !== null);
+  return known.reduce((sum, value) => sum + value, 0) / known.length;
+}
+
+/**
+ * Return the share of the pixels, 0..1, whose labels differ.
+ * @param {Uint8Array} some
+ * @param {Uint8Array} others
+ */
+export function shareChanged(some, others) {
+  let changed = 0;
+  for (let i = 0; i < some.length; i++) if (some[i] !== others[i]) changed++;
+  return changed / some.length;
+}
+
+/**
+ * Return the classes that occur in any of several label maps, in order.
+ * @param {Uint8Array[]} maps
+ */
+export function occurringIn(maps) {
+  const found = new Uint8Array(256);
+  for (const map of maps) for (let i = 0; i < map.length; i++) found[map[i]] = 1;
+  return Array.from(found.keys()).filter((label) => found[label] && label !== VOID);
+}
+
+/**
+ * Return one channel of [channels, height, width], or the mean over all of them.
+ * @param {Float32Array} values
+ * @param {number[]} shape channels, height, width
+ * @param {number} channel -1 is the mean
+ * @returns {Grid}
+ */
+export function channelOf(values, [channels, height, width], channel) {
+  const area = height * width;
+  if (channel >= 0) return { values: values.slice(channel * area, (channel + 1) * area), height, width };
+  const sum = new Float32Array(area);
+  for (let i = 0; i < values.length; i++) sum[i % area] += values[i] / channels;
+  return { values: sum, height, width };
+}
+
+/**
+ * Return the number of a subset of the scales, as dmnet.playground.scenes counts them; -1 if a gate is
+ * neither 0 nor 1.
+ * @param {number[]} gates
+ */
+export function subsetNumber(gates) {
+  if (gates.some((gate) => gate !== 0 && gate !== 1)) return -1;
+  return gates.reduce((number, gate) => 2 * number + gate, 0);
+}

@@ -1,0 +1,38 @@
+/**
+ * Reading safetensors, gzipped or not: eight bytes say how long the header is, the header (JSON) says where
+ * each tensor lies.
+ *
+ * @typedef {object} Tensor
+ * @property {Uint8Array | Float32Array} data
+ * @property {number[]} shape
+ */
+
+/**
+ * Inflate bytes if they are gzipped. (Some hosts inflate `.gz` files on the way, so the name says nothing.)
+ * @param {ArrayBuffer} buffer
+ * @returns {Promise<ArrayBuffer>}
+ */
+export async function inflated(buffer) {
+  const [first, second] = new Uint8Array(buffer, 0, Math.min(2, buffer.byteLength));
+  if (first !== 0x1f || second !== 0x8b) return buffer;
+  const stream = new Blob([buffer]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).arrayBuffer();
+}
+
+/**
+ * @param {ArrayBuffer} buffer
+ * @returns {{tensors: Record<string, Tensor>, metadata: Record<string, string>}}
+ */
+export function readSafetensors(buffer) {
+  const length = Number(new DataView(buffer).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
+  const { __metadata__: metadata = {}, ...entries } = header;
+  /** @type {Record<string, Tensor>} */
+  const tensors = {};
+  for (const [name, { dtype, shape, data_offsets: place }] of Object.entries(entries)) {
+    const bytes = buffer.slice(8 + length + place[0], 8 + length + place[1]); // a copy: aligned
+    if (dtype !== "U8" && dtype !== "F32") throw new Error(`${name} is of type ${dtype}`);
+    tensors[name] = { data: dtype === "U8" ? new Uint8Array(bytes) : new Float32Array(bytes), shape };
+  }
+  return { tensors, metadata };
+}

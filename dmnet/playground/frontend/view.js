@@ -1,0 +1,151 @@
+/**
+ * What stands on the page, from the tool bar to the footer; what it shows comes from playground.js.
+ *
+ * @typedef {object} Actions what the reader's clicks do
+ * @property {(scene: string) => void} choose
+ * @property {(by: number) => void} step
+ * @property {() => void} tour
+ * @property {() => void} share
+ * @property {() => void} reset
+ * @property {(scale: number, gate: number) => void} weigh
+ * @property {(channel: number) => void} channel
+ * @property {(scene: string) => void} lend
+ * @property {() => void} reveal
+ * @property {() => void} matters
+ * @property {(file: Blob | undefined) => Promise<void>} own
+ * @property {() => void} camera
+ * @property {() => void} save
+ */
+import { make, makePanel } from "./elements.js";
+import { ScaleCards } from "./scales.js";
+
+/**
+ * @param {string} text
+ * @param {() => void} act
+ * @param {string} title
+ */
+const makeButton = (text, act, title) => make("button", { type: "button", onclick: act, title }, text);
+
+export class View {
+  /**
+   * @param {Actions} actions
+   * @param {HTMLElement} tour
+   * @param {string} privacy what becomes of a reader's own picture
+   */
+  constructor(actions, tour, privacy) {
+    this.scene = make("select", { "aria-label": "Scene", onchange: () => actions.choose(this.scene.value) });
+    this.tour = makeButton("Tour", actions.tour, "Five steps, with a guess before each");
+    this.share = makeButton("Share", actions.share, "Copy the address of what you see");
+    this.hint = make("p.hint");
+    this.picture = makePanel("picture");
+    this.prediction = makePanel("prediction");
+    this.truth = makePanel("truth");
+    this.difference = makePanel("changed");
+    this.panels = make("div.panels", {}, ...this.allPanels.map(({ figure }) => figure));
+    this.summary = make("p.summary");
+    this.scales = new ScaleCards(actions.weigh);
+    this.channel = make("select", { onchange: () => actions.channel(Number(this.channel.value)) },
+      make("option", { value: -1 }, "mean of all channels"));
+    this.lender = make("select", { onchange: () => actions.lend(this.lender.value) });
+    this.reveal = make("select", { onchange: actions.reveal });
+    this.revealChoice = this.choice("Reveal", this.reveal);
+    this.classes = make("div.scores");
+    this.matters = make("div.reasons");
+    this.mattersBox = make("details.matters", { ontoggle: actions.matters },
+      make("summary", {}, "Which scale matters here?"), this.matters);
+    this.engine = make("span.engine");
+    this.message = make("p.message", { role: "alert", hidden: true });
+    this.aloud = make("p.aloud", { role: "status", "aria-live": "polite" });
+    /** @type {HTMLElement} */
+    this.element = make("section.dmnet-app", { "aria-label": "Playground: switch the network's scales on and off" },
+      this.toolbar(actions), this.hint, tour, this.panels, this.summary, this.scales.element,
+      make("div.choices", {}, this.choice("Show", this.channel), this.choice("Filters of", this.lender), this.revealChoice),
+      make("div.below", {}, this.classes, this.mattersBox), this.footer(actions, privacy), this.message, this.aloud);
+  }
+
+  get allPanels() {
+    return [this.picture, this.prediction, this.truth, this.difference];
+  }
+
+  /**
+   * @param {string} name
+   * @param {HTMLSelectElement} select
+   */
+  choice(name, select) {
+    return make("label", {}, make("span", {}, name), select);
+  }
+
+  /** @param {Actions} actions */
+  toolbar(actions) {
+    const chooser = make("div.chooser", {}, makeButton("‹", () => actions.step(-1), "Previous scene"), this.scene,
+      makeButton("›", () => actions.step(1), "Next scene"));
+    const reset = makeButton("Reset", actions.reset, "Everything as it was");
+    return make("div.toolbar", {}, chooser, make("div.actions", {}, this.tour, this.share, reset));
+  }
+
+  /**
+   * @param {Actions} actions
+   * @param {string} privacy
+   */
+  footer(actions, privacy) {
+    const file = make("input", { type: "file", accept: "image/*", hidden: true });
+    file.addEventListener("change", () => actions.own(file.files[0]).finally(() => (file.value = "")));
+    const buttons = [makeButton("Own picture …", () => file.click(), "Or drop one anywhere here"), file];
+    if (globalThis.isSecureContext && navigator.mediaDevices) {
+      buttons.push(makeButton("Camera …", actions.camera, "Take a picture"));
+    }
+    buttons.push(makeButton("Save image", actions.save, "The panels as a PNG file"));
+    return make("div.footer", {}, make("div.actions", {}, ...buttons), make("p.fine", {}, privacy, " ", this.engine));
+  }
+
+  /**
+   * Fill a list of choices, unless it is the one that is there already.
+   * @param {HTMLSelectElement} select
+   * @param {string} key
+   * @param {[string | number, string][]} options value and text
+   */
+  fill(select, key, options) {
+    if (select.dataset.key === key) return;
+    select.dataset.key = key;
+    select.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
+  }
+
+  /**
+   * Take a picture with the camera: a preview and a button; nothing is kept.
+   * @param {(video: HTMLVideoElement) => void} taken
+   */
+  async camera(taken) {
+    const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    const video = make("video", { autoplay: true, playsinline: true, "aria-label": "Camera preview" });
+    [video.srcObject, video.muted] = [stream, true];
+    const box = make("div.camera", {}, video);
+    const end = () => {
+      stream.getTracks().forEach((track) => track.stop());
+      box.remove();
+    };
+    const take = makeButton("Take it", () => { taken(video); end(); }, "Show this picture to the network");
+    box.append(make("div.buttons", {}, take, makeButton("Cancel", end, "Switch the camera off")));
+    this.panels.before(box);
+    take.focus();
+  }
+
+  /**
+   * Save the panels, side by side, as a PNG file.
+   * @param {string} name of the file
+   */
+  save(name) {
+    const panels = this.allPanels.filter(({ figure }) => !figure.hidden);
+    const [side, gap, line] = [320, 12, 26];
+    const canvas = make("canvas", { width: panels.length * (side + gap) + gap, height: side + line + 2 * gap });
+    const context = canvas.getContext("2d");
+    context.fillStyle = "white";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    [context.fillStyle, context.font, context.imageSmoothingEnabled] = ["#333", "15px sans-serif", false];
+    panels.forEach(({ canvas: panel, caption }, i) => {
+      const [x, factor] = [gap + i * (side + gap), side / Math.max(panel.width, panel.height)];
+      context.drawImage(panel, x, gap, panel.width * factor, panel.height * factor);
+      context.fillText(caption.textContent, x, side + gap + line - 6);
+    });
+    make("a", { href: canvas.toDataURL("image/png"), download: name }).click();
+  }
+}

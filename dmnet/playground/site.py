@@ -1,0 +1,162 @@
+"""What the book's pages need of the playground, as files in a folder.
+
+```
+playground.js, playground.css     the front end
+catalogue.json                    worlds, classes, scenes
+demo_scale/26.safetensors.gz      a scene; see dmnet.playground.scenes.pack
+still/scale-26.png                a scene, and the labels of its 16 subsets, for where no script runs
+```
+
+The exported networks, `demo_scale.onnx` and `demo_context.onnx`, are put beside them by `dmnet.export`.
+"""
+
+import json
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from dmnet.checkpoints import load_pretrained
+from dmnet.datasets.demo import WORLDS
+from dmnet.files import atomic_write
+from dmnet.model import DMNet
+from dmnet.playground import bundle
+from dmnet.playground.scenes import (
+    FILTER_SIZES,
+    SCENES,
+    STILL,
+    SUBSETS,
+    PlayScene,
+    full_answer,
+    pack,
+    scenes,
+    score,
+    subset_labels,
+)
+
+TITLES = {"demo_scale": "Coins on a mosaic", "demo_context": "Jewellery on a quilt"}
+HINTS = {
+    "demo_scale": "Rubies ask which side of the mosaic they lie on, warm or cool; jades, whether their block "
+    "is light or dark. Switch off 7 × 7, then 3 × 3.",
+    "demo_context": "The same jewellery has one name on a warm quilt and another on a cool one. Lend the "
+    "picture the filters of another scene.",
+}
+PAIRS = {
+    "demo_scale": {"rubies": [1, 2], "jades": [3, 4], "engraved": [5, 6]},
+    "demo_context": {"pieces": [1, 2, 3, 4], "rings, frames": [5, 6]},
+}
+ALTS = {
+    "demo_scale": "Some 30 gold coins on a mosaic of warm and cool, light and dark tiles",
+    "demo_context": "Jewellery, tiled with rubies and jades, on a quilt of warm and cool patches",
+}
+LONG_SIDE = 240  # pixels of a reader's own picture
+
+
+def catalogue() -> dict[str, Any]:
+    """Return what there is to choose from: worlds with their classes, colours and scenes."""
+    return {"long_side": LONG_SIDE, "worlds": [world_entry(world) for world in SCENES]}
+
+
+def world_entry(world: str) -> dict[str, Any]:
+    """Return the catalogue's entry of one drawn world."""
+    classes = WORLDS[world].classes
+    return {
+        "name": world,
+        "title": TITLES[world],
+        "hint": HINTS[world],
+        "classes": list(classes.names),
+        "palette": classes.palette.tolist(),
+        "pairs": PAIRS[world],
+        "model": f"{world}.onnx",
+        "scenes": [
+            {"id": scene.id, "title": scene.title, "file": scene_file(scene)}
+            for scene in (PlayScene(world, index) for index in SCENES[world])
+        ],
+    }
+
+
+def scene_file(scene: PlayScene) -> str:
+    """Return where a scene lies in the folder."""
+    return f"{scene.world}/{scene.index}.safetensors.gz"
+
+
+def write_site(folder: Path) -> None:
+    """Write all files; scenes and pictures that the folder has already are left as they are.
+
+    Args:
+        folder: where to. A folder is good for one state of the package: `book/extensions/playground.py`.
+    """
+    write_front_end(folder)
+    models = {world: load_pretrained(world) for world in SCENES}
+    for scene in scenes():
+        file = folder / scene_file(scene)
+        if not file.exists():
+            with atomic_write(file) as temporary:
+                temporary.write_bytes(pack(scene, models[scene.world]))
+    for scene in STILL:
+        if not (folder / "still" / f"{scene.id}.json").exists():
+            write_still(scene, models[scene.world], folder / "still")
+
+
+def write_front_end(folder: Path) -> None:
+    """Write script, style sheet and catalogue."""
+    texts = {"playground.js": bundle.script(), "playground.css": bundle.style()}
+    texts["catalogue.json"] = json.dumps(catalogue())
+    for name, text in texts.items():
+        with atomic_write(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf8")
+
+
+def write_still(scene: PlayScene, model: DMNet, folder: Path) -> None:
+    """Write a scene, the labels of its 16 subsets as pictures, and the mIoU of each."""
+    drawn = scene.draw()
+    palette = WORLDS[scene.world].classes.palette
+    with atomic_write(folder / f"{scene.id}.png") as temporary:
+        Image.fromarray(drawn.image).save(temporary)
+    answers = subset_labels(model, full_answer(scene, drawn, model), drawn.mask.shape)
+    scores = {}
+    for gates, labels in zip(SUBSETS, answers, strict=True):
+        name = subset_name(gates)
+        scores[name] = score(labels, drawn.mask, len(palette))
+        picture = Image.fromarray(labels)
+        picture.putpalette(palette.tobytes())
+        with atomic_write(folder / f"{scene.id}-{name}.png") as temporary:
+            picture.save(temporary, optimize=True)
+    with atomic_write(folder / f"{scene.id}.json") as temporary:
+        temporary.write_text(json.dumps(scores))
+
+
+def subset_name(gates: Sequence[int]) -> str:
+    """Return which scales are on, e.g. "1011" without 3 x 3."""
+    return "".join(map(str, gates))
+
+
+def still_html(folder: Path, address: str) -> str:
+    """Return the pictures for a page where no script runs.
+
+    Args:
+        folder: where `write_site` has put the files.
+        address: of that folder, as seen from the page, ending in "/".
+    """
+    parts = [
+        "<p>The interactive playground needs JavaScript. Here are the answers of all 16 subsets of the four "
+        "scales, for three scenes. Above each: which scales are on, and the mIoU.</p>"
+    ]
+    for scene in STILL:
+        scores = json.loads((folder / "still" / f"{scene.id}.json").read_text())
+        parts.append(f"<p>{escape(scene.title)}: {escape(HINTS[scene.world])}</p>")
+        parts.append(f'<img src="{address}still/{scene.id}.png" alt="{escape(ALTS[scene.world])}">')
+        items = [_still_item(scene, name, scores[name], address) for name in reversed(scores)]
+        parts.append(f'<ul class="subsets">{"".join(items)}</ul>')
+    return f'<div class="dmnet-still">{"".join(parts)}</div>'
+
+
+def _still_item(scene: PlayScene, name: str, miou: float, address: str) -> str:
+    """Return the picture of one subset, and what it is."""
+    on = [str(k) for k, bit in zip(FILTER_SIZES, name, strict=True) if bit == "1"]
+    words = f"scales {', '.join(on)}" if on else "no scale"
+    alt = f"Labels of {scene.title} with {words}: {miou:.0%} mIoU"
+    source = f"{address}still/{scene.id}-{name}.png"
+    return f'<li>{words}: {miou:.0%}<img src="{source}" alt="{alt}" loading="lazy"></li>'

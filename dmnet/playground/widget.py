@@ -1,0 +1,104 @@
+"""The playground in a notebook: an anywidget, whose traits a cell can read, set and observe."""
+
+from collections.abc import Mapping
+from html import escape
+from json import dumps
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+from numpy.typing import NDArray
+
+from dmnet.checkpoints import load_pretrained
+from dmnet.errors import DMNetError
+from dmnet.model import DMNet
+from dmnet.playground import bundle
+from dmnet.playground.kernel import Desk
+
+
+class Playground(anywidget.AnyWidget):
+    """The interactive scale ablation.
+
+    ```
+    playground = Playground("demo_scale")
+    playground                                   # shows it
+    playground.scale_gates = [1, 0, 1, 1]        # in another cell: switches 3 x 3 off
+    playground.observe(print, "scale_gates")     # tells what the reader changes
+    ```
+
+    Args:
+        model: a network on any device, or the name of a system, whose weights are then loaded. With the two
+            demo systems come their drawn scenes, and both can be chosen; every other needs `pictures`.
+        pictures: name -> picture (path, PIL image or array), for the reader to choose from.
+        truths: name -> labels, uint8 [H, W], 255 where nothing counts; for those pictures that have any.
+        engine: "kernel" computes with `model`; "browser" with the exported network, in the page.
+        **state: the traits below.
+
+    Attributes:
+        scale_gates: the weight of each scale, four numbers, 0 to 2.
+        scene: id of the picture that is shown, e.g. "scale-26".
+        channel: which channel of filters and responses is shown; -1 is the mean over all.
+        lender: id of the picture whose filters are used instead of its own, or "".
+
+    Raises:
+        DMNetError: if a scene, an engine or a weight is none; if pictures are missing or cannot be used.
+    """
+
+    _esm = bundle.script()
+    _css = bundle.style()
+    scale_gates = traitlets.List(traitlets.Float(), [1.0] * 4, minlen=4, maxlen=4).tag(sync=True)
+    scene = traitlets.Unicode("").tag(sync=True)
+    channel = traitlets.Int(-1, min=-1).tag(sync=True)
+    lender = traitlets.Unicode("").tag(sync=True)
+    engine = traitlets.Enum(["kernel", "browser"], "kernel").tag(sync=True)
+
+    def __init__(
+        self,
+        model: DMNet | str = "demo_scale",
+        pictures: Mapping[str, Any] | None = None,
+        truths: Mapping[str, NDArray[np.uint8]] | None = None,
+        **state: Any,
+    ) -> None:
+        if isinstance(model, str):
+            model = load_pretrained(model)
+        self._desk = Desk(model, pictures, truths)
+        known = self._desk.scene_ids
+        state.setdefault("scene", known[0])
+        super().__init__(**state)
+        self.on_msg(self._take)
+
+    @traitlets.validate("scale_gates")
+    def _valid_gates(self, proposal: Any) -> list[float]:
+        if not all(0 <= gate <= 2 for gate in proposal["value"]):
+            raise DMNetError(f"a scale's weight is a number from 0 to 2, got {list(proposal['value'])}")
+        return proposal["value"]
+
+    @traitlets.validate("scene", "lender")
+    def _valid_scene(self, proposal: Any) -> str:
+        name, known = proposal["value"], self._desk.scene_ids
+        if name not in known and not (name == "" and proposal["trait"].name == "lender"):
+            raise DMNetError(f"there is no scene {name!r}; there are {', '.join(known)}")
+        return name
+
+    def _take(self, _: Any, request: dict[str, Any], buffers: list[Any]) -> None:
+        """Answer a message of the front end."""
+        content, attached = self._desk.reply(request, buffers)
+        self.send(content, attached)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """Add to the widget what a page of the book shows: a place that its own script fills."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        if data is not None:
+            state = {
+                "scene": self.scene,
+                "gates": self.scale_gates,
+                "channel": self.channel,
+                "lender": self.lender,
+            }
+            data["text/html"] = (
+                f'<div class="dmnet-playground" data-dmnet-playground="{escape(dumps(state))}">'
+                "<p>The interactive playground: run this cell in a notebook, or read the book.</p></div>"
+            )
+        return bundle

@@ -1,0 +1,97 @@
+"""Measure the playground of the built book in headless Chromium: `data/results/playground_speed.csv`.
+
+Call: `.venv/bin/python tools/playground_speed.py`. Bytes are those of every file that the page asks for, with
+gzip as a host would send them, counted when the first answer stands on the page, and again when the network
+has given its first. Times are from the request of the page; a switch's from its click to the redrawn panels.
+A pause is a task of the page's main thread of more than 50 ms (0: there was none), while all subsets are
+switched through three times.
+"""
+
+import argparse
+import csv
+import gzip
+import statistics
+import sys
+import time
+from itertools import product
+from pathlib import Path
+
+from playwright.sync_api import Page, Response, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import find_browser  # noqa: E402
+from browser import Site, launch  # noqa: E402
+
+PLACE = "document.querySelector('[data-dmnet-playground]')?.playground"
+WATCH = """
+window.pauses = [];
+new PerformanceObserver((list) => list.getEntries().forEach((one) => window.pauses.push(one.duration)))
+    .observe({ type: "longtask", buffered: true });
+"""
+SWITCH = """async (gates) => {
+    const playground = document.querySelector("[data-dmnet-playground]").playground;
+    const begin = performance.now();
+    await playground.set({ gates });
+    return performance.now() - begin;
+}"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--html", type=Path, default=ROOT / "_build" / "html")
+    parser.add_argument("--output", type=Path, default=ROOT / "data" / "results" / "playground_speed.csv")
+    arguments = parser.parse_args()
+    executable = find_browser.find()
+    if executable is None:
+        sys.exit(find_browser.ADVICE)
+    site = Site(arguments.html)
+    with sync_playwright() as playwright:
+        browser = launch(playwright, executable)
+        rows = measure(browser.new_page(), f"{site.address}/book/welcome.html")
+        browser.close()
+    site.close()
+    with arguments.output.open("w", newline="", encoding="utf8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([("what", "value", "unit", "goal"), *rows])
+    for what, value, unit, goal in rows:
+        print(f"{what:45} {value:>8} {unit:3} (goal: {goal})")
+
+
+def measure(page: Page, address: str) -> list[tuple[str, float, str, str]]:
+    responses: list[Response] = []
+    page.on("response", lambda one: responses.append(one))
+    page.add_init_script(WATCH)
+    begin = time.perf_counter()
+    page.goto(address, wait_until="commit")
+    page.wait_for_function(f"{PLACE}?.answer", polling=10, timeout=120_000)
+    usable, first = time.perf_counter() - begin, list(responses)
+    page.wait_for_function(f"{PLACE}?.answer?.logits", polling=10, timeout=120_000)
+    live, all_of_it = time.perf_counter() - begin, list(responses)
+    loading = page.evaluate("Math.max(0, ...window.pauses.splice(0))")
+    page.wait_for_timeout(1000)
+    page.evaluate("window.pauses.length = 0")
+    times = [page.evaluate(SWITCH, list(gates)) for gates in 3 * list(product((0, 1), repeat=4))]
+    page.wait_for_timeout(500)
+    pause = page.evaluate("Math.max(0, ...window.pauses)")
+    return [
+        ("switch to redrawn, median", round(statistics.median(times)), "ms", "100"),
+        ("switch to redrawn, slowest of 48", round(max(times)), "ms", ""),
+        ("longest main-thread pause while switching", round(pause), "ms", "50"),
+        ("longest main-thread pause while loading", round(loading), "ms", ""),
+        ("welcome page to the first answer", round(usable, 2), "s", "1"),
+        ("welcome page to the first answer, compressed", round(compressed(first) / 1000), "kB", "600"),
+        ("welcome page to the live network", round(live, 2), "s", "4"),
+        ("welcome page to the live network, compressed", round(compressed(all_of_it) / 1000), "kB", "6000"),
+    ]
+
+
+def compressed(responses: list[Response]) -> int:
+    """Return the bytes that a host which compresses would send."""
+    bodies = {one.url: one.body() for one in responses if one.ok}
+    return sum(min(len(body), len(gzip.compress(body))) for body in bodies.values())
+
+
+if __name__ == "__main__":
+    main()
