@@ -161,14 +161,14 @@ def train(
             for row in _shown(map(trainer.step, batches), trainer, progress and first):
                 done = trainer.iteration
                 if val_set is not None and (done == trainer.iterations or _every(evaluate_every, done)):
-                    row["val_miou"] = _validate(trainer, val_set, run)
+                    row["val_miou"] = _validate(trainer, val_set, run, workers)
                 run.log(row)
                 if done == stop or trainer.stopped or _every(checkpoint_every, done):
                     run.save_state(trainer.state())
                 if trainer.stopped and done < stop:
                     fabric.barrier()  # a launcher may end all processes when the first of them ends
                     raise Stopped(f"stopped after iteration {done}, and saved", request.number)
-        return _finish(trainer, val_set, run)
+        return _finish(trainer, val_set, run, workers)
 
 
 class Trainer:
@@ -325,10 +325,15 @@ class Trainer:
             "val_miou": None,
         }
 
-    def score(self, dataset: Any) -> ConfusionMatrix:
-        """Return the scores of the network on a data set, of which each process takes a part."""
+    def score(self, dataset: Any, workers: int = 0) -> ConfusionMatrix:
+        """Return the scores of the network on a data set, of which each process takes a part.
+
+        Args:
+            dataset: see `dmnet.inference.evaluate`.
+            workers: processes that read its images ahead, for each of the training processes.
+        """
         align(self.model, self.fabric)
-        return evaluate(self.model, dataset)
+        return evaluate(self.model, dataset, workers=workers)
 
     def state(self) -> dict[str, Any]:
         """Return all that a resumed run needs, as tensors and plain values. All processes call it."""
@@ -458,9 +463,9 @@ def _line(row: Row, trainer: Trainer) -> str:
     return "  ".join(parts + ([] if row["val_miou"] is None else [f"mIoU {row['val_miou']:.1%}"]))
 
 
-def _validate(trainer: Trainer, val_set: Any, run: Run) -> float:
+def _validate(trainer: Trainer, val_set: Any, run: Run, workers: int) -> float:
     """Score the network; keep it if it is the best so far, and paint one prediction."""
-    trainer.matrix = trainer.score(val_set)
+    trainer.matrix = trainer.score(val_set, workers)
     miou = trainer.matrix.miou()
     improved = miou > trainer.best
     trainer.best = max(miou, trainer.best)
@@ -480,10 +485,10 @@ def _sample_picture(model: DMNet, dataset: Any) -> Image.Image:
     return Image.fromarray(np.concatenate(panels, axis=1))
 
 
-def _finish(trainer: Trainer, val_set: Any, run: Run) -> TrainingResult:
+def _finish(trainer: Trainer, val_set: Any, run: Run, workers: int) -> TrainingResult:
     """Write the weights and the scores; return the result."""
     if trainer.matrix is None and val_set is not None and trainer.iteration == trainer.iterations:
-        trainer.matrix = trainer.score(val_set)  # a run that had been completed before
+        trainer.matrix = trainer.score(val_set, workers)  # a run that had been completed before
     _save_weights(trainer, run, "last")
     if run.folder is not None and trainer.matrix is not None:
         with atomic_write(run.folder / "classes.csv") as temporary:
