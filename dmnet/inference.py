@@ -23,6 +23,7 @@ from dmnet.fusion import Labels, Layer, axis_matrix, fused_labels, make_layer
 from dmnet.fusion import labels_at as labels_at
 from dmnet.helpers import Helpers
 from dmnet.images import read_image
+from dmnet.interrupts import leave_to_parent
 from dmnet.metrics import ConfusionMatrix, Metric
 from dmnet.model import DMNet, ScaleGates
 from dmnet.pictures import class_list as class_list
@@ -254,6 +255,7 @@ def _examples(dataset: Any, indices: Sequence[int], workers: int) -> Iterator[Ex
         sampler=indices,
         num_workers=workers,
         collate_fn=_as_it_is,
+        worker_init_fn=leave_to_parent,
         generator=torch.Generator(),  # else it draws from the global state
     )
     try:
