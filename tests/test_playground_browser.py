@@ -134,6 +134,19 @@ def test_the_first_answer_needs_no_network(visit: Visit) -> None:
     assert tab.faults == []
 
 
+def test_what_is_heavy_waits_for_the_first_answer(visit: Visit) -> None:
+    page = shown(visit).page
+    icons = "performance.getEntriesByType('resource').some(x => x.name.includes('fontawesome.js'))"
+    page.wait_for_function(icons)
+    loaded = page.evaluate(
+        """performance.getEntriesByType("resource").map(x => [x.name, x.startTime, x.responseEnd])"""
+    )
+    ready = next(end for name, _, end in loaded if "/26.safetensors.gz" in name)
+    for heavy in ("fontawesome.js", "demo_scale.onnx", "ort-wasm-simd-threaded.wasm.gz"):
+        assert min(start for name, start, _ in loaded if heavy in name) >= ready
+    assert [name for name, _, _ in loaded if "mathjax" in name or "widgets/" in name] == []
+
+
 def test_a_switch_changes_the_prediction_and_says_so(visit: Visit) -> None:
     page = shown(visit).page
     expect(summary(page)).to_contain_text("0 % of the pixels differ")
