@@ -353,7 +353,8 @@ WIDGET = """async ([script, state]) => {
 }"""
 
 
-def test_as_a_widget_the_kernel_answers(visit: Visit, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("engine", "place"), [("kernel", "in the kernel"), ("browser", "in your browser")])
+def test_as_a_widget(visit: Visit, tmp_path: Path, engine: str, place: str) -> None:
     """What JupyterLab does, without JupyterLab: a blob module, a model with traits, messages with buffers."""
     (tmp_path / "page.html").write_text("<link rel=icon href=data:><main></main>")
     tab = visit("page.html", folder=tmp_path)
@@ -367,9 +368,9 @@ def test_as_a_widget_the_kernel_answers(visit: Visit, tmp_path: Path) -> None:
         }
 
     tab.page.expose_function("ask", ask)
-    state = {"scene": "scale-26", "scale_gates": [1] * 4, "channel": -1, "lender": "", "engine": "kernel"}
+    state = {"scene": "scale-26", "scale_gates": [1] * 4, "channel": -1, "lender": "", "engine": engine}
     tab.page.evaluate(WIDGET, [bundle.script(), state])
-    expect(tab.page.locator(".engine")).to_contain_text("in the kernel", timeout=30_000)
+    expect(tab.page.locator(".engine")).to_contain_text(place, timeout=30_000)
     expect(summary(tab.page)).to_contain_text("· 0 % of the pixels differ", timeout=30_000)
     tab.page.locator(".switch", has_text="7 × 7").click()  # the reader; the kernel hears of it
     tab.page.wait_for_function("window.saved?.scale_gates[3] === 0")
