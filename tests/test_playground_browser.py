@@ -3,6 +3,7 @@
 What it computes is held against PyTorch; what goes wrong (broken files, a missing network) must be said.
 """
 
+import base64
 import io
 import re
 import shutil
@@ -18,7 +19,9 @@ from playwright.sync_api import Page, expect
 
 import dmnet
 from dmnet.fusion import labels_at
+from dmnet.playground import bundle
 from dmnet.playground.inside import look_inside
+from dmnet.playground.kernel import Desk
 from dmnet.playground.scenes import STILL, SUBSETS, find_scene
 from dmnet.transforms import evaluation_image
 
@@ -132,6 +135,19 @@ def test_the_first_answer_needs_no_network(visit: Visit) -> None:
     tab.page.wait_for_function(f"{PLACE}.answer?.logits", timeout=90_000)
     assert (np.array(labels_of(tab.page)) == before).mean() > 0.9995
     assert tab.faults == []
+
+
+def test_what_is_heavy_waits_for_the_first_answer(visit: Visit) -> None:
+    page = shown(visit).page
+    icons = "performance.getEntriesByType('resource').some(x => x.name.includes('fontawesome.js'))"
+    page.wait_for_function(icons)
+    loaded = page.evaluate(
+        """performance.getEntriesByType("resource").map(x => [x.name, x.startTime, x.responseEnd])"""
+    )
+    ready = next(end for name, _, end in loaded if "/26.safetensors.gz" in name)
+    for heavy in ("fontawesome.js", "demo_scale.onnx", "ort-wasm-simd-threaded.wasm.gz"):
+        assert min(start for name, start, _ in loaded if heavy in name) >= ready
+    assert [name for name, _, _ in loaded if "mathjax" in name or "widgets/" in name] == []
 
 
 def test_a_switch_changes_the_prediction_and_says_so(visit: Visit) -> None:
@@ -309,3 +325,57 @@ def test_the_chapter_has_one_too(visit: Visit) -> None:
 def test_pages_without_a_playground_do_not_load_it() -> None:
     text = (HTML / "book" / "notation.html").read_text(encoding="utf8")
     assert re.search(r"playground\.(js|css)", text) is None
+
+
+WIDGET = """async ([script, state]) => {
+    const bytes = (text) => Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+    const letters = (view) => Array.from(new Uint8Array(view.buffer), (one) => String.fromCharCode(one));
+    const text = (view) => btoa(letters(view).join(""));
+    const listeners = {};
+    const model = {
+        get: (name) => state[name],
+        set: (changes) => Object.assign(state, changes),
+        save_changes: () => (window.saved = structuredClone(state)),
+        on: (names, act) => names.split(" ").forEach((name) => (listeners[name] ??= []).push(act)),
+        off: () => {},
+        send: async (content, _, buffers = []) => {
+            const reply = await window.ask(content, buffers.map(text));
+            const views = reply.buffers.map((one) => new DataView(bytes(one).buffer));
+            listeners["msg:custom"].forEach((act) => act(reply.content, views));
+        },
+    };
+    window.tell = (name, value) => {
+        state[name] = value;
+        listeners[`change:${name}`].forEach((act) => act());
+    };
+    const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+    (await import(url)).default.render({ model, el: document.querySelector("main") });
+}"""
+
+
+@pytest.mark.parametrize(("engine", "place"), [("kernel", "in the kernel"), ("browser", "in your browser")])
+def test_as_a_widget(visit: Visit, tmp_path: Path, engine: str, place: str) -> None:
+    """What JupyterLab does, without JupyterLab: a blob module, a model with traits, messages with buffers."""
+    (tmp_path / "page.html").write_text("<link rel=icon href=data:><main></main>")
+    tab = visit("page.html", folder=tmp_path)
+    desk = Desk(dmnet.load_pretrained("demo_scale"), None, None)
+
+    def ask(content: Any, buffers: list[str]) -> dict[str, Any]:
+        reply = desk.reply(content, [base64.b64decode(one) for one in buffers])
+        return {
+            "content": reply.content,
+            "buffers": [base64.b64encode(one).decode() for one in reply.buffers],
+        }
+
+    tab.page.expose_function("ask", ask)
+    state = {"scene": "scale-26", "scale_gates": [1] * 4, "channel": -1, "lender": "", "engine": engine}
+    tab.page.evaluate(WIDGET, [bundle.script(), state])
+    expect(tab.page.locator(".engine")).to_contain_text(place, timeout=30_000)
+    expect(summary(tab.page)).to_contain_text("· 0 % of the pixels differ", timeout=30_000)
+    tab.page.locator(".switch", has_text="7 × 7").click()  # the reader; the kernel hears of it
+    tab.page.wait_for_function("window.saved?.scale_gates[3] === 0")
+    expect(summary(tab.page)).not_to_contain_text("· 0 % of the pixels differ")
+    tab.page.evaluate("window.tell('scale_gates', [1, 0, 1, 1])")  # a cell; the page shows it
+    expect(switch(tab.page, 3)).not_to_be_checked()
+    expect(switch(tab.page, 7)).to_be_checked()
+    assert tab.faults == []

@@ -12,7 +12,6 @@ import csv
 import gzip
 import statistics
 import sys
-import time
 from itertools import product
 from pathlib import Path
 
@@ -24,12 +23,17 @@ sys.path.insert(0, str(ROOT / "tests"))
 import find_browser  # noqa: E402
 from browser import Site, launch  # noqa: E402
 
-PLACE = "document.querySelector('[data-dmnet-playground]')?.playground"
 WATCH = """
 window.pauses = [];
 new PerformanceObserver((list) => list.getEntries().forEach((one) => window.pauses.push(one.duration)))
     .observe({ type: "longtask", buffered: true });
+document.addEventListener("dmnet-answer", (event) => {
+    window.first ??= performance.now();
+    if (event.target.parentElement.playground?.answer?.logits) window.live ??= performance.now();
+});
 """
+ASKED = """Object.fromEntries(
+    performance.getEntriesByType("resource").map((one) => [one.name, one.startTime]))"""
 SWITCH = """async (gates) => {
     const playground = document.querySelector("[data-dmnet-playground]").playground;
     const begin = performance.now();
@@ -63,12 +67,12 @@ def measure(page: Page, address: str) -> list[tuple[str, float, str, str]]:
     responses: list[Response] = []
     page.on("response", lambda one: responses.append(one))
     page.add_init_script(WATCH)
-    begin = time.perf_counter()
     page.goto(address, wait_until="commit")
-    page.wait_for_function(f"{PLACE}?.answer", polling=10, timeout=120_000)
-    usable, first = time.perf_counter() - begin, list(responses)
-    page.wait_for_function(f"{PLACE}?.answer?.logits", polling=10, timeout=120_000)
-    live, all_of_it = time.perf_counter() - begin, list(responses)
+    page.wait_for_function("window.live", timeout=120_000)
+    usable, live = page.evaluate("[window.first / 1000, window.live / 1000]")
+    asked = page.evaluate(ASKED)
+    first = [one for one in responses if asked.get(one.url, 0) <= 1000 * usable]
+    all_of_it = [one for one in responses if asked.get(one.url, 0) <= 1000 * live]
     loading = page.evaluate("Math.max(0, ...window.pauses.splice(0))")
     page.wait_for_timeout(1000)
     page.evaluate("window.pauses.length = 0")

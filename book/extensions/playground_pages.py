@@ -6,6 +6,7 @@ of the answers. The files are written by `dmnet.playground.site`, once for each 
 """
 
 import hashlib
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,17 @@ from sphinx.util import logging
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ["data/weights/*.safetensors", "dmnet/datasets/*.py", "dmnet/playground/*.py", "dmnet/*.py"]
 PLACE = 'data-dmnet-playground="'
+EAGER_PICTURE = re.compile(r"<img (?![^>]*\bloading=)")
+ICONS = re.compile(r'<script defer src="([^"]*/fontawesome\.js[^"]*)"></script>')
+LATER = """<script>{
+    let add = () => {
+        document.head.append(Object.assign(document.createElement("script"), { src: "%s" }));
+        add = () => {};
+    };
+    document.addEventListener("dmnet-answer", () => add());
+    setTimeout(() => add(), 4000);
+}</script>"""
+HIDDEN = "<style>[data-dmnet-playground] { display: none; }</style>"
 VIEW = "application/vnd.jupyter.widget-view+json"
 LOGGER = logging.getLogger(__name__)
 
@@ -58,9 +70,19 @@ def add_playground(
     address = context["pathto"]("_static/playground/", resource=True)
     still = site.still_html(app.playground_folder, address)  # type: ignore[attr-defined]
     start = body.rindex("<", 0, body.index(PLACE))
-    context["body"] = f"{body[:start]}<noscript>{still}</noscript>{body[start:]}"
+    body = f"{body[:start]}<noscript>{HIDDEN}{still}</noscript>{body[start:]}"
+    context["body"] = EAGER_PICTURE.sub('<img loading="lazy" ', body)
     app.add_js_file("playground/playground.js", type="module")
     app.add_css_file("playground/playground.css")
+
+
+def load_icons_later(app: Sphinx, exception: Exception | None) -> None:
+    """Let pages with a playground load the theme's icons, 540 kB, after the playground's first answer."""
+    if exception is None and app.builder.format == "html":
+        for page in Path(app.outdir, "book").glob("*.html"):
+            text = page.read_text(encoding="utf8")
+            if PLACE in text and ICONS.search(text):
+                page.write_text(ICONS.sub(lambda tag: LATER % tag[1], text), encoding="utf8")
 
 
 def drop_unused_mathjax(
@@ -99,6 +121,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
     app.connect("config-inited", write_files)
     app.connect("html-page-context", add_playground, priority=400)
+    app.connect("build-finished", load_icons_later)
     app.connect("html-page-context", drop_unused_widgets, priority=950)
     app.connect("html-page-context", drop_unused_mathjax, priority=950)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
