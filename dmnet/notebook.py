@@ -1,6 +1,8 @@
 """What the first cell of every chapter does: choose device and profile, set the figures' style."""
 
+import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +50,18 @@ def setup(seed: int = 0) -> Profile:
     """
     torch.manual_seed(seed)
     mpl.rcParams.update(FIGURES)  # type: ignore[arg-type]
+    _allow_widgets()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     roots = {name: root for name, published in datasets.PUBLISHED.items() if (root := published.find())}
     profile = Profile("full" if device == "cuda" and roots else "demo", device, roots)
     print(f"PyTorch {torch.__version__} on {_device_name(device)}.\n{_reason(profile)}")
     return profile
+
+
+def _allow_widgets() -> None:
+    """Tell Google Colab to load the code of widgets; elsewhere there is nothing to do [Colab, "Widgets"]."""
+    if "google.colab" in sys.modules:
+        import_module("google.colab.output").enable_custom_widget_manager()
 
 
 def _device_name(device: str) -> str:

@@ -1,6 +1,8 @@
 """What the first cell of every chapter finds, says and sets."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import pytest
@@ -62,3 +64,13 @@ def test_the_seed_is_set() -> None:
         first = torch.rand(1)
         notebook.setup(seed=3)
     assert torch.equal(first, torch.rand(1))
+
+
+def test_colab_is_told_to_load_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    output = SimpleNamespace(enable_custom_widget_manager=lambda: asked.append(True))
+    for name, module in {"google.colab": SimpleNamespace(), "google.colab.output": output}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    with mpl.rc_context():
+        notebook.setup()
+    assert asked == [True]
