@@ -20,6 +20,14 @@ from dmnet.interrupts import Stopped, stop_request
 ENDS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit}
 
 
+@pytest.fixture(autouse=True)
+def in_the_foreground():
+    """A program that a shell has started in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", ENDS)
 def test_the_first_is_noted_and_the_second_stops(number, capsys):
     before = signal.getsignal(number)
