@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util import logging
@@ -19,7 +20,7 @@ from sphinx.util import logging
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ["data/weights/*.safetensors", "dmnet/datasets/*.py", "dmnet/playground/*.py", "dmnet/*.py"]
 PLACE = 'data-dmnet-playground="'
-EAGER_PICTURE = re.compile(r"<img (?![^>]*\bloading=)")
+EAGER_PICTURE = re.compile(r'<img (?![^>]*\bloading=)(?=[^>]*\bsrc="([^"]+)")')
 ICONS = re.compile(r'<script defer src="([^"]*/fontawesome\.js[^"]*)"></script>')
 LATER = """<script>{
     let add = () => {
@@ -71,9 +72,20 @@ def add_playground(
     still = site.still_html(app.playground_folder, address)  # type: ignore[attr-defined]
     start = body.rindex("<", 0, body.index(PLACE))
     body = f"{body[:start]}<noscript>{HIDDEN}{still}</noscript>{body[start:]}"
-    context["body"] = EAGER_PICTURE.sub('<img loading="lazy" ', body)
+    context["body"] = EAGER_PICTURE.sub(lambda tag: lazy(app, tag[1]), body)
     app.add_js_file("playground/playground.js", type="module")
     app.add_css_file("playground/playground.css")
+
+
+def lazy(app: Sphinx, address: str) -> str:
+    """Return the start of a picture's tag: it loads when it comes near, and its place is kept until then."""
+    name = address.rpartition("/")[2]
+    file = next((path for path, one in app.builder.images.items() if one == name), None)
+    if file is None or not file.endswith(".png"):
+        return '<img loading="lazy" '
+    with Image.open(Path(app.srcdir, file)) as picture:
+        width, height = picture.size
+    return f'<img loading="lazy" width="{width}" height="{height}" '
 
 
 def load_icons_later(app: Sphinx, exception: Exception | None) -> None:
