@@ -24,7 +24,6 @@ with the filters as its second input; see `dmnet.onnx_graph`.
 """
 
 import copy
-import hashlib
 import json
 import math
 import os
@@ -43,6 +42,7 @@ from dmnet.errors import ExportError
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
 from dmnet.onnx_graph import IR_VERSION, OPSET, FilterOneImage, Graph, Value, write
+from dmnet.provenance import weights_digest
 from dmnet.transforms import MEAN, STD
 from dmnet.weight_files import PathLike
 
@@ -120,16 +120,6 @@ def read_metadata(path: PathLike) -> dict[str, Any]:
     if "dmnet_version" not in found:
         raise ExportError(f"{path} was not written by dmnet.export: it does not say which system it is")
     return {key: json.loads(value) for key, value in found.items()}
-
-
-def weights_digest(model: DMNet) -> str:
-    """Return the SHA-256 of all parameters and buffers: names, types, shapes and bytes, sorted by name."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        array = tensor.detach().cpu().contiguous()
-        total.update(f"{name} {array.dtype} {list(array.shape)}\0".encode())
-        total.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
 
 
 # The network as it is exported ----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
-"""What a run was made with: versions, device, commit, command. Nothing that names a host."""
+"""What a result was made with: versions, device, commit, command, weights. Nothing that names a host."""
 
+import hashlib
 import platform
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torchvision
+from torch import nn
 
 import dmnet
 
@@ -52,3 +54,13 @@ def commit(folder: Path = CLONE) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return the SHA-256 of all parameters and buffers: names, types, shapes and bytes, sorted by name."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        array = tensor.detach().cpu().contiguous()
+        total.update(f"{name} {array.dtype} {list(array.shape)}\0".encode())
+        total.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

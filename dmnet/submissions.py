@@ -36,6 +36,7 @@ from dmnet.images import read_image, read_mask
 from dmnet.inference import predict
 from dmnet.model import DMNet
 from dmnet.progress import progress as progress_bar
+from dmnet.provenance import weights_digest
 from dmnet.systems import Evaluation
 
 NOTE = "submission.json"  # what the predictions in a folder were made with; not part of the archive
@@ -150,18 +151,10 @@ def _made_with(model: DMNet, dataset: FileDataset, protocol: Evaluation | None) 
         "split": dataset.split,
         "ids": hashlib.sha256("\n".join(dataset.ids).encode()).hexdigest()[:16],
         "system": model.system.name if model.system else None,
-        "weights": _weights_digest(model),
+        "weights": weights_digest(model),
         "protocol": asdict(used) if used else None,
     }
     return json.loads(json.dumps(content))  # tuples become lists, as in the file
-
-
-def _weights_digest(model: DMNet) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _claim(folder: Path, made_with: dict[str, Any]) -> None:

@@ -23,6 +23,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 import find_browser  # noqa: E402
 from browser import Site, launch  # noqa: E402
 
+from dmnet.files import atomic_write  # noqa: E402
+
 WATCH = """
 window.pauses = [];
 new PerformanceObserver((list) => list.getEntries().forEach((one) => window.pauses.push(one.duration)))
@@ -56,7 +58,7 @@ def main():
         rows = measure(browser.new_page(), f"{site.address}/book/welcome.html")
         browser.close()
     site.close()
-    with arguments.output.open("w", newline="", encoding="utf8") as file:
+    with atomic_write(arguments.output) as new, new.open("w", newline="", encoding="utf8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([("what", "value", "unit", "goal"), *rows])
     for what, value, unit, goal in rows:

@@ -7,7 +7,7 @@ own, named by a digest. Sphinx sees that the setting has changed and reads every
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,16 +27,16 @@ LIBRARIES = ["torch", "torchvision", "numpy", "matplotlib"]
 KEPT = 2  # caches of the newest states: going back to the last one, say to compare, costs no new run
 
 
-def sources(root: Path) -> Iterator[Path]:
-    """Yield every file below `root` that a notebook's result may depend on."""
-    for pattern in SOURCES:
+def sources(root: Path, patterns: Sequence[str] = SOURCES) -> Iterator[Path]:
+    """Yield every file below `root` that what is made from `patterns` depends on; a notebook, by default."""
+    for pattern in patterns:
         yield from sorted(path for path in root.glob(pattern) if path.is_file())
 
 
-def digest(root: Path) -> str:
+def digest(root: Path, patterns: Sequence[str] = SOURCES) -> str:
     """Return 16 hexadecimal digits that change with any of the sources, or with a library's version."""
     total = hashlib.sha256(" ".join(version(name) for name in LIBRARIES).encode())
-    for path in sources(root):
+    for path in sources(root, patterns):
         total.update(f"{path.relative_to(root).as_posix()}\0".encode())
         total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()[:16]

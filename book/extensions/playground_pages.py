@@ -5,7 +5,6 @@ The place is an element with `data-dmnet-playground`: the output of a cell that 
 of the answers. The files are written by `dmnet.playground.site`, once for each state of their sources.
 """
 
-import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -16,6 +15,8 @@ from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util import logging
+
+from execution_key import digest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ["data/weights/*.safetensors", "dmnet/datasets/*.py", "dmnet/playground/*.py", "dmnet/*.py"]
@@ -40,7 +41,7 @@ def write_files(app: Sphinx, config: Config) -> None:
     from dmnet.playground import site
 
     folder = Path(app.outdir).parent / ".playground"
-    current = folder / digest() / "playground"
+    current = folder / digest(ROOT, SOURCES) / "playground"
     if not (current / "catalogue.json").is_file():
         LOGGER.info("drawing the playground's scenes")
         shutil.rmtree(folder, ignore_errors=True)
@@ -48,15 +49,6 @@ def write_files(app: Sphinx, config: Config) -> None:
     site.write_front_end(current)
     config.html_static_path.append(str(current.parent))  # type: ignore[attr-defined]
     app.playground_folder = current  # type: ignore[attr-defined]
-
-
-def digest() -> str:
-    """Return 16 hexadecimal digits that change with what scenes and answers are made from."""
-    total = hashlib.sha256()
-    for pattern in SOURCES:
-        for path in sorted(ROOT.glob(pattern)):
-            total.update(path.read_bytes())
-    return total.hexdigest()[:16]
 
 
 def add_playground(

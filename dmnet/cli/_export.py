@@ -31,5 +31,4 @@ def export(
     console.print(
         f"{done.path}: {done.bytes / 1e6:.2f} MB, {taken}, within {done.difference:.0e} of PyTorch",
         soft_wrap=True,
-        markup=False,
     )

@@ -86,7 +86,7 @@ def write_site(folder: Path) -> None:
     """Write all files; scenes and pictures that the folder has already are left as they are.
 
     Args:
-        folder: where to. A folder is good for one state of the package: `book/extensions/playground.py`.
+        folder: where to. It is good for one state of the package: `book/extensions/playground_pages.py`.
     """
     write_front_end(folder)
     models = {world: load_pretrained(world) for world in SCENES}
