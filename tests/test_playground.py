@@ -22,6 +22,7 @@ from dmnet.playground.inside import gated_logits, look_inside
 from dmnet.playground.kernel import REMEMBERED, Desk
 from dmnet.playground.layers import Cover, cut_out, pack_layers, sizes
 from dmnet.playground.scenes import (
+    QUESTIONS,
     SCENES,
     STILL,
     SUBSETS,
@@ -31,6 +32,7 @@ from dmnet.playground.scenes import (
     pack,
     scenes,
     subset_labels,
+    window_votes,
 )
 from dmnet.transforms import evaluation_image
 
@@ -130,6 +132,15 @@ class TestScenes:
 
     def test_a_kernel_gets_no_answers_beforehand(self, model: DMNet) -> None:
         assert "answers" not in load(gzip.decompress(pack(COINS, model, answers=False)))
+
+    def test_windows_tell_the_two_questions_apart(self) -> None:
+        drawn, sides = COINS.draw(), (8, 24, 40, 56, 320)
+        rubies, jades = (
+            [sum(window_votes(drawn, question, side)) for side in sides]
+            for question in QUESTIONS["demo_scale"]
+        )
+        assert max(rubies) == rubies[3] == 10
+        assert max(jades) == jades[1] == 13
 
     def test_facts_name_the_questions_and_who_asks_them(self, model: DMNet) -> None:
         facts = facts_of(pack(COINS, model))
