@@ -247,6 +247,12 @@ class TestBundle:
         assert re.findall("^import .*", script, re.M) == []
         assert re.findall(r"^export .*", script, re.M) == ["export default { render };"]
 
+    def test_code_is_left_as_it_is_and_types_are_left_out(self) -> None:
+        script = bundle.script()
+        assert "/**" not in script and "*/" not in script
+        assert "new Float32Array(3 * area);" in script
+        assert "// Safari has no" in script
+
     def test_every_module_of_the_front_end_is_in_it_after_what_it_imports(self) -> None:
         assert {path.stem for path in bundle.FRONTEND.glob("*.js")} == set(bundle.MODULES)
         for place, name in enumerate(bundle.MODULES):

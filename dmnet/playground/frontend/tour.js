@@ -62,8 +62,8 @@ export const STEPS = [
   },
   {
     title: "On your own",
-    ask: "Choose other scenes, look at single channels, open “Which scale matters here?”, or give the network a picture " +
-      "of yours. “Share” makes an address of what you see.",
+    ask: "“Change …” this scene: drag a coin, turn a tile, dim the light. Look at single channels, open “Which scale matters " +
+      "here?”, or give the network a picture of yours. “Share” makes an address of what you see.",
     set: {},
     done: null,
     tell: () => "",
