@@ -44,8 +44,8 @@ class Playground(anywidget.AnyWidget):
     Args:
         model: a network on any device, or the name of a system, whose weights are then loaded. With the two
             demo systems come their drawn scenes, and both can be chosen; every other needs `pictures`.
-        pictures: name -> picture (path, PIL image or array), for the reader to choose from. Each is seen whole, in
-            one run: sliding windows, as some systems are scored with, have no single filter to show.
+        pictures: name -> picture (path, PIL image or array), for the reader to choose from. Each is seen
+            whole, in one run: the sliding windows of a system's protocol have a filter each.
         truths: name -> labels, uint8 [H, W], 255 where nothing counts; for those pictures that have any.
         engine: "kernel" computes with `model`; "browser" with the exported network, in the page.
         **state: the traits below.
