@@ -277,6 +277,12 @@ class TestWidget:
         assert heard[-1] == [1, 1, 1, 0]
         assert playground.scene == "context-13"
 
+    def test_another_scene_is_unchanged(self, model: DMNet) -> None:
+        playground = Playground(model, scene="scale-1", edits=["remove 1"])
+        assert playground.edits == ["remove 1"]
+        playground.scene = "scale-5"
+        assert playground.edits == []
+
     @pytest.mark.parametrize(
         ("state", "message"),
         [

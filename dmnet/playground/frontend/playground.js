@@ -127,6 +127,7 @@ export class Playground {
     Object.assign(this.state, changes);
     if (this.world !== world) this.state.channel = -1;
     if (this.state.scene !== scene && !changes.edits) this.state.edits = [];
+    if (this.state.lender === this.state.scene && !this.state.edits.length) this.state.lender = ""; // it is the same
     this.listeners.forEach((listener) => listener(this.state));
     this.writeAddress();
     return this.refresh();
