@@ -55,8 +55,8 @@ class Playground(anywidget.AnyWidget):
         scene: id of the picture that is shown, e.g. "scale-26".
         channel: which channel of filters and responses is shown; -1 is the mean over all.
         lender: id of the picture whose filters are used instead of its own, or "".
-        edits: changes of the drawn scene, e.g. `["move 3 45 60", "exchange warm"]`; see `EDITS`. They end with
-            the scene. The number of an object is shown in the workbench, which "Change ..." opens.
+        edits: changes of the drawn scene, e.g. `["move 3 45 60", "exchange warm"]`; see `EDITS`. They end
+            with the scene. The number of an object is shown in the workbench, which "Change ..." opens.
 
     Raises:
         DMNetError: if a scene, an engine or a weight is none; if pictures are missing or cannot be used.
