@@ -171,6 +171,12 @@ export class Editor {
     return this.composed?.arrangement.placed.find(({ number }) => number === this.chosen);
   }
 
+  /** What is chosen, and where it is, for those who do not see it. */
+  get words() {
+    const { placed } = this;
+    return this.isOpen && placed ? `${placed.number} ${placed.object.name} at ${placed.x}, ${placed.y}. ` : "";
+  }
+
   /** The sizes that the chosen object can have. */
   get steps() {
     return Object.keys(this.placed?.object.stamps ?? {}).map(Number).sort((a, b) => a - b);

@@ -478,7 +478,8 @@ export class Playground {
     clearTimeout(this.announcing);
     this.announcing = setTimeout(() => {
       const off = this.state.gates.flatMap((gate, i) => (gate === 0 ? [`${2 * i + 1} by ${2 * i + 1}`] : []));
-      say(this.view.aloud, `${off.length ? `Off: ${off.join(", ")}.` : "All scales on."} ${this.view.summary.textContent}`);
+      const scales = off.length ? `Off: ${off.join(", ")}.` : "All scales on.";
+      say(this.view.aloud, `${this.view.editor.words}${scales} ${this.view.summary.textContent}`);
     }, 500);
   }
 
