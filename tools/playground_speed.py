@@ -3,8 +3,9 @@
 Call: `.venv/bin/python tools/playground_speed.py`. Bytes are those of every file that the page asks for, with
 gzip as a host would send them, counted when the first answer stands on the page, and again when the network
 has given its first. Times are from the request of the page; a switch's from its click to the redrawn panels.
-A pause is a main-thread task of more than 50 ms (0: there was none), while the page loads, while
-all subsets are switched through three times, while an object is moved to 40 places in the workbench.
+A pause is a task of the main thread of more than 50 ms (0: there was none): while the page is laid out,
+while the network loads behind it, while all subsets are switched three times, while an object is moved to
+40 places in the workbench.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from dmnet.files import atomic_write  # noqa: E402
 
 WATCH = """
 window.pauses = [];
-new PerformanceObserver((list) => list.getEntries().forEach((one) => window.pauses.push(one.duration)))
+new PerformanceObserver((list) => list.getEntries().forEach((one) => window.pauses.push(one)))
     .observe({ type: "longtask", buffered: true });
 document.addEventListener("dmnet-answer", (event) => {
     window.first ??= performance.now();
@@ -36,6 +37,8 @@ document.addEventListener("dmnet-answer", (event) => {
 """
 ASKED = """Object.fromEntries(
     performance.getEntriesByType("resource").map((one) => [one.name, one.startTime]))"""
+SPLIT = """[(one) => one.startTime < window.first, (one) => one.startTime >= window.first].map((when) =>
+    Math.max(0, ...window.pauses.filter(when).map((one) => one.duration)))"""
 CHANGE = """async (state) => {
     const playground = document.querySelector("[data-dmnet-playground]").playground;
     const begin = performance.now();
@@ -75,7 +78,7 @@ def measure(page: Page, address: str) -> list[tuple[str, float, str, str]]:
     asked = page.evaluate(ASKED)
     first = [one for one in responses if asked.get(one.url, 0) <= 1000 * usable]
     all_of_it = [one for one in responses if asked.get(one.url, 0) <= 1000 * live]
-    loading = page.evaluate("Math.max(0, ...window.pauses.splice(0))")
+    loading, behind = page.evaluate(SPLIT)
     page.wait_for_timeout(1000)
     times, pause = change(page, [{"gates": gates} for gates in 3 * list(product((0, 1), repeat=4))])
     page.get_by_role("button", name="Change …").click()
@@ -90,7 +93,8 @@ def measure(page: Page, address: str) -> list[tuple[str, float, str, str]]:
         ("object moved to redrawn, median", round(statistics.median(moved)), "ms", "100"),
         ("object moved to redrawn, slowest of 40", round(max(moved)), "ms", ""),
         ("longest main-thread pause while moving", round(pause_moving), "ms", "50"),
-        ("longest main-thread pause while loading", round(loading), "ms", ""),
+        ("longest main-thread pause to the first answer", round(loading), "ms", ""),
+        ("longest pause from there to the live network", round(behind), "ms", "50"),
         ("welcome page to the first answer", round(usable, 2), "s", "1"),
         ("welcome page to the first answer, compressed", round(compressed(first) / 1000), "kB", "600"),
         ("welcome page to the live network", round(live, 2), "s", "4"),
@@ -103,7 +107,7 @@ def change(page: Page, states: list[dict[str, object]]) -> tuple[list[float], fl
     page.evaluate("window.pauses.length = 0")
     times = [page.evaluate(CHANGE, state) for state in states]
     page.wait_for_timeout(500)
-    return times, page.evaluate("Math.max(0, ...window.pauses)")
+    return times, page.evaluate("Math.max(0, ...window.pauses.map((one) => one.duration))")
 
 
 def compressed(responses: list[Response]) -> int:
