@@ -1,5 +1,6 @@
 """The playground's Python side: what it computes, what it writes, how the widget answers."""
 
+import dataclasses
 import gzip
 import json
 import re
@@ -12,11 +13,14 @@ import torch
 from safetensors.numpy import load
 
 import dmnet
+from dmnet.datasets.demo import WORLDS
+from dmnet.datasets.drawing import Thing
 from dmnet.errors import DataError, DMNetError
 from dmnet.model import DMNet
 from dmnet.playground import Playground, bundle, site
 from dmnet.playground.inside import gated_logits, look_inside
-from dmnet.playground.kernel import Desk
+from dmnet.playground.kernel import REMEMBERED, Desk
+from dmnet.playground.layers import Cover, cut_out, pack_layers, sizes
 from dmnet.playground.scenes import (
     SCENES,
     STILL,
@@ -26,7 +30,6 @@ from dmnet.playground.scenes import (
     full_answer,
     pack,
     scenes,
-    statistics,
     subset_labels,
 )
 from dmnet.transforms import evaluation_image
@@ -93,6 +96,13 @@ class TestInside:
         model.eval()
 
 
+def facts_of(file: bytes) -> Any:
+    """Return the facts in a scene's file, or in that of its layers."""
+    content = gzip.decompress(file)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return json.loads(header["__metadata__"]["facts"])
+
+
 class TestScenes:
     def test_there_are_enough_of_both_worlds(self) -> None:
         every = list(scenes())
@@ -121,11 +131,12 @@ class TestScenes:
     def test_a_kernel_gets_no_answers_beforehand(self, model: DMNet) -> None:
         assert "answers" not in load(gzip.decompress(pack(COINS, model, answers=False)))
 
-    def test_statistics_tell_the_two_questions_apart(self) -> None:
-        rubies, jades = statistics("demo_scale", COINS.draw())
-        assert rubies["extents"] == [8, 24, 40, 56, 320]
-        assert max(rubies["right"]) == rubies["right"][3] == rubies["objects"] == 10
-        assert max(jades["right"]) == jades["right"][1] == jades["objects"] == 13
+    def test_facts_name_the_questions_and_who_asks_them(self, model: DMNet) -> None:
+        facts = facts_of(pack(COINS, model))
+        drawn = COINS.draw()
+        assert [question["hidden"] for question in facts["questions"]] == ["warm_side", "light_block"]
+        assert facts["hidden"] == list(drawn.truth)
+        assert [label for label, _, _ in facts["objects"]] == [thing.label for thing in drawn.things]
 
     def test_switching_off_7_costs_the_rubies_and_3_the_jades(self, model: DMNet) -> None:
         drawn = COINS.draw()
@@ -136,6 +147,70 @@ class TestScenes:
         without_7, without_3 = wrong[SUBSETS.index((1, 1, 1, 0))], wrong[SUBSETS.index((1, 0, 1, 1))]
         assert without_7[rubies].mean() > 0.3 > 0.05 > without_7[jades].mean()
         assert without_3[jades].mean() > 0.3 > without_3[rubies].mean()
+
+
+def put_together(scene: PlayScene) -> tuple[Any, Any]:
+    """Lay a scene's layers on top of each other, as `compose.js` does; return the picture and the labels."""
+    file = pack_layers(scene)
+    tensors, facts = load(gzip.decompress(file)), facts_of(file)
+    version = tensors["versions"][tensors["patch"]].astype(int)[None, :, :, None]
+    picture = np.take_along_axis(tensors["grounds"], version.repeat(3, -1), 0)[0].astype(float)
+    labels = np.zeros(picture.shape[:2], int)
+    for one in facts["objects"]:
+        if one["placed"]:
+            left, top, width, height, start = one["stamps"]["0"]
+            stamp = tensors["stamps"][:, start : start + width * height].reshape(5, height, width)
+            y, x = (a.ravel() for a in np.mgrid[:height, :width])
+            to = y + top + one["y"], x + left + one["x"]
+            inside = (np.minimum(*to) >= 0) & (np.maximum(*to) < len(labels))
+            y, x, to = y[inside], x[inside], (to[0][inside], to[1][inside])
+            picture[to] = picture[to] * (stamp[3, y, x] / 255)[:, None] + stamp[:3, y, x].T
+            kind = stamp[4, y, x]
+            labels[to] = np.where(kind == 1, one["label"], np.where(kind == 255, 255, labels[to]))
+    return picture.clip(0, 255), labels
+
+
+class TestLayers:
+    @pytest.mark.parametrize("scene", [COINS, PlayScene("demo_context", 13)], ids=lambda scene: scene.id)
+    def test_laid_on_top_of_each_other_they_are_the_scene(self, scene: PlayScene) -> None:
+        picture, labels = put_together(scene)
+        drawn = scene.draw()
+        assert (labels == drawn.mask).all()
+        noise = drawn.image - picture
+        assert noise.std() == pytest.approx(0.012 * 255, rel=0.03)
+        assert abs(noise.mean()) < 0.1
+
+    def test_every_kind_can_be_added_and_what_is_in_the_scene_is_said(self) -> None:
+        facts = facts_of(pack_layers(COINS))
+        placed = [one for one in facts["objects"] if one["placed"]]
+        assert [one["label"] for one in placed] == [thing.label for thing in COINS.draw().things]
+        stock = [one["name"] for one in facts["objects"] if not one["placed"]]
+        assert stock == ["ruby", "jade", "cross", "ring", "cover"]
+        assert {one["name"] for one in placed} <= set(stock)
+
+    def test_sizes_are_those_that_the_world_has(self) -> None:
+        stock = WORLDS["demo_context"].stock()
+        assert list(sizes(stock["ring"], "demo_context")) == [-2, -1, 0, 1, 2]
+        small = dataclasses.replace(stock["ruby"], thing=Thing(1, 64, 64, 8.0))  # type: ignore[type-var]
+        assert list(sizes(small, "demo_context")) == [0, 2]
+        assert sizes(small, "demo_context")[2] == 16
+
+    def test_a_larger_piece_has_the_same_gems(self) -> None:
+        stock = WORLDS["demo_context"].stock()
+        one, two = (cut_out(stock["ruby"], diameter) for diameter in (30, 60))
+        half = two.added[: 2 * (len(two.added) // 2), : 2 * (two.added.shape[1] // 2)]
+        half = half.reshape(len(half) // 2, 2, -1, 2, 3).mean((1, 3))
+        middle = [one_.shape[0] // 2 for one_ in (one.added, half)]
+        parts = [
+            image[m - 8 : m + 8, m - 8 : m + 8] for image, m in zip((one.added, half), middle, strict=True)
+        ]
+        red = [part[..., 0] > part[..., 1] for part in parts]
+        assert (red[0] == red[1]).mean() > 0.85
+
+    def test_a_cover_lets_nothing_through_and_counts_nowhere(self) -> None:
+        stamp = cut_out(Cover(Thing(255, 0, 0, 24.0)), 24.0)
+        assert set(np.unique(stamp.mask)) == {0, 255}
+        assert stamp.through[stamp.mask == 255].min() == 0
 
 
 class TestSite:
@@ -191,6 +266,8 @@ class TestWidget:
             ({"scale_gates": [1, 1, 1, 3]}, "from 0 to 2"),
             ({"scene": "scale-1000"}, "there is no scene 'scale-1000'"),
             ({"lender": "x"}, "there is no scene 'x'"),
+            ({"edits": ["move 3"]}, "a change of a scene is one of move, .*got 'move 3'"),
+            ({"edits": ["paint 3 4 5"]}, "got 'paint 3 4 5'"),
         ],
     )
     def test_what_makes_no_sense_is_refused(self, model: DMNet, state: Any, message: str) -> None:
@@ -229,11 +306,22 @@ class TestKernel:
         for grid, whole in zip(grids, (*expected.filters, *expected.responses), strict=True):
             np.testing.assert_allclose(np.frombuffer(grid, np.float32), whole[2].ravel(), rtol=1e-4)
 
+    def test_of_many_pictures_the_last_are_kept(self, model: DMNet) -> None:
+        ask = Asked(model, None, None)
+        size = {"height": 16, "width": 16, "world": "demo_scale"}
+        numbers = [ask("picture", [bytes(768)], **size).content["number"] for _ in range(REMEMBERED + 3)]
+        assert len(set(numbers)) == len(numbers)
+        asked = {"world": "demo_scale", "gates": [1] * 4, "channel": -1}
+        assert ask("answer", picture=numbers[2], lender=None, **asked).content["forgotten"]
+        assert ask("answer", picture=numbers[-1], lender=numbers[2], **asked).content["forgotten"]
+        assert "forgotten" not in ask("answer", picture=numbers[-1], lender=numbers[3], **asked).content
+
     def test_files(self, model: DMNet) -> None:
         ask = Asked(model, None, None)
         assert json.loads(ask("asset", name="catalogue.json").buffers[0]) == ask.desk.catalogue()
         scene = load(gzip.decompress(ask("asset", name="demo_context/13.safetensors.gz").buffers[0]))
         assert scene["image"].shape == (128, 128, 3)
+        assert ask("asset", name="demo_scale/26.layers.gz").buffers[0] == pack_layers(COINS)
         assert ask("asset", name="demo_scale.onnx").buffers[0][:1] == b"\x08"  # a protocol buffer
 
     @pytest.mark.parametrize(
@@ -249,7 +337,8 @@ class TestKernel:
         picture, labels = np.full((40, 50, 3), 128, np.uint8), np.ones((40, 50), np.uint8)
         ask = Asked(model, {"wall": picture}, {"wall": labels})
         (world,) = ask.desk.catalogue()["worlds"]
-        assert world["scenes"] == [{"id": "wall", "title": "wall", "file": "pictures/wall"}]
+        wall = {"id": "wall", "title": "wall", "file": "pictures/wall", "layers": None}
+        assert world["scenes"] == [wall]
         assert len(world["classes"]) == len(world["palette"]) == 21
         scene = load(ask("asset", name="pictures/wall").buffers[0])
         assert (scene["image"] == picture).all() and (scene["truth"] == labels).all()

@@ -4,18 +4,15 @@ What it computes is held against PyTorch; what goes wrong (broken files, a missi
 """
 
 import base64
-import io
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from browser import Tab
-from PIL import Image
-from playwright.sync_api import Page, expect
+from playground_page import PLACE, WELCOME, Visit, changed, give, labels_of, png, shown, summary, switch
+from playwright.sync_api import expect
 
 import dmnet
 from dmnet.fusion import labels_at
@@ -27,51 +24,13 @@ from dmnet.transforms import evaluation_image
 
 ROOT = Path(__file__).resolve().parents[1]
 HTML = ROOT / "_build" / "html"
-WELCOME = "book/welcome.html"
 BOMB = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x80\0\0\0\x80\0"  # claims 2^30 pixels
-PLACE = "document.querySelector('[data-dmnet-playground]').playground"
-Visit = Callable[..., Tab]
 
 
 @pytest.fixture(autouse=True, scope="module")
 def built() -> None:
     if not (HTML / "_static" / "playground" / "playground.js").is_file():
         pytest.skip("the book is not built: `make book` builds it")
-
-
-def shown(visit: Visit, path: str = WELCOME, *, live: bool = True, **options: Any) -> Tab:
-    """Open a page and wait until the playground answers; with `live`, until the network does."""
-    tab = visit(path, **options)
-    wanted = "?.answer?.logits" if live else "?.answer"
-    tab.page.wait_for_function(f"{PLACE}{wanted}", timeout=90_000)
-    return tab
-
-
-def changed(page: Page, state: dict[str, Any]) -> dict[str, Any]:
-    """Set the playground's state; return the network's answer to it."""
-    script = f"""async (state) => {{
-        const playground = {PLACE};
-        await playground.set(state);
-        await playground.engine();
-        await playground.refresh();
-        const {{ logits, labels }} = playground.answer;
-        return {{ logits: [...logits], labels: [...labels] }};
-    }}"""
-    answer: dict[str, Any] = page.evaluate(script, state)
-    return answer
-
-
-def switch(page: Page, k: int) -> Any:
-    return page.get_by_role("switch", name=f"Scale {k} by {k}")
-
-
-def summary(page: Page) -> Any:
-    return page.locator(".dmnet-app .summary")
-
-
-def labels_of(page: Page) -> list[int]:
-    found: list[int] = page.evaluate(f"[...{PLACE}.answer.labels]")
-    return found
 
 
 @pytest.mark.slow
@@ -116,16 +75,6 @@ def test_an_own_picture_answers_as_pytorch(visit: Visit) -> None:
     assert (np.array(found["labels"]) == wanted).mean() > 0.999
     assert "own" not in tab.page.url
     assert tab.faults == []  # nothing was sent anywhere
-
-
-def png(picture: Any) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "png")
-    return file.getvalue()
-
-
-def give(page: Page, name: str, content: bytes, kind: str = "image/png") -> None:
-    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": kind, "buffer": content})
 
 
 def test_the_first_answer_needs_no_network(visit: Visit) -> None:
@@ -368,7 +317,14 @@ def test_as_a_widget(visit: Visit, tmp_path: Path, engine: str, place: str) -> N
         }
 
     tab.page.expose_function("ask", ask)
-    state = {"scene": "scale-26", "scale_gates": [1] * 4, "channel": -1, "lender": "", "engine": engine}
+    state = {
+        "scene": "scale-26",
+        "scale_gates": [1] * 4,
+        "channel": -1,
+        "lender": "",
+        "edits": [],
+        "engine": engine,
+    }
     tab.page.evaluate(WIDGET, [bundle.script(), state])
     expect(tab.page.locator(".engine")).to_contain_text(place, timeout=30_000)
     expect(summary(tab.page)).to_contain_text("· 0 % of the pixels differ", timeout=30_000)

@@ -9,7 +9,7 @@ wherever they lie.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,12 @@ from dmnet.datasets.drawing import (
     LIGHT,
     Array,
     Labels,
-    Scene,
+    Painter,
+    Plan,
     Thing,
     blend,
     choose_cells,
     coverage,
-    finish,
     mark,
     pixel_grid,
     smoothstep,
@@ -45,6 +45,7 @@ PIECES = 0.64  # share of the objects; rings and frames divide the rest
 _MIDDLE = (SIZE - 1) / 2
 _CELLS = 12  # patches along the quilt's own axes that are surely enough for the diagonal
 _TRIES = 40  # places tried for an object before it is made smaller
+_GEM_LATTICE = 24  # gems along the lattice that are surely enough for a piece and what is around it
 _GAP = 2.5  # pixels between two objects, at least
 _X, _Y = pixel_grid(SIZE)
 _ROOT = 0.75**0.5  # half the diagonal pair of a hexagon of side 1
@@ -60,28 +61,62 @@ _SILVER = (0.80, 0.82, 0.86)
 
 
 @dataclass(frozen=True)
-class _Placed:
-    """An object and how it is turned; `distance` is that of its outline, holes filled."""
+class Jewel:
+    """Paints a piece of jewellery, a ring or a frame; see `dmnet.datasets.drawing.Painter`.
+
+    Attributes:
+        thing: what and where.
+        angle: how it is turned.
+        shift: where the gems' lattice begins, in gems, along two axes.
+        rubies: which gems of the lattice are rubies, bool [24 * 24]; the others are jades.
+    """
 
     thing: Thing
     angle: float
+    shift: tuple[float, float] = (8.0, 8.0)
+    rubies: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(_GEM_LATTICE**2, bool), repr=False)
 
-    def local(self, window: tuple[slice, slice]) -> tuple[Array, Array]:
-        """Return the coordinates of the pixels from the object's centre, along its own axes."""
-        x, y = _X[window] - self.thing.x, _Y[window] - self.thing.y
-        cos, sin = math.cos(self.angle), math.sin(self.angle)
-        return cos * x + sin * y, cos * y - sin * x
-
+    @property
     def window(self) -> tuple[slice, slice]:
-        """Return the part of the picture that the object and its shadow may touch."""
+        """See `Painter.window`."""
         reach = _reach(self.thing.shape, self.thing.diameter) + 6
         rows = slice(max(0, int(self.thing.y - reach)), min(SIZE, int(self.thing.y + reach) + 2))
         columns = slice(max(0, int(self.thing.x - reach)), min(SIZE, int(self.thing.x + reach) + 2))
         return rows, columns
 
+    @property
+    def is_piece(self) -> bool:
+        """Whether it has gems: rings and frames have a hole."""
+        return self.thing.label not in (RING, FRAME)
 
-def draw(generator: np.random.Generator) -> Scene:
-    """Draw one scene.
+    def local(self) -> tuple[Array, Array]:
+        """Return the coordinates of the window's pixels from the object's centre, along its own axes."""
+        return self.turned(_X[self.window] - self.thing.x, _Y[self.window] - self.thing.y)
+
+    def turned(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Return distances from the centre along the object's own axes."""
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        return cos * x + sin * y, cos * y - sin * x
+
+    def paint(self, canvas: Array, mask: Labels, x: Array, y: Array, diameter: float) -> None:
+        """Paint the object with its shadow, and mark it, in place."""
+        thing = replace(self.thing, diameter=diameter)
+        u, v = self.turned(x, y)
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        # from the light, on its axes
+        away = (-LIGHT[0] * cos - LIGHT[1] * sin, -LIGHT[1] * cos + LIGHT[0] * sin)
+        depth = min(3.0, 1.0 + 0.03 * diameter)
+        shadow = _band(thing, u - depth * away[0], v - depth * away[1])
+        canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, shadow)))[..., None]
+        if self.is_piece:
+            _paint_piece(canvas, replace(self, thing=thing), u, v, away)
+        else:
+            _paint_band(canvas, thing, u, v, away)
+        mark(mask, _band(thing, u, v), thing.label)
+
+
+def plan(generator: np.random.Generator) -> Plan:
+    """Plan one scene.
 
     Its `truth` holds `warm_quilt`, the majority, which decides about the classes (all True or all False),
     `warm_patch`, the patches that one sees, and `near`, where they are kept even; all bool [128, 128].
@@ -90,27 +125,42 @@ def draw(generator: np.random.Generator) -> Scene:
     placed = _place(warm, generator)
     visible, near = np.ones((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool)
     for one in placed:
-        visible[one.window()] &= _band(one, *one.local(one.window())) > 0
-        if one.thing.label not in (RING, FRAME):
+        visible[one.window] &= _band(one.thing, *one.local()) > 0
+        if one.is_piece:
             reach = _reach(one.thing.shape, one.thing.diameter) + NEAR
             near |= np.hypot(_X - one.thing.x, _Y - one.thing.y) < reach
-    canvas, warm_patch = _paint_quilt(warm, visible, near, generator)
-    mask = np.zeros((SIZE, SIZE), np.uint8)
-    for one in placed:
-        _paint(canvas, mask, one, generator)
-    image = finish(canvas, generator.uniform(0.88, 1.08), 0.012, generator)
-    truth = {"warm_quilt": np.full((SIZE, SIZE), warm), "warm_patch": warm_patch, "near": near}
-    return Scene(image, mask, truth, tuple(one.thing for one in placed))
+    quilt, patch, warm_patches = _sew(warm, visible, near, generator)
+    painters = [_with_gems(one, generator) if one.is_piece else one for one in placed]
+    truth = {"warm_quilt": np.full((SIZE, SIZE), warm), "warm_patch": warm_patches[patch], "near": near}
+    return Plan(
+        patch=patch,
+        versions=warm_patches.astype(np.uint8),
+        ground=quilt.paint,
+        painters=painters,
+        truth=truth,
+        gain=generator.uniform(0.88, 1.08),
+    )
+
+
+def stock() -> dict[str, Painter]:
+    """Return one object of each kind that can be told apart by its looks, in the middle of a picture."""
+    kinds = {"ruby": RUBY_WARM, "jade": JADE_WARM, "ring": RING, "frame": FRAME}
+    objects: dict[str, Painter] = {}
+    for name, label in kinds.items():
+        shape = "square" if label == FRAME else "disc"
+        jewel = Jewel(Thing(label, _MIDDLE, _MIDDLE, 30.0, shape), 0.4)
+        objects[name] = _with_gems(jewel, np.random.default_rng(0)) if jewel.is_piece else jewel
+    return objects
 
 
 # Where everything is
 
 
-def _place(warm: bool, generator: np.random.Generator) -> list[_Placed]:
+def _place(warm: bool, generator: np.random.Generator) -> list[Jewel]:
     """Place 4 to 7 objects, the largest first; one that finds no place is made smaller."""
     low, high = np.log(DIAMETERS)
     diameters = np.exp(generator.uniform(low, high, 4 + int(generator.random() * 4)))
-    placed: list[_Placed] = []
+    placed: list[Jewel] = []
     for diameter in sorted(diameters.tolist(), reverse=True):
         kind, shape = _kind(generator)
         diameter = max(diameter, SMALLEST_RING) if kind in (RING, FRAME) else diameter
@@ -121,7 +171,7 @@ def _place(warm: bool, generator: np.random.Generator) -> list[_Placed]:
         if kind not in (RING, FRAME):
             kind += 0 if warm else 1
         thing = Thing(kind, *spot, diameter, shape)
-        placed.append(_Placed(thing, generator.uniform(0, 2 * math.pi)))
+        placed.append(Jewel(thing, generator.uniform(0, 2 * math.pi)))
     return placed
 
 
@@ -139,7 +189,7 @@ def _reach(shape: str, diameter: float) -> float:
 
 
 def _spot(
-    placed: list[_Placed], shape: str, diameter: float, generator: np.random.Generator
+    placed: list[Jewel], shape: str, diameter: float, generator: np.random.Generator
 ) -> tuple[float, float] | None:
     """Return a centre where an object fits: inside the picture, apart from the others; or None."""
     reach = _reach(shape, diameter)
@@ -159,19 +209,27 @@ def _spot(
 # What it looks like
 
 
-def _paint_quilt(
+def _sew(
     warm: bool, visible: NDArray[np.bool_], near: NDArray[np.bool_], generator: np.random.Generator
-) -> tuple[Array, NDArray[np.bool_]]:
-    """Paint a quilt; return it and where its patches are warm."""
+) -> tuple["_Quilt", NDArray[np.intp], NDArray[np.bool_]]:
+    """Sew a quilt; return it, each pixel's patch, and which patches are warm."""
     pitch = generator.uniform(21, 28)
     u, v = _wobbly_grid(pitch, generator)
     column, row = np.floor(u).astype(np.intp), np.floor(v).astype(np.intp)
-    cell = row * _CELLS + column
-    area = np.bincount(cell[visible], minlength=_CELLS * _CELLS)
-    beside = np.bincount(cell[visible & near], minlength=_CELLS * _CELLS) > 0.3 * area
-    warm_cells = _odd_patches(area, beside, generator) ^ warm
-    canvas = _fabric(warm_cells, cell, (u - column) * pitch, (v - row) * pitch, pitch, generator)
-    return canvas, warm_cells[cell]
+    patch = row * _CELLS + column
+    area = np.bincount(patch[visible], minlength=_CELLS * _CELLS)
+    beside = np.bincount(patch[visible & near], minlength=_CELLS * _CELLS) > 0.3 * area
+    warm_patches = _odd_patches(area, beside, generator) ^ warm
+    quilt = _Quilt(
+        patch=patch,
+        pitch=pitch,
+        left=(u - column) * pitch,
+        top=(v - row) * pitch,
+        tone=np.minimum((generator.random(len(area)) * 5).astype(np.intp), 4),
+        brightness=generator.uniform(0.93, 1.05, (len(area), 1)).astype(np.float32),
+        print_kind=(generator.random(len(area)) * 5).astype(np.intp),
+    )
+    return quilt, patch, warm_patches
 
 
 def _odd_patches(
@@ -198,26 +256,42 @@ def _wobbly_grid(pitch: float, generator: np.random.Generator) -> tuple[Array, A
     return u / pitch + float(shift[0]), v / pitch + float(shift[1])
 
 
-def _fabric(
-    warm: NDArray[np.bool_], cell: NDArray[np.intp], left: Array, top: Array, pitch: float,
-    generator: np.random.Generator,
-) -> Array:  # fmt: skip
-    """Paint printed patches, padded and quilted; `left` and `top` are pixels from a patch's own edges."""
-    count = len(warm)
-    tone = np.minimum((generator.random(count) * 5).astype(np.intp), 4)
-    colour = _TONES[warm.astype(np.intp), tone] * generator.uniform(0.93, 1.05, (count, 1)).astype(np.float32)
-    kind = (generator.random(count) * 5).astype(np.intp)[cell]
-    print_ = _print(kind, left, top, pitch)
-    edge = np.minimum(np.minimum(left, pitch - left), np.minimum(top, pitch - top))
-    thread = np.sin((left + top) * 2.1) * np.sin((left - top) * 2.1)
-    padding = 1 - 0.30 * np.exp(-edge / 1.8)
-    raised = np.exp(-np.minimum(left, top) / 2.5) - np.exp(-np.minimum(pitch - left, pitch - top) / 2.5)
-    canvas = colour[cell] * (padding + 0.07 * raised + 0.025 * thread)[..., None]
-    blend(canvas, (1.0, 0.97, 0.90), 0.34 * print_ * smoothstep(2.0, 3.2, edge))
-    dashes = smoothstep(-0.2, 0.5, np.sin((left + top) * math.pi / 2))
-    blend(canvas, (1.0, 0.96, 0.86), 0.55 * dashes * coverage(np.abs(edge - 2.2) - 0.3))
-    blend(canvas, canvas * 0.45, coverage(edge - 0.35))
-    return canvas
+@dataclass(frozen=True)
+class _Quilt:
+    """Printed patches, padded and quilted.
+
+    Attributes:
+        patch: number of each pixel's patch, [128, 128].
+        pitch: pixels from one patch to the next.
+        left, top: pixels from a patch's own edges, [128, 128].
+        tone: which of five tones each patch has.
+        brightness: of each patch, about 1, [patches, 1].
+        print_kind: of each patch; see `_print`.
+    """
+
+    patch: NDArray[np.intp]
+    pitch: float
+    left: Array
+    top: Array
+    tone: NDArray[np.intp]
+    brightness: Array
+    print_kind: NDArray[np.intp]
+
+    def paint(self, versions: NDArray[np.uint8]) -> Array:
+        """Paint the quilt, float32 [128, 128, 3]; `versions` are those of `Plan`."""
+        left, top, pitch = self.left, self.top, self.pitch
+        colour = _TONES[versions.astype(np.intp), self.tone] * self.brightness
+        print_ = _print(self.print_kind[self.patch], left, top, pitch)
+        edge = np.minimum(np.minimum(left, pitch - left), np.minimum(top, pitch - top))
+        thread = np.sin((left + top) * 2.1) * np.sin((left - top) * 2.1)
+        padding = 1 - 0.30 * np.exp(-edge / 1.8)
+        raised = np.exp(-np.minimum(left, top) / 2.5) - np.exp(-np.minimum(pitch - left, pitch - top) / 2.5)
+        canvas = colour[self.patch] * (padding + 0.07 * raised + 0.025 * thread)[..., None]
+        blend(canvas, (1.0, 0.97, 0.90), 0.34 * print_ * smoothstep(2.0, 3.2, edge))
+        dashes = smoothstep(-0.2, 0.5, np.sin((left + top) * math.pi / 2))
+        blend(canvas, (1.0, 0.96, 0.86), 0.55 * dashes * coverage(np.abs(edge - 2.2) - 0.3))
+        blend(canvas, canvas * 0.45, coverage(edge - 0.35))
+        return canvas
 
 
 def _print(kind: NDArray[np.intp], left: Array, top: Array, pitch: float) -> Array:
@@ -241,36 +315,18 @@ def _outline(thing: Thing, u: Array, v: Array) -> Array:
     return np.maximum(u, 0.5 * u + _ROOT * v) - 0.476 * thing.diameter
 
 
-def _band(placed: _Placed, u: Array, v: Array) -> Array:
+def _band(thing: Thing, u: Array, v: Array) -> Array:
     """Return the signed distance to the edge of what an object covers: rings and frames have a hole."""
-    outline = _outline(placed.thing, u, v)
-    if placed.thing.label not in (RING, FRAME):
+    outline = _outline(thing, u, v)
+    if thing.label not in (RING, FRAME):
         return outline
-    half = _width(placed.thing) / 2
+    half = _width(thing) / 2
     return np.abs(outline + half) - half
 
 
 def _width(thing: Thing) -> float:
     """Return how broad the band of a ring or frame is, in pixels."""
     return max(4.0, 0.19 * thing.diameter)
-
-
-def _paint(canvas: Array, mask: Labels, placed: _Placed, generator: np.random.Generator) -> None:
-    """Paint an object with its shadow, and mark it, in place."""
-    window = placed.window()
-    u, v = placed.local(window)
-    distance = _band(placed, u, v)
-    canvas, mask = canvas[window], mask[window]
-    cos, sin = math.cos(placed.angle), math.sin(placed.angle)
-    away = (-LIGHT[0] * cos - LIGHT[1] * sin, -LIGHT[1] * cos + LIGHT[0] * sin)  # from the light, on its axes
-    depth = min(3.0, 1.0 + 0.03 * placed.thing.diameter)
-    shadow = _band(placed, u - depth * away[0], v - depth * away[1])
-    canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, shadow)))[..., None]
-    if placed.thing.label in (RING, FRAME):
-        _paint_band(canvas, placed, u, v, away)
-    else:
-        _paint_piece(canvas, placed, u, v, away, generator)
-    mark(mask, distance, placed.thing.label)
 
 
 def _slope(thing: Thing, u: Array, v: Array, away: tuple[float, float]) -> Array:
@@ -285,9 +341,9 @@ def _slope(thing: Thing, u: Array, v: Array, away: tuple[float, float]) -> Array
     return np.where(upright, np.sign(u) * away[0], slanted).astype(np.float32)
 
 
-def _paint_band(canvas: Array, placed: _Placed, u: Array, v: Array, away: tuple[float, float]) -> None:
+def _paint_band(canvas: Array, thing: Thing, u: Array, v: Array, away: tuple[float, float]) -> None:
     """Paint a golden ring, round as a wire, or a silver frame with mitred corners."""
-    thing, width = placed.thing, _width(placed.thing)
+    width = _width(thing)
     outline = _outline(thing, u, v)
     across = np.clip((outline + width / 2) / (width / 2), -1, 1)  # -1 at the hole, 1 at the outer edge
     slope = _slope(thing, u, v, away)
@@ -303,24 +359,44 @@ def _paint_band(canvas: Array, placed: _Placed, u: Array, v: Array, away: tuple[
     blend(canvas, (0.30, 0.32, 0.38), 0.6 * coverage(np.abs(np.abs(across) - 0.4) * width / 2 - 0.2))
 
 
-def _paint_piece(
-    canvas: Array, placed: _Placed, u: Array, v: Array, away: tuple[float, float],
-    generator: np.random.Generator,
-) -> None:  # fmt: skip
+def _gem_lattice(jewel: Jewel, u: Array, v: Array) -> tuple[Array, Array, float]:
+    """Return coordinates that count gems along a piece's own axes, and a gem's side in pixels."""
+    pitch = jewel.thing.diameter / 3.4
+    return u / pitch + jewel.shift[0], v / pitch + jewel.shift[1], pitch
+
+
+def _gem(a: Array, b: Array) -> NDArray[np.intp]:
+    """Return the number of the gem at a place of the lattice."""
+    return np.floor(b).astype(np.intp) * _GEM_LATTICE + np.floor(a).astype(np.intp)
+
+
+def _rim(thing: Thing) -> float:
+    """Return how broad a piece's golden rim is, in pixels."""
+    return min(2.4, 0.3 + 0.05 * thing.diameter)
+
+
+def _with_gems(jewel: Jewel, generator: np.random.Generator) -> Jewel:
+    """Choose the gems of a piece."""
+    first, second = generator.uniform(8, 9, 2).tolist()
+    jewel = replace(jewel, shift=(first, second))
+    u, v = jewel.local()
+    a, b, _ = _gem_lattice(jewel, u, v)
+    gems, gem = np.unique(_gem(a, b), return_inverse=True)
+    inside = _outline(jewel.thing, u, v) < -_rim(jewel.thing)
+    area = np.bincount(gem.ravel()[inside.ravel()], minlength=len(gems))
+    chosen = choose_cells(area, GEM_MAJORITY, generator) ^ (jewel.thing.label in (JADE_WARM, JADE_COOL))
+    rubies = np.zeros(_GEM_LATTICE**2, bool)
+    rubies[gems] = chosen
+    return replace(jewel, rubies=rubies)
+
+
+def _paint_piece(canvas: Array, jewel: Jewel, u: Array, v: Array, away: tuple[float, float]) -> None:
     """Paint a piece: a golden setting, tiled with square-cut rubies and jades."""
-    thing = placed.thing
-    outline = _outline(thing, u, v)
-    slope = _slope(thing, u, v, away)
-    pitch = thing.diameter / 3.4
-    rim = min(2.4, 0.3 + 0.05 * thing.diameter)
-    shift = generator.uniform(8, 9, 2).tolist()
-    a, b = u / pitch + shift[0], v / pitch + shift[1]
-    cell = np.floor(b).astype(np.intp) * 24 + np.floor(a).astype(np.intp)
-    inside = outline < -rim
-    cells, cell = np.unique(cell, return_inverse=True)
-    area = np.bincount(cell.ravel()[inside.ravel()], minlength=len(cells))
-    ruby = choose_cells(area, GEM_MAJORITY, generator) ^ (thing.label in (JADE_WARM, JADE_COOL))
-    colour = _GEMS[ruby.astype(np.intp)][cell.reshape(u.shape)]
+    outline, rim = _outline(jewel.thing, u, v), _rim(jewel.thing)
+    slope = _slope(jewel.thing, u, v, away)
+    a, b, pitch = _gem_lattice(jewel, u, v)
+    ruby = jewel.rubies[_gem(a, b)]
+    colour = _GEMS[ruby.astype(np.intp)]
     gems = _cut(colour, (a - np.floor(a)) * pitch, (b - np.floor(b)) * pitch, pitch, away)
     blend(canvas, (0.22, 0.15, 0.06), coverage(outline))
     bevel = np.where(outline > -rim / 2, -slope, slope)  # the rim rises, then falls toward the gems

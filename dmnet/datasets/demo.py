@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from dmnet.datasets import context_world, scale_world
 from dmnet.datasets.base import IGNORE, Example, Image, Mask, checked_index
 from dmnet.datasets.classes import DEMO_CONTEXT, DEMO_SCALE, ClassList
-from dmnet.datasets.drawing import Scene
+from dmnet.datasets.drawing import Painter, Plan, Scene
 from dmnet.errors import DataError
 from dmnet.files import atomic_write, data_dir
 from dmnet.progress import progress
@@ -43,23 +43,36 @@ class World:
     size: int  # pixels along a side
     revision: int
     classes: ClassList
-    draw: Callable[[np.random.Generator], Scene]
+    planner: Callable[[np.random.Generator], Plan]
+    stock: Callable[[], dict[str, Painter]]  # one object of each kind
+
+    def plan(self, seed: int, split: str, index: int) -> Plan:
+        """Plan one scene: all that its picture is painted from, but for the noise."""
+        return self.planner(self._generator(seed, split, index))
 
     def scene(self, seed: int, split: str, index: int) -> Scene:
         """Draw one scene from its seeds."""
+        generator = self._generator(seed, split, index)
+        return self.planner(generator).draw(generator)
+
+    def _generator(self, seed: int, split: str, index: int) -> np.random.Generator:
         entropy = (self.number, seed, list(SPLITS).index(split), index)
-        return self.draw(np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy))))
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
 
 
 WORLDS = {
     world.name: world
     for world in (
         World(
-            "demo_context", 1, context_world.SIZE, context_world.REVISION, DEMO_CONTEXT, context_world.draw
+            "demo_context", 1, context_world.SIZE, context_world.REVISION, DEMO_CONTEXT,
+            context_world.plan, context_world.stock,
         ),
-        World("demo_scale", 2, scale_world.SIZE, scale_world.REVISION, DEMO_SCALE, scale_world.draw),
+        World(
+            "demo_scale", 2, scale_world.SIZE, scale_world.REVISION, DEMO_SCALE,
+            scale_world.plan, scale_world.stock,
+        ),
     )
-}
+}  # fmt: skip
 
 
 class DemoDataset:

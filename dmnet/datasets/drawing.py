@@ -5,9 +5,9 @@ negative inside; its edge is smoothed by `coverage`. Everything is elementwise N
 rounding depends on the machine, ever decides about a label.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,62 @@ class Scene:
     mask: Labels
     truth: Mapping[str, NDArray[np.bool_]]
     things: tuple[Thing, ...]
+
+
+class Painter(Protocol):
+    """Paints one object of a scene, wherever its centre is and however large it is to be."""
+
+    @property
+    def thing(self) -> Thing:
+        """The object, as it lies in its scene."""
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """The part of its scene's picture, rows and columns, that the object and its shadow may touch."""
+
+    def paint(self, canvas: Array, mask: Labels, x: Array, y: Array, diameter: float) -> None:
+        """Paint the object, and mark it, in place.
+
+        Args:
+            canvas: [..., 3], what it is painted over.
+            mask: [...], where its label is written.
+            x: [...], how far each pixel lies to the right of the object's centre.
+            y: [...], how far below it.
+            diameter: in pixels.
+        """
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is random about a scene but its noise.
+
+    Attributes:
+        patch: number of the patch of the ground that each pixel belongs to, [H, W].
+        versions: which version each patch has, uint8 [patches]: bit 0 is set where it is warm, bit 1 light.
+        ground: paints the ground alone, float32 [H, W, 3], given the versions of its patches.
+        painters: of the objects, in the order in which they are painted.
+        truth: the hidden maps; see `Scene`.
+        gain: the exposure.
+    """
+
+    patch: NDArray[np.intp]
+    versions: NDArray[np.uint8]
+    ground: Callable[[NDArray[np.uint8]], Array]
+    painters: Sequence[Painter]
+    truth: Mapping[str, NDArray[np.bool_]]
+    gain: float
+
+    def draw(self, generator: np.random.Generator) -> Scene:
+        """Draw the scene, with noise out of the generator."""
+        canvas = self.ground(self.versions)
+        mask = np.zeros(self.patch.shape, np.uint8)
+        grid_x, grid_y = pixel_grid(len(mask))
+        for painter in self.painters:
+            window, thing = painter.window, painter.thing
+            x, y = grid_x[window] - thing.x, grid_y[window] - thing.y
+            painter.paint(canvas[window], mask[window], x, y, thing.diameter)
+        image = finish(canvas, self.gain, 0.012, generator)
+        return Scene(image, mask, self.truth, tuple(painter.thing for painter in self.painters))
 
 
 def pixel_grid(size: int) -> tuple[Array, Array]:

@@ -21,11 +21,11 @@ from dmnet.datasets.drawing import (
     LIGHT,
     Array,
     Labels,
-    Scene,
+    Painter,
+    Plan,
     Thing,
     blend,
     coverage,
-    finish,
     mark,
     pixel_grid,
     smoothstep,
@@ -89,8 +89,8 @@ class _Line:
         return x * math.cos(self.angle) + y * math.sin(self.angle) - self.offset
 
 
-def draw(generator: np.random.Generator) -> Scene:
-    """Draw one scene.
+def plan(generator: np.random.Generator) -> Plan:
+    """Plan one scene.
 
     Its `truth` holds `warm_side` (S1) and `light_block` (S2), the answers, and `warm_tile` and `light_tile`,
     the noisy tiles that one sees; all bool [160, 160].
@@ -104,17 +104,35 @@ def draw(generator: np.random.Generator) -> Scene:
     tile = np.floor(3 * v).astype(np.intp), np.floor(3 * u).astype(np.intp)
     light_block = _light_blocks(generator)
     warm_tile, light_tile = _tiles(lattice, line, light_block, generator)
-    canvas = _mosaic(warm_tile, light_tile, tile, lattice, u, v, generator)
-    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mosaic = _Mosaic(
+        tile=tile,
+        side=lattice.block / 3,
+        left=(3 * u - tile[1]) * (lattice.block / 3),
+        top=(3 * v - tile[0]) * (lattice.block / 3),
+        tone=np.minimum((generator.random(warm_tile.shape) * 5).astype(np.intp), 4),
+        brightness=generator.uniform(0.94, 1.06, warm_tile.shape).astype(np.float32),
+    )
     things = _place_coins(lattice, line, light_block, generator)
-    _paint_coins(canvas, mask, things)
     truth = {
         "warm_side": line.distance(_X, _Y) > 0,
         "light_block": light_block[block],
         "warm_tile": warm_tile[tile],
         "light_tile": light_tile[tile],
     }
-    return Scene(finish(canvas, uniform(0.92, 1.06), 0.012, generator), mask, truth, things)
+    return Plan(
+        patch=np.ravel_multi_index(tile, warm_tile.shape),
+        versions=(warm_tile + 2 * light_tile).ravel().astype(np.uint8),
+        ground=mosaic.paint,
+        painters=[Coin(thing) for thing in things],
+        truth=truth,
+        gain=uniform(0.92, 1.06),
+    )
+
+
+def stock() -> dict[str, Painter]:
+    """Return one coin of each kind that can be told apart by its looks, in the middle of a picture."""
+    kinds = {"ruby": RUBY_WARM, "jade": JADE_LIGHT, "cross": CROSS, "ring": RING}
+    return {name: Coin(Thing(label, _MIDDLE, _MIDDLE, 15.0)) for name, label in kinds.items()}
 
 
 def _light_blocks(generator: np.random.Generator) -> NDArray[np.bool_]:
@@ -136,30 +154,40 @@ def _tiles(
     return warm, light
 
 
-def _mosaic(
-    warm: NDArray[np.bool_],
-    light: NDArray[np.bool_],
-    tile: tuple[NDArray[np.intp], NDArray[np.intp]],
-    lattice: _Lattice,
-    u: Array,
-    v: Array,
-    generator: np.random.Generator,
-) -> Array:
-    """Paint the tiles, their bevels and the seams between them; float32 [160, 160, 3]."""
-    tone = np.minimum((generator.random(warm.shape) * 5).astype(np.intp), 4)
-    colour = _TONES[warm.astype(np.intp), tone]
-    colour = np.where(light[..., None], colour * 0.50 + 0.47, colour * 0.52).astype(np.float32)
-    colour *= generator.uniform(0.94, 1.06, warm.shape).astype(np.float32)[..., None]
-    canvas = colour[tile]
-    side = lattice.block / 3  # of a tile, in pixels
-    left, top = (3 * u - tile[1]) * side, (3 * v - tile[0]) * side  # from the tile's own edges
-    right, bottom = side - left, side - top
-    weave = np.sin(left * 2.4) * np.sin(top * 2.4)
-    raised = np.exp(-np.minimum(left, top)) - np.exp(-np.minimum(right, bottom))
-    canvas *= (1 + 0.02 * weave + 0.10 * raised)[..., None]
-    edge = np.minimum(np.minimum(left, right), np.minimum(top, bottom))
-    blend(canvas, canvas * 0.42 + 0.05, 0.75 * (1 - smoothstep(0.1, 0.9, edge)))
-    return canvas
+@dataclass(frozen=True)
+class _Mosaic:
+    """The tiles, their bevels and the seams between them.
+
+    Attributes:
+        tile: row and column of each pixel's tile, twice [160, 160].
+        side: of a tile, in pixels.
+        left, top: pixels from a tile's own edges, [160, 160].
+        tone: which of five tones each tile has, [rows, columns].
+        brightness: of each tile, about 1.
+    """
+
+    tile: tuple[NDArray[np.intp], NDArray[np.intp]]
+    side: float
+    left: Array
+    top: Array
+    tone: NDArray[np.intp]
+    brightness: Array
+
+    def paint(self, versions: NDArray[np.uint8]) -> Array:
+        """Paint the mosaic, float32 [160, 160, 3]; `versions` are those of `Plan`."""
+        warm, light = (versions.reshape(self.tone.shape) >> bit & 1 for bit in (0, 1))
+        colour = _TONES[warm, self.tone]
+        colour = np.where(light[..., None], colour * 0.50 + 0.47, colour * 0.52).astype(np.float32)
+        colour *= self.brightness[..., None]
+        canvas = colour[self.tile]
+        left, top = self.left, self.top
+        right, bottom = self.side - left, self.side - top
+        weave = np.sin(left * 2.4) * np.sin(top * 2.4)
+        raised = np.exp(-np.minimum(left, top)) - np.exp(-np.minimum(right, bottom))
+        canvas *= (1 + 0.02 * weave + 0.10 * raised)[..., None]
+        edge = np.minimum(np.minimum(left, right), np.minimum(top, bottom))
+        blend(canvas, canvas * 0.42 + 0.05, 0.75 * (1 - smoothstep(0.1, 0.9, edge)))
+        return canvas
 
 
 def _place_coins(
@@ -193,32 +221,34 @@ def _other_coin(light: bool, generator: np.random.Generator) -> int:
     return CROSS if which < 0.5 else RING
 
 
-def _paint_coins(canvas: Array, mask: Labels, things: tuple[Thing, ...]) -> None:
-    """Paint all coins, and mark them, in place."""
-    for thing in things:
-        row = int(np.clip(np.floor(thing.y) - _WINDOW // 2 + 1, 0, SIZE - _WINDOW))
-        column = int(np.clip(np.floor(thing.x) - _WINDOW // 2 + 1, 0, SIZE - _WINDOW))
-        window = slice(row, row + _WINDOW), slice(column, column + _WINDOW)
-        x = _X[window] - thing.x
-        y = _Y[window] - thing.y
-        _paint_coin(canvas[window], x, y, thing)
-        mark(mask[window], np.hypot(x, y) - thing.diameter / 2, thing.label)
+@dataclass(frozen=True)
+class Coin:
+    """Paints a coin; see `dmnet.datasets.drawing.Painter`."""
 
+    thing: Thing
 
-def _paint_coin(canvas: Array, x: Array, y: Array, thing: Thing) -> None:
-    """Paint a coin whose centre is the origin of `x` and `y`: shadow, rim, face, then its mark."""
-    radius = thing.diameter / 2
-    distance = np.hypot(x, y)
-    toward = -(x * LIGHT[0] + y * LIGHT[1]) / np.maximum(distance, 0.5)  # -1 on the lit side
-    shadow = np.hypot(x - 1.2, y - 1.6) - radius
-    canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, shadow)))[..., None]
-    blend(canvas, (0.25, 0.17, 0.05), coverage(distance - radius))
-    # across the rim the surface rises, then falls
-    rim = 0.5 * np.sin(np.clip((radius - distance) / 2.2, 0, 1) * (2 * math.pi))
-    blend(canvas, _shaded(_GOLD, 1 - 0.75 * rim * toward), coverage(distance - radius + 0.5))
-    face = _shaded(_FACE, 0.98 + (0.12 * distance / radius) * toward)
-    blend(canvas, face, coverage(distance - radius + 2.1))
-    _paint_mark(canvas, x, y, 0.46 * float(radius), thing.label)
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """See `Painter.window`."""
+        row = int(np.clip(np.floor(self.thing.y) - _WINDOW // 2 + 1, 0, SIZE - _WINDOW))
+        column = int(np.clip(np.floor(self.thing.x) - _WINDOW // 2 + 1, 0, SIZE - _WINDOW))
+        return slice(row, row + _WINDOW), slice(column, column + _WINDOW)
+
+    def paint(self, canvas: Array, mask: Labels, x: Array, y: Array, diameter: float) -> None:
+        """Paint the coin, in place: shadow, rim, face, then its mark."""
+        radius = diameter / 2
+        distance = np.hypot(x, y)
+        toward = -(x * LIGHT[0] + y * LIGHT[1]) / np.maximum(distance, 0.5)  # -1 on the lit side
+        shadow = np.hypot(x - 1.2, y - 1.6) - radius
+        canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, shadow)))[..., None]
+        blend(canvas, (0.25, 0.17, 0.05), coverage(distance - radius))
+        # across the rim the surface rises, then falls
+        rim = 0.5 * np.sin(np.clip((radius - distance) / 2.2, 0, 1) * (2 * math.pi))
+        blend(canvas, _shaded(_GOLD, 1 - 0.75 * rim * toward), coverage(distance - radius + 0.5))
+        face = _shaded(_FACE, 0.98 + (0.12 * distance / radius) * toward)
+        blend(canvas, face, coverage(distance - radius + 2.1))
+        _paint_mark(canvas, x, y, 0.46 * float(radius), self.thing.label)
+        mark(mask, distance - radius, self.thing.label)
 
 
 def _paint_mark(canvas: Array, x: Array, y: Array, radius: float, label: int) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 FRONTEND = Path(__file__).with_name("frontend")
 # Every module stands after those that it imports.
 MODULES = (
-    *("numbers", "safetensors", "paint", "address", "pictures", "engines"),
-    *("elements", "scales", "results", "tour", "view", "playground"),
+    *("numbers", "safetensors", "paint", "edits", "address", "pictures", "engines", "compose"),
+    *("elements", "editor", "scales", "results", "tour", "view", "playground", "main"),
 )
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.M)
 EXPORT = re.compile(r"^export (?!default)", re.M)

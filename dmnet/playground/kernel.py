@@ -23,10 +23,13 @@ from dmnet.model import DMNet
 from dmnet.pictures import class_list
 from dmnet.playground import site
 from dmnet.playground.inside import look_inside
+from dmnet.playground.layers import pack_layers
 from dmnet.playground.scenes import SCENES, find_scene, pack
 from dmnet.transforms import evaluation_image
 
 LONG_SIDE = 1024  # pixels of a reader's own picture: a kernel computes more than a browser
+
+REMEMBERED = 40  # pictures that the front end need not give again
 
 
 class Reply(NamedTuple):
@@ -64,8 +67,9 @@ class Desk:
         for name, labels in self.truths.items():
             if self.own is None or name not in self.own or self.own[name].shape[:2] != np.shape(labels):
                 raise DataError(f"the labels of {name!r} need a picture of that name and of their size")
-        self.registered: list[Tensor] = []  # pictures as the network sees them
-        self.sizes: list[tuple[int, int]] = []
+        self.registered: dict[
+            int, tuple[Tensor, tuple[int, int]]
+        ] = {}  # number -> as the network sees it, size
         self.kinds: dict[str, Callable[[dict[str, Any], Sequence[Any]], Reply]] = {
             "asset": self._asset,
             "picture": self._picture,
@@ -99,7 +103,9 @@ class Desk:
             "palette": palette.tolist(),
             "pairs": {},
             "model": None,
-            "scenes": [{"id": name, "title": name, "file": f"pictures/{name}"} for name in self.own],
+            "scenes": [
+                {"id": name, "title": name, "file": f"pictures/{name}", "layers": None} for name in self.own
+            ],
         }
         return {"long_side": LONG_SIDE, "worlds": [entry]}
 
@@ -122,24 +128,31 @@ class Desk:
         if kind == "pictures" and self.own is not None and rest in self.own:
             return _packed(self.own[rest], self.truths.get(rest))
         if kind in SCENES:
-            scene = find_scene(f"{kind.removeprefix('demo_')}-{rest.partition('.')[0]}")
+            number, _, what = rest.partition(".")
+            scene = find_scene(f"{kind.removeprefix('demo_')}-{number}")
             if scene:
-                return pack(scene, self.model(kind), answers=False)
+                layers = what == "layers.gz"
+                return pack_layers(scene) if layers else pack(scene, self.model(kind), answers=False)
         return _static(name)
 
     def _picture(self, request: dict[str, Any], buffers: Sequence[Any]) -> Reply:
         pixels = np.frombuffer(buffers[0], np.uint8).reshape(request["height"], request["width"], 3)
-        self.registered.append(evaluation_image(self.model(request["world"]).system, pixels))
-        self.sizes.append(pixels.shape[:2])
-        return Reply({"number": len(self.registered) - 1}, [])
+        number = max(self.registered, default=-1) + 1
+        image = evaluation_image(self.model(request["world"]).system, pixels)
+        self.registered[number] = image, pixels.shape[:2]
+        self.registered.pop(number - REMEMBERED, None)  # a reader who drags an object makes many
+        return Reply({"number": number}, [])
 
     def _answer(self, request: dict[str, Any], _: Sequence[Any]) -> Reply:
         number, other = request["picture"], request["lender"]
-        lender = None if other is None else self.registered[other]
         model = self.model(request["world"])
-        answer = look_inside(model, self.registered[number], request["gates"], lender=lender)
+        if number not in self.registered or not (other is None or other in self.registered):
+            return Reply({"forgotten": True}, [])  # the front end gives it anew
+        image, size = self.registered[number]
+        lender = None if other is None else self.registered[other][0]
+        answer = look_inside(model, image, request["gates"], lender=lender)
         grids = [_channel(one, request["channel"]) for one in (*answer.filters, *answer.responses)]
-        labels = labels_at(answer.logits, self.sizes[number], model.architecture.align_corners)
+        labels = labels_at(answer.logits, size, model.architecture.align_corners)
         content = {"shapes": [list(grid.shape) for grid in grids], "channels": len(answer.filters[0])}
         arrays = [labels, *(one.float().cpu().numpy() for one in (answer.logits, *grids))]
         return Reply(content, [array.tobytes() for array in arrays])

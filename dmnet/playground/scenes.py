@@ -8,7 +8,7 @@ scales. So the page can answer every switch at once, and exactly, while the netw
 import gzip
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from dmnet.datasets.demo import DemoDataset
-from dmnet.datasets.drawing import Scene
+from dmnet.datasets.demo import WORLDS
+from dmnet.datasets.drawing import Plan, Scene
 from dmnet.fusion import Labels, labels_at
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet
@@ -32,13 +32,36 @@ SCENES: dict[str, tuple[int, ...]] = {
 SUBSETS = tuple(product((0, 1), repeat=4))  # subset number s has scale i on where bit 3 - i of s is 1
 FILTER_SIZES = (1, 3, 5, 7)
 GROUP = {"demo_scale": "Coins", "demo_context": "Quilt"}
-# Per world and question: the classes that ask it, the tiles that one sees, the answer behind the labels.
-QUESTIONS: dict[str, dict[str, tuple[tuple[int, ...], str, str]]] = {
-    "demo_scale": {
-        "rubies: which side?": ((1, 2), "warm_tile", "warm_side"),
-        "jades: which block?": ((3, 4), "light_tile", "light_block"),
-    },
-    "demo_context": {"pieces: which quilt?": ((1, 2, 3, 4), "warm_patch", "warm_quilt")},
+
+
+@dataclass(frozen=True)
+class Question:
+    """What some objects ask of the ground.
+
+    Attributes:
+        text: in words.
+        pairs: labels of the objects that ask it: the one where the answer is yes, the one where it is no.
+        seen: name of the map of noisy tiles.
+        hidden: name of the map that is the answer.
+        majority: whether the answer is what most of the visible ground looks like; else it lies behind it.
+    """
+
+    text: str
+    pairs: tuple[tuple[int, int], ...]
+    seen: str
+    hidden: str
+    majority: bool = False
+
+
+# Per world; question i is about bit i of the versions of `dmnet.datasets.drawing.Plan`.
+QUESTIONS = {
+    "demo_scale": (
+        Question("rubies: which side?", ((1, 2),), "warm_tile", "warm_side"),
+        Question("jades: which block?", ((3, 4),), "light_tile", "light_block"),
+    ),
+    "demo_context": (
+        Question("pieces: which quilt?", ((1, 2), (3, 4)), "warm_patch", "warm_quilt", majority=True),
+    ),
 }
 
 
@@ -66,7 +89,11 @@ class PlayScene:
 
     def draw(self) -> Scene:
         """Draw the picture, with its hidden truth."""
-        return DemoDataset(self.world, "test", size=self.index + 1).scene(self.index)
+        return WORLDS[self.world].scene(0, "test", self.index)
+
+    def plan(self) -> Plan:
+        """Return what the picture is painted from."""
+        return WORLDS[self.world].plan(0, "test", self.index)
 
 
 # Shown where no script runs.
@@ -103,54 +130,6 @@ def score(labels: Labels, truth: Labels, classes: int) -> float:
     return matrix.miou()
 
 
-def window_votes(scene: Scene, classes: tuple[int, ...], seen: str, hidden: str, side: int) -> list[bool]:
-    """Return for every object that asks a question whether the tiles around it give the right answer.
-
-    The vote is the majority of the tiles in a square window; it is what an average over that extent can know.
-
-    Args:
-        scene: with its truth.
-        classes: labels of the objects that ask.
-        seen: name of the map of noisy tiles.
-        hidden: name of the map that decides about the labels.
-        side: of the window, in pixels.
-    """
-    votes, size = [], scene.mask.shape[0]
-    for thing in scene.things:
-        if thing.label in classes:
-            x, y = (min(max(round(place), 0), size - 1) for place in (thing.x, thing.y))
-            rows, columns = (slice(max(0, c - side // 2), c + side // 2) for c in (y, x))
-            majority = scene.truth[seen][rows, columns].mean() > 0.5
-            votes.append(bool(majority == scene.truth[hidden][y, x]))
-    return votes
-
-
-def statistics(world: str, scene: Scene) -> list[dict[str, Any]]:
-    """Return, per question of the world, how often windows as wide as each filter would answer it rightly.
-
-    Each entry holds the `question`, the names of the maps that are `seen` and `hidden`, the share of the
-    pixels where the two `agree`, the number of `objects` that ask it, the windows' sides, `extents`, in
-    pixels, and how many of the objects each side answers `right`.
-    """
-    found: list[dict[str, Any]] = []
-    for question, (classes, seen, hidden) in QUESTIONS[world].items():
-        agree = float((scene.truth[seen] == scene.truth[hidden]).mean())
-        extents = [*(8 * k for k in FILTER_SIZES), 2 * len(scene.mask)]  # the last is the whole picture
-        votes = [window_votes(scene, classes, seen, hidden, side) for side in extents]
-        found.append(
-            {
-                "question": question,
-                "seen": seen,
-                "hidden": hidden,
-                "agree": round(agree, 4),
-                "objects": len(votes[0]),
-                "extents": extents,
-                "right": [sum(one) for one in votes],
-            }
-        )
-    return found
-
-
 def pack(scene: PlayScene, model: DMNet, *, answers: bool = True) -> bytes:
     """Return all that the page needs of a scene, as gzipped safetensors.
 
@@ -158,7 +137,8 @@ def pack(scene: PlayScene, model: DMNet, *, answers: bool = True) -> bytes:
 
     Tensors: `image` uint8 [H, W, 3]; `truth` uint8 [H, W]; `answers` uint8 [16, H, W]; `hidden` uint8
     [M, H, W], 0 or 1; `filters_k` float32 [k, k] and `responses_k` float32 [h, w], means over the channels.
-    Metadata: `facts`, JSON with the names of the `hidden` maps and the `statistics`.
+    Metadata: `facts`, JSON with the names of the `hidden` maps, the `questions` (see `Question`) and the
+    `objects`, each its label and its centre, x and y in pixels.
     """
     drawn = scene.draw()
     answer = full_answer(scene, drawn, model)
@@ -172,6 +152,10 @@ def pack(scene: PlayScene, model: DMNet, *, answers: bool = True) -> bytes:
     for k, filters, responses in zip(FILTER_SIZES, answer.filters, answer.responses, strict=True):
         tensors[f"filters_{k}"] = filters.mean(0).numpy()
         tensors[f"responses_{k}"] = responses.mean(0).numpy()
-    facts = {"hidden": list(drawn.truth), "statistics": statistics(scene.world, drawn)}
+    facts = {
+        "hidden": list(drawn.truth),
+        "questions": [asdict(question) for question in QUESTIONS[scene.world]],
+        "objects": [(thing.label, round(thing.x, 2), round(thing.y, 2)) for thing in drawn.things],
+    }
     content = save(tensors, {"facts": json.dumps(facts)})  # one entry: several come in any order
     return gzip.compress(content, mtime=0)

@@ -4,6 +4,7 @@
 playground.js, playground.css     the front end
 catalogue.json                    worlds, classes, scenes
 demo_scale/26.safetensors.gz      a scene; see dmnet.playground.scenes.pack
+demo_scale/26.layers.gz           what it is made of, to change it; see dmnet.playground.layers.pack_layers
 still/scale-26.png                a scene, and the labels of its 16 subsets, for where no script runs
 ```
 
@@ -11,7 +12,8 @@ The exported networks, `demo_scale.onnx` and `demo_context.onnx`, are put beside
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from dmnet.datasets.demo import WORLDS
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
 from dmnet.playground import bundle
+from dmnet.playground.layers import pack_layers
 from dmnet.playground.scenes import (
     FILTER_SIZES,
     SCENES,
@@ -71,7 +74,7 @@ def world_entry(world: str) -> dict[str, Any]:
         "pairs": PAIRS[world],
         "model": f"{world}.onnx",
         "scenes": [
-            {"id": scene.id, "title": scene.title, "file": scene_file(scene)}
+            {"id": scene.id, "title": scene.title, "file": scene_file(scene), "layers": layers_file(scene)}
             for scene in (PlayScene(world, index) for index in SCENES[world])
         ],
     }
@@ -80,6 +83,11 @@ def world_entry(world: str) -> dict[str, Any]:
 def scene_file(scene: PlayScene) -> str:
     """Return where a scene lies in the folder."""
     return f"{scene.world}/{scene.index}.safetensors.gz"
+
+
+def layers_file(scene: PlayScene) -> str:
+    """Return where its layers lie."""
+    return f"{scene.world}/{scene.index}.layers.gz"
 
 
 def write_site(folder: Path) -> None:
@@ -91,13 +99,18 @@ def write_site(folder: Path) -> None:
     write_front_end(folder)
     models = {world: load_pretrained(world) for world in SCENES}
     for scene in scenes():
-        file = folder / scene_file(scene)
-        if not file.exists():
-            with atomic_write(file) as temporary:
-                temporary.write_bytes(pack(scene, models[scene.world]))
+        _write_once(folder / scene_file(scene), partial(pack, scene, models[scene.world]))
+        _write_once(folder / layers_file(scene), partial(pack_layers, scene))
     for scene in STILL:
         if not (folder / "still" / f"{scene.id}.json").exists():
             write_still(scene, models[scene.world], folder / "still")
+
+
+def _write_once(file: Path, content: Callable[[], bytes]) -> None:
+    """Write a file unless it is there."""
+    if not file.exists():
+        with atomic_write(file) as temporary:
+            temporary.write_bytes(content())
 
 
 def write_front_end(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The playground in a notebook: an anywidget, whose traits a cell can read, set and observe."""
 
+import re
 from collections.abc import Mapping
 from html import escape
 from json import dumps
@@ -15,6 +16,19 @@ from dmnet.errors import DMNetError
 from dmnet.model import DMNet
 from dmnet.playground import bundle
 from dmnet.playground.kernel import Desk
+
+# What can be done to a scene: verb -> what follows it. The front end's `edits.js` says what they mean.
+EDITS = {
+    "move": r"\d+ -?\d+ -?\d+",
+    "size": r"\d+ -?\d+",
+    "remove": r"\d+",
+    "add": r"[a-z]+ -?\d+ -?\d+",
+    "exchange": "warm|light",
+    "turn": r"(warm|light) \d+",
+    "share": r"\d+",
+    "brightness": r"\d+",
+    "warmth": r"-?\d+",
+}
 
 
 class Playground(anywidget.AnyWidget):
@@ -40,6 +54,8 @@ class Playground(anywidget.AnyWidget):
         scene: id of the picture that is shown, e.g. "scale-26".
         channel: which channel of filters and responses is shown; -1 is the mean over all.
         lender: id of the picture whose filters are used instead of its own, or "".
+        edits: changes of a drawn scene, e.g. `["move 3 45 60", "exchange warm"]`; see `EDITS`.
+            The number of an object is shown in the workbench, which "Change ..." opens.
 
     Raises:
         DMNetError: if a scene, an engine or a weight is none; if pictures are missing or cannot be used.
@@ -51,6 +67,7 @@ class Playground(anywidget.AnyWidget):
     scene = traitlets.Unicode("").tag(sync=True)
     channel = traitlets.Int(-1, min=-1).tag(sync=True)
     lender = traitlets.Unicode("").tag(sync=True)
+    edits = traitlets.List(traitlets.Unicode()).tag(sync=True)
     engine = traitlets.Enum(["kernel", "browser"], "kernel").tag(sync=True)
 
     def __init__(
@@ -81,6 +98,14 @@ class Playground(anywidget.AnyWidget):
             raise DMNetError(f"there is no scene {name!r}; there are {', '.join(known)}")
         return name
 
+    @traitlets.validate("edits")
+    def _valid_edits(self, proposal: Any) -> list[str]:
+        for edit in proposal["value"]:
+            verb, *rest = edit.split()
+            if verb not in EDITS or not re.fullmatch(EDITS[verb], " ".join(rest)):
+                raise DMNetError(f"a change of a scene is one of {', '.join(EDITS)}, got {edit!r}")
+        return proposal["value"]
+
     def _take(self, _: Any, request: dict[str, Any], buffers: list[Any]) -> None:
         """Answer a message of the front end."""
         content, attached = self._desk.reply(request, buffers)
@@ -96,6 +121,7 @@ class Playground(anywidget.AnyWidget):
                 "gates": self.scale_gates,
                 "channel": self.channel,
                 "lender": self.lender,
+                "edits": self.edits,
             }
             data["text/html"] = (
                 f'<div class="dmnet-playground" data-dmnet-playground="{escape(dumps(state))}">'

@@ -1,17 +1,19 @@
 /**
- * The state that a page's address holds, as `#play&scene=scale-26&gates=1,0,1,1`.
+ * The state that a page's address holds, as `#play&scene=scale-26&gates=1,0,1,1&edits=move+3+45+60`.
  *
  * @typedef {object} State
  * @property {string} scene id of a scene, or "own"
  * @property {number[]} gates the weight of each scale, 0..2
  * @property {number} channel which channel of filters and responses is shown; -1 is the mean
  * @property {string} lender id of the scene whose filters are lent, or ""
+ * @property {string[]} edits changes of the scene; see edits.js
  */
+import { readEdit } from "./edits.js";
 
 const MARK = "#play&";
 
 /** @type {Readonly<State>} */
-export const START = Object.freeze({ scene: "", gates: [1, 1, 1, 1], channel: -1, lender: "" });
+export const START = Object.freeze({ scene: "", gates: [1, 1, 1, 1], channel: -1, lender: "", edits: [] });
 
 /**
  * Return a page's fragment for a state; what is as at the start is left out.
@@ -22,6 +24,7 @@ export function toFragment(state) {
   if (state.gates.some((gate) => gate !== 1)) parts.push(`gates=${state.gates.join(",")}`);
   if (state.channel !== -1) parts.push(`channel=${state.channel}`);
   if (state.lender) parts.push(`lender=${encodeURIComponent(state.lender)}`);
+  if (state.edits.length) parts.push(`edits=${state.edits.map((edit) => edit.replaceAll(" ", "+")).join(",")}`);
   return MARK + parts.join("&");
 }
 
@@ -33,14 +36,17 @@ export function toFragment(state) {
  * @returns {State}
  */
 export function fromFragment(fragment, start, known) {
-  const state = { ...start, gates: [...start.gates] };
+  const state = { ...start, gates: [...start.gates], edits: [...start.edits] };
   if (!fragment.startsWith(MARK)) return state;
   const given = new URLSearchParams(fragment.slice(MARK.length));
   const scene = given.get("scene") ?? "";
   const lender = given.get("lender") ?? "";
   const gates = (given.get("gates") ?? "").split(",").map(Number);
   const channel = Number(given.get("channel") ?? NaN);
-  if (known(scene)) state.scene = scene;
+  if (known(scene)) {
+    state.scene = scene;
+    state.edits = (given.get("edits") ?? "").split(",").filter(readEdit);
+  }
   if (known(lender)) state.lender = lender;
   if (gates.length === 4 && gates.every((gate) => gate >= 0 && gate <= 2)) state.gates = gates;
   if (Number.isInteger(channel) && channel >= -1 && channel < 16) state.channel = channel;

@@ -21,6 +21,13 @@ export function make(tag, properties = {}, ...children) {
 }
 
 /**
+ * @param {string} text
+ * @param {() => void} act
+ * @param {string} title
+ */
+export const makeButton = (text, act, title) => make("button", { type: "button", onclick: act, title }, text);
+
+/**
  * A picture with its caption; the canvas tells its content to who cannot see it.
  * @param {string} text
  */

@@ -4,7 +4,7 @@
  * @import { Grid, Picture } from "./numbers.js"
  * @import { Tensor } from "./safetensors.js"
  *
- * @typedef {object} Question
+ * @typedef {object} Inquiry
  * @property {Picture} picture
  * @property {number[]} gates
  * @property {number} channel of the filters and responses wanted; -1 is the mean
@@ -25,19 +25,25 @@
  * @property {Picture} picture
  * @property {Uint8Array | null} truth
  * @property {Record<string, Tensor>} tensors
- * @property {{hidden: string[], statistics: Statistic[]}} facts
+ * @property {Facts} facts
  *
- * @typedef {object} Statistic
- * @property {string} question
+ * @typedef {object} Facts
+ * @property {string[]} hidden names of the maps in the tensor `hidden`
+ * @property {Question[]} questions what objects ask of the ground
+ * @property {number[][]} objects label, x and y of each
+ *
+ * @typedef {object} Question see dmnet.playground.scenes.Question
+ * @property {string} text
+ * @property {number[][]} pairs
  * @property {string} seen
  * @property {string} hidden
- * @property {number} agree
- * @property {number} objects
- * @property {number[]} extents
- * @property {number[]} right
+ * @property {boolean} majority
  */
 import { channelOf, labelsOf, normalised, SIZES, subsetNumber } from "./numbers.js";
 import { inflated, readSafetensors } from "./safetensors.js";
+
+/** @type {Facts} of a picture that was not drawn */
+export const NO_FACTS = { hidden: [], questions: [], objects: [] };
 
 /**
  * Files beside the page: `base` is the folder of playground.js.
@@ -68,7 +74,7 @@ export async function readScene(assets, file) {
     picture: { pixels: /** @type {Uint8Array} */ (tensors.image.data), height, width },
     truth: /** @type {Uint8Array | undefined} */ (tensors.truth?.data) ?? null,
     tensors,
-    facts: JSON.parse(metadata.facts ?? '{"hidden": [], "statistics": []}'),
+    facts: metadata.facts ? JSON.parse(metadata.facts) : NO_FACTS,
   };
 }
 
@@ -140,7 +146,7 @@ export class BrowserEngine {
   }
 
   /**
-   * @param {Question} question
+   * @param {Inquiry} inquiry
    * @returns {Promise<Answer>}
    */
   async answer({ picture, gates, channel, lender }) {
@@ -277,12 +283,16 @@ export class KernelEngine {
   }
 
   /**
-   * @param {Question} question
+   * @param {Inquiry} inquiry
    * @returns {Promise<Answer>}
    */
   async answer({ picture, gates, channel, lender }) {
     const [number, other] = await Promise.all([this.number(picture), lender && this.number(lender)]);
     const reply = await this.kernel.ask({ kind: "answer", world: this.world, picture: number, lender: other, gates, channel });
+    if (reply.forgotten) {
+      this.known = new WeakMap();
+      return this.answer({ picture, gates, channel, lender });
+    }
     const arrays = reply.buffers.map(copied);
     const grid = (/** @type {ArrayBuffer} */ buffer, /** @type {number[]} */ [height, width]) =>
       ({ values: new Float32Array(buffer), height, width });

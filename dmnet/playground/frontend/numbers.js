@@ -134,6 +134,20 @@ export function shareChanged(some, others) {
 }
 
 /**
+ * Return how far numbers are from others, in relation to the size of those: the norm of the difference by the norm.
+ * @param {Float32Array} some
+ * @param {Float32Array} others
+ */
+export function distanceOf(some, others) {
+  let [difference, size] = [0, 0];
+  for (let i = 0; i < some.length; i++) {
+    difference += (some[i] - others[i]) ** 2;
+    size += others[i] ** 2;
+  }
+  return Math.sqrt(difference / size);
+}
+
+/**
  * Return the classes that occur in any of several label maps, in order.
  * @param {Uint8Array[]} maps
  */

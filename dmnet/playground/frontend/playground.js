@@ -1,25 +1,27 @@
 /**
  * The playground: the reader changes the scales' weights, and the network answers.
  *
- * One front end for three places. As an anywidget in a notebook (`render`) the kernel's network answers, or the
- * exported one in the browser; on a page of the book (`fillPlaces`) the answers that came with the scene are shown
- * at once, and the exported network takes over when it has loaded.
+ * Where it stands, in a notebook or on a page of the book, main.js knows.
  *
  * @import { State } from "./address.js"
- * @import { Answer, Assets, Scene } from "./engines.js"
+ * @import { Composed } from "./editor.js"
+ * @import { Answer, Assets, Kernel, Scene } from "./engines.js"
  * @import { World } from "./results.js"
  */
 import { fromFragment, START, toFragment } from "./address.js";
+import { Composer, readLayers } from "./compose.js";
 import { isDark, make, percent, say } from "./elements.js";
-import { BrowserEngine, Kernel, KernelEngine, pageAssets, precomputed, readScene } from "./engines.js";
+import { BrowserEngine, KernelEngine, NO_FACTS, precomputed, readScene } from "./engines.js";
 import { iou, mean, occurringIn, shareChanged } from "./numbers.js";
 import { paintDifference, paintLabels, paintPicture, paintRevealed } from "./paint.js";
 import { PictureError, readPicture, toPicture } from "./pictures.js";
-import { classList, dropBars, groupScores, statisticsTable } from "./results.js";
+import { classList, dropBars, groupScores, statistics, statisticsTable } from "./results.js";
 import { Tour } from "./tour.js";
 import { View } from "./view.js";
 
-const OWN = "own";
+/** The scene that is a picture of the reader's. */
+export const OWN = "own";
+const ALL = [1, 1, 1, 1];
 
 export class Playground {
   /**
@@ -40,6 +42,8 @@ export class Playground {
     this.worlds = [];
     /** @type {Map<string, Promise<Scene>>} */
     this.scenes = new Map();
+    /** @type {Map<string, Promise<Composer>>} */
+    this.composers = new Map();
     /** @type {Map<string, Promise<BrowserEngine | KernelEngine>>} */
     this.engines = new Map();
     /** @type {Map<string, BrowserEngine | KernelEngine>} those that are ready */
@@ -48,12 +52,14 @@ export class Playground {
     this.full = new WeakMap();
     /** @type {Answer | null} */
     this.answer = null;
-    /** @type {Scene | null} */
+    /** @type {Scene | null} the one that is shown */
     this.present = null;
+    /** @type {Scene | null} the same before the reader changed it */
+    this.base = null;
     /** @type {(number | null)[] | null} IoU of every class */
     this.scores = null;
-    /** @type {(number | null)[] | null} those of the full network */
-    this.fullScores = null;
+    /** @type {(number | null)[] | null} those of what it is compared with */
+    this.otherScores = null;
     this.changed = 0;
     this.turn = 0; // counts the changes: an answer that comes too late is dropped
     /** @type {Promise<void> | null} */
@@ -62,6 +68,10 @@ export class Playground {
     this.painted = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.announcing = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.addressing = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.explaining = undefined;
     /** @type {World | null} */
     this.lastWorld = null;
     /** @type {((state: State) => void)[]} */
@@ -86,6 +96,9 @@ export class Playground {
       weigh: (scale, gate) => this.set({ gates: this.state.gates.map((old, i) => (i === scale ? gate : old)) }),
       channel: (channel) => this.set({ channel }),
       lend: (lender) => this.set({ lender }),
+      swap: () => this.set({ scene: this.state.lender, lender: this.state.scene }),
+      edit: () => this.toggleEditor(),
+      change: (edits) => this.set({ edits }),
       reveal: () => this.paint(),
       matters: () => this.showMatters(),
       own: (file) => this.own(file),
@@ -109,12 +122,20 @@ export class Playground {
 
   /** @param {Partial<State>} changes */
   set(changes) {
-    const world = this.world;
+    const [world, { scene }] = [this.world, this.state];
     Object.assign(this.state, changes);
     if (this.world !== world) this.state.channel = -1;
+    if (this.state.scene !== scene && !changes.edits) this.state.edits = [];
     this.listeners.forEach((listener) => listener(this.state));
-    if (this.options.address && this.state.scene !== OWN) history.replaceState(history.state, "", toFragment(this.state));
+    this.writeAddress();
     return this.refresh();
+  }
+
+  /** Put the state into the page's address, once the reader pauses: browsers allow that a few times a second only. */
+  writeAddress() {
+    clearTimeout(this.addressing);
+    if (!this.options.address || this.state.scene === OWN) return;
+    this.addressing = setTimeout(() => history.replaceState(history.state, "", toFragment(this.state)), 200);
   }
 
   reset() {
@@ -122,7 +143,7 @@ export class Playground {
     this.view.scales.weights.fill(1);
     this.say("");
     const scene = this.state.scene === OWN ? this.start.scene : this.state.scene;
-    return this.set({ ...START, scene });
+    return this.set({ ...START, edits: [], scene });
   }
 
   /** @param {number} by */
@@ -139,19 +160,44 @@ export class Playground {
   }
 
   /**
+   * What the catalogue says of a scene.
+   * @param {string} id
+   */
+  entry(id) {
+    return this.worlds.flatMap((world) => world.scenes).find((one) => one.id === id);
+  }
+
+  /**
    * @param {string} id
    * @returns {Promise<Scene>}
    */
   scene(id) {
     let scene = this.scenes.get(id);
     if (!scene) {
-      const entry = this.worlds.flatMap((world) => world.scenes).find((one) => one.id === id);
+      const entry = this.entry(id);
       if (!entry) return Promise.reject(new Error(`there is no scene ${id}`));
       scene = readScene(this.assets, entry.file);
       scene.catch(() => this.scenes.delete(id)); // so that it can be asked for again
       this.scenes.set(id, scene);
     }
     return scene;
+  }
+
+  /**
+   * The layers of a scene, which are asked for when it is to be changed.
+   * @param {string} id
+   * @returns {Promise<Composer>}
+   */
+  composer(id) {
+    let composer = this.composers.get(id);
+    if (!composer) {
+      const file = this.entry(id)?.layers;
+      if (!file) return Promise.reject(new Error("only the drawn scenes can be changed"));
+      composer = Promise.all([this.scene(id), this.assets.get(file).then(readLayers)]).then(([scene, layers]) => new Composer(scene, layers));
+      composer.catch(() => this.composers.delete(id));
+      this.composers.set(id, composer);
+    }
+    return composer;
   }
 
   /** The network of the present world; the first time it is loaded. */
@@ -188,45 +234,76 @@ export class Playground {
     const turn = ++this.turn;
     this.showControls();
     try {
-      const scene = await this.scene(this.state.scene);
+      const base = await this.scene(this.state.scene);
       const lender = this.state.lender ? await this.scene(this.state.lender) : null;
+      const composed = await this.composed();
       if (turn !== this.turn) return;
-      this.present = scene;
+      const scene = composed && this.state.edits.length ? composed.scene : base;
+      [this.base, this.present] = [base, scene];
+      if (this.view.editor.isOpen) this.paintScene(scene); // at once: the network's answer follows
       const engine = this.ready.get(this.world.name);
       const answer = engine
-        ? await this.ask(engine, scene, lender, turn)
+        ? await this.ask(engine, base, scene, lender, turn)
         : this.state.lender || this.state.channel >= 0 ? null : precomputed(scene, this.state.gates);
       if (turn !== this.turn) return;
       if (!answer) return this.wait(scene);
       this.answer = answer;
-      if (!this.full.has(scene)) this.full.set(scene, /** @type {Answer} */ (precomputed(scene, [1, 1, 1, 1])));
+      if (!this.full.has(scene)) this.full.set(scene, /** @type {Answer} */ (precomputed(scene, ALL)));
       this.show();
     } catch (error) {
       if (turn !== this.turn) return;
       this.say(`This cannot be shown: ${/** @type {Error} */ (error).message}`);
+      if (this.view.editor.isOpen && !this.composers.has(this.state.scene)) this.view.toggleEditor(); // it has no layers
     } finally {
       this.engine().catch(() => {}); // only now, so that the first answer need not share the line; told in the footer
     }
   }
 
   /**
+   * The scene with the reader's changes, where there are some or the workbench is open.
+   * @returns {Promise<Composed | null>}
+   */
+  async composed() {
+    const { scene, edits } = this.state;
+    if (scene === OWN || !(edits.length || this.view.editor.isOpen)) return null;
+    const composer = await this.composer(scene);
+    const composed = composer.compose(edits);
+    if (this.state.edits === edits) this.view.editor.show(composer, edits, composed);
+    return composed;
+  }
+
+  /**
+   * Ask for an answer; of the changes that come while the network runs only the last one is asked.
    * @param {BrowserEngine | KernelEngine} engine
+   * @param {Scene} base
    * @param {Scene} scene
    * @param {Scene | null} lender
    * @param {number} turn
    */
-  async ask(engine, scene, lender, turn) {
-    const { picture } = scene;
-    if (!this.full.has(scene)) {
-      this.full.set(scene, await engine.answer({ picture, gates: [1, 1, 1, 1], channel: -1, lender: null }));
-    }
+  async ask(engine, base, scene, lender, turn) {
     while (this.asking) {
-      await this.asking; // of the changes that come while the network runs only the last one is asked
+      await this.asking;
       if (turn !== this.turn) return null;
     }
-    const { gates, channel } = this.state;
-    const answer = engine.answer({ picture, gates: [...gates], channel, lender: lender?.picture ?? null });
+    const answer = this.answers(engine, base, scene, lender);
     this.asking = answer.then(() => {}, () => {}).finally(() => (this.asking = null));
+    return answer;
+  }
+
+  /**
+   * @param {BrowserEngine | KernelEngine} engine
+   * @param {Scene} base
+   * @param {Scene} scene
+   * @param {Scene | null} lender
+   * @returns {Promise<Answer>}
+   */
+  async answers(engine, base, scene, lender) {
+    const { gates, channel } = this.state;
+    const answer = await engine.answer({ picture: scene.picture, gates: [...gates], channel, lender: lender?.picture ?? null });
+    if (gates.every((gate) => gate === 1) && !lender && channel < 0) this.full.set(scene, answer);
+    for (const one of [base, scene]) {
+      if (!this.full.has(one)) this.full.set(one, await engine.answer({ picture: one.picture, gates: ALL, channel: -1, lender: null }));
+    }
     return answer;
   }
 
@@ -235,8 +312,7 @@ export class Playground {
    * @param {Scene} scene
    */
   wait(scene) {
-    this.painted = null;
-    paintPicture(this.view.picture.canvas, scene.picture);
+    this.paintScene(scene);
     this.view.scales.show(this.state.gates, null, "");
     say(this.view.summary, this.view.element.classList.contains("still")
       ? "This needs the network, which cannot run here. Switches alone are answered."
@@ -247,73 +323,100 @@ export class Playground {
 
   /** The controls, which never wait for an answer. */
   showControls() {
-    const { scene, gates, channel, lender } = this.state;
+    const { scene, gates, channel, lender, edits } = this.state;
     const world = this.world;
     this.view.scene.value = scene;
     this.view.scene.classList.toggle("none", scene === OWN);
     say(this.view.hint, scene === OWN ? "Your picture. The network knows coins and quilts only, and takes everything for one of its classes." : world.hint);
-    const others = world.scenes.filter((one) => one.id !== scene);
-    this.view.fill(this.view.lender, `${world.name} ${scene}`, [["", "this picture"],
-      ...others.map(({ id, title }) => /** @type {[string, string]} */ ([id, title]))]);
+    const changed = edits.length > 0;
+    const others = world.scenes.filter((one) => changed || one.id !== scene);
+    this.view.fill(this.view.lender, `${world.name} ${scene} ${changed}`, [["", "this picture"],
+      ...others.map(({ id, title }) => /** @type {[string, string]} */ ([id, id === scene ? `${title}, as it was` : title]))]);
     this.view.lender.value = lender;
+    this.view.swap.hidden = !lender || lender === scene || scene === OWN;
+    this.view.edit.hidden = !this.entry(scene)?.layers;
+    this.view.edit.classList.toggle("ready", changed);
     this.view.channel.value = String(channel);
     this.view.scales.show(gates, null, "");
+  }
+
+  /**
+   * What the answer is compared with: the full network's; where that is what has answered, and the scene was changed,
+   * the full network's answer to the scene before.
+   */
+  get other() {
+    const [scene, base] = [/** @type {Scene} */ (this.present), /** @type {Scene} */ (this.base)];
+    const before = scene !== base && this.state.gates.every((gate) => gate === 1) && !this.state.lender;
+    const compared = before ? base : scene;
+    return { scene: compared, answer: /** @type {Answer} */ (this.full.get(compared)), words: before ? "before" : "the full network" };
   }
 
   show() {
     const [scene, answer] = [this.present, this.answer];
     if (!scene || !answer) return;
-    const full = /** @type {Answer} */ (this.full.get(scene));
+    const { other } = this;
     const { classes } = this.world;
     this.scores = scene.truth && iou(answer.labels, scene.truth, classes.length);
-    this.fullScores = scene.truth && iou(full.labels, scene.truth, classes.length);
-    this.changed = shareChanged(answer.labels, full.labels);
+    this.otherScores = other.scene.truth && iou(other.answer.labels, other.scene.truth, classes.length);
+    this.changed = shareChanged(answer.labels, other.answer.labels);
     if (answer.channels) {
       this.view.fill(this.view.channel, String(answer.channels), [[-1, `mean of ${answer.channels} channels`],
         ...Array.from({ length: answer.channels }, (_, c) => /** @type {[number, string]} */ ([c, `channel ${c + 1}`]))]);
       this.view.channel.value = String(this.state.channel);
     }
     const { channel } = this.state;
-    this.view.scales.show(this.state.gates, answer, channel < 0 ? "mean of the channels" : `channel ${channel + 1}`);
+    const before = /** @type {Answer | undefined} */ (this.full.get(/** @type {Scene} */ (this.base)));
+    this.view.scales.show(this.state.gates, answer, channel < 0 ? "mean of the channels" : `channel ${channel + 1}`, channel < 0 ? before : undefined);
     this.view.fill(this.view.reveal, this.state.scene, [["", "nothing"],
-      ...scene.facts.statistics.map(({ question }, i) => /** @type {[number, string]} */ ([i, question]))]);
-    this.view.revealChoice.hidden = !scene.facts.statistics.length;
+      ...scene.facts.questions.map(({ text }, i) => /** @type {[number, string]} */ ([i, text]))]);
+    this.view.revealChoice.hidden = !scene.facts.questions.length;
     this.paint();
-    this.showScores(scene, answer, full);
-    this.showMatters();
+    this.showScores(scene, answer);
+    clearTimeout(this.explaining);
+    this.explaining = setTimeout(() => this.showMatters(), scene === this.base ? 0 : 400); // not while something is dragged
     this.announce();
     this.tour.look(this.state, {
-      now: groupScores(this.world, this.scores ?? []), full: groupScores(this.world, this.fullScores ?? []), changed: this.changed,
+      now: groupScores(this.world, this.scores ?? []), full: groupScores(this.world, this.otherScores ?? []), changed: this.changed,
     });
     this.view.element.dispatchEvent(new CustomEvent("dmnet-answer", { bubbles: true }));
+  }
+
+  /**
+   * Paint the picture, and what is hidden behind it where that is wanted.
+   * @param {Scene} scene
+   */
+  paintScene(scene) {
+    const { picture, facts, tensors } = scene;
+    const chosen = this.view.reveal.value;
+    const question = chosen === "" ? null : facts.questions[Number(chosen)];
+    if (!question && this.painted === picture) return;
+    const area = picture.height * picture.width;
+    const map = (/** @type {string} */ name) => {
+      const at = facts.hidden.indexOf(name) * area;
+      return /** @type {Uint8Array} */ (tensors.hidden.data).subarray(at, at + area);
+    };
+    if (question) paintRevealed(this.view.picture.canvas, picture, map(question.seen), map(question.hidden));
+    else paintPicture(this.view.picture.canvas, picture);
+    this.painted = question ? null : picture;
+    const title = this.state.scene === OWN ? "Your picture" : this.view.scene.selectedOptions[0]?.textContent;
+    this.view.picture.canvas.setAttribute("aria-label", `${title}${scene === this.base ? "" : ", changed"}, ${picture.width} by ${picture.height} pixels`);
   }
 
   paint() {
     const [scene, answer] = [this.present, this.answer];
     if (!scene || !answer) return;
-    const { picture, truth } = scene;
-    const { height, width } = picture;
+    const { picture: { height, width }, truth } = scene;
     const { palette } = this.world;
-    const full = /** @type {Answer} */ (this.full.get(scene));
-    const chosen = this.view.reveal.value;
-    const fact = chosen === "" ? null : scene.facts.statistics[Number(chosen)];
-    const map = (/** @type {string} */ name) => {
-      const area = height * width;
-      const at = scene.facts.hidden.indexOf(name) * area;
-      return /** @type {Uint8Array} */ (scene.tensors.hidden.data).subarray(at, at + area);
-    };
-    if (fact) paintRevealed(this.view.picture.canvas, picture, map(fact.seen), map(fact.hidden));
-    else if (this.painted !== picture) paintPicture(this.view.picture.canvas, picture);
+    const { answer: { labels }, words } = this.other;
+    this.paintScene(scene);
     paintLabels(this.view.prediction.canvas, answer.labels, height, width, palette);
     this.view.truth.figure.hidden = !truth;
-    this.view.panels.classList.toggle("three", !truth);
-    if (truth && this.painted !== picture) paintLabels(this.view.truth.canvas, truth, height, width, palette);
-    this.painted = fact ? null : picture;
-    paintDifference(this.view.difference.canvas, answer.labels, full.labels, height, width, palette, isDark(this.view.element));
-    this.view.picture.canvas.setAttribute("aria-label", `${this.state.scene === OWN ? "Your picture" : this.view.scene.selectedOptions[0]?.textContent}, ${width} by ${height} pixels`);
+    this.view.arrangePanels();
+    if (truth) paintLabels(this.view.truth.canvas, truth, height, width, palette);
+    paintDifference(this.view.difference.canvas, answer.labels, labels, height, width, palette, isDark(this.view.element));
     this.view.prediction.canvas.setAttribute("aria-label", `The network's labels: ${this.described(answer.labels)}`);
     if (truth) this.view.truth.canvas.setAttribute("aria-label", `The true labels: ${this.described(truth)}`);
-    this.view.difference.canvas.setAttribute("aria-label", `Where the labels differ from those of the full network: ${percent(this.changed ?? 0)} of the pixels`);
+    this.view.difference.canvas.setAttribute("aria-label", `Where the labels differ from ${words}: ${percent(this.changed ?? 0)} of the pixels`);
   }
 
   /**
@@ -331,14 +434,14 @@ export class Playground {
   /**
    * @param {Scene} scene
    * @param {Answer} answer
-   * @param {Answer} full
    */
-  showScores(scene, answer, full) {
-    const occurring = occurringIn([answer.labels, full.labels, ...(scene.truth ? [scene.truth] : [])]);
-    this.view.classes.replaceChildren(classList(this.world, occurring, this.scores ?? null, this.fullScores ?? null));
-    const changed = `${percent(this.changed ?? 0)} of the pixels differ from the full network`;
-    say(this.view.summary, this.scores && this.fullScores
-      ? `mIoU ${percent(mean(this.scores))}, full network ${percent(mean(this.fullScores))} · ${changed}`
+  showScores(scene, answer) {
+    const { other } = this;
+    const maps = [answer.labels, other.answer.labels, scene.truth, other.scene.truth].filter((map) => map !== null);
+    this.view.classes.replaceChildren(classList(this.world, occurringIn(maps), this.scores ?? null, this.otherScores ?? null));
+    const changed = `${percent(this.changed ?? 0)} of the pixels differ from ${other.words}`;
+    say(this.view.summary, this.scores && this.otherScores
+      ? `mIoU ${percent(mean(this.scores))}, ${other.scene === scene ? "full network" : "before"} ${percent(mean(this.otherScores))} · ${changed}`
       : changed);
   }
 
@@ -348,7 +451,8 @@ export class Playground {
     if (!this.view.mattersBox.open || !scene) return;
     const engine = this.ready.get(this.world.name);
     const full = this.full.get(scene);
-    if (!full || this.view.matters.dataset.for === this.state.scene) return;
+    const key = `${this.state.scene} ${this.state.edits.join()}`;
+    if (!full || this.view.matters.dataset.for === key) return;
     /** @type {Record<string, number[]>} */
     const drops = {};
     for (let i = 0; i < 4; i++) {
@@ -358,12 +462,12 @@ export class Playground {
       for (const [name, drop] of Object.entries(this.drop(scene, full, without))) (drops[name] ??= []).push(drop);
     }
     if (scene !== this.present) return;
-    this.view.matters.dataset.for = this.state.scene;
+    this.view.matters.dataset.for = key;
     this.view.matters.replaceChildren(make("p", {}, scene.truth
       ? "What switching off this scale alone does to the IoU, in percentage points:"
       : "Share of the pixels, in per cent, that change when this scale alone is switched off:"), dropBars(drops));
-    if (scene.facts.statistics.length) {
-      this.view.matters.append(make("p", {}, "And the true statistic: how many would be answered rightly by the majority of the tiles in a window around them? A k × k filter averages over about 8k pixels."), statisticsTable(scene.facts.statistics));
+    if (scene.facts.questions.length) {
+      this.view.matters.append(make("p", {}, "And the true statistic: how many would be answered rightly by the majority of the tiles in a window around them? A k × k filter averages over about 8k pixels."), statisticsTable(statistics(scene)));
     }
   }
 
@@ -441,9 +545,16 @@ export class Playground {
 
   /** @param {import("./numbers.js").Picture} picture */
   takeOwn(picture) {
-    this.scenes.set(OWN, Promise.resolve({ picture, truth: null, tensors: {}, facts: { hidden: [], statistics: [] } }));
+    this.scenes.set(OWN, Promise.resolve({ picture, truth: null, tensors: {}, facts: NO_FACTS }));
     delete this.view.matters.dataset.for;
+    if (this.view.editor.isOpen) this.view.toggleEditor();
     return this.set({ scene: OWN, lender: "" });
+  }
+
+  /** Open or close the workbench. */
+  toggleEditor() {
+    this.view.toggleEditor();
+    return this.refresh();
   }
 
   async camera() {
@@ -467,51 +578,3 @@ export class Playground {
     }
   }
 }
-
-/**
- * As an anywidget, in a notebook.
- * @param {{model: any, el: HTMLElement}} view
- */
-function render({ model, el }) {
-  const kernel = new Kernel(model);
-  const read = () => ({ scene: model.get("scene"), gates: model.get("scale_gates"), channel: model.get("channel"), lender: model.get("lender") });
-  const playground = new Playground(el, kernel.assets(), read(), { kernel, engine: model.get("engine"), address: false });
-  playground.listeners.push(({ scene, gates, channel, lender }) => {
-    model.set({ scale_gates: [...gates], channel, lender, ...(scene === OWN ? {} : { scene }) });
-    model.save_changes();
-  });
-  const changed = () => {
-    const [now, then] = [read(), playground.state];
-    const own = then.scene === OWN ? { scene: OWN } : {}; // the kernel knows nothing of it
-    if (JSON.stringify({ ...then, ...own }) === JSON.stringify({ ...now, ...own })) return;
-    Object.assign(playground.state, now, own);
-    playground.refresh();
-  };
-  model.on("change:scale_gates change:scene change:channel change:lender", changed);
-  playground.begin().catch((error) => playground.say(`The playground cannot begin: ${error.message}`));
-  return () => {
-    model.off("change:scale_gates change:scene change:channel change:lender", changed);
-    kernel.close();
-  };
-}
-
-/** On a page of the book: fill every place that is kept for a playground. The first one has the address. */
-function fillPlaces() {
-  const base = new URL("./", import.meta.url);
-  document.querySelectorAll("[data-dmnet-playground]").forEach((place, i) => {
-    const element = /** @type {HTMLElement} */ (place);
-    const state = JSON.parse(element.dataset.dmnetPlayground || "{}");
-    const still = [...element.childNodes];
-    const playground = new Playground(element, pageAssets(base), state, { engine: "browser", address: i === 0 });
-    Object.assign(element, { playground }); // for the console, and for tests
-    playground.begin().catch((error) => {
-      console.warn("playground:", error);
-      element.replaceChildren(...still);
-      element.classList.add("without-script");
-    });
-  });
-}
-
-if (!import.meta.url.startsWith("blob:") && globalThis.document) fillPlaces();
-
-export default { render };

@@ -1,7 +1,7 @@
 /**
  * Scores: the IoU of every class, which scale matters, and the statistic behind each question.
  *
- * @import { Statistic } from "./engines.js"
+ * @import { Scene } from "./engines.js"
  */
 import { make, percent } from "./elements.js";
 import { mean, SIZES } from "./numbers.js";
@@ -15,7 +15,7 @@ import { mean, SIZES } from "./numbers.js";
  * @property {number[][]} palette
  * @property {Record<string, number[]>} pairs groups of classes with one question
  * @property {string | null} model file of the exported network
- * @property {{id: string, title: string, file: string}[]} scenes
+ * @property {{id: string, title: string, file: string, layers: string | null}[]} scenes
  */
 
 /**
@@ -82,14 +82,65 @@ function dropBar(name, group, drop, most) {
 }
 
 /**
- * Return a table: how many objects an average over each extent would answer rightly.
- * @param {Statistic[]} statistics
+ * How many objects an average over each extent would answer rightly.
+ * @typedef {object} Statistic
+ * @property {string} question
+ * @property {number} objects that ask it
+ * @property {number[]} extents sides of square windows around an object, in pixels; the last is the whole picture
+ * @property {number[]} right for how many of the objects most of the ground in the window says the truth
  */
-export function statisticsTable(statistics) {
+
+/**
+ * @param {Scene} scene
+ * @returns {Statistic[]}
+ */
+export function statistics({ picture, tensors, facts }) {
+  const { height, width } = picture;
+  const map = (/** @type {string} */ name) => tensors.hidden.data.subarray(facts.hidden.indexOf(name) * height * width);
+  return facts.questions.map(({ text, pairs, seen, hidden }) => {
+    const asking = facts.objects.filter(([label]) => pairs.flat().includes(label));
+    const extents = [...SIZES.map((k) => 8 * k), 2 * Math.max(height, width)];
+    const right = extents.map((side) => asking.filter(([, x, y]) => {
+      const [column, row] = [inside(x, width), inside(y, height)];
+      const answer = map(hidden)[row * width + column] === 1;
+      return (shareAround(map(seen), height, width, row, column, side / 2) > 0.5) === answer;
+    }).length);
+    return { question: text, objects: asking.length, extents, right };
+  });
+}
+
+/**
+ * @param {number} place
+ * @param {number} size
+ */
+const inside = (place, size) => Math.max(0, Math.min(Math.round(place), size - 1));
+
+/**
+ * Return the share of a window, 0..1, where a map is 1.
+ * @param {ArrayLike<number>} map [height, width]
+ * @param {number} height
+ * @param {number} width
+ * @param {number} row
+ * @param {number} column
+ * @param {number} half of the window's side
+ */
+function shareAround(map, height, width, row, column, half) {
+  let [sum, count] = [0, 0];
+  for (let y = Math.max(0, row - half); y < Math.min(height, row + half); y++) {
+    for (let x = Math.max(0, column - half); x < Math.min(width, column + half); x++, count++) sum += map[y * width + x];
+  }
+  return sum / count;
+}
+
+/**
+ * Return a table: how many objects an average over each extent would answer rightly.
+ * @param {Statistic[]} found
+ */
+export function statisticsTable(found) {
   const head = make("tr", {}, make("th", { scope: "col" }, "a window of"),
-    ...statistics[0].extents.map((side, i) =>
+    ...found[0].extents.map((side, i) =>
       make("th", { scope: "col" }, i < SIZES.length ? `${side} px` : "all")));
-  const rows = statistics.map(({ question, right, objects }) => {
+  const rows = found.map(({ question, right, objects }) => {
     const best = Math.max(...right);
     const cells = right.map((count) =>
       make(count === best ? "td.best" : "td", {}, `${count}/${objects}`));

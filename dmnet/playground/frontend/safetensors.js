@@ -3,7 +3,7 @@
  * each tensor lies.
  *
  * @typedef {object} Tensor
- * @property {Uint8Array | Float32Array} data
+ * @property {Uint8Array | Uint16Array | Float32Array} data
  * @property {number[]} shape
  */
 
@@ -19,6 +19,13 @@ export async function inflated(buffer) {
   return new Response(stream).arrayBuffer();
 }
 
+/** @type {Record<string, (bytes: ArrayBuffer) => Uint8Array | Uint16Array | Float32Array>} */
+const READERS = {
+  U8: (bytes) => new Uint8Array(bytes),
+  U16: (bytes) => new Uint16Array(bytes),
+  F32: (bytes) => new Float32Array(bytes),
+};
+
 /**
  * @param {ArrayBuffer} buffer
  * @returns {{tensors: Record<string, Tensor>, metadata: Record<string, string>}}
@@ -31,8 +38,8 @@ export function readSafetensors(buffer) {
   const tensors = {};
   for (const [name, { dtype, shape, data_offsets: place }] of Object.entries(entries)) {
     const bytes = buffer.slice(8 + length + place[0], 8 + length + place[1]); // a copy: aligned
-    if (dtype !== "U8" && dtype !== "F32") throw new Error(`${name} is of type ${dtype}`);
-    tensors[name] = { data: dtype === "U8" ? new Uint8Array(bytes) : new Float32Array(bytes), shape };
+    if (!Object.hasOwn(READERS, dtype)) throw new Error(`${name} is of type ${dtype}`);
+    tensors[name] = { data: READERS[dtype](bytes), shape };
   }
   return { tensors, metadata };
 }

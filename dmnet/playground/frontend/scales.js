@@ -4,7 +4,7 @@
  * @import { Answer } from "./engines.js"
  */
 import { make, makePanel, say } from "./elements.js";
-import { SIZES } from "./numbers.js";
+import { distanceOf, SIZES } from "./numbers.js";
 import { paintGrid } from "./paint.js";
 
 export class ScaleCards {
@@ -48,8 +48,9 @@ export class ScaleCards {
    * @param {number[]} gates
    * @param {Answer | null} answer
    * @param {string} shown which channel it is, in words
+   * @param {Answer} [before] whose filters these are compared with
    */
-  show(gates, answer, shown) {
+  show(gates, answer, shown, before) {
     this.cards.forEach((card, i) => {
       if (gates[i] > 0) this.weights[i] = gates[i];
       card.toggle.checked = gates[i] > 0;
@@ -58,7 +59,10 @@ export class ScaleCards {
       say(card.value, gates[i] > 0 ? `× ${gates[i].toFixed(2)}` : "off");
       card.element.classList.toggle("off", gates[i] === 0);
       if (!answer) return;
-      this.grid(card.filter.canvas, answer.filters[i], `Filter of ${SIZES[i]} by ${SIZES[i]} cells, ${shown}`);
+      const distance = before ? distanceOf(answer.filters[i].values, before.filters[i].values) : 0;
+      card.filter.caption.title = "The norm of the change, in per cent of the filter's own";
+      say(card.filter.caption, distance < 0.005 ? "filter" : `filter ±${Math.round(100 * distance)}%`);
+      this.grid(card.filter.canvas, answer.filters[i], `Filter of ${SIZES[i]} by ${SIZES[i]} cells, ${shown}${distance < 0.005 ? "" : `, changed by ${Math.round(100 * distance)} per cent`}`);
       this.grid(card.response.canvas, answer.responses[i], `Response of scale ${SIZES[i]}, ${shown}`);
     });
   }

@@ -10,21 +10,18 @@
  * @property {(scale: number, gate: number) => void} weigh
  * @property {(channel: number) => void} channel
  * @property {(scene: string) => void} lend
+ * @property {() => void} swap
+ * @property {() => void} edit
+ * @property {(edits: string[]) => void} change
  * @property {() => void} reveal
  * @property {() => void} matters
  * @property {(file: Blob | undefined) => Promise<void>} own
  * @property {() => void} camera
  * @property {() => void} save
  */
-import { make, makePanel } from "./elements.js";
+import { Editor } from "./editor.js";
+import { make, makeButton, makePanel } from "./elements.js";
 import { ScaleCards } from "./scales.js";
-
-/**
- * @param {string} text
- * @param {() => void} act
- * @param {string} title
- */
-const makeButton = (text, act, title) => make("button", { type: "button", onclick: act, title }, text);
 
 export class View {
   /**
@@ -35,6 +32,7 @@ export class View {
   constructor(actions, tour, privacy) {
     this.scene = make("select", { "aria-label": "Scene", onchange: () => actions.choose(this.scene.value) });
     this.tour = makeButton("Tour", actions.tour, "Five steps, with a guess before each");
+    this.edit = makeButton("Change …", actions.edit, "Move, add and remove objects, change the ground and the light");
     this.share = makeButton("Share", actions.share, "Copy the address of what you see");
     this.hint = make("p.hint");
     this.picture = makePanel("picture");
@@ -42,11 +40,14 @@ export class View {
     this.truth = makePanel("truth");
     this.difference = makePanel("changed");
     this.panels = make("div.panels", {}, ...this.allPanels.map(({ figure }) => figure));
+    this.editor = new Editor(this.picture, actions.change, actions.edit);
+    this.field = make("div.field", {}, this.editor.stage, this.panels, this.editor.bench);
     this.summary = make("p.summary");
     this.scales = new ScaleCards(actions.weigh);
     this.channel = make("select", { onchange: () => actions.channel(Number(this.channel.value)) },
       make("option", { value: -1 }, "mean of all channels"));
     this.lender = make("select", { onchange: () => actions.lend(this.lender.value) });
+    this.swap = makeButton("⇄", actions.swap, "The other way round: that picture with the filters of this one");
     this.reveal = make("select", { onchange: actions.reveal });
     this.revealChoice = this.choice("Reveal", this.reveal);
     this.classes = make("div.scores");
@@ -58,8 +59,8 @@ export class View {
     this.aloud = make("p.aloud", { role: "status", "aria-live": "polite" });
     /** @type {HTMLElement} */
     this.element = make("section.dmnet-app", { "aria-label": "Playground: switch the network's scales on and off" },
-      this.toolbar(actions), this.hint, tour, this.panels, this.summary, this.scales.element,
-      make("div.choices", {}, this.choice("Show", this.channel), this.choice("Filters of", this.lender), this.revealChoice),
+      this.toolbar(actions), this.hint, tour, this.field, this.summary, this.scales.element,
+      make("div.choices", {}, this.choice("Show", this.channel), this.choice("Filters of", this.lender, this.swap), this.revealChoice),
       make("div.below", {}, this.classes, this.mattersBox), this.footer(actions, privacy), this.message, this.aloud);
   }
 
@@ -70,15 +71,16 @@ export class View {
   /**
    * @param {string} name
    * @param {HTMLSelectElement} select
+   * @param {...HTMLElement} more
    */
-  choice(name, select) {
-    return make("label", {}, make("span", {}, name), select);
+  choice(name, select, ...more) {
+    return make("div.choice", {}, make("label", {}, make("span", {}, name), select), ...more);
   }
 
   /** @param {Actions} actions */
   toolbar(actions) {
     const chooser = make("div.chooser", {}, makeButton("‹", () => actions.step(-1), "Previous scene"), this.scene,
-      makeButton("›", () => actions.step(1), "Next scene"));
+      makeButton("›", () => actions.step(1), "Next scene"), this.edit);
     const reset = makeButton("Reset", actions.reset, "Everything as it was");
     return make("div.toolbar", {}, chooser, make("div.actions", {}, this.tour, this.share, reset));
   }
@@ -110,6 +112,22 @@ export class View {
     select.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
   }
 
+  /** Open or close the workbench; the picture moves there and back. */
+  toggleEditor() {
+    if (this.editor.isOpen) this.editor.close(this.panels);
+    else this.editor.open();
+    this.field.classList.toggle("editing", this.editor.isOpen);
+    this.edit.setAttribute("aria-expanded", String(this.editor.isOpen));
+    this.arrangePanels();
+  }
+
+  /** Give every panel that is there as much room as the others. */
+  arrangePanels() {
+    const there = [...this.panels.children].filter((/** @type {any} */ one) => !one.hidden).length;
+    this.panels.classList.toggle("three", there === 3);
+    this.panels.classList.toggle("two", there === 2);
+  }
+
   /**
    * Take a picture with the camera: a preview and a button; nothing is kept.
    * @param {(video: HTMLVideoElement) => void} taken
@@ -125,7 +143,7 @@ export class View {
     };
     const take = makeButton("Take it", () => { taken(video); end(); }, "Show this picture to the network");
     box.append(make("div.buttons", {}, take, makeButton("Cancel", end, "Switch the camera off")));
-    this.panels.before(box);
+    this.field.before(box);
     take.focus();
   }
 

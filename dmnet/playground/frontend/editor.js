@@ -1,0 +1,326 @@
+/**
+ * The workbench: the reader drags objects, makes them larger, adds and removes them, changes the ground and the light.
+ *
+ * It only says what is wanted, in the sentences of edits.js; the picture is put together by compose.js.
+ *
+ * @import { Arrangement, Composer, Placed } from "./compose.js"
+ * @import { Scene } from "./engines.js"
+ *
+ * @typedef {object} Composed
+ * @property {Scene} scene
+ * @property {Arrangement} arrangement
+ * @property {Uint16Array} owner
+ */
+import { objectAt, QUALITIES, visibleShare } from "./compose.js";
+import { readEdit, withEdit } from "./edits.js";
+import { make, makeButton, percent, say } from "./elements.js";
+
+const PAIRS = ["warm ↔ cool", "light ↔ dark"];
+
+/**
+ * A line of the workbench.
+ * @param {string} text
+ * @param {...(HTMLElement | string)} controls the first has that name, unless it has one of its own
+ */
+function setting(text, ...controls) {
+  const named = controls.find((one) => one instanceof HTMLElement && one.matches("select, input"));
+  if (named instanceof HTMLElement && !named.ariaLabel) named.ariaLabel = text;
+  return make("div.setting", {}, make("span", {}, text), ...controls);
+}
+
+export class Editor {
+  /**
+   * @param {{figure: HTMLElement, canvas: HTMLCanvasElement}} panel the picture's: it moves in while the workbench is open
+   * @param {(edits: string[]) => void} change
+   * @param {() => void} close
+   */
+  constructor(panel, change, close) {
+    this.panel = panel;
+    this.canvas = panel.canvas;
+    this.change = change;
+    /** @type {Composer | null} */
+    this.composer = null;
+    /** @type {Composed | null} */
+    this.composed = null;
+    /** @type {string[]} */
+    this.edits = [];
+    /** @type {string[][]} what `Undo` goes back to */
+    this.history = [];
+    /** @type {string[] | null} the changes before the gesture that is under way */
+    this.before = null;
+    this.chosen = 0; // number of an object
+    this.spot = [0, 0]; // of the ground, for the keyboard
+    this.isOpen = false;
+    /** @type {{box: HTMLInputElement, element: HTMLElement}[]} one for each quality of the ground */
+    this.exchanges = QUALITIES.map((name, bit) => {
+      const box = make("input", { type: "checkbox", onchange: () => this.say(`exchange ${name}`) });
+      return { box, element: make("label.check", {}, box, PAIRS[bit]) };
+    });
+    this.makeControls(close);
+    this.marker = make("div.marker", { hidden: true });
+    panel.figure.querySelector(".frame")?.append(this.marker);
+    this.takeGestures();
+  }
+
+  /** @param {() => void} close */
+  makeControls(close) {
+    const slider = (/** @type {string} */ verb, /** @type {Record<string, any>} */ limits) => {
+      const input = make("input", { type: "range", ...limits, oninput: () => this.slide(`${verb} ${input.value}`), onchange: () => this.settle() });
+      return input;
+    };
+    this.object = make("select", { "aria-label": "Chosen object", onchange: () => this.choose(Number(this.object.value)) });
+    this.size = make("input", { type: "range", oninput: () => this.slide(`size ${this.chosen} ${this.steps[Number(this.size.value)]}`), onchange: () => this.settle() });
+    this.remove = makeButton("Remove", () => this.say(`remove ${this.chosen}`), "Take this object away");
+    this.kind = make("select", { "aria-label": "What to add" });
+    this.tap = make("select", { "aria-label": "What a tap on the ground does", onchange: () => this.showMarker() });
+    this.share = slider("share", { min: 0, max: 100, step: 1, "aria-label": "Warm share of the ground, per cent" });
+    this.shareValue = make("output");
+    this.shareRow = setting("Warm", this.share, this.shareValue);
+    this.brightness = slider("brightness", { min: 40, max: 160, step: 5, "aria-label": "Brightness of the light, per cent" });
+    this.warmth = slider("warmth", { min: -100, max: 100, step: 5, "aria-label": "Colour of the light, from blue to orange" });
+    this.undo = makeButton("Undo", () => this.goBack(), "Take the last change back");
+    this.restore = makeButton("As it was", () => this.settle([]), "Take all changes back");
+    const done = makeButton("Done", close, "Close the workbench; the changes stay");
+    const add = makeButton("Add", () => this.add(), "Put one more object into the picture");
+    this.stage = make("div.stage");
+    this.bench = make("section.bench", { "aria-label": "Workbench" },
+      make("p.fine", {}, "Drag an object, or choose it: arrow keys move it, + and − change its size, Delete takes it away."),
+      setting("Object", this.object, this.remove), setting("Size", this.size),
+      setting("New", this.kind, add),
+      setting("Exchange", make("div.checks", {}, ...this.exchanges.map(({ element }) => element))),
+      this.shareRow, setting("A tap", this.tap),
+      setting("Light", make("span.ends", {}, "dim"), this.brightness, make("span.ends", {}, "bright")),
+      setting("", make("span.ends", {}, "blue"), this.warmth, make("span.ends", {}, "orange")),
+      make("div.buttons", {}, this.undo, this.restore, done));
+  }
+
+  // What it shows ---------------------------------------------------------------------------------------
+
+  open() {
+    this.isOpen = true;
+    this.stage.append(this.panel.figure);
+    this.canvas.tabIndex = 0;
+  }
+
+  /** @param {HTMLElement} panels where the picture goes back to */
+  close(panels) {
+    this.isOpen = false;
+    panels.prepend(this.panel.figure);
+    this.canvas.removeAttribute("tabindex");
+    this.marker.hidden = true;
+  }
+
+  /**
+   * @param {Composer} composer
+   * @param {string[]} edits
+   * @param {Composed} composed
+   */
+  show(composer, edits, composed) {
+    if (composer !== this.composer) {
+      [this.composer, this.chosen, this.history, this.before] = [composer, 0, [], null];
+      this.spot = [composer.layers.width >> 1, composer.layers.height >> 1];
+      const kinds = composer.layers.objects.filter(({ placed }) => !placed).map(({ name }) => name);
+      this.kind.replaceChildren(...kinds.map((name) => make("option", { value: name }, name)));
+    }
+    [this.edits, this.composed] = [edits, composed];
+    const { placed, exchanged } = composed.arrangement;
+    const objects = [...placed].sort((a, b) => a.number - b.number);
+    if (!objects.some(({ number }) => number === this.chosen)) this.chosen = 0;
+    this.object.replaceChildren(make("option", { value: 0 }, "none chosen"), ...objects.map(({ number, object }) => make("option", { value: number }, `${number} ${object.name}`)));
+    const { questions } = composed.scene.facts;
+    this.exchanges.forEach(({ box, element }, bit) => {
+      box.checked = ((exchanged >> bit) & 1) === 1;
+      element.hidden = bit >= questions.length;
+    });
+    if (this.tap.options.length !== questions.length + 1) {
+      this.tap.replaceChildren(make("option", { value: "" }, "does nothing"), ...questions.map((_, bit) => make("option", { value: QUALITIES[bit] }, `turns a patch ${PAIRS[bit]}`)));
+    }
+    const [question] = questions;
+    this.shareRow.hidden = !question?.majority;
+    if (question?.majority) {
+      const share = visibleShare(composed.scene, question.seen, composed.owner);
+      const said = this.value("share", NaN);
+      this.share.value = String(Number.isNaN(said) ? Math.round(100 * share) : exchanged & 1 ? 100 - said : said);
+      say(this.shareValue, percent(share));
+    }
+    this.brightness.value = String(this.value("brightness", 100));
+    this.warmth.value = String(this.value("warmth", 0));
+    this.undo.disabled = !this.history.length;
+    this.restore.disabled = !edits.length;
+    this.showChosen();
+  }
+
+  /**
+   * The last number of the change with a verb.
+   * @param {string} verb
+   * @param {number} otherwise
+   */
+  value(verb, otherwise) {
+    const edit = this.edits.map(readEdit).findLast((one) => one?.verb === verb);
+    return edit?.numbers.at(-1) ?? otherwise;
+  }
+
+  /** @returns {Placed | undefined} */
+  get placed() {
+    return this.composed?.arrangement.placed.find(({ number }) => number === this.chosen);
+  }
+
+  /** The sizes that the chosen object can have. */
+  get steps() {
+    return Object.keys(this.placed?.object.stamps ?? {}).map(Number).sort((a, b) => a - b);
+  }
+
+  /** @param {number} number */
+  choose(number) {
+    this.chosen = number;
+    this.showChosen();
+  }
+
+  showChosen() {
+    const { placed, steps } = this;
+    this.object.value = String(this.chosen);
+    this.remove.disabled = this.size.disabled = !placed;
+    [this.size.min, this.size.max] = ["0", String(Math.max(0, steps.length - 1))];
+    this.size.value = String(placed ? steps.indexOf(placed.step) : 0);
+    this.showMarker();
+  }
+
+  /** Show what the arrow keys move: the chosen object, or the spot whose patch would be turned. */
+  showMarker() {
+    const { placed, composer } = this;
+    this.marker.hidden = !this.isOpen || !composer || !(placed || this.tap.value);
+    if (this.marker.hidden || !composer) return;
+    const [left, top, width, height] = placed
+      ? placed.object.stamps[placed.step].map((one, i) => one + (i === 0 ? placed.x : i === 1 ? placed.y : 0))
+      : [this.spot[0] - 2, this.spot[1] - 2, 5, 5];
+    const share = (/** @type {number} */ pixels, /** @type {number} */ whole) => `${(100 * pixels) / whole}%`;
+    Object.assign(this.marker.style, {
+      left: share(left, composer.layers.width), width: share(width, composer.layers.width),
+      top: share(top, composer.layers.height), height: share(height, composer.layers.height),
+    });
+  }
+
+  // What the reader wants -------------------------------------------------------------------------------
+
+  /**
+   * Make a change that is complete.
+   * @param {string} text
+   */
+  say(text) {
+    this.slide(text);
+    this.settle();
+  }
+
+  /**
+   * Make a change that is one of many of a gesture.
+   * @param {string} text
+   */
+  slide(text) {
+    this.before ??= this.edits;
+    const [verb, value] = text.split(" ");
+    const flipped = verb === "share" && ((this.composed?.arrangement.exchanged ?? 0) & 1);
+    this.edits = withEdit(this.edits, flipped ? `share ${100 - Number(value)}` : text);
+    this.change(this.edits);
+  }
+
+  /**
+   * End a gesture: what was before can be gone back to.
+   * @param {string[]} [edits] to be made now
+   */
+  settle(edits) {
+    const before = this.before ?? this.edits;
+    this.before = null;
+    if (edits) this.edits = edits;
+    if (before.join() !== this.edits.join()) this.history.push(before);
+    this.change(this.edits);
+  }
+
+  goBack() {
+    this.edits = this.history.pop() ?? [];
+    this.change(this.edits);
+  }
+
+  add() {
+    if (!this.composer) return;
+    const { width, height, objects } = this.composer.layers;
+    const scene = objects.filter(({ placed }) => placed).length;
+    this.chosen = scene + this.edits.filter((edit) => edit.startsWith("add ")).length + 1;
+    this.say(`add ${this.kind.value} ${width >> 1} ${height >> 1}`);
+    this.canvas.focus();
+  }
+
+  /**
+   * @param {number} x
+   * @param {number} y
+   */
+  move(x, y) {
+    if (!this.composer) return;
+    const { width, height } = this.composer.layers;
+    const within = (/** @type {number} */ place, /** @type {number} */ size) => Math.max(0, Math.min(Math.round(place), size - 1));
+    this.slide(`move ${this.chosen} ${within(x, width)} ${within(y, height)}`);
+  }
+
+  /**
+   * @param {number} x
+   * @param {number} y
+   */
+  turn(x, y) {
+    const { patch, width } = /** @type {Composer} */ (this.composer).layers;
+    if (this.tap.value) this.say(`turn ${this.tap.value} ${patch[y * width + x]}`);
+  }
+
+  takeGestures() {
+    /** @type {number[] | null} from the pointer to the centre of the object that is dragged */
+    let grip = null;
+    const place = (/** @type {PointerEvent} */ event) => {
+      const box = this.canvas.getBoundingClientRect();
+      return [((event.clientX - box.left) / box.width) * this.canvas.width, ((event.clientY - box.top) / box.height) * this.canvas.height].map(Math.floor);
+    };
+    this.canvas.addEventListener("pointerdown", (event) => {
+      if (!this.isOpen || !this.composer || !this.composed || event.button !== 0) return;
+      const [x, y] = this.spot = place(event);
+      const found = objectAt(this.composer.layers, this.composed.owner, x, y);
+      this.choose(found < 0 ? 0 : this.composed.arrangement.placed[found].number);
+      if (!this.placed) return this.turn(x, y);
+      grip = [this.placed.x - x, this.placed.y - y];
+      this.canvas.setPointerCapture(event.pointerId);
+    });
+    this.canvas.addEventListener("pointermove", (event) => {
+      const [x, y] = place(event);
+      if (grip && this.placed && (this.placed.x !== x + grip[0] || this.placed.y !== y + grip[1])) this.move(x + grip[0], y + grip[1]);
+    });
+    for (const end of ["pointerup", "pointercancel"]) {
+      this.canvas.addEventListener(end, () => {
+        if (grip) this.settle();
+        grip = null;
+      });
+    }
+    this.canvas.addEventListener("keydown", (event) => this.key(event));
+    this.canvas.addEventListener("keyup", () => this.before && this.settle());
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    if (!this.isOpen || !this.composer || event.ctrlKey || event.metaKey || event.altKey) return;
+    const { placed, steps } = this;
+    const along = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    const larger = { "+": 1, "=": 1, "-": -1 }[event.key];
+    if (along && placed) this.move(placed.x + along[0] * (event.shiftKey ? 8 : 1), placed.y + along[1] * (event.shiftKey ? 8 : 1));
+    else if (along) this.moveSpot(along);
+    else if (larger && placed) {
+      const step = steps[steps.indexOf(placed.step) + larger];
+      if (step !== undefined) this.slide(`size ${this.chosen} ${step}`);
+    } else if (placed && ["Delete", "Backspace"].includes(event.key)) this.say(`remove ${this.chosen}`);
+    else if (event.key === "Escape") this.choose(0);
+    else if (!placed && ["Enter", " "].includes(event.key)) this.turn(this.spot[0], this.spot[1]);
+    else return;
+    event.preventDefault();
+  }
+
+  /** @param {number[]} along */
+  moveSpot(along) {
+    const { width, height } = /** @type {Composer} */ (this.composer).layers;
+    this.spot = [[this.spot[0] + 4 * along[0], width], [this.spot[1] + 4 * along[1], height]].map(([to, size]) => Math.max(0, Math.min(to, size - 1)));
+    this.showMarker();
+  }
+}

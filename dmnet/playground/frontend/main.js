@@ -1,0 +1,57 @@
+/**
+ * Where the playground stands. As an anywidget in a notebook (`render`) the kernel's network answers, or the exported
+ * one in the browser; on a page of the book (`fillPlaces`) the answers that came with the scene are shown at once, and
+ * the exported network takes over when it has loaded.
+ */
+import { Kernel, pageAssets } from "./engines.js";
+import { OWN, Playground } from "./playground.js";
+
+/**
+ * As an anywidget, in a notebook.
+ * @param {{model: any, el: HTMLElement}} view
+ */
+function render({ model, el }) {
+  const kernel = new Kernel(model);
+  const read = () => ({
+    scene: model.get("scene"), gates: model.get("scale_gates"), channel: model.get("channel"), lender: model.get("lender"), edits: model.get("edits"),
+  });
+  const playground = new Playground(el, kernel.assets(), read(), { kernel, engine: model.get("engine"), address: false });
+  playground.listeners.push(({ scene, gates, channel, lender, edits }) => {
+    model.set({ scale_gates: [...gates], channel, lender, edits: [...edits], ...(scene === OWN ? {} : { scene }) });
+    model.save_changes();
+  });
+  const changed = () => {
+    const [now, then] = [read(), playground.state];
+    const own = then.scene === OWN ? { scene: OWN } : {}; // the kernel knows nothing of it
+    if (JSON.stringify({ ...then, ...own }) === JSON.stringify({ ...now, ...own })) return;
+    Object.assign(playground.state, now, own);
+    playground.refresh();
+  };
+  model.on("change:scale_gates change:scene change:channel change:lender change:edits", changed);
+  playground.begin().catch((error) => playground.say(`The playground cannot begin: ${error.message}`));
+  return () => {
+    model.off("change:scale_gates change:scene change:channel change:lender change:edits", changed);
+    kernel.close();
+  };
+}
+
+/** On a page of the book: fill every place that is kept for a playground. The first one has the address. */
+function fillPlaces() {
+  const base = new URL("./", import.meta.url);
+  document.querySelectorAll("[data-dmnet-playground]").forEach((place, i) => {
+    const element = /** @type {HTMLElement} */ (place);
+    const state = JSON.parse(element.dataset.dmnetPlayground || "{}");
+    const still = [...element.childNodes];
+    const playground = new Playground(element, pageAssets(base), state, { engine: "browser", address: i === 0 });
+    Object.assign(element, { playground }); // for the console, and for tests
+    playground.begin().catch((error) => {
+      console.warn("playground:", error);
+      element.replaceChildren(...still);
+      element.classList.add("without-script");
+    });
+  });
+}
+
+if (!import.meta.url.startsWith("blob:") && globalThis.document) fillPlaces();
+
+export default { render };

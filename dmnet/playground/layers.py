@@ -1,0 +1,166 @@
+"""A scene taken apart, so that the page can put it together in another way.
+
+Its layers travel as one gzipped safetensors file, which is asked for when the reader begins to change the
+scene. They are the empty ground, once in every version (all patches warm, all cool, ...), and every object in
+several sizes, each painted as the world paints it: the page only lays them on top of each other.
+"""
+
+import gzip
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from dmnet.datasets.demo import WORLDS
+from dmnet.datasets.drawing import (
+    VOID,
+    Array,
+    Labels,
+    Painter,
+    Plan,
+    Thing,
+    blend,
+    coverage,
+    mark,
+    smoothstep,
+)
+from dmnet.playground.scenes import QUESTIONS, PlayScene
+
+# Pixels; a ring that is smaller is void altogether, and a larger object leaves no room for its ground.
+DIAMETERS = {"demo_scale": (7.0, 32.0), "demo_context": (12.0, 96.0)}
+
+
+@dataclass(frozen=True)
+class Cover:
+    """Paints a card of grey paper that hides what is under it, and is no object: its label is void."""
+
+    thing: Thing
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """See `dmnet.datasets.drawing.Painter`."""
+        raise NotImplementedError("a cover lies in no scene")
+
+    def paint(self, canvas: Array, mask: Labels, x: Array, y: Array, diameter: float) -> None:
+        """Paint the card with its shadow, and mark it, in place."""
+        half = diameter / 2
+        shadow = np.maximum(np.abs(x - 1.2), np.abs(y - 1.6)) - half
+        canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, shadow)))[..., None]
+        distance = np.maximum(np.abs(x), np.abs(y)) - half
+        blend(canvas, (0.55, 0.55, 0.55), coverage(distance))
+        mark(mask, distance, VOID)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """An object cut out: a picture `p` under it becomes `p * through + added`.
+
+    Attributes:
+        left, top: where the cut begins, in pixels from the pixel that holds the object's centre.
+        added: float32 [h, w, 3].
+        through: float32 [h, w], 0..1.
+        mask: uint8 [h, w]: 1 on the object, 255 where nothing counts, 0 elsewhere.
+    """
+
+    left: int
+    top: int
+    added: Array
+    through: Array
+    mask: Labels
+
+
+def cut_out(painter: Painter, diameter: float) -> Stamp:
+    """Paint an object by itself.
+
+    To paint is an affine map of every pixel that is painted over, so what becomes of black and of white tells
+    everything.
+    """
+    thing = painter.thing
+    reach = math.ceil(0.7 * diameter) + 8  # corners and shadow
+    offsets = np.arange(-reach, reach + 1, dtype=np.float32)
+    x = np.broadcast_to(offsets - np.float32(thing.x % 1), (len(offsets),) * 2)
+    y = np.broadcast_to((offsets - np.float32(thing.y % 1))[:, None], (len(offsets),) * 2)
+    black, white = (np.full((*x.shape, 3), value, np.float32) for value in (0, 1))
+    mask = np.zeros(x.shape, np.uint8)
+    for canvas in (black, white):
+        painter.paint(canvas, mask, x, y, diameter)
+    through = (white - black)[..., 0]
+    mask[(mask > 0) & (mask < VOID)] = 1
+    rows, columns = (
+        np.flatnonzero(((through < 1 - 1 / 255) | (mask > 0)).any(axis=1 - axis)) for axis in (0, 1)
+    )
+    cut = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return Stamp(int(columns[0]) - reach, int(rows[0]) - reach, black[cut], through[cut], mask[cut])
+
+
+def sizes(painter: Painter, world: str) -> dict[int, float]:
+    """Return the sizes that an object can have: step -> diameter; two steps double it, 0 is as it is."""
+    diameter = painter.thing.diameter
+    if isinstance(painter, Cover):
+        return {step: diameter * 2 ** (step / 2) for step in range(-2, 5)}
+    least, most = DIAMETERS[world]
+    every = {step: diameter * 2 ** (step / 2) for step in range(-2, 3)}
+    return {step: size for step, size in every.items() if step == 0 or least <= size <= most}
+
+
+def pack_layers(scene: PlayScene) -> bytes:
+    """Return a scene's layers, as gzipped safetensors.
+
+    Tensors: `grounds` uint8 [V, H, W, 3], the ground with all patches in version 0, 1, ...; `patch` uint16
+    [H, W]; `versions` uint8 [patches], which one each patch has; `stamps` uint8 [5, n], the pixels of all
+    stamps: red, green and blue of what is added, what goes through, and the mask.
+
+    Metadata: `facts`, JSON with the `objects`: first those of the scene, `placed`, then one of each kind that
+    can be added. `name` is the kind, `label` the class, `x` and `y` the pixel that holds the centre, `stamps`
+    the sizes: step -> left, top, width, height, and where its pixels start.
+    """
+    plan = scene.plan()
+    objects: list[dict[str, Any]] = []
+    parts: list[NDArray[np.uint8]] = []
+    for name, painter, placed in _painters(scene, plan):
+        thing, places = painter.thing, {}
+        for step, diameter in sizes(painter, scene.world).items():
+            stamp = cut_out(painter, diameter)
+            height, width = stamp.mask.shape
+            places[step] = (stamp.left, stamp.top, width, height, sum(part.shape[1] for part in parts))
+            parts.append(_pixels(stamp, plan.gain))
+        entry = {"name": name, "label": thing.label, "placed": placed, "stamps": places}
+        objects.append({**entry, "x": math.floor(thing.x), "y": math.floor(thing.y)})
+    used, patch = np.unique(plan.patch, return_inverse=True)
+    versions = (np.full_like(plan.versions, v) for v in range(2 ** len(QUESTIONS[scene.world])))
+    tensors: dict[str, NDArray[Any]] = {
+        "grounds": np.stack([_bytes(plan.ground(one) * np.float32(plan.gain)) for one in versions]),
+        "patch": patch.reshape(plan.patch.shape).astype(np.uint16),
+        "versions": plan.versions[used],
+        "stamps": np.ascontiguousarray(np.concatenate(parts, axis=1)),
+    }
+    return gzip.compress(save(tensors, {"facts": json.dumps({"objects": objects})}), mtime=0)
+
+
+def _painters(scene: PlayScene, plan: Plan) -> Iterator[tuple[str, Painter, bool]]:
+    """Yield every object, the name of its kind, and whether it is in the scene."""
+    stock = WORLDS[scene.world].stock()
+    pairs = [pair for question in QUESTIONS[scene.world] for pair in question.pairs]
+    for painter in plan.painters:
+        alike = next((pair for pair in pairs if painter.thing.label in pair), (painter.thing.label,))
+        yield next(name for name, one in stock.items() if one.thing.label in alike), painter, True
+    for name, painter in stock.items():
+        yield name, painter, False
+    yield "cover", Cover(Thing(VOID, 0, 0, 24.0)), False
+
+
+def _pixels(stamp: Stamp, gain: float) -> NDArray[np.uint8]:
+    """Return a stamp's pixels, uint8 [5, n]."""
+    added = _bytes(stamp.added * np.float32(gain)).transpose(2, 0, 1)
+    planes = np.concatenate([added, _bytes(stamp.through)[None], stamp.mask[None]])
+    return planes.reshape(5, -1)
+
+
+def _bytes(values: Array) -> NDArray[np.uint8]:
+    """Return numbers in 0..1 as 0..255."""
+    return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)

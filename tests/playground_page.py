@@ -1,0 +1,58 @@
+"""Opening the playground on a page of the built book, and asking it things: for the tests in a browser."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+from browser import Tab
+from PIL import Image
+from playwright.sync_api import Page
+
+WELCOME = "book/welcome.html"
+PLACE = "document.querySelector('[data-dmnet-playground]').playground"
+Visit = Callable[..., Tab]
+
+
+def shown(visit: Visit, path: str = WELCOME, *, live: bool = True, **options: Any) -> Tab:
+    """Open a page and wait until the playground answers; with `live`, until the network does."""
+    tab = visit(path, **options)
+    wanted = "?.answer?.logits" if live else "?.answer"
+    tab.page.wait_for_function(f"{PLACE}{wanted}", timeout=90_000)
+    return tab
+
+
+def changed(page: Page, state: dict[str, Any]) -> dict[str, Any]:
+    """Set the playground's state; return the network's answer to it."""
+    script = f"""async (state) => {{
+        const playground = {PLACE};
+        await playground.set(state);
+        await playground.engine();
+        await playground.refresh();
+        const {{ logits, labels }} = playground.answer;
+        return {{ logits: [...logits], labels: [...labels] }};
+    }}"""
+    answer: dict[str, Any] = page.evaluate(script, state)
+    return answer
+
+
+def switch(page: Page, k: int) -> Any:
+    return page.get_by_role("switch", name=f"Scale {k} by {k}")
+
+
+def summary(page: Page) -> Any:
+    return page.locator(".dmnet-app .summary")
+
+
+def labels_of(page: Page) -> list[int]:
+    found: list[int] = page.evaluate(f"[...{PLACE}.answer.labels]")
+    return found
+
+
+def png(picture: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "png")
+    return file.getvalue()
+
+
+def give(page: Page, name: str, content: bytes, kind: str = "image/png") -> None:
+    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": kind, "buffer": content})
