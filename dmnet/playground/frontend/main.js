@@ -16,6 +16,11 @@ function render({ model, el }) {
     scene: model.get("scene"), gates: model.get("scale_gates"), channel: model.get("channel"), lender: model.get("lender"), edits: model.get("edits"),
   });
   const playground = new Playground(el, kernel.assets(), read(), { kernel, engine: model.get("engine"), address: false });
+  Object.assign(el, { playground }); // for the console, and for tests
+  kernel.tell = (text) => {
+    playground.say(text);
+    playground.view.engine.hidden = text !== ""; // it says that the network is live
+  };
   playground.listeners.push(({ scene, gates, channel, lender, edits }) => {
     model.set({ scale_gates: [...gates], channel, lender, edits: [...edits], ...(scene === OWN ? {} : { scene }) });
     model.save_changes();
