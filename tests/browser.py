@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Response, TimeoutError
 
@@ -30,9 +31,9 @@ OPTIONS = [
 ]  # fmt: skip
 
 
-def launch(playwright: Playwright, executable: str) -> Browser:
-    """Start the browser, without a window and without what it does of its own accord."""
-    return playwright.chromium.launch(executable_path=executable, headless=True, args=OPTIONS)
+def launch(playwright: Playwright, executable: str, *more: str) -> Browser:
+    """Start the browser, without a window and without what it does of its own accord; `more` are options."""
+    return playwright.chromium.launch(executable_path=executable, headless=True, args=[*OPTIONS, *more])
 
 
 class Site(http.server.ThreadingHTTPServer):
@@ -116,13 +117,23 @@ DEAD_WIDGETS = """() =>
         .map((one) => JSON.parse(one.textContent).model_id)"""
 
 
-def open_tab(browser: Browser, site: Site, path: str, **options: Any) -> Tab:
-    """Open a page of a site in a context of its own; `options` are Playwright's, e.g. viewport."""
-    context = browser.new_context(proxy={"server": site.address}, **options)
+def open_tab(
+    browser: Browser, site: Site, path: str, *, harmless: re.Pattern[str] = HARMLESS, **options: Any
+) -> Tab:
+    """Open a page of a site, or of another server by its whole address, in a context of its own.
+
+    That other server is asked past the proxy. `harmless` is what the page may say in the console; `options`
+    are Playwright's, e.g. viewport.
+    """
+    address = urljoin(f"{site.address}/", path)
+    proxy: Any = {"server": site.address}
+    if not address.startswith(site.address):
+        proxy["bypass"] = urlsplit(address).netloc
+    context = browser.new_context(proxy=proxy, **options)
     tab = Tab(context.new_page(), site)
 
     def console(message: ConsoleMessage) -> None:
-        if not HARMLESS.match(message.text):
+        if not harmless.match(message.text):
             tab.seen.append(f"console {message.type}: {message.text}")
 
     def response(answer: Response) -> None:
@@ -133,5 +144,5 @@ def open_tab(browser: Browser, site: Site, path: str, **options: Any) -> Tab:
     context.on("weberror", lambda error: tab.seen.append(f"exception: {error.error}"))
     context.on("requestfailed", lambda request: tab.seen.append(f"failed: {request.url} {request.failure}"))
     context.on("response", response)
-    tab.page.goto(f"{site.address}/{path}", wait_until="load")
+    tab.page.goto(address, wait_until="load")
     return tab
