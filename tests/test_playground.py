@@ -22,6 +22,7 @@ from dmnet.playground.inside import gated_logits, look_inside
 from dmnet.playground.kernel import REMEMBERED, Desk
 from dmnet.playground.layers import Cover, cut_out, pack_layers, sizes
 from dmnet.playground.scenes import (
+    QUESTIONS,
     SCENES,
     STILL,
     SUBSETS,
@@ -31,6 +32,7 @@ from dmnet.playground.scenes import (
     pack,
     scenes,
     subset_labels,
+    window_votes,
 )
 from dmnet.transforms import evaluation_image
 
@@ -130,6 +132,15 @@ class TestScenes:
 
     def test_a_kernel_gets_no_answers_beforehand(self, model: DMNet) -> None:
         assert "answers" not in load(gzip.decompress(pack(COINS, model, answers=False)))
+
+    def test_windows_tell_the_two_questions_apart(self) -> None:
+        drawn, sides = COINS.draw(), (8, 24, 40, 56, 320)
+        rubies, jades = (
+            [sum(window_votes(drawn, question, side)) for side in sides]
+            for question in QUESTIONS["demo_scale"]
+        )
+        assert max(rubies) == rubies[3] == 10
+        assert max(jades) == jades[1] == 13
 
     def test_facts_name_the_questions_and_who_asks_them(self, model: DMNet) -> None:
         facts = facts_of(pack(COINS, model))
@@ -236,6 +247,12 @@ class TestBundle:
         assert re.findall("^import .*", script, re.M) == []
         assert re.findall(r"^export .*", script, re.M) == ["export default { render };"]
 
+    def test_code_is_left_as_it_is_and_types_are_left_out(self) -> None:
+        script = bundle.script()
+        assert "/**" not in script and "*/" not in script
+        assert "new Float32Array(3 * area);" in script
+        assert "// Safari has no" in script
+
     def test_every_module_of_the_front_end_is_in_it_after_what_it_imports(self) -> None:
         assert {path.stem for path in bundle.FRONTEND.glob("*.js")} == set(bundle.MODULES)
         for place, name in enumerate(bundle.MODULES):
@@ -259,6 +276,12 @@ class TestWidget:
         playground.set_state({"scale_gates": [1, 1, 1, 0], "scene": "context-13"})  # as the page would
         assert heard[-1] == [1, 1, 1, 0]
         assert playground.scene == "context-13"
+
+    def test_another_scene_is_unchanged(self, model: DMNet) -> None:
+        playground = Playground(model, scene="scale-1", edits=["remove 1"])
+        assert playground.edits == ["remove 1"]
+        playground.scene = "scale-5"
+        assert playground.edits == []
 
     @pytest.mark.parametrize(
         ("state", "message"),

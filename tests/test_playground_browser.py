@@ -96,7 +96,17 @@ def test_what_is_heavy_waits_for_the_first_answer(visit: Visit) -> None:
     ready = next(end for name, _, end in loaded if "/26.safetensors.gz" in name)
     for heavy in ("fontawesome.js", "demo_scale.onnx", "ort-wasm-simd-threaded.wasm.gz"):
         assert min(start for name, start, _ in loaded if heavy in name) >= ready
-    assert [name for name, _, _ in loaded if "mathjax" in name or "widgets/" in name] == []
+    unused = ("mathjax", "widgets/", "searchindex")
+    assert [name for name, _, _ in loaded if any(one in name for one in unused)] == []
+
+
+def test_one_can_search_from_there(visit: Visit) -> None:
+    tab = shown(visit, live=False)
+    tab.page.get_by_role("button", name="Search").first.click()
+    tab.page.get_by_role("searchbox").fill("reliance")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.locator("ul.search")).to_contain_text("Scale ablation")
+    assert tab.faults == []
 
 
 def test_a_switch_changes_the_prediction_and_says_so(visit: Visit) -> None:

@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 import dmnet
 from dmnet.datasets.drawing import Plan
 from dmnet.playground.inside import look_inside
-from dmnet.playground.scenes import PlayScene, find_scene
+from dmnet.playground.scenes import QUESTIONS, PlayScene, find_scene, window_votes
 from dmnet.transforms import evaluation_image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -283,6 +283,22 @@ def test_filters_of_the_scene_as_it_was(visit: Visit) -> None:
     page.get_by_role("button", name="⇄").click()
     expect(page.get_by_label("Filters of")).to_have_value("context-13")
     expect(page.get_by_label("Scene")).to_have_value("context-15")
+
+
+@pytest.mark.parametrize("name", ["scale-26", "context-13"])
+def test_the_page_counts_windows_votes_as_the_package_does(visit: Visit, name: str) -> None:
+    page = shown(visit).page
+    changed(page, {"scene": name})
+    page.get_by_text("Which scale matters here?").click()
+    rows = page.locator(".statistics tbody tr")
+    scene = find_scene(name)
+    assert scene is not None
+    questions, drawn = QUESTIONS[scene.world], scene.draw()
+    expect(rows).to_have_count(len(questions))
+    for row, question in zip(rows.all(), questions, strict=True):
+        votes = [window_votes(drawn, question, side) for side in (8, 24, 40, 56, 2 * len(drawn.mask))]
+        expect(row.locator("th")).to_have_text(question.text)
+        assert row.locator("td").all_text_contents() == [f"{sum(one)}/{len(one)}" for one in votes]
 
 
 def test_by_touch_on_a_telephone(visit: Visit) -> None:

@@ -3,8 +3,8 @@
 Call: `.venv/bin/python tools/playground_speed.py`. Bytes are those of every file that the page asks for, with
 gzip as a host would send them, counted when the first answer stands on the page, and again when the network
 has given its first. Times are from the request of the page; a switch's from its click to the redrawn panels.
-A pause is a task of the page's main thread of more than 50 ms (0: there was none), while all subsets are
-switched through three times.
+A pause is a main-thread task of more than 50 ms (0: there was none), while the page loads, while
+all subsets are switched through three times, while an object is moved to 40 places in the workbench.
 """
 
 import argparse
@@ -36,10 +36,10 @@ document.addEventListener("dmnet-answer", (event) => {
 """
 ASKED = """Object.fromEntries(
     performance.getEntriesByType("resource").map((one) => [one.name, one.startTime]))"""
-SWITCH = """async (gates) => {
+CHANGE = """async (state) => {
     const playground = document.querySelector("[data-dmnet-playground]").playground;
     const begin = performance.now();
-    await playground.set({ gates });
+    await playground.set(state);
     return performance.now() - begin;
 }"""
 
@@ -77,20 +77,33 @@ def measure(page: Page, address: str) -> list[tuple[str, float, str, str]]:
     all_of_it = [one for one in responses if asked.get(one.url, 0) <= 1000 * live]
     loading = page.evaluate("Math.max(0, ...window.pauses.splice(0))")
     page.wait_for_timeout(1000)
-    page.evaluate("window.pauses.length = 0")
-    times = [page.evaluate(SWITCH, list(gates)) for gates in 3 * list(product((0, 1), repeat=4))]
-    page.wait_for_timeout(500)
-    pause = page.evaluate("Math.max(0, ...window.pauses)")
+    times, pause = change(page, [{"gates": gates} for gates in 3 * list(product((0, 1), repeat=4))])
+    page.get_by_role("button", name="Change …").click()
+    page.wait_for_timeout(1000)
+    moves = [{"gates": [1] * 4, "edits": [f"move 3 {20 + 3 * i} {30 + 2 * i}"]} for i in range(41)]
+    moved, pause_moving = change(page, moves)
+    del moved[0]  # sets the gates
     return [
         ("switch to redrawn, median", round(statistics.median(times)), "ms", "100"),
         ("switch to redrawn, slowest of 48", round(max(times)), "ms", ""),
         ("longest main-thread pause while switching", round(pause), "ms", "50"),
+        ("object moved to redrawn, median", round(statistics.median(moved)), "ms", "100"),
+        ("object moved to redrawn, slowest of 40", round(max(moved)), "ms", ""),
+        ("longest main-thread pause while moving", round(pause_moving), "ms", "50"),
         ("longest main-thread pause while loading", round(loading), "ms", ""),
         ("welcome page to the first answer", round(usable, 2), "s", "1"),
         ("welcome page to the first answer, compressed", round(compressed(first) / 1000), "kB", "600"),
         ("welcome page to the live network", round(live, 2), "s", "4"),
         ("welcome page to the live network, compressed", round(compressed(all_of_it) / 1000), "kB", "6000"),
     ]
+
+
+def change(page: Page, states: list[dict[str, object]]) -> tuple[list[float], float]:
+    """Set the playground's state again and again; return the times, and the longest pause."""
+    page.evaluate("window.pauses.length = 0")
+    times = [page.evaluate(CHANGE, state) for state in states]
+    page.wait_for_timeout(500)
+    return times, page.evaluate("Math.max(0, ...window.pauses)")
 
 
 def compressed(responses: list[Response]) -> int:

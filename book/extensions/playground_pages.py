@@ -23,6 +23,8 @@ SOURCES = ["data/weights/*.safetensors", "dmnet/datasets/*.py", "dmnet/playgroun
 PLACE = 'data-dmnet-playground="'
 EAGER_PICTURE = re.compile(r'<img (?![^>]*\bloading=)(?=[^>]*\bsrc="([^"]+)")')
 ICONS = re.compile(r'<script defer src="([^"]*/fontawesome\.js[^"]*)"></script>')
+# The theme puts what the search page needs, 42 kB, on every page: for a search as you type, which is off.
+SEARCH = re.compile(r'\s*<script src="[^"]*/(?:searchtools|language_data|searchindex)\.js"></script>')
 LATER = """<script>{
     let add = () => {
         document.head.append(Object.assign(document.createElement("script"), { src: "%s" }));
@@ -80,13 +82,15 @@ def lazy(app: Sphinx, address: str) -> str:
     return f'<img loading="lazy" width="{width}" height="{height}" '
 
 
-def load_icons_later(app: Sphinx, exception: Exception | None) -> None:
-    """Let pages with a playground load the theme's icons, 540 kB, after the playground's first answer."""
+def lighten(app: Sphinx, exception: Exception | None) -> None:
+    """Let pages with a playground load the icons, 540 kB, after the first answer, and no search index."""
     if exception is None and app.builder.format == "html":
         for page in Path(app.outdir, "book").glob("*.html"):
             text = page.read_text(encoding="utf8")
-            if PLACE in text and ICONS.search(text):
-                page.write_text(ICONS.sub(lambda tag: LATER % tag[1], text), encoding="utf8")
+            if PLACE in text:
+                light = SEARCH.sub("", ICONS.sub(lambda tag: LATER % tag[1], text))
+                if light != text:
+                    page.write_text(light, encoding="utf8")
 
 
 def drop_unused_mathjax(
@@ -125,7 +129,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
     app.connect("config-inited", write_files)
     app.connect("html-page-context", add_playground, priority=400)
-    app.connect("build-finished", load_icons_later)
+    app.connect("build-finished", lighten)
     app.connect("html-page-context", drop_unused_widgets, priority=950)
     app.connect("html-page-context", drop_unused_mathjax, priority=950)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,8 +1,8 @@
 """The front end as one JavaScript module.
 
 An anywidget's module runs from a `blob:` address, where relative imports lead nowhere. So the modules in
-`frontend/` are put one after the other: their imports of each other and their `export` words are left out,
-nothing else is changed. Names at the top of two modules must therefore differ.
+`frontend/` are put one after the other. Left out are their imports of each other, their `export` words, and
+the comments with the types, a third of all bytes. Names at the top of two modules must therefore differ.
 """
 
 import re
@@ -18,6 +18,8 @@ MODULES = (
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.M)
 EXPORT = re.compile(r"^export (?!default)", re.M)
 
+TYPES = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n|/\*\*.*?\*/ ?", re.M | re.S)
+
 
 @cache
 def script() -> str:
@@ -25,7 +27,7 @@ def script() -> str:
     parts = []
     for name in MODULES:
         source = (FRONTEND / f"{name}.js").read_text(encoding="utf8")
-        parts.append(EXPORT.sub("", IMPORT.sub("", source)))
+        parts.append(TYPES.sub("", EXPORT.sub("", IMPORT.sub("", source))))
     return "\n".join(parts)
 
 

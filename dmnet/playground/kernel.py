@@ -103,6 +103,7 @@ class Desk:
             "palette": palette.tolist(),
             "pairs": {},
             "model": None,
+            "channels": self.models[self.name].architecture.channels,
             "scenes": [
                 {"id": name, "title": name, "file": f"pictures/{name}", "layers": None} for name in self.own
             ],

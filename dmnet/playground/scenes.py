@@ -130,6 +130,26 @@ def score(labels: Labels, truth: Labels, classes: int) -> float:
     return matrix.miou()
 
 
+def window_votes(scene: Scene, question: Question, side: int) -> list[bool]:
+    """Return for every object that asks a question whether the tiles around it give the right answer.
+
+    The vote is the majority of the tiles in a square window; it is what an average over that extent can know.
+
+    Args:
+        scene: with its truth.
+        question: about the ground.
+        side: of the window, in pixels.
+    """
+    votes, size = [], scene.mask.shape[0]
+    for thing in scene.things:
+        if any(thing.label in pair for pair in question.pairs):
+            x, y = (min(max(round(place), 0), size - 1) for place in (thing.x, thing.y))
+            rows, columns = (slice(max(0, c - side // 2), c + side // 2) for c in (y, x))
+            majority = scene.truth[question.seen][rows, columns].mean() > 0.5
+            votes.append(bool(majority == scene.truth[question.hidden][y, x]))
+    return votes
+
+
 def pack(scene: PlayScene, model: DMNet, *, answers: bool = True) -> bytes:
     """Return all that the page needs of a scene, as gzipped safetensors.
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from PIL import Image
 
+from dmnet import systems
 from dmnet.checkpoints import load_pretrained
 from dmnet.datasets.demo import WORLDS
 from dmnet.files import atomic_write
@@ -44,7 +45,7 @@ HINTS = {
     "demo_scale": "Rubies ask which side of the mosaic they lie on, warm or cool; jades, whether their block "
     "is light or dark. Switch off 7 × 7, then 3 × 3.",
     "demo_context": "The same jewellery has one name on a warm quilt and another on a cool one. Lend the "
-    "picture the filters of another scene.",
+    "picture the filters of another scene, or change the quilt.",
 }
 PAIRS = {
     "demo_scale": {"rubies": [1, 2], "jades": [3, 4], "engraved": [5, 6]},
@@ -73,6 +74,7 @@ def world_entry(world: str) -> dict[str, Any]:
         "palette": classes.palette.tolist(),
         "pairs": PAIRS[world],
         "model": f"{world}.onnx",
+        "channels": systems.get(world).architecture.channels,
         "scenes": [
             {"id": scene.id, "title": scene.title, "file": scene_file(scene), "layers": layers_file(scene)}
             for scene in (PlayScene(world, index) for index in SCENES[world])

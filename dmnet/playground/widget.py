@@ -44,7 +44,8 @@ class Playground(anywidget.AnyWidget):
     Args:
         model: a network on any device, or the name of a system, whose weights are then loaded. With the two
             demo systems come their drawn scenes, and both can be chosen; every other needs `pictures`.
-        pictures: name -> picture (path, PIL image or array), for the reader to choose from.
+        pictures: name -> picture (path, PIL image or array), for the reader to choose from. Each is seen
+            whole, in one run: the sliding windows of a system's protocol have a filter each.
         truths: name -> labels, uint8 [H, W], 255 where nothing counts; for those pictures that have any.
         engine: "kernel" computes with `model`; "browser" with the exported network, in the page.
         **state: the traits below.
@@ -54,8 +55,8 @@ class Playground(anywidget.AnyWidget):
         scene: id of the picture that is shown, e.g. "scale-26".
         channel: which channel of filters and responses is shown; -1 is the mean over all.
         lender: id of the picture whose filters are used instead of its own, or "".
-        edits: changes of a drawn scene, e.g. `["move 3 45 60", "exchange warm"]`; see `EDITS`.
-            The number of an object is shown in the workbench, which "Change ..." opens.
+        edits: changes of the drawn scene, e.g. `["move 3 45 60", "exchange warm"]`; see `EDITS`. They end
+            with the scene. The number of an object is shown in the workbench, which "Change ..." opens.
 
     Raises:
         DMNetError: if a scene, an engine or a weight is none; if pictures are missing or cannot be used.
@@ -84,6 +85,11 @@ class Playground(anywidget.AnyWidget):
         state.setdefault("scene", known[0])
         super().__init__(**state)
         self.on_msg(self._take)
+        self.observe(self._begin_anew, "scene")
+
+    def _begin_anew(self, _: Any) -> None:
+        """Drop the changes of the scene that was shown before."""
+        self.edits = []
 
     @traitlets.validate("scale_gates")
     def _valid_gates(self, proposal: Any) -> list[float]:

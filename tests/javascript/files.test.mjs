@@ -46,7 +46,7 @@ test("an address holds the state, and nothing that makes no sense", () => {
   assert.deepEqual(fromFragment(toFragment(state), START, known), state);
   assert.equal(toFragment({ ...START, scene: "scale-26" }), "#play&scene=scale-26");
   const start = { ...START, scene: "scale-1" };
-  for (const fragment of ["", "#three-lines", "#play&scene=other&gates=1,1&channel=99&lender=x", "#play&gates=1,1,1,3", "#play&edits=remove+1"]) {
+  for (const fragment of ["", "#three-lines", "#play&scene=other&gates=1,1&channel=-9&lender=x", "#play&gates=1,1,1,3", "#play&edits=remove+1"]) {
     assert.deepEqual(fromFragment(fragment, start, known), start);
   }
   assert.deepEqual(fromFragment("#play&scene=scale-1&edits=paint+it,remove+1", START, known).edits, ["remove 1"]);

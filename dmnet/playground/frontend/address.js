@@ -49,6 +49,6 @@ export function fromFragment(fragment, start, known) {
   }
   if (known(lender)) state.lender = lender;
   if (gates.length === 4 && gates.every((gate) => gate >= 0 && gate <= 2)) state.gates = gates;
-  if (Number.isInteger(channel) && channel >= -1 && channel < 16) state.channel = channel;
+  if (Number.isInteger(channel) && channel >= -1) state.channel = channel;
   return state;
 }

@@ -39,7 +39,7 @@
  * @property {string} hidden
  * @property {boolean} majority
  */
-import { channelOf, labelsOf, normalised, SIZES, subsetNumber } from "./numbers.js";
+import { breath, channelOf, labelsOf, normalised, SIZES, subsetNumber } from "./numbers.js";
 import { inflated, readSafetensors } from "./safetensors.js";
 
 /** @type {Facts} of a picture that was not drawn */
@@ -109,10 +109,12 @@ export class BrowserEngine {
   /**
    * @param {any} ort the runtime's module
    * @param {any} session
+   * @param {number} channels of each scale
    */
-  constructor(ort, session) {
+  constructor(ort, session, channels) {
     this.ort = ort;
     this.session = session;
+    this.channels = channels;
     /** @type {Promise<unknown>} */
     this.busy = Promise.resolve();
     /** @type {WeakMap<Picture, Promise<Record<string, any>>>} */
@@ -125,12 +127,13 @@ export class BrowserEngine {
   /**
    * @param {Assets} assets
    * @param {string} model name of the ONNX file
+   * @param {number} channels of each scale
    */
-  static async load(assets, model) {
+  static async load(assets, model, channels) {
     BrowserEngine.runtime ??= BrowserEngine.loadRuntime(assets);
     const [ort, bytes] = await Promise.all([BrowserEngine.runtime, assets.get(model)]);
     const session = await ort.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"] });
-    return new BrowserEngine(ort, session);
+    return new BrowserEngine(ort, session, channels);
   }
 
   /** @param {Assets} assets */
@@ -154,8 +157,10 @@ export class BrowserEngine {
     const { data, dims } = outputs.logits;
     const grids = (/** @type {string} */ name) =>
       SIZES.map((k) => channelOf(outputs[`${name}_${k}`].data, outputs[`${name}_${k}`].dims, channel));
+    const labels = labelsOf(data, dims.slice(1), picture.height, picture.width);
+    await breath();
     return {
-      labels: labelsOf(data, dims.slice(1), picture.height, picture.width),
+      labels,
       logits: data,
       filters: grids("filters"),
       responses: grids("responses"),
@@ -180,8 +185,8 @@ export class BrowserEngine {
       other_weight: tensor(new Float32Array(4).fill(lent ? 1 : 0), [4]),
     };
     for (const k of SIZES) {
-      const values = lent ? lent[`filters_${k}`].data.slice() : new Float32Array(16 * k * k);
-      inputs[`other_filters_${k}`] = tensor(values, [16, k, k]);
+      const values = lent ? lent[`filters_${k}`].data.slice() : new Float32Array(this.channels * k * k);
+      inputs[`other_filters_${k}`] = tensor(values, [this.channels, k, k]);
     }
     const turn = this.busy.then(() => this.session.run(inputs)); // one run at a time
     this.busy = turn.catch(() => {});

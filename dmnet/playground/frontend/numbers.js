@@ -14,6 +14,12 @@
  * @property {number} width
  */
 
+/** Let the page answer its reader before the work goes on: a promise that the next task of the browser keeps. */
+export function breath() {
+  const { scheduler } = /** @type {any} */ (globalThis);
+  return scheduler?.yield ? scheduler.yield() : new Promise((resolve) => setTimeout(resolve));
+}
+
 /** Label of the pixels that count nowhere. */
 export const VOID = 255;
 /** The filter sizes k of the four scales. */

@@ -12,7 +12,7 @@ import { fromFragment, START, toFragment } from "./address.js";
 import { Composer, readLayers } from "./compose.js";
 import { isDark, make, percent, say } from "./elements.js";
 import { BrowserEngine, KernelEngine, NO_FACTS, precomputed, readScene } from "./engines.js";
-import { iou, mean, occurringIn, shareChanged } from "./numbers.js";
+import { breath, iou, mean, occurringIn, shareChanged } from "./numbers.js";
 import { paintDifference, paintLabels, paintPicture, paintRevealed } from "./paint.js";
 import { PictureError, readPicture, toPicture } from "./pictures.js";
 import { classList, dropBars, groupScores, statistics, statisticsTable } from "./results.js";
@@ -116,6 +116,7 @@ export class Playground {
     this.start.scene ||= this.worlds[0].scenes[0].id;
     const known = (/** @type {string} */ id) => this.worlds.some((world) => world.scenes.some((scene) => scene.id === id));
     this.state = this.options.address ? fromFragment(location.hash, this.start, known) : { ...this.state, scene: this.state.scene || this.start.scene };
+    if (this.state.channel >= this.world.channels) this.state.channel = -1;
     this.view.scene.append(...this.worlds.map((world) => make("optgroup", { label: world.title }, ...world.scenes.map((scene) => make("option", { value: scene.id }, scene.title)))));
     await this.refresh();
   }
@@ -126,6 +127,7 @@ export class Playground {
     Object.assign(this.state, changes);
     if (this.world !== world) this.state.channel = -1;
     if (this.state.scene !== scene && !changes.edits) this.state.edits = [];
+    if (this.state.lender === this.state.scene && !this.state.edits.length) this.state.lender = ""; // it is the same
     this.listeners.forEach((listener) => listener(this.state));
     this.writeAddress();
     return this.refresh();
@@ -202,12 +204,12 @@ export class Playground {
 
   /** The network of the present world; the first time it is loaded. */
   engine() {
-    const { name, model } = this.world;
+    const { name, model, channels } = this.world;
     let engine = this.engines.get(name);
     if (!engine) {
       const { kernel } = this.options;
       if (this.options.engine === "kernel" && kernel) engine = Promise.resolve(new KernelEngine(kernel, name));
-      else engine = model ? BrowserEngine.load(this.assets, model) : Promise.reject(new Error("there is no exported network"));
+      else engine = model ? BrowserEngine.load(this.assets, model, channels) : Promise.reject(new Error("there is no exported network"));
       this.engines.set(name, engine);
       say(this.view.engine, "The network is loading; until then the answers are precomputed.");
       engine.then(
@@ -249,7 +251,7 @@ export class Playground {
       if (!answer) return this.wait(scene);
       this.answer = answer;
       if (!this.full.has(scene)) this.full.set(scene, /** @type {Answer} */ (precomputed(scene, ALL)));
-      this.show();
+      await this.show();
     } catch (error) {
       if (turn !== this.turn) return;
       this.say(`This cannot be shown: ${/** @type {Error} */ (error).message}`);
@@ -352,29 +354,32 @@ export class Playground {
     return { scene: compared, answer: /** @type {Answer} */ (this.full.get(compared)), words: before ? "before" : "the full network" };
   }
 
-  show() {
-    const [scene, answer] = [this.present, this.answer];
-    if (!scene || !answer) return;
+  /** Show scene and answer: first what the reader looks at, then the rest. */
+  async show() {
+    const [base, scene, answer] = [this.base, this.present, this.answer];
+    if (!base || !scene || !answer) return;
     const { other } = this;
     const { classes } = this.world;
     this.scores = scene.truth && iou(answer.labels, scene.truth, classes.length);
     this.otherScores = other.scene.truth && iou(other.answer.labels, other.scene.truth, classes.length);
     this.changed = shareChanged(answer.labels, other.answer.labels);
+    this.paint();
+    this.showScores(scene, answer);
+    await breath();
+    if (base !== this.base) return; // another scene has been chosen
     if (answer.channels) {
       this.view.fill(this.view.channel, String(answer.channels), [[-1, `mean of ${answer.channels} channels`],
         ...Array.from({ length: answer.channels }, (_, c) => /** @type {[number, string]} */ ([c, `channel ${c + 1}`]))]);
       this.view.channel.value = String(this.state.channel);
     }
     const { channel } = this.state;
-    const before = /** @type {Answer | undefined} */ (this.full.get(/** @type {Scene} */ (this.base)));
+    const before = /** @type {Answer | undefined} */ (this.full.get(base));
     this.view.scales.show(this.state.gates, answer, channel < 0 ? "mean of the channels" : `channel ${channel + 1}`, channel < 0 ? before : undefined);
     this.view.fill(this.view.reveal, this.state.scene, [["", "nothing"],
       ...scene.facts.questions.map(({ text }, i) => /** @type {[number, string]} */ ([i, text]))]);
     this.view.revealChoice.hidden = !scene.facts.questions.length;
-    this.paint();
-    this.showScores(scene, answer);
     clearTimeout(this.explaining);
-    this.explaining = setTimeout(() => this.showMatters(), scene === this.base ? 0 : 400); // not while something is dragged
+    this.explaining = setTimeout(() => this.showMatters(), scene === base ? 0 : 400); // not while something is dragged
     this.announce();
     this.tour.look(this.state, {
       now: groupScores(this.world, this.scores ?? []), full: groupScores(this.world, this.otherScores ?? []), changed: this.changed,

@@ -15,6 +15,7 @@ import { mean, SIZES } from "./numbers.js";
  * @property {number[][]} palette
  * @property {Record<string, number[]>} pairs groups of classes with one question
  * @property {string | null} model file of the exported network
+ * @property {number} channels of each scale
  * @property {{id: string, title: string, file: string, layers: string | null}[]} scenes
  */
 

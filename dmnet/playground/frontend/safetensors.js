@@ -6,6 +6,7 @@
  * @property {Uint8Array | Uint16Array | Float32Array} data
  * @property {number[]} shape
  */
+import { breath } from "./numbers.js";
 
 /**
  * Inflate bytes if they are gzipped. (Some hosts inflate `.gz` files on the way, so the name says nothing.)
@@ -16,7 +17,14 @@ export async function inflated(buffer) {
   const [first, second] = new Uint8Array(buffer, 0, Math.min(2, buffer.byteLength));
   if (first !== 0x1f || second !== 0x8b) return buffer;
   const stream = new Blob([buffer]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(stream).arrayBuffer();
+  /** @type {Uint8Array<ArrayBuffer>[]} */
+  const parts = [];
+  const reader = stream.getReader(); // Safari has no `for await` for streams
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    parts.push(next.value);
+    if (parts.length % 4 === 0) await breath(); // the parts of 14 MB would come in one long task
+  }
+  return new Blob(parts).arrayBuffer();
 }
 
 /** @type {Record<string, (bytes: ArrayBuffer) => Uint8Array | Uint16Array | Float32Array>} */
