@@ -25,17 +25,20 @@ function render({ model, el }) {
     model.set({ scale_gates: [...gates], channel, lender, edits: [...edits], ...(scene === OWN ? {} : { scene }) });
     model.save_changes();
   });
-  const changed = () => {
-    const [now, then] = [read(), playground.state];
-    const own = then.scene === OWN ? { scene: OWN } : {}; // the kernel knows nothing of it
-    if (JSON.stringify({ ...then, ...own }) === JSON.stringify({ ...now, ...own })) return;
-    Object.assign(playground.state, now, own);
+  const take = (/** @type {{scene?: string}} */ own) => {
+    const now = { ...read(), ...own };
+    if (JSON.stringify(playground.state) === JSON.stringify(now)) return;
+    Object.assign(playground.state, now);
     playground.refresh();
   };
-  model.on("change:scale_gates change:scene change:channel change:lender change:edits", changed);
+  const chosen = () => take({});
+  const changed = () => take(playground.state.scene === OWN ? { scene: OWN } : {}); // the kernel knows nothing of it
+  model.on("change:scene", chosen);
+  model.on("change:scale_gates change:channel change:lender change:edits", changed);
   playground.begin().catch((error) => playground.say(`The playground cannot begin: ${error.message}`));
   return () => {
-    model.off("change:scale_gates change:scene change:channel change:lender change:edits", changed);
+    model.off("change:scene", chosen);
+    model.off("change:scale_gates change:channel change:lender change:edits", changed);
     kernel.close();
   };
 }
