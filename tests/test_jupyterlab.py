@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from dmnet.playground.scenes import STILL, SUBSETS
 from dmnet.transforms import evaluation_image
 
 TOKEN = "of-the-tests"
+VIEWPORT: Any = {"width": 1280, "height": 900}
 # No news, no updates, no extensions to fetch: nothing leaves this machine.
 OPTIONS = (
     "--no-browser", "--allow-root", "--ip=127.0.0.1", "--ServerApp.port_retries=0",
@@ -80,8 +81,12 @@ class Lab:
         with (self.folder / "log").open("w") as log:
             self.process = subprocess.Popen(
                 [*command, f"--ServerApp.root_dir={notebooks}"],
-                env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         deadline = time.monotonic() + 60
         while not self.answers():
             if time.monotonic() > deadline or self.process.poll() is not None:
@@ -95,7 +100,13 @@ class Lab:
             f"JUPYTER_{name.upper()}_DIR": str(self.folder / name) for name in ("config", "data", "runtime")
         }
         one_thread = {"OMP_NUM_THREADS": "1"}  # as in conftest.py
-        return {**kept, **own, **one_thread, "IPYTHONDIR": str(self.folder / "ipython"), "JUPYTER_TOKEN": TOKEN}
+        return {
+            **kept,
+            **own,
+            **one_thread,
+            "IPYTHONDIR": str(self.folder / "ipython"),
+            "JUPYTER_TOKEN": TOKEN,
+        }
 
     def ask(self, path: str, method: str = "GET") -> Any:
         """Ask the server's own interface; return what it says."""
@@ -186,11 +197,12 @@ class Notebook:
         text = re.compile(r"(^|· )[1-9][\d.]* % of the pixels differ")
         expect(self.app(number).locator(".summary")).to_have_text(text)
 
-    def choose(self, menu: str, entry: str) -> None:
+    def choose(self, menu: str, *entries: str) -> None:
         """Choose from a menu, and confirm where JupyterLab asks."""
         self.page.get_by_role("menuitem", name=menu, exact=True).click()
-        self.page.locator(".lm-Menu-item").filter(has_text=re.compile(f"^{entry}")).first.click()
-        if entry.endswith("…"):
+        for entry in entries:
+            self.page.locator(".lm-Menu-item").filter(has_text=re.compile(f"^{entry}")).first.click()
+        if entries[-1].endswith("…"):
             self.confirm()
 
     def confirm(self) -> None:
@@ -211,7 +223,7 @@ def open_notebook(lab: Lab, chromium: Browser) -> Iterator[Open]:
         cells = [cell(source, number) for number, source in enumerate([*sources, ""])]
         content = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
         (lab.folder / "notebooks" / f"{name}.ipynb").write_text(json.dumps(content))
-        options = {"viewport": {"width": 1280, "height": 900}, "harmless": HARMLESS, **options}
+        options = {"viewport": VIEWPORT, "harmless": HARMLESS, **options}
         address = f"{lab.address}/lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}"
         tab = open_tab(chromium, site, address, **options)
         opened.append(Notebook(tab, lab, name, len(cells)))
@@ -260,9 +272,7 @@ def test_every_subset_answers_as_pytorch(notebook: Notebook, scene: Any) -> None
 
 def hold(found: dict[str, Any], logits: Tensor, size: tuple[int, int]) -> None:
     """Assert that what the page shows is what PyTorch says."""
-    np.testing.assert_allclose(
-        found["logits"], logits.ravel(), rtol=0, atol=1e-3 * float(logits.abs().max())
-    )
+    np.testing.assert_allclose(found["logits"], logits.ravel(), rtol=0, atol=1e-3 * float(logits.abs().max()))
     assert (np.array(found["labels"]) == labels_at(logits, size).ravel()).mean() > 0.9995
 
 
@@ -341,7 +351,11 @@ def test_the_network_in_the_browser(notebook: Notebook) -> None:
     place = "[...document.querySelectorAll('.dmnet-app')].at(-1).parentElement.playground"
     found = changed(notebook.page, {"gates": [1, 0.5, 0, 2]}, place)
     image = scene.draw().image
-    hold(found, look_inside(model, evaluation_image("demo_scale", image), [1, 0.5, 0, 2]).logits, image.shape[:2])
+    hold(
+        found,
+        look_inside(model, evaluation_image("demo_scale", image), [1, 0.5, 0, 2]).logits,
+        image.shape[:2],
+    )
     assert notebook.run("print(other.scale_gates)") == "[1.0, 0.5, 0.0, 2.0]"
     assert notebook.tab.faults == []
     notebook.run("other.close()")
@@ -354,6 +368,59 @@ def test_closed_it_is_gone(notebook: Notebook) -> None:
     notebook.run("other.close()")
     expect(notebook.page.locator(".dmnet-app")).to_have_count(before - 1)
     assert notebook.tab.faults == []
+
+
+CONTRAST = """(element) => {
+    const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const solid = (one) => (numbers(one)[3] ?? 1) > 0;
+    const style = (one) => getComputedStyle(one);
+    const brightness = ([r, g, b]) => [r, g, b].map((one) => one / 255)
+        .map((one) => (one > 0.04045 ? ((one + 0.055) / 1.055) ** 2.4 : one / 12.92))
+        .reduce((sum, one, i) => sum + one * [0.2126, 0.7152, 0.0722][i], 0);
+    const ground = (one) => (solid(style(one).backgroundColor) ? one : ground(one.parentElement));
+    const isText = element.textContent.trim() !== "";
+    const behind = numbers(style(ground(isText ? element : element.parentElement)).backgroundColor);
+    const own = numbers(isText ? style(element).color : style(element).backgroundColor);
+    const mixed = own.slice(0, 3).map((one, i) => one * (own[3] ?? 1) + behind[i] * (1 - (own[3] ?? 1)));
+    const [low, high] = [brightness(mixed), brightness(behind)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+}"""
+TEXTS = (
+    ".hint",
+    ".summary",
+    ".caption",
+    ".scale output",
+    "b",
+    ".classes li",
+    "summary",
+    ".fine",
+    "button",
+    "select",
+)
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_it_can_be_read_in_both_themes_and_beside_another_pane(notebook: Notebook, theme: str) -> None:
+    page = notebook.page
+    notebook.choose("Settings", "Theme", theme)
+    expect(page.locator("body")).to_have_attribute("data-jp-theme-name", theme)
+    pairs = [*((text, 4) for text in TEXTS), (".track", 3)]
+    faint = {
+        name: contrast
+        for name, least in pairs
+        if (contrast := notebook.app().locator(name).first.evaluate(CONTRAST)) < least
+    }
+    assert faint == {}
+    notebook.app().get_by_text("Which scale matters here?").click()
+    page.set_viewport_size({"width": 640, "height": 900})
+    outside = notebook.app().evaluate("""(app) => {
+        const right = app.getBoundingClientRect().right;
+        return [...app.querySelectorAll(":not(table *)")]
+            .filter((one) => one.getBoundingClientRect().right > right).map((one) => one.className);
+    }""")
+    page.set_viewport_size(VIEWPORT)
+    notebook.app().get_by_text("Which scale matters here?").click()
+    assert outside == []
 
 
 def restart(notebook: Notebook) -> None:
