@@ -13,7 +13,7 @@ FRONTEND = Path(__file__).with_name("frontend")
 # Every module stands after those that it imports.
 MODULES = (
     *("numbers", "safetensors", "paint", "edits", "address", "pictures", "engines", "compose"),
-    *("elements", "editor", "scales", "results", "tour", "view", "playground", "main"),
+    *("elements", "editor", "scales", "results", "matters", "tour", "view", "own", "playground", "main"),
 )
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.M)
 EXPORT = re.compile(r"^export (?!default)", re.M)

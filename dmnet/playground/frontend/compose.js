@@ -35,7 +35,7 @@
  * @property {number[]} light red, green and blue, 1 as it was
  */
 import { readEdit } from "./edits.js";
-import { VOID } from "./numbers.js";
+import { inside, VOID } from "./numbers.js";
 import { inflated, readSafetensors } from "./safetensors.js";
 
 /** What a patch of the ground can be; the place in the list is the bit of its version. */
@@ -272,7 +272,7 @@ export class Composer {
     for (const { pairs, hidden } of this.scene.facts.questions) {
       const pair = pairs.find((labels) => labels.includes(object.label));
       if (!pair) continue;
-      const at = (Math.max(0, Math.min(y, height - 1)) * width) + Math.max(0, Math.min(x, width - 1));
+      const at = inside(y, height) * width + inside(x, width);
       return maps[this.scene.facts.hidden.indexOf(hidden) * height * width + at] ? pair[0] : pair[1];
     }
     return object.label;

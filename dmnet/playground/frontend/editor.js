@@ -14,6 +14,7 @@
 import { objectAt, QUALITIES, visibleShare } from "./compose.js";
 import { readEdit, withEdit } from "./edits.js";
 import { make, makeButton, percent, say } from "./elements.js";
+import { inside } from "./numbers.js";
 
 const PAIRS = ["warm ↔ cool", "light ↔ dark"];
 
@@ -65,11 +66,14 @@ export class Editor {
   /** @param {() => void} close */
   makeControls(close) {
     const slider = (/** @type {string} */ verb, /** @type {Record<string, any>} */ limits) => {
-      const input = make("input", { type: "range", ...limits, oninput: () => this.slide(`${verb} ${input.value}`), onchange: () => this.settle() });
+      const input = make("input", {
+        type: "range", ...limits, oninput: () => this.slide(`${verb} ${input.value}`), onchange: () => this.settle(),
+      });
       return input;
     };
     this.object = make("select", { "aria-label": "Chosen object", onchange: () => this.choose(Number(this.object.value)) });
-    this.size = make("input", { type: "range", oninput: () => this.slide(`size ${this.chosen} ${this.steps[Number(this.size.value)]}`), onchange: () => this.settle() });
+    const resize = () => this.slide(`size ${this.chosen} ${this.steps[Number(this.size.value)]}`);
+    this.size = make("input", { type: "range", oninput: resize, onchange: () => this.settle() });
     this.remove = makeButton("Remove", () => this.say(`remove ${this.chosen}`), "Take this object away");
     this.kind = make("select", { "aria-label": "What to add" });
     this.tap = make("select", { "aria-label": "What a tap on the ground does", onchange: () => this.showMarker() });
@@ -126,14 +130,16 @@ export class Editor {
     const { placed, exchanged } = composed.arrangement;
     const objects = [...placed].sort((a, b) => a.number - b.number);
     if (!objects.some(({ number }) => number === this.chosen)) this.chosen = 0;
-    this.object.replaceChildren(make("option", { value: 0 }, "none chosen"), ...objects.map(({ number, object }) => make("option", { value: number }, `${number} ${object.name}`)));
+    this.object.replaceChildren(make("option", { value: 0 }, "none chosen"),
+      ...objects.map(({ number, object }) => make("option", { value: number }, `${number} ${object.name}`)));
     const { questions } = composed.scene.facts;
     this.exchanges.forEach(({ box, element }, bit) => {
       box.checked = ((exchanged >> bit) & 1) === 1;
       element.hidden = bit >= questions.length;
     });
     if (this.tap.options.length !== questions.length + 1) {
-      this.tap.replaceChildren(make("option", { value: "" }, "does nothing"), ...questions.map((_, bit) => make("option", { value: QUALITIES[bit] }, `turns a patch ${PAIRS[bit]}`)));
+      this.tap.replaceChildren(make("option", { value: "" }, "does nothing"),
+        ...questions.map((_, bit) => make("option", { value: QUALITIES[bit] }, `turns a patch ${PAIRS[bit]}`)));
     }
     const [question] = questions;
     this.shareRow.hidden = !question?.majority;
@@ -163,6 +169,12 @@ export class Editor {
   /** @returns {Placed | undefined} */
   get placed() {
     return this.composed?.arrangement.placed.find(({ number }) => number === this.chosen);
+  }
+
+  /** What is chosen, and where it is, for those who do not see it. */
+  get words() {
+    const { placed } = this;
+    return this.isOpen && placed ? `${placed.number} ${placed.object.name} at ${placed.x}, ${placed.y}. ` : "";
   }
 
   /** The sizes that the chosen object can have. */
@@ -256,8 +268,7 @@ export class Editor {
   move(x, y) {
     if (!this.composer) return;
     const { width, height } = this.composer.layers;
-    const within = (/** @type {number} */ place, /** @type {number} */ size) => Math.max(0, Math.min(Math.round(place), size - 1));
-    this.slide(`move ${this.chosen} ${within(x, width)} ${within(y, height)}`);
+    this.slide(`move ${this.chosen} ${inside(x, width)} ${inside(y, height)}`);
   }
 
   /**
@@ -274,7 +285,8 @@ export class Editor {
     let grip = null;
     const place = (/** @type {PointerEvent} */ event) => {
       const box = this.canvas.getBoundingClientRect();
-      return [((event.clientX - box.left) / box.width) * this.canvas.width, ((event.clientY - box.top) / box.height) * this.canvas.height].map(Math.floor);
+      const [right, down] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+      return [Math.floor(right * this.canvas.width), Math.floor(down * this.canvas.height)];
     };
     this.canvas.addEventListener("pointerdown", (event) => {
       if (!this.isOpen || !this.composer || !this.composed || event.button !== 0) return;
@@ -286,8 +298,9 @@ export class Editor {
       this.canvas.setPointerCapture(event.pointerId);
     });
     this.canvas.addEventListener("pointermove", (event) => {
-      const [x, y] = place(event);
-      if (grip && this.placed && (this.placed.x !== x + grip[0] || this.placed.y !== y + grip[1])) this.move(x + grip[0], y + grip[1]);
+      if (!grip || !this.placed) return;
+      const [x, y] = place(event).map((to, i) => to + /** @type {number[]} */ (grip)[i]);
+      if (this.placed.x !== x || this.placed.y !== y) this.move(x, y);
     });
     for (const end of ["pointerup", "pointercancel"]) {
       this.canvas.addEventListener(end, () => {
@@ -305,7 +318,8 @@ export class Editor {
     const { placed, steps } = this;
     const along = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     const larger = { "+": 1, "=": 1, "-": -1 }[event.key];
-    if (along && placed) this.move(placed.x + along[0] * (event.shiftKey ? 8 : 1), placed.y + along[1] * (event.shiftKey ? 8 : 1));
+    const pace = event.shiftKey ? 8 : 1;
+    if (along && placed) this.move(placed.x + pace * along[0], placed.y + pace * along[1]);
     else if (along) this.moveSpot(along);
     else if (larger && placed) {
       const step = steps[steps.indexOf(placed.step) + larger];
@@ -320,7 +334,7 @@ export class Editor {
   /** @param {number[]} along */
   moveSpot(along) {
     const { width, height } = /** @type {Composer} */ (this.composer).layers;
-    this.spot = [[this.spot[0] + 4 * along[0], width], [this.spot[1] + 4 * along[1], height]].map(([to, size]) => Math.max(0, Math.min(to, size - 1)));
+    this.spot = [inside(this.spot[0] + 4 * along[0], width), inside(this.spot[1] + 4 * along[1], height)];
     this.showMarker();
   }
 }

@@ -13,7 +13,8 @@ import { OWN, Playground } from "./playground.js";
 function render({ model, el }) {
   const kernel = new Kernel(model);
   const read = () => ({
-    scene: model.get("scene"), gates: model.get("scale_gates"), channel: model.get("channel"), lender: model.get("lender"), edits: model.get("edits"),
+    scene: model.get("scene"), gates: model.get("scale_gates"), channel: model.get("channel"),
+    lender: model.get("lender"), edits: model.get("edits"),
   });
   const playground = new Playground(el, kernel.assets(), read(), { kernel, engine: model.get("engine"), address: false });
   Object.assign(el, { playground }); // for the console, and for tests

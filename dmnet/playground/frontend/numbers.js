@@ -140,6 +140,13 @@ export function shareChanged(some, others) {
 }
 
 /**
+ * Return the pixel nearest to a place that is inside a picture.
+ * @param {number} place
+ * @param {number} size of the picture
+ */
+export const inside = (place, size) => Math.max(0, Math.min(Math.round(place), size - 1));
+
+/**
  * Return how far numbers are from others, in relation to the size of those: the norm of the difference by the norm.
  * @param {Float32Array} some
  * @param {Float32Array} others

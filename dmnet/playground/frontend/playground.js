@@ -12,15 +12,17 @@ import { fromFragment, START, toFragment } from "./address.js";
 import { Composer, readLayers } from "./compose.js";
 import { isDark, make, percent, say } from "./elements.js";
 import { BrowserEngine, KernelEngine, NO_FACTS, precomputed, readScene } from "./engines.js";
+import { reasons } from "./matters.js";
 import { breath, iou, mean, occurringIn, shareChanged } from "./numbers.js";
+import { OwnPictures } from "./own.js";
 import { paintDifference, paintLabels, paintPicture, paintRevealed } from "./paint.js";
-import { PictureError, readPicture, toPicture } from "./pictures.js";
-import { classList, dropBars, groupScores, statistics, statisticsTable } from "./results.js";
+import { classList, groupScores } from "./results.js";
 import { Tour } from "./tour.js";
 import { View } from "./view.js";
 
 /** The scene that is a picture of the reader's. */
 export const OWN = "own";
+const OWN_HINT = "Your picture. The network knows coins and quilts only, and takes everything for one of its classes.";
 const ALL = [1, 1, 1, 1];
 
 export class Playground {
@@ -82,7 +84,7 @@ export class Playground {
       : "A picture of your own never leaves this browser.");
     root.replaceChildren(this.view.element);
     this.view.element.addEventListener("keydown", (event) => this.key(event));
-    this.takeDrops();
+    this.ownPictures = new OwnPictures(this.view, (picture) => this.takeOwn(picture), (text) => this.say(text));
   }
 
   /** @returns {import("./view.js").Actions} */
@@ -101,8 +103,8 @@ export class Playground {
       change: (edits) => this.set({ edits }),
       reveal: () => this.paint(),
       matters: () => this.showMatters(),
-      own: (file) => this.own(file),
-      camera: () => this.camera(),
+      own: (file) => this.ownPictures.read(file),
+      camera: () => this.ownPictures.camera(),
       save: () => this.view.save(`playground-${this.state.scene}-${this.state.gates.join("-")}.png`),
     };
   }
@@ -115,9 +117,11 @@ export class Playground {
     this.worlds = catalogue.worlds;
     this.start.scene ||= this.worlds[0].scenes[0].id;
     const known = (/** @type {string} */ id) => this.worlds.some((world) => world.scenes.some((scene) => scene.id === id));
-    this.state = this.options.address ? fromFragment(location.hash, this.start, known) : { ...this.state, scene: this.state.scene || this.start.scene };
+    this.state.scene ||= this.start.scene;
+    if (this.options.address) this.state = fromFragment(location.hash, this.start, known);
     if (this.state.channel >= this.world.channels) this.state.channel = -1;
-    this.view.scene.append(...this.worlds.map((world) => make("optgroup", { label: world.title }, ...world.scenes.map((scene) => make("option", { value: scene.id }, scene.title)))));
+    this.view.scene.append(...this.worlds.map(({ title: label, scenes }) =>
+      make("optgroup", { label }, ...scenes.map(({ id, title }) => make("option", { value: id }, title)))));
     await this.refresh();
   }
 
@@ -195,7 +199,8 @@ export class Playground {
     if (!composer) {
       const file = this.entry(id)?.layers;
       if (!file) return Promise.reject(new Error("only the drawn scenes can be changed"));
-      composer = Promise.all([this.scene(id), this.assets.get(file).then(readLayers)]).then(([scene, layers]) => new Composer(scene, layers));
+      composer = Promise.all([this.scene(id), this.assets.get(file).then(readLayers)])
+        .then(([scene, layers]) => new Composer(scene, layers));
       composer.catch(() => this.composers.delete(id));
       this.composers.set(id, composer);
     }
@@ -209,7 +214,8 @@ export class Playground {
     if (!engine) {
       const { kernel } = this.options;
       if (this.options.engine === "kernel" && kernel) engine = Promise.resolve(new KernelEngine(kernel, name));
-      else engine = model ? BrowserEngine.load(this.assets, model, channels) : Promise.reject(new Error("there is no exported network"));
+      else if (model) engine = BrowserEngine.load(this.assets, model, channels);
+      else engine = Promise.reject(new Error("there is no exported network"));
       this.engines.set(name, engine);
       say(this.view.engine, "The network is loading; until then the answers are precomputed.");
       engine.then(
@@ -220,7 +226,7 @@ export class Playground {
         },
         (error) => {
           console.warn("playground: the network cannot run here.", error);
-          say(this.view.engine, "The network cannot run here: the switches show precomputed answers, weights between 0 and 1 have none.");
+          say(this.view.engine, "The network cannot run here: the switches show precomputed answers, other weights have none.");
           this.view.element.classList.add("still");
           return this.refresh();
         },
@@ -305,7 +311,8 @@ export class Playground {
     const answer = await engine.answer({ picture: scene.picture, gates: [...gates], channel, lender: lender?.picture ?? null });
     if (gates.every((gate) => gate === 1) && !lender && channel < 0) this.full.set(scene, answer);
     for (const one of [base, scene]) {
-      if (!this.full.has(one)) this.full.set(one, await engine.answer({ picture: one.picture, gates: ALL, channel: -1, lender: null }));
+      if (this.full.has(one)) continue;
+      this.full.set(one, await engine.answer({ picture: one.picture, gates: ALL, channel: -1, lender: null }));
     }
     return answer;
   }
@@ -330,7 +337,7 @@ export class Playground {
     const world = this.world;
     this.view.scene.value = scene;
     this.view.scene.classList.toggle("none", scene === OWN);
-    say(this.view.hint, scene === OWN ? "Your picture. The network knows coins and quilts only, and takes everything for one of its classes." : world.hint);
+    say(this.view.hint, scene === OWN ? OWN_HINT : world.hint);
     const changed = edits.length > 0;
     const others = world.scenes.filter((one) => changed || one.id !== scene);
     this.view.fill(this.view.lender, `${world.name} ${scene} ${changed}`, [["", "this picture"],
@@ -351,7 +358,8 @@ export class Playground {
     const [scene, base] = [/** @type {Scene} */ (this.present), /** @type {Scene} */ (this.base)];
     const before = scene !== base && this.state.gates.every((gate) => gate === 1) && !this.state.lender;
     const compared = before ? base : scene;
-    return { scene: compared, answer: /** @type {Answer} */ (this.full.get(compared)), words: before ? "before" : "the full network" };
+    const answer = /** @type {Answer} */ (this.full.get(compared));
+    return { scene: compared, answer, words: before ? "before" : "the full network" };
   }
 
   /** Show scene and answer: first what the reader looks at, then the rest. */
@@ -372,18 +380,17 @@ export class Playground {
         ...Array.from({ length: answer.channels }, (_, c) => /** @type {[number, string]} */ ([c, `channel ${c + 1}`]))]);
       this.view.channel.value = String(this.state.channel);
     }
-    const { channel } = this.state;
-    const before = /** @type {Answer | undefined} */ (this.full.get(base));
-    this.view.scales.show(this.state.gates, answer, channel < 0 ? "mean of the channels" : `channel ${channel + 1}`, channel < 0 ? before : undefined);
+    const { channel, gates } = this.state;
+    if (channel < 0) this.view.scales.show(gates, answer, "mean of the channels", this.full.get(base));
+    else this.view.scales.show(gates, answer, `channel ${channel + 1}`);
     this.view.fill(this.view.reveal, this.state.scene, [["", "nothing"],
       ...scene.facts.questions.map(({ text }, i) => /** @type {[number, string]} */ ([i, text]))]);
     this.view.revealChoice.hidden = !scene.facts.questions.length;
     clearTimeout(this.explaining);
     this.explaining = setTimeout(() => this.showMatters(), scene === base ? 0 : 400); // not while something is dragged
     this.announce();
-    this.tour.look(this.state, {
-      now: groupScores(this.world, this.scores ?? []), full: groupScores(this.world, this.otherScores ?? []), changed: this.changed,
-    });
+    const [now, full] = [this.scores, this.otherScores].map((scores) => groupScores(this.world, scores ?? []));
+    this.tour.look(this.state, { now, full, changed: this.changed });
     this.view.element.dispatchEvent(new CustomEvent("dmnet-answer", { bubbles: true }));
   }
 
@@ -405,7 +412,8 @@ export class Playground {
     else paintPicture(this.view.picture.canvas, picture);
     this.painted = question ? null : picture;
     const title = this.state.scene === OWN ? "Your picture" : this.view.scene.selectedOptions[0]?.textContent;
-    this.view.picture.canvas.setAttribute("aria-label", `${title}${scene === this.base ? "" : ", changed"}, ${picture.width} by ${picture.height} pixels`);
+    const size = `${picture.width} by ${picture.height} pixels`;
+    this.view.picture.canvas.ariaLabel = `${title}${scene === this.base ? "" : ", changed"}, ${size}`;
   }
 
   paint() {
@@ -420,9 +428,10 @@ export class Playground {
     this.view.arrangePanels();
     if (truth) paintLabels(this.view.truth.canvas, truth, height, width, palette);
     paintDifference(this.view.difference.canvas, answer.labels, labels, height, width, palette, isDark(this.view.element));
-    this.view.prediction.canvas.setAttribute("aria-label", `The network's labels: ${this.described(answer.labels)}`);
-    if (truth) this.view.truth.canvas.setAttribute("aria-label", `The true labels: ${this.described(truth)}`);
-    this.view.difference.canvas.setAttribute("aria-label", `Where the labels differ from ${words}: ${percent(this.changed ?? 0)} of the pixels`);
+    this.view.prediction.canvas.ariaLabel = `The network's labels: ${this.described(answer.labels)}`;
+    if (truth) this.view.truth.canvas.ariaLabel = `The true labels: ${this.described(truth)}`;
+    const changed = `${percent(this.changed ?? 0)} of the pixels`;
+    this.view.difference.canvas.ariaLabel = `Where the labels differ from ${words}: ${changed}`;
   }
 
   /**
@@ -446,48 +455,23 @@ export class Playground {
     const maps = [answer.labels, other.answer.labels, scene.truth, other.scene.truth].filter((map) => map !== null);
     this.view.classes.replaceChildren(classList(this.world, occurringIn(maps), this.scores ?? null, this.otherScores ?? null));
     const changed = `${percent(this.changed ?? 0)} of the pixels differ from ${other.words}`;
-    say(this.view.summary, this.scores && this.otherScores
-      ? `mIoU ${percent(mean(this.scores))}, ${other.scene === scene ? "full network" : "before"} ${percent(mean(this.otherScores))} · ${changed}`
-      : changed);
+    if (!this.scores || !this.otherScores) return say(this.view.summary, changed);
+    const than = other.scene === scene ? "full network" : "before";
+    say(this.view.summary, `mIoU ${percent(mean(this.scores))}, ${than} ${percent(mean(this.otherScores))} · ${changed}`);
   }
 
-  /** What each scale's absence costs, computed when the box is open. */
+  /** Fill the box "Which scale matters here?", when it is open. */
   async showMatters() {
-    const scene = this.present;
-    if (!this.view.mattersBox.open || !scene) return;
-    const engine = this.ready.get(this.world.name);
-    const full = this.full.get(scene);
+    const [scene, { matters, mattersBox }] = [this.present, this.view];
+    const full = scene && this.full.get(scene);
     const key = `${this.state.scene} ${this.state.edits.join()}`;
-    if (!full || this.view.matters.dataset.for === key) return;
-    /** @type {Record<string, number[]>} */
-    const drops = {};
-    for (let i = 0; i < 4; i++) {
-      const gates = [1, 1, 1, 1].map((one, j) => (j === i ? 0 : one));
-      const without = precomputed(scene, gates) ?? (engine && (await engine.answer({ picture: scene.picture, gates, channel: -1, lender: null })));
-      if (!without) return;
-      for (const [name, drop] of Object.entries(this.drop(scene, full, without))) (drops[name] ??= []).push(drop);
-    }
-    if (scene !== this.present) return;
-    this.view.matters.dataset.for = key;
-    this.view.matters.replaceChildren(make("p", {}, scene.truth
-      ? "What switching off this scale alone does to the IoU, in percentage points:"
-      : "Share of the pixels, in per cent, that change when this scale alone is switched off:"), dropBars(drops));
-    if (scene.facts.questions.length) {
-      this.view.matters.append(make("p", {}, "And the true statistic: how many would be answered rightly by the majority of the tiles in a window around them? A k × k filter averages over about 8k pixels."), statisticsTable(statistics(scene)));
-    }
-  }
-
-  /**
-   * @param {Scene} scene
-   * @param {Answer} full
-   * @param {Answer} without
-   * @returns {Record<string, number>}
-   */
-  drop(scene, full, without) {
-    if (!scene.truth) return { pixels: shareChanged(full.labels, without.labels) };
-    const count = this.world.classes.length;
-    const [before, after] = [full, without].map(({ labels }) => groupScores(this.world, iou(labels, /** @type {Uint8Array} */ (scene.truth), count)));
-    return Object.fromEntries(Object.keys(before).map((name) => [name, before[name] - (after[name] ?? 0)]));
+    if (!mattersBox.open || !full || matters.dataset.for === key) return;
+    const engine = this.ready.get(this.world.name);
+    const parts = await reasons(this.world, scene, full, async (gates) =>
+      precomputed(scene, gates) ?? (engine ? engine.answer({ picture: scene.picture, gates, channel: -1, lender: null }) : null));
+    if (!parts || scene !== this.present) return;
+    matters.dataset.for = key;
+    matters.replaceChildren(...parts);
   }
 
   /** Tell a screen reader, once the reader has stopped moving things. */
@@ -495,7 +479,8 @@ export class Playground {
     clearTimeout(this.announcing);
     this.announcing = setTimeout(() => {
       const off = this.state.gates.flatMap((gate, i) => (gate === 0 ? [`${2 * i + 1} by ${2 * i + 1}`] : []));
-      say(this.view.aloud, `${off.length ? `Off: ${off.join(", ")}.` : "All scales on."} ${this.view.summary.textContent}`);
+      const scales = off.length ? `Off: ${off.join(", ")}.` : "All scales on.";
+      say(this.view.aloud, `${this.view.editor.words}${scales} ${this.view.summary.textContent}`);
     }, 500);
   }
 
@@ -520,35 +505,6 @@ export class Playground {
     event.preventDefault();
   }
 
-  takeDrops() {
-    const over = (/** @type {DragEvent} */ event, /** @type {boolean} */ on) => {
-      event.preventDefault();
-      this.view.element.classList.toggle("dropping", on);
-    };
-    this.view.element.addEventListener("dragover", (event) => over(event, true));
-    this.view.element.addEventListener("dragleave", (event) => over(event, false));
-    this.view.element.addEventListener("drop", (event) => {
-      over(event, false);
-      const file = event.dataTransfer?.files[0];
-      if (file) this.own(file);
-    });
-  }
-
-  /**
-   * Show a picture of the reader's own.
-   * @param {Blob | undefined} file
-   */
-  async own(file) {
-    if (!file) return;
-    try {
-      this.takeOwn(await readPicture(file));
-      this.say("");
-    } catch (error) {
-      if (!(error instanceof PictureError)) throw error;
-      this.say(error.message);
-    }
-  }
-
   /** @param {import("./numbers.js").Picture} picture */
   takeOwn(picture) {
     this.scenes.set(OWN, Promise.resolve({ picture, truth: null, tensors: {}, facts: NO_FACTS }));
@@ -561,14 +517,6 @@ export class Playground {
   toggleEditor() {
     this.view.toggleEditor();
     return this.refresh();
-  }
-
-  async camera() {
-    try {
-      await this.view.camera((video) => this.takeOwn(toPicture(video, video.videoWidth, video.videoHeight)));
-    } catch {
-      this.say("No picture could be taken: there is no camera, or its use was not allowed.");
-    }
   }
 
   async share() {

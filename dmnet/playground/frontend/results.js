@@ -4,7 +4,7 @@
  * @import { Scene } from "./engines.js"
  */
 import { make, percent } from "./elements.js";
-import { mean, SIZES } from "./numbers.js";
+import { inside, mean, SIZES } from "./numbers.js";
 
 /**
  * @typedef {object} World
@@ -109,12 +109,6 @@ export function statistics({ picture, tensors, facts }) {
     return { question: text, objects: asking.length, extents, right };
   });
 }
-
-/**
- * @param {number} place
- * @param {number} size
- */
-const inside = (place, size) => Math.max(0, Math.min(Math.round(place), size - 1));
 
 /**
  * Return the share of a window, 0..1, where a map is 1.

@@ -62,7 +62,8 @@ export class ScaleCards {
       const distance = before ? distanceOf(answer.filters[i].values, before.filters[i].values) : 0;
       card.filter.caption.title = "The norm of the change, in per cent of the filter's own";
       say(card.filter.caption, distance < 0.005 ? "filter" : `filter ±${Math.round(100 * distance)}%`);
-      this.grid(card.filter.canvas, answer.filters[i], `Filter of ${SIZES[i]} by ${SIZES[i]} cells, ${shown}${distance < 0.005 ? "" : `, changed by ${Math.round(100 * distance)} per cent`}`);
+      const change = distance < 0.005 ? "" : `, changed by ${Math.round(100 * distance)} per cent`;
+      this.grid(card.filter.canvas, answer.filters[i], `Filter of ${SIZES[i]} by ${SIZES[i]} cells, ${shown}${change}`);
       this.grid(card.response.canvas, answer.responses[i], `Response of scale ${SIZES[i]}, ${shown}`);
     });
   }

@@ -60,7 +60,8 @@ export class View {
     /** @type {HTMLElement} */
     this.element = make("section.dmnet-app", { "aria-label": "Playground: switch the network's scales on and off" },
       this.toolbar(actions), this.hint, tour, this.field, this.summary, this.scales.element,
-      make("div.choices", {}, this.choice("Show", this.channel), this.choice("Filters of", this.lender, this.swap), this.revealChoice),
+      make("div.choices", {}, this.choice("Show", this.channel), this.choice("Filters of", this.lender, this.swap),
+        this.revealChoice),
       make("div.below", {}, this.classes, this.mattersBox), this.footer(actions, privacy), this.message, this.aloud);
   }
 
