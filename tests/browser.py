@@ -28,12 +28,13 @@ OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-default-apps", "--disable-extensions",
     "--disable-domain-reliability",
+    "--use-fake-device-for-media-stream",  # a moving test picture instead of the machine's camera
 ]  # fmt: skip
 
 
-def launch(playwright: Playwright, executable: str, *more: str) -> Browser:
-    """Start the browser, without a window and without what it does of its own accord; `more` are options."""
-    return playwright.chromium.launch(executable_path=executable, headless=True, args=[*OPTIONS, *more])
+def launch(playwright: Playwright, executable: str) -> Browser:
+    """Start the browser, without a window and without what it does of its own accord."""
+    return playwright.chromium.launch(executable_path=executable, headless=True, args=OPTIONS)
 
 
 class Site(http.server.ThreadingHTTPServer):
