@@ -189,9 +189,11 @@ def test_which_scale_matters(visit: Visit) -> None:
 
 def test_a_shared_address_brings_it_all_back(visit: Visit) -> None:
     page = shown(visit).page
-    changed(page, {"scene": "scale-7", "gates": [1, 0, 0.55, 2], "lender": "scale-1", "channel": 4})
+    changed(
+        page, {"scene": "scale-7", "gates": [1, 0, 0.55, 2], "lender": "scale-1", "channel": 4, "reveal": 1}
+    )
+    page.wait_for_url("**#play&scene=scale-7&gates=1,0,0.55,2&*")  # once the reader pauses
     address = page.url
-    assert "#play&scene=scale-7&gates=1,0,0.55,2" in address
     labels = labels_of(page)
     page.reload()
     page.wait_for_function(f"{PLACE}?.answer?.logits", timeout=90_000)
@@ -199,6 +201,7 @@ def test_a_shared_address_brings_it_all_back(visit: Visit) -> None:
     assert labels_of(page) == labels
     expect(switch(page, 3)).not_to_be_checked()
     expect(page.get_by_label("Filters of")).to_have_value("scale-1")
+    expect(page.get_by_label("Reveal")).to_have_value("1")
 
 
 @pytest.mark.parametrize(
@@ -332,6 +335,7 @@ def test_as_a_widget(visit: Visit, tmp_path: Path, engine: str, place: str) -> N
         "scale_gates": [1] * 4,
         "channel": -1,
         "lender": "",
+        "reveal": -1,
         "edits": [],
         "engine": engine,
     }

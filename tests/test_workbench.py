@@ -184,13 +184,14 @@ def test_dragging_undoing_and_sharing(visit: Visit) -> None:
     drag(page, canvas, (x + 9, y - 6), (x + 9, y + 300))  # not out of the picture
     assert edits(page) == [f"move 3 {x + 9} 159"]
     page.wait_for_url(f"**edits=move+3+{x + 9}+159")
-    after = page.evaluate(f"{PLACE}.asking ?? [...{PLACE}.answer.labels]")
+    page.wait_for_function(f"!{PLACE}.asking")
+    after = page.evaluate(f"[...{PLACE}.answer.labels]")
     page.reload()
     page.wait_for_function(f"{PLACE}?.answer?.logits", timeout=90_000)
     assert edits(page) == [f"move 3 {x + 9} 159"]
     page.wait_for_function(f"(wanted) => [...{PLACE}.answer.labels].join() === wanted.join()", arg=after)
     open_bench(page)
-    page.get_by_role("button", name="Remove").is_disabled()
+    expect(page.get_by_role("button", name="Remove")).to_be_disabled()
     page.get_by_role("button", name="As it was").click()
     assert edits(page) == []
     page.get_by_role("button", name="Undo").click()

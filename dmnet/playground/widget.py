@@ -55,6 +55,7 @@ class Playground(anywidget.AnyWidget):
         scene: id of the picture that is shown, e.g. "scale-26".
         channel: which channel of filters and responses is shown; -1 is the mean over all.
         lender: id of the picture whose filters are used instead of its own, or "".
+        reveal: which of the scene's questions is answered on the picture; -1 is none.
         edits: changes of the drawn scene, e.g. `["move 3 45 60", "exchange warm"]`; see `EDITS`. They end
             with the scene. The number of an object is shown in the workbench, which "Change ..." opens.
 
@@ -68,6 +69,7 @@ class Playground(anywidget.AnyWidget):
     scene = traitlets.Unicode("").tag(sync=True)
     channel = traitlets.Int(-1, min=-1).tag(sync=True)
     lender = traitlets.Unicode("").tag(sync=True)
+    reveal = traitlets.Int(-1, min=-1).tag(sync=True)
     edits = traitlets.List(traitlets.Unicode()).tag(sync=True)
     engine = traitlets.Enum(["kernel", "browser"], "kernel").tag(sync=True)
 
@@ -127,6 +129,7 @@ class Playground(anywidget.AnyWidget):
                 "gates": self.scale_gates,
                 "channel": self.channel,
                 "lender": self.lender,
+                "reveal": self.reveal,
                 "edits": self.edits,
             }
             data["text/html"] = (

@@ -6,6 +6,8 @@
 import { Kernel, pageAssets } from "./engines.js";
 import { OWN, Playground } from "./playground.js";
 
+const TRAITS = "change:scale_gates change:channel change:lender change:reveal change:edits";
+
 /**
  * As an anywidget, in a notebook.
  * @param {{model: any, el: HTMLElement}} view
@@ -14,7 +16,7 @@ function render({ model, el }) {
   const kernel = new Kernel(model);
   const read = () => ({
     scene: model.get("scene"), gates: model.get("scale_gates"), channel: model.get("channel"),
-    lender: model.get("lender"), edits: model.get("edits"),
+    lender: model.get("lender"), reveal: model.get("reveal"), edits: model.get("edits"),
   });
   const playground = new Playground(el, kernel.assets(), read(), { kernel, engine: model.get("engine"), address: false });
   Object.assign(el, { playground }); // for the console, and for tests
@@ -22,8 +24,8 @@ function render({ model, el }) {
     playground.say(text);
     playground.view.engine.hidden = text !== ""; // it says that the network is live
   };
-  playground.listeners.push(({ scene, gates, channel, lender, edits }) => {
-    model.set({ scale_gates: [...gates], channel, lender, edits: [...edits], ...(scene === OWN ? {} : { scene }) });
+  playground.listeners.push(({ scene, gates, channel, lender, reveal, edits }) => {
+    model.set({ scale_gates: [...gates], channel, lender, reveal, edits: [...edits], ...(scene === OWN ? {} : { scene }) });
     model.save_changes();
   });
   const take = (/** @type {{scene?: string}} */ own) => {
@@ -35,11 +37,11 @@ function render({ model, el }) {
   const chosen = () => take({});
   const changed = () => take(playground.state.scene === OWN ? { scene: OWN } : {}); // the kernel knows nothing of it
   model.on("change:scene", chosen);
-  model.on("change:scale_gates change:channel change:lender change:edits", changed);
+  model.on(TRAITS, changed);
   playground.begin().catch((error) => playground.say(`The playground cannot begin: ${error.message}`));
   return () => {
     model.off("change:scene", chosen);
-    model.off("change:scale_gates change:channel change:lender change:edits", changed);
+    model.off(TRAITS, changed);
     kernel.close();
   };
 }

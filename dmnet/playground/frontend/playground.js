@@ -101,7 +101,7 @@ export class Playground {
       swap: () => this.set({ scene: this.state.lender, lender: this.state.scene }),
       edit: () => this.toggleEditor(),
       change: (edits) => this.set({ edits }),
-      reveal: () => this.paint(),
+      reveal: (reveal) => this.set({ reveal }),
       matters: () => this.showMatters(),
       own: (file) => this.ownPictures.read(file),
       camera: () => this.ownPictures.camera(),
@@ -129,7 +129,7 @@ export class Playground {
   set(changes) {
     const [world, { scene }] = [this.world, this.state];
     Object.assign(this.state, changes);
-    if (this.world !== world) this.state.channel = -1;
+    if (this.world !== world) [this.state.channel, this.state.reveal] = [-1, -1];
     if (this.state.scene !== scene && !changes.edits) this.state.edits = [];
     if (this.state.lender === this.state.scene && !this.state.edits.length) this.state.lender = ""; // it is the same
     this.listeners.forEach((listener) => listener(this.state));
@@ -145,7 +145,6 @@ export class Playground {
   }
 
   reset() {
-    this.view.reveal.value = "";
     this.view.scales.weights.fill(1);
     this.say("");
     const scene = this.state.scene === OWN ? this.start.scene : this.state.scene;
@@ -383,8 +382,9 @@ export class Playground {
     const { channel, gates } = this.state;
     if (channel < 0) this.view.scales.show(gates, answer, "mean of the channels", this.full.get(base));
     else this.view.scales.show(gates, answer, `channel ${channel + 1}`);
-    this.view.fill(this.view.reveal, this.state.scene, [["", "nothing"],
+    this.view.fill(this.view.reveal, this.state.scene, [[-1, "nothing"],
       ...scene.facts.questions.map(({ text }, i) => /** @type {[number, string]} */ ([i, text]))]);
+    this.view.reveal.value = String(this.state.reveal);
     this.view.revealChoice.hidden = !scene.facts.questions.length;
     clearTimeout(this.explaining);
     this.explaining = setTimeout(() => this.showMatters(), scene === base ? 0 : 400); // not while something is dragged
@@ -400,8 +400,7 @@ export class Playground {
    */
   paintScene(scene) {
     const { picture, facts, tensors } = scene;
-    const chosen = this.view.reveal.value;
-    const question = chosen === "" ? null : facts.questions[Number(chosen)];
+    const question = facts.questions[this.state.reveal]; // none for -1
     if (!question && this.painted === picture) return;
     const area = picture.height * picture.width;
     const map = (/** @type {string} */ name) => {

@@ -13,7 +13,7 @@
  * @property {() => void} swap
  * @property {() => void} edit
  * @property {(edits: string[]) => void} change
- * @property {() => void} reveal
+ * @property {(question: number) => void} reveal
  * @property {() => void} matters
  * @property {(file: Blob | undefined) => Promise<void>} own
  * @property {() => void} camera
@@ -48,7 +48,7 @@ export class View {
       make("option", { value: -1 }, "mean of all channels"));
     this.lender = make("select", { onchange: () => actions.lend(this.lender.value) });
     this.swap = makeButton("⇄", actions.swap, "The other way round: that picture with the filters of this one");
-    this.reveal = make("select", { onchange: actions.reveal });
+    this.reveal = make("select", { onchange: () => actions.reveal(Number(this.reveal.value)) });
     this.revealChoice = this.choice("Reveal", this.reveal);
     this.classes = make("div.scores");
     this.matters = make("div.reasons");
