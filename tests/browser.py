@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Response, TimeoutError
 
@@ -27,6 +28,7 @@ OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-default-apps", "--disable-extensions",
     "--disable-domain-reliability",
+    "--use-fake-device-for-media-stream",  # a moving test picture instead of the machine's camera
 ]  # fmt: skip
 
 
@@ -116,13 +118,23 @@ DEAD_WIDGETS = """() =>
         .map((one) => JSON.parse(one.textContent).model_id)"""
 
 
-def open_tab(browser: Browser, site: Site, path: str, **options: Any) -> Tab:
-    """Open a page of a site in a context of its own; `options` are Playwright's, e.g. viewport."""
-    context = browser.new_context(proxy={"server": site.address}, **options)
+def open_tab(
+    browser: Browser, site: Site, path: str, *, harmless: re.Pattern[str] = HARMLESS, **options: Any
+) -> Tab:
+    """Open a page of a site, or of another server by its whole address, in a context of its own.
+
+    That other server is asked past the proxy. `harmless` is what the page may say in the console; `options`
+    are Playwright's, e.g. viewport.
+    """
+    address = urljoin(f"{site.address}/", path)
+    proxy: Any = {"server": site.address}
+    if not address.startswith(site.address):
+        proxy["bypass"] = urlsplit(address).netloc
+    context = browser.new_context(proxy=proxy, **options)
     tab = Tab(context.new_page(), site)
 
     def console(message: ConsoleMessage) -> None:
-        if not HARMLESS.match(message.text):
+        if not harmless.match(message.text):
             tab.seen.append(f"console {message.type}: {message.text}")
 
     def response(answer: Response) -> None:
@@ -133,5 +145,5 @@ def open_tab(browser: Browser, site: Site, path: str, **options: Any) -> Tab:
     context.on("weberror", lambda error: tab.seen.append(f"exception: {error.error}"))
     context.on("requestfailed", lambda request: tab.seen.append(f"failed: {request.url} {request.failure}"))
     context.on("response", response)
-    tab.page.goto(f"{site.address}/{path}", wait_until="load")
+    tab.page.goto(address, wait_until="load")
     return tab

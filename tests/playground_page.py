@@ -6,7 +6,7 @@ from typing import Any
 
 from browser import Tab
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 WELCOME = "book/welcome.html"
 PLACE = "document.querySelector('[data-dmnet-playground]').playground"
@@ -21,10 +21,10 @@ def shown(visit: Visit, path: str = WELCOME, *, live: bool = True, **options: An
     return tab
 
 
-def changed(page: Page, state: dict[str, Any]) -> dict[str, Any]:
-    """Set the playground's state; return the network's answer to it."""
+def changed(page: Page, state: dict[str, Any], place: str = PLACE) -> dict[str, Any]:
+    """Set the state of the playground at `place`; return the network's answer to it."""
     script = f"""async (state) => {{
-        const playground = {PLACE};
+        const playground = {place};
         await playground.set(state);
         await playground.engine();
         await playground.refresh();
@@ -35,7 +35,7 @@ def changed(page: Page, state: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def switch(page: Page, k: int) -> Any:
+def switch(page: Page | Locator, k: int) -> Any:
     return page.get_by_role("switch", name=f"Scale {k} by {k}")
 
 
@@ -54,5 +54,5 @@ def png(picture: Any) -> bytes:
     return file.getvalue()
 
 
-def give(page: Page, name: str, content: bytes, kind: str = "image/png") -> None:
+def give(page: Page | Locator, name: str, content: bytes, kind: str = "image/png") -> None:
     page.locator("input[type=file]").set_input_files({"name": name, "mimeType": kind, "buffer": content})

@@ -180,7 +180,7 @@ def _static(name: str) -> bytes:
             file = Path(folder, name)
             export(load_pretrained(world), file, inner=True)
             return file.read_bytes()
-    root = Path(__file__).resolve().parents[2] / ".venv" / "static"
+    root = (Path(__file__).resolve().parents[2] / ".venv" / "static").resolve()  # .venv may be a link
     file = (root / "playground" / name).resolve()
     if not file.is_relative_to(root) or not file.is_file():
         raise DMNetError(

@@ -201,21 +201,41 @@ export class BrowserEngine {
   }
 }
 
-/** A notebook's kernel, asked through the widget's own messages. */
+const GONE = "the kernel does not answer; it was restarted, or has stopped. Run the cell again.";
+const BUSY = "The kernel has not answered yet; it is busy, perhaps with another cell.";
+const PATIENCE = 10_000; // milliseconds, until we say that it is busy
+
+/**
+ * A notebook's kernel, asked through the widget's own messages.
+ *
+ * @typedef {object} Request one that is open
+ * @property {(reply: any) => void} resolve
+ * @property {(error: Error) => void} reject
+ * @property {ReturnType<typeof setTimeout>} timer
+ */
 export class Kernel {
   /** @param {any} model the widget's model */
   constructor(model) {
     this.model = model;
+    this.name = Math.random().toString(36).slice(2); // all views of a widget hear what is sent to one of them
     this.count = 0;
-    /** @type {Map<number, {resolve: (reply: any) => void, reject: (error: Error) => void}>} */
+    /** @type {Map<string, Request>} */
     this.open = new Map();
+    /** @type {(text: string) => void} hears that the kernel is busy or gone; "" when it answers again */
+    this.tell = () => {};
+    this.silent = false;
     this.listen = (/** @type {any} */ content, /** @type {DataView[]} */ buffers) => {
-      const request = this.open.get(content.reply_to);
-      this.open.delete(content.reply_to);
-      if (content.error) request?.reject(new Error(content.error));
+      const request = this.taken(content.reply_to);
+      if (request && content.error) request.reject(new Error(content.error));
       else request?.resolve({ ...content, buffers });
+      if (request && this.silent) this.say("");
+    };
+    this.lost = () => {
+      this.say(`Not live: ${GONE}`);
+      [...this.open.keys()].forEach((id) => this.fail(id));
     };
     model.on("msg:custom", this.listen);
+    model.on("comm_live_update", this.lost); // JupyterLab has restarted the kernel
   }
 
   /**
@@ -224,11 +244,43 @@ export class Kernel {
    * @returns {Promise<any>}
    */
   ask(content, buffers = []) {
-    const id = ++this.count;
+    const id = `${this.name} ${++this.count}`;
     return new Promise((resolve, reject) => {
-      this.open.set(id, { resolve, reject });
-      this.model.send({ ...content, id }, undefined, buffers);
+      this.open.set(id, { resolve, reject, timer: setTimeout(() => this.say(BUSY), PATIENCE) });
+      // A kernel that is not the one it was takes the message, knows no such widget, and is idle again.
+      const status = (/** @type {any} */ message) => {
+        if (message.content.execution_state === "idle") setTimeout(() => this.fail(id), 1000);
+      };
+      try {
+        this.model.send({ ...content, id }, { iopub: { status } }, buffers);
+      } catch {
+        this.fail(id); // there is no kernel
+      }
     });
+  }
+
+  /**
+   * Return an open request, which is then none.
+   * @param {string} id
+   */
+  taken(id) {
+    const request = this.open.get(id);
+    clearTimeout(request?.timer);
+    this.open.delete(id);
+    return request;
+  }
+
+  /** @param {string} id of a request that will not be answered now, if it has not been */
+  fail(id) {
+    const request = this.taken(id);
+    if (request) this.say(`Not live: ${GONE}`);
+    request?.reject(new Error(GONE));
+  }
+
+  /** @param {string} text */
+  say(text) {
+    this.silent = text !== "";
+    this.tell(text);
   }
 
   /** @returns {Assets} */
@@ -245,7 +297,9 @@ export class Kernel {
   }
 
   close() {
+    [...this.open.keys()].forEach((id) => this.taken(id));
     this.model.off("msg:custom", this.listen);
+    this.model.off("comm_live_update", this.lost);
   }
 }
 
@@ -282,6 +336,7 @@ export class KernelEngine {
       const { pixels, height, width } = picture;
       const { world } = this;
       number = this.kernel.ask({ kind: "picture", world, height, width }, [pixels]).then((reply) => reply.number);
+      number.catch(() => this.known.delete(picture)); // so that it can be given again
       this.known.set(picture, number);
     }
     return number;

@@ -6,7 +6,7 @@
 import { Kernel, pageAssets } from "./engines.js";
 import { OWN, Playground } from "./playground.js";
 
-const TRAITS = "change:scale_gates change:scene change:channel change:lender change:reveal change:edits";
+const TRAITS = "change:scale_gates change:channel change:lender change:reveal change:edits";
 
 /**
  * As an anywidget, in a notebook.
@@ -19,20 +19,28 @@ function render({ model, el }) {
     lender: model.get("lender"), reveal: model.get("reveal"), edits: model.get("edits"),
   });
   const playground = new Playground(el, kernel.assets(), read(), { kernel, engine: model.get("engine"), address: false });
+  Object.assign(el, { playground }); // for the console, and for tests
+  kernel.tell = (text) => {
+    playground.say(text);
+    playground.view.engine.hidden = text !== ""; // it says that the network is live
+  };
   playground.listeners.push(({ scene, gates, channel, lender, reveal, edits }) => {
     model.set({ scale_gates: [...gates], channel, lender, reveal, edits: [...edits], ...(scene === OWN ? {} : { scene }) });
     model.save_changes();
   });
-  const changed = () => {
-    const [now, then] = [read(), playground.state];
-    const own = then.scene === OWN ? { scene: OWN } : {}; // the kernel knows nothing of it
-    if (JSON.stringify({ ...then, ...own }) === JSON.stringify({ ...now, ...own })) return;
-    Object.assign(playground.state, now, own);
+  const take = (/** @type {{scene?: string}} */ own) => {
+    const now = { ...read(), ...own };
+    if (JSON.stringify(playground.state) === JSON.stringify(now)) return;
+    Object.assign(playground.state, now);
     playground.refresh();
   };
+  const chosen = () => take({});
+  const changed = () => take(playground.state.scene === OWN ? { scene: OWN } : {}); // the kernel knows nothing of it
+  model.on("change:scene", chosen);
   model.on(TRAITS, changed);
   playground.begin().catch((error) => playground.say(`The playground cannot begin: ${error.message}`));
   return () => {
+    model.off("change:scene", chosen);
     model.off(TRAITS, changed);
     kernel.close();
   };

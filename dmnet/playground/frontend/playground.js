@@ -260,6 +260,7 @@ export class Playground {
     } catch (error) {
       if (turn !== this.turn) return;
       this.say(`This cannot be shown: ${/** @type {Error} */ (error).message}`);
+      say(this.view.summary, "This cannot be shown; why not, is said below.");
       if (this.view.editor.isOpen && !this.composers.has(this.state.scene)) this.view.toggleEditor(); // it has no layers
     } finally {
       this.engine().catch(() => {}); // only now, so that the first answer need not share the line; told in the footer

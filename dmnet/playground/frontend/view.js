@@ -55,6 +55,7 @@ export class View {
     this.mattersBox = make("details.matters", { ontoggle: actions.matters },
       make("summary", {}, "Which scale matters here?"), this.matters);
     this.engine = make("span.engine");
+    this.endCamera = () => {};
     this.message = make("p.message", { role: "alert", hidden: true });
     this.aloud = make("p.aloud", { role: "status", "aria-live": "polite" });
     /** @type {HTMLElement} */
@@ -142,10 +143,13 @@ export class View {
       stream.getTracks().forEach((track) => track.stop());
       box.remove();
     };
+    this.endCamera(); // of the click before this one
+    this.endCamera = end;
     const take = makeButton("Take it", () => { taken(video); end(); }, "Show this picture to the network");
+    take.disabled = true; // until there is one
+    video.addEventListener("loadeddata", () => { take.disabled = false; take.focus(); });
     box.append(make("div.buttons", {}, take, makeButton("Cancel", end, "Switch the camera off")));
     this.field.before(box);
-    take.focus();
   }
 
   /**
