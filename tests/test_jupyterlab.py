@@ -27,6 +27,7 @@ from torch import Tensor
 import dmnet
 from dmnet.fusion import labels_at
 from dmnet.playground.inside import gated_logits, look_inside
+from dmnet.playground.kernel import REMEMBERED
 from dmnet.playground.scenes import STILL, SUBSETS
 from dmnet.transforms import evaluation_image
 
@@ -330,6 +331,28 @@ def test_a_slider_that_is_dragged_ends_where_it_was_left(notebook: Notebook) -> 
     assert heard == "[1.0, 1.0, 0.35, 1.0]"
     assert notebook.page.evaluate(f"{APP}.state.gates") == [1, 1, 0.35, 1]
     expect(slider).to_have_value("0.35")
+
+
+def test_a_cell_changes_the_scene_and_hears_what_the_reader_changes(notebook: Notebook) -> None:
+    notebook.run("playground.scene = 'context-13'; playground.edits = ['exchange warm']")
+    expect(notebook.app().locator(".summary")).to_contain_text("from before")
+    notebook.app().get_by_role("button", name="Change …").click()
+    notebook.app().get_by_label("Chosen object").select_option("1")
+    canvas = notebook.app().locator(".stage canvas")
+    canvas.focus()
+    for step in range(REMEMBERED + 5):  # more pictures than the kernel keeps: the first is given to it anew
+        notebook.page.evaluate(
+            f"async () => {{ {APP}.view.editor.move(44, {40 + step}); await {APP}.refresh(); }}"
+        )
+    assert int(notebook.run("print(max(playground._desk.registered))")) > REMEMBERED
+    last = f"move 1 44 {40 + REMEMBERED + 4}"
+    assert notebook.run("print(playground.edits)") == f"['exchange warm', '{last}']"
+    notebook.run("playground.edits = []")
+    notebook.unchanged()
+    notebook.run("playground.scene = 'scale-1'")
+    expect(notebook.app().get_by_label("Scene")).to_have_value("scale-1")
+    notebook.app().get_by_role("button", name="Done").click()
+    assert notebook.tab.faults == []
 
 
 def test_an_own_picture_answers_as_pytorch(notebook: Notebook) -> None:
