@@ -42,8 +42,9 @@ class Site(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, head: str = "") -> None:
         self.faults: list[str] = []  # requests to other hosts, and for files that are not there
+        self.head = head.encode()  # is put at the start of every page
         super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
         self.address = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -63,10 +64,20 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         # The browser asks the proxy for our own pages too.
         self.path = self.path.removeprefix(self.server.address)
-        if self.path.startswith("/"):
-            super().do_GET()
-        else:
+        if not self.path.startswith("/"):
             self.send_error(403)
+        elif self.server.head and self.path.partition("?")[0].endswith(".html"):
+            self.send_page(Path(self.translate_path(self.path)).read_bytes())
+        else:
+            super().do_GET()
+
+    def send_page(self, page: bytes) -> None:
+        page = page.replace(b"<head>", b"<head>" + self.server.head, 1)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
 
     do_POST = do_CONNECT
 

@@ -45,7 +45,22 @@ def test_one_that_is_there_is_taken(tried: list[str], monkeypatch: pytest.Monkey
     )
     assert find_browser.find() == "/usr/bin/google-chrome"
     monkeypatch.setattr(find_browser, "succeeds", lambda *command: pytest.fail("nothing is to be installed"))
+    monkeypatch.setattr(find_browser, "OTHERS", {"firefox": (lambda: "/usr/bin/firefox", ["firefox-esr"])})
     find_browser.main()
+
+
+def test_the_others_are_asked_of_debian(tried: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find_browser, "find", lambda: "/usr/bin/chromium")
+    monkeypatch.setattr(find_browser, "succeeds", lambda *command: tried.append(" ".join(command)) or True)
+    others = {"firefox": (lambda: None, ["firefox-esr"]), "webkit": (lambda: "x", ["webkit2gtk-driver"])}
+    monkeypatch.setattr(find_browser, "OTHERS", others)
+    monkeypatch.setattr(find_browser.os, "geteuid", lambda: 0, raising=False)
+    find_browser.main()
+    assert tried[-1].endswith("firefox-esr")
+    tried.clear()
+    monkeypatch.setattr(find_browser.os, "geteuid", lambda: 1000, raising=False)
+    find_browser.main()
+    assert tried == []
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])

@@ -1,7 +1,8 @@
 """Find the browser that the tests drive, or get one where that is possible; `make test` calls this first.
 
 The first that there is: the machine's own Chromium or Chrome, Playwright's, Debian's package (as root), and
-what Playwright downloads. Without any the browser tests are skipped, with CI=true they fail.
+what Playwright downloads. Without any the browser tests are skipped, with CI=true they fail. Firefox and
+WebKit are tested too where they are there, or can be had of Debian (as root).
 """
 
 import os
@@ -26,13 +27,40 @@ def find():
     return own if Path(own).is_file() else None
 
 
+def find_firefox():
+    """Return the path of a Firefox, or None."""
+    found = next(filter(None, map(shutil.which, ("firefox", "firefox-esr"))), None)
+    # Ubuntu's, a snap, does not see the folders that the tests give it.
+    return None if found and b"/snap/" in Path(found).read_bytes()[:5000] + found.encode() else found
+
+
+def find_webkit():
+    """Return the path of WebKitGTK's small browser, or None; it needs its driver and a screen too."""
+    if not shutil.which("WebKitWebDriver") or not shutil.which("Xvfb"):
+        return None
+    found = sorted(Path("/usr").glob("lib*/**/webkit2gtk-4.1/MiniBrowser"))
+    return str(found[-1]) if found else None
+
+
+# What is tested besides, where it is there: how it is found, and Debian's packages.
+OTHERS = {
+    "firefox": (find_firefox, ["firefox-esr"]),
+    "webkit": (find_webkit, ["webkit2gtk-driver", "xvfb"]),
+}
+
+
 def install():
     """Try to get one: Debian's package where we are root, else Playwright's own."""
+    if not install_packages("chromium"):
+        succeeds(sys.executable, "-m", "playwright", "install", "chromium")
+
+
+def install_packages(*names):
+    """Install packages of Debian where we are root; return whether that was possible."""
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"]
-    as_root = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")
-    if as_root and succeeds(*apt, "update") and succeeds(*apt, "install", "-y", "chromium"):
-        return
-    succeeds(sys.executable, "-m", "playwright", "install", "chromium")
+    if not (hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")):
+        return False
+    return succeeds(*apt, "update") and succeeds(*apt, "install", "-y", "--no-install-recommends", *names)
 
 
 def succeeds(*command):
@@ -43,12 +71,18 @@ def succeeds(*command):
 
 
 def main():
-    if find():
-        return
-    print("Getting a browser for the tests ...", flush=True)
-    install()
     if not find():
-        print(f"THERE IS NO BROWSER: the tests in a browser are left out. Testing {ADVICE}.", file=sys.stderr)
+        print("Getting a browser for the tests ...", flush=True)
+        install()
+        if not find():
+            print(
+                f"THERE IS NO BROWSER: the tests in a browser are left out. Testing {ADVICE}.",
+                file=sys.stderr,
+            )
+            return
+    missing = [package for found, packages in OTHERS.values() if not found() for package in packages]
+    if missing:
+        install_packages(*missing)
 
 
 if __name__ == "__main__":
