@@ -214,6 +214,7 @@ def test_by_keyboard_alone(visit: Visit) -> None:
     for key in ("ArrowRight", "ArrowRight", "ArrowUp", "Shift+ArrowDown"):
         page.keyboard.press(key)
     assert edits(page) == [f"move 5 {x + 2} {y + 7}"]
+    expect(page.get_by_role("application", name="Coins 1, changed")).to_be_focused()
     expect(page.locator(".aloud")).to_contain_text(f"5 ruby at {x + 2}, {y + 7}. All scales on. mIoU")
     page.keyboard.press("+")
     assert edits(page)[-1] == "size 5 1"

@@ -104,6 +104,7 @@ export class Editor {
     this.isOpen = true;
     this.stage.append(this.panel.figure);
     this.canvas.tabIndex = 0;
+    this.canvas.role = "application"; // so that a screen reader leaves the keys to it
   }
 
   /** @param {HTMLElement} panels where the picture goes back to */
@@ -111,6 +112,7 @@ export class Editor {
     this.isOpen = false;
     panels.prepend(this.panel.figure);
     this.canvas.removeAttribute("tabindex");
+    this.canvas.role = "img";
     this.marker.hidden = true;
   }
 
