@@ -129,17 +129,12 @@ class Lab:
             "JUPYTER_TOKEN": TOKEN,
         }
 
-    def ask(self, path: str, method: str = "GET") -> Any:
-        """Ask the server's own interface; return what it says."""
-        request = urllib.request.Request(
-            f"{self.address}/api/{path}", method=method, headers={"Authorization": f"token {TOKEN}"}
-        )
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.loads(answer.read() or "null")
-
     def answers(self) -> bool:
+        request = urllib.request.Request(
+            f"{self.address}/api/status", headers={"Authorization": f"token {TOKEN}"}
+        )
         try:
-            return bool(self.ask("status"))
+            return urllib.request.urlopen(request, timeout=20).status == 200
         except OSError:
             return False
 
@@ -176,8 +171,6 @@ class Notebook:
     """A notebook, open in JupyterLab."""
 
     tab: Tab
-    lab: Lab
-    name: str
     cells: int
 
     @property
@@ -247,7 +240,7 @@ def open_notebook(lab: Lab, chromium: Browser) -> Iterator[Open]:
         options = {"viewport": VIEWPORT, "harmless": HARMLESS, **options}
         address = f"{lab.address}/lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}"
         tab = open_tab(chromium, site, address, **options)
-        opened.append(Notebook(tab, lab, name, len(cells)))
+        opened.append(Notebook(tab, len(cells)))
         expect(tab.page.locator(".jp-StatusBar-Widget")).to_contain_text("| Idle")
         return opened[-1]
 
@@ -471,27 +464,36 @@ def test_it_can_be_read_in_both_themes_and_beside_another_pane(notebook: Noteboo
     assert outside == []
 
 
+def ask_for_what_takes_long(notebook: Notebook, source: str) -> None:
+    """Let the kernel do something else when a reader moves a switch, and move one."""
+    notebook.run(f"import os, time; playground._desk.kinds['answer'] = lambda *_: {source}")
+    notebook.app().locator(".scale[data-k='7'] .switch").click()
+
+
 def restart(notebook: Notebook) -> None:
+    ask_for_what_takes_long(notebook, "time.sleep(60)")
     notebook.choose("Kernel", "Restart Kernel…")
 
 
 def die(notebook: Notebook) -> None:
-    notebook.type("import os; os._exit(1)")
+    ask_for_what_takes_long(notebook, "os._exit(1)")
     notebook.confirm()  # JupyterLab tells that it will start another one
 
 
 def shut_down(notebook: Notebook) -> None:
     notebook.choose("Kernel", "Shut Down Kernel")
+    expect(notebook.page.locator(".jp-StatusBar-Widget")).to_contain_text("No Kernel")
+    notebook.app().locator(".scale[data-k='7'] .switch").click()
 
 
 @pytest.mark.parametrize("end", [restart, die, shut_down])
 def test_a_kernel_that_is_gone_is_missed(notebook: Notebook, end: Callable[[Notebook], None]) -> None:
+    """Also by who has asked it before it went, and would wait for ever."""
     end(notebook)
-    expect(notebook.page.locator(".jp-StatusBar-Widget")).to_contain_text(re.compile(r"\| Idle|No Kernel"))
-    notebook.app().locator(".scale[data-k='7'] .switch").click()
     expect(notebook.app().get_by_role("alert")).to_contain_text("the kernel does not answer")
     expect(notebook.app().locator(".summary")).to_have_text("This cannot be shown; why not, is said below.")
     expect(notebook.app().locator(".engine")).to_be_hidden()
+    expect(notebook.page.locator(".jp-StatusBar-Widget")).to_contain_text(re.compile(r"\| Idle|No Kernel"))
     notebook.run_first()  # as the message advises
     notebook.unchanged()
     expect(notebook.app().locator(".engine")).to_have_text("Live: the network runs in the kernel.")
