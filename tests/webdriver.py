@@ -42,7 +42,6 @@ PATHS = {
     "ElementSendKeys": ("POST", "/element/{id}/value"),
     "PerformActions": ("POST", "/actions"),
     "SetWindowRect": ("POST", "/window/rect"),
-    "SwitchToFrame": ("POST", "/frame"),
     "TakeScreenshot": ("GET", "/screenshot"),
 }
 KEYS = {"Space": " ", "Tab": "\ue004", "End": "\ue010", "Enter": "\ue007", "ArrowRight": "\ue014"}
@@ -146,12 +145,9 @@ class Remote:
     name: str  # firefox or webkit
     site: Site  # with the RECORDER in its pages
 
-    def visit(self, address: str, *, width: int | None = None) -> None:
-        """Open a page; with a width, in a frame: windows cannot be as narrow as a telephone."""
-        frame = f"data:text/html,<iframe width={width} height=844 style='border:0' src='{address}'></iframe>"
-        self.link.ask("Navigate", url=frame if width else address)
-        if width:
-            self.link.ask("SwitchToFrame", id=0)
+    def visit(self, address: str) -> None:
+        """Open a page."""
+        self.link.ask("Navigate", url=address)
 
     def script(self, script: str, *values: Any) -> Any:
         """Return what an async JavaScript function of that body returns; its arguments are `values`."""
