@@ -151,13 +151,15 @@ def launched(fabric: "Fabric") -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # perhaps a broken connection
+        others = started.copy()
+        started.clear()  # Fabric watches these, and would kill this process before it has said why
         if starter and _soon(lambda: os.getppid() != starter):
             raise SystemExit(1) from error
-        if started and _soon(lambda: any(process.poll() for process in started)):
+        if others and _soon(lambda: any(process.poll() for process in others)):
             raise DMNetError("another training process has failed, for the reason told above") from error
         raise
     except KeyboardInterrupt:
-        started.clear()  # Fabric watches these, and would kill this process when one of them has stopped
+        started.clear()  # as above
         raise
     finally:
         over.set()
