@@ -2,7 +2,7 @@
 
 Both speak WebDriver: WebKit over HTTP, through WebKitWebDriver and on a screen of its own (Xvfb); Firefox
 over a socket, in the form called Marionette that is built into every Firefox. (Selenium would need
-geckodriver, which neither Debian nor PyPI has.)
+geckodriver, which Debian does not have.)
 
 ```python
 site = Site(folder, RECORDER)
