@@ -28,5 +28,5 @@ export default [
     },
   },
   { files: ["book/assets/*.js"], languageOptions: { sourceType: "script" } },
-  { files: ["tests/javascript/*.mjs", "*.mjs"], languageOptions: { globals: globals.node } },
+  { files: ["tests/playground/javascript/*.mjs", "*.mjs"], languageOptions: { globals: globals.node } },
 ];

@@ -41,9 +41,14 @@ _HOMES = {
     "train": "training",
 }
 _MODULES = {
-    "backbone", "checkpoints", "datasets", "dynamic", "errors", "export", "files", "images", "inference",
-    "losses", "metrics", "model", "notebook", "plots", "protocols", "scores", "submissions", "systems",
-    "tiny", "training", "transforms",
+    name: name
+    for name in (
+        "backbone", "checkpoints", "classes", "datasets", "dynamic", "errors", "export", "files", "images",
+        "inference", "losses", "metrics", "model", "plots", "systems", "training", "transforms",
+    )
+} | {  # moved; the old names go with the next version
+    "notebook": "book", "protocols": "protocols", "scores": "benchmark.scores",
+    "submissions": "benchmark.submissions", "tiny": "tiny",
 }  # fmt: skip
 
 __all__ = sorted([*_HOMES, *_MODULES])
@@ -53,7 +58,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"dmnet.{_HOMES[name]}"), name)
     if name in _MODULES:
-        return import_module(f"dmnet.{name}")
+        return import_module(f"dmnet.{_MODULES[name]}")
     raise AttributeError(f"module 'dmnet' has no attribute {name!r}")
 
 

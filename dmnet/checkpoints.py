@@ -24,7 +24,7 @@ from dmnet.files import data_dir, shipped
 from dmnet.model import DMNet, build_model, from_system
 from dmnet.systems import Architecture, Evaluation, Published, Recipe, System
 from dmnet.weight_files import Container, PathLike, read_weights, write_weights
-from dmnet.weight_names import Source, listed, translate, unwrapped
+from dmnet.zoo.weight_names import Source, listed, translate, unwrapped
 
 # Loading --------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,9 @@ file, can catch one class. The command line prints their message without a trace
 the file or the value, and says what to do.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class DMNetError(ValueError):
     """Something that the caller gave cannot be used; the message says what, and what to do."""
@@ -28,3 +31,27 @@ class DataError(DMNetError):
 
 class ExportError(DMNetError):
     """A network cannot be exported, or what was exported computes something else; no file was written."""
+
+
+class MissingExtraError(DMNetError, ImportError):
+    """A package is not installed that only a part of dmnet needs; the message says what to install."""
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Name the extra of `pyproject.toml` that is missing where an import inside the block fails.
+
+    ```
+    with extra("train"):
+        from lightning_fabric import Fabric
+    ```
+
+    Raises:
+        MissingExtraError: if a module cannot be found.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "dmnet":
+            raise
+        raise MissingExtraError(f"{error.name} is not installed: pip install 'dmnet[{name}]'") from error

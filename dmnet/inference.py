@@ -199,7 +199,7 @@ def evaluate(
         dataset: len() and dataset[i] -> (image, mask, id); masks hold 0..K-1 and 255.
         protocol: how to predict; None is the model's own, `model.system.evaluation`.
         scale_gates: see `dmnet.model.DMNet.forward`.
-        metrics: what else is to be counted, e.g. `[dmnet.boundaries.Trimap(21)]`; filled in place.
+        metrics: what else is to be counted, e.g. `[dmnet.analysis.boundaries.Trimap(21)]`; filled in place.
         batch_size: images of one size in a row, or windows, that a GPU computes at once.
         workers: processes that read images ahead; 0 reads them in between.
         processes: of this machine that predict, each with a network of its own and, if the model is on a

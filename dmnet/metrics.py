@@ -1,7 +1,7 @@
 """How well labels are predicted: one confusion matrix, and the figures read off it.
 
-`Metric` is what everything that counts over a data set has in common; `dmnet.boundaries` and
-`dmnet.object_sizes` hold others. Several are filled in one go over the images.
+`Metric` is what everything that counts over a data set has in common; `dmnet.analysis.boundaries` and
+`dmnet.analysis.object_sizes` hold others. Several are filled in one go over the images.
 """
 
 from abc import ABC, abstractmethod

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dmnet.datasets.classes import (
+from dmnet.classes import (
     ADE20K,
     CITYSCAPES,
     DEMO_CONTEXT,

@@ -17,7 +17,7 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dmnet.datasets.classes import colour_table
+from dmnet.classes import colour_table
 from dmnet.errors import DataError
 from dmnet.upsampling import interpolation_matrix
 

@@ -10,7 +10,7 @@ import difflib
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from dmnet.datasets import classes as class_lists
+from dmnet import classes as class_lists
 from dmnet.errors import DMNetError, UnknownSystemError
 from dmnet.files import shipped
 from dmnet.settings import check_settings

@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dmnet import checkpoints, systems
-from dmnet.datasets.doctor import quick_check
+from dmnet.doctor import quick_check
 from dmnet.errors import DMNetError, DownloadError
 from dmnet.files import atomic_write
 from dmnet.inference import evaluate, overlay, predict

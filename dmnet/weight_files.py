@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dmnet.errors import CheckpointError
 from dmnet.files import atomic_write
-from dmnet.weight_names import listed
+from dmnet.zoo.weight_names import listed
 
 PathLike = str | os.PathLike[str]
 Container = Literal["safetensors", "zip", "legacy"]

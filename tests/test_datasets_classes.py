@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from dmnet.datasets.classes import ADE20K, CITYSCAPES, DEMO_CONTEXT, DEMO_SCALE, VOC, ClassList, voc_palette
+from dmnet.classes import ADE20K, CITYSCAPES, DEMO_CONTEXT, DEMO_SCALE, VOC, ClassList, voc_palette
 
 ALL = {"voc": VOC, "cityscapes": CITYSCAPES, "ade20k": ADE20K, "context": DEMO_CONTEXT, "scale": DEMO_SCALE}
 

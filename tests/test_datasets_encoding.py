@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from torchvision.datasets import Cityscapes
 
-from dmnet.datasets.classes import CITYSCAPES
+from dmnet.classes import CITYSCAPES
 from dmnet.datasets.encoding import ADE20K_VALUES, CITYSCAPES_VALUES, VOC_VALUES, Encoding
 
 

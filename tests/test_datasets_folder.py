@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dmnet.classes import VOC, voc_palette
 from dmnet.datasets import Dataset, FolderDataset, load, names
-from dmnet.datasets.classes import VOC, voc_palette
 from dmnet.errors import DataError
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmnet.datasets.classes import CITYSCAPES, DEMO_SCALE, VOC, ClassList, voc_palette
+from dmnet.classes import CITYSCAPES, DEMO_SCALE, VOC, ClassList, voc_palette
 from dmnet.datasets.encoding import CITYSCAPES_VALUES, Encoding
 from dmnet.datasets.lists import IGNORED, labels_of, own_labels
 from dmnet.errors import DataError

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dmnet.classes import ADE20K, CITYSCAPES
 from dmnet.datasets import PUBLISHED, FileDataset, layout_of, load
-from dmnet.datasets.classes import ADE20K, CITYSCAPES
 from dmnet.errors import DataError
 
 # cityscapesScripts, labels.py: what each of the 34 ids (and 255, which is -1) is for training.

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import nn
 
 from dmnet import checkpoints, datasets, inference, systems
-from dmnet.boundaries import Trimap
+from dmnet.analysis.boundaries import Trimap
 from dmnet.errors import DataError, DMNetError
 from dmnet.fusion import fused_labels, fused_tile
 from dmnet.inference import evaluate, evaluating, predict, predict_batch, predict_logits
@@ -319,7 +319,7 @@ def test_counts_are_the_same_however_they_are_made(scenes, options):
 LAUNCHED = """
     import sys, numpy as np, torch
     from dmnet import checkpoints, datasets
-    from dmnet.boundaries import Trimap
+    from dmnet.analysis.boundaries import Trimap
     from dmnet.errors import DMNetError
     from dmnet.inference import evaluate
 

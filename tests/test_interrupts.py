@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from test_training import assert_same_weights
 from typer.testing import CliRunner
 
-from dmnet import datasets
+from dmnet import worlds
 from dmnet.cli import app
 from dmnet.interrupts import Stopped, stop_request
 
@@ -67,10 +67,10 @@ def test_the_exit_code_is_the_shells():
 def test_a_run_that_a_cluster_stops_goes_on_by_its_folder_alone(tmp_path):
     """The signal goes to all processes, those that load images too; the folder knows data and settings."""
     splits = [
-        datasets.DemoDataset("demo_scale", split, size=size, seed=7)
+        worlds.DemoDataset("demo_scale", split, size=size, seed=7)
         for split, size in (("train", 6), ("val", 2))
     ]
-    world = datasets.write_voc_layout(splits, tmp_path / "world")
+    world = worlds.write_voc_layout(splits, tmp_path / "world")
     options = ["--data", str(world), "--batch-size", "2", "--seed", "3", "--set", "filter_sizes=(1,3)"]
     options += ["--iterations", "60", "--workers", "2", "--set", "dropout=0.5"]
     command = [sys.executable, "-m", "dmnet", "train", "demo_scale", "--run", str(tmp_path / "run"), *options]

@@ -63,7 +63,8 @@ def test_outputs_match_the_public_implementation(name: str) -> None:
     for ours, key in [(output.logits, "logits"), (output.aux_logits, "aux_logits")]:
         theirs = golden[key]
         assert ours.shape == theirs.shape
-        assert np.abs(ours.numpy() - theirs).max() / theirs.std() <= 1e-5
+        # The record itself differs by 1.07e-5 to 1.22e-5 between instruction sets, and from float64.
+        assert np.abs(ours.numpy() - theirs).max() / theirs.std() <= 1.25e-5
 
 
 def test_parameters_of_the_published_network() -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from dmnet import inference, pictures, systems
-from dmnet.datasets.classes import DEMO_SCALE, VOID_COLOUR, label_image
+from dmnet.classes import DEMO_SCALE, VOID_COLOUR, label_image
 from dmnet.errors import DataError
 from dmnet.model import build_model, from_system
 from dmnet.pictures import class_list, overlay

@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from dmnet import plots
-from dmnet.datasets.classes import VOC, VOID_COLOUR, voc_palette
+from dmnet.classes import VOC, VOID_COLOUR, voc_palette
 from dmnet.errors import DataError
 
 PICTURE = np.zeros((4, 6, 3), dtype=np.uint8)

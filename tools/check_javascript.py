@@ -10,7 +10,7 @@ import sys
 import environment
 
 MODULES = environment.VENV / "javascript" / "node_modules"
-LINTED = ["eslint.config.mjs", "book/assets", "dmnet/playground", "tests/javascript"]
+LINTED = ["eslint.config.mjs", "book/assets", "dmnet/playground", "tests/playground/javascript"]
 CHECKS = {
     "ESLint": [MODULES / "eslint/bin/eslint.js", "--max-warnings=0", *LINTED],
     "TypeScript": [MODULES / "typescript/lib/tsc.js", "--project", "tsconfig.json", "--pretty"],

@@ -31,7 +31,7 @@ REQUIREMENTS = [
     "tools/environment.py",
 ]
 
-EXTRAS = "book,export,playground,test"  # of pyproject.toml
+EXTRAS = "all,book,test"  # of pyproject.toml
 
 # What is served: folder of an npm package, its files, and where they go in `.venv/static`.
 SERVED = [

@@ -1,7 +1,7 @@
 """Sphinx extension: the package's docstrings are written as they are read in an editor, in Markdown's manner.
 
-The API reference is made by autodoc, which expects reStructuredText: `code`, $math$ and fenced code are
-translated.
+The API reference is made by autodoc, which expects reStructuredText: `code`, $math$, {doc}`page` and fenced
+code are translated.
 """
 
 import re
@@ -22,7 +22,11 @@ def inline(line: str) -> str:
     result = line[:end]
     for match in CODE_OR_MATH.finditer(line, end):
         code, math = match.groups()
-        result += escape(line[end : match.start()]) + (f"``{code}``" if code else f":math:`{math}`")
+        text = escape(line[end : match.start()])
+        if text.endswith("{doc}"):
+            result += f"{text.removesuffix('{doc}')}:doc:`{code}`"
+        else:
+            result += text + (f"``{code}``" if code else f":math:`{math}`")
         end = match.end()
     return result + escape(line[end:])
 

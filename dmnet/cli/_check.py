@@ -12,7 +12,7 @@ from dmnet.errors import DataError
 from dmnet.files import atomic_write
 
 if TYPE_CHECKING:
-    from dmnet.datasets.doctor import Finding, Report
+    from dmnet.doctor import Finding, Report
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 _QUICK = 24  # masks per split: what training looks at before it starts
@@ -30,7 +30,7 @@ def check_data(
     ] = None,
 ) -> None:
     """Look for the usual mistakes in pictures and masks, and say how to mend each."""
-    from dmnet.datasets import doctor
+    from dmnet import doctor
 
     sets = _splits(data, split, data_root)
     report = doctor.examine(sets, limit=_QUICK if quick else None)
@@ -104,7 +104,7 @@ def _draw(report: "Report", sets: list[Any], folder: Path) -> None:
     """Save a sheet of examples per split, and the classes' shares."""
     import matplotlib as mpl
 
-    from dmnet.datasets import doctor
+    from dmnet import doctor
 
     figures = {}
     with mpl.rc_context({"backend": "Agg"}):

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from dmnet import datasets
 from dmnet.cli._shared import app, console
+from dmnet.worlds import DemoDataset, write_layout
 
 data_app = typer.Typer(help="Fetch, draw or check data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -29,7 +29,7 @@ def prepare_data(
     unverified: Annotated[bool, typer.Option(help="Take archives that a mirror packed anew.")] = False,
 ) -> None:
     """Fetch, check and unpack a published data set; repeat it after an interruption."""
-    from dmnet.datasets.prepare import prepare
+    from dmnet.prepare import prepare
 
     def say(text: str) -> None:
         console.print(text, soft_wrap=True)  # paths are not to be broken
@@ -60,6 +60,6 @@ def draw_data(
     layout: Annotated[str, typer.Option(help="As which data set lies: voc, ade20k or cityscapes.")] = "voc",
 ) -> None:
     """Draw a demo data set and write it as a real one lies on disk; `--data FOLDER` reads it."""
-    drawn = [datasets.DemoDataset(name, part, size=size, seed=seed) for part in split or ["train", "val"]]
-    folder = datasets.write_layout(drawn, output, layout)
+    drawn = [DemoDataset(name, part, size=size, seed=seed) for part in split or ["train", "val"]]
+    folder = write_layout(drawn, output, layout)
     console.print(f"{sum(map(len, drawn))} scenes in {folder}", soft_wrap=True)

@@ -96,9 +96,9 @@ def _evaluate_one(
     speed: dict[str, Any],
 ) -> None:
     from dmnet import inference
-    from dmnet.boundaries import BoundaryIoU, Trimap
+    from dmnet.analysis.boundaries import BoundaryIoU, Trimap
+    from dmnet.analysis.object_sizes import ObjectSizes
     from dmnet.memory import peak_memory
-    from dmnet.object_sizes import ObjectSizes
 
     count = len(dataset.classes)
     extra = [Trimap(count), BoundaryIoU(count)] if boundaries else []
@@ -124,7 +124,7 @@ def _write(matrix: "ConfusionMatrix", classes: tuple[str, ...], output: Path) ->
 
 
 def _evaluate_all(data: str | None, root: Path | None, output: Path | None, **options: Any) -> None:
-    from dmnet import scores
+    from dmnet.benchmark import scores
 
     names = [job.system.name for job in scores.jobs() if data in (None, job.system.dataset)]
     names = list(dict.fromkeys(names))

@@ -59,7 +59,7 @@ def predict(
 
 def _predict_one(model: "DMNet", path: Path, output: Path, protocol: "Evaluation | None") -> None:
     from dmnet import inference
-    from dmnet.datasets.classes import label_image
+    from dmnet.classes import label_image
     from dmnet.images import read_image
 
     image = read_image(path)

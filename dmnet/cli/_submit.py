@@ -28,7 +28,8 @@ def submit(
     device: Device = "auto",
 ) -> None:
     """Predict a test set and pack it for the evaluation server of VOC, ADE20K or Cityscapes."""
-    from dmnet import datasets, submissions
+    from dmnet import datasets
+    from dmnet.benchmark import submissions
 
     model = load_model(system, weights, device)
     name = data or (model.system.dataset if model.system else "")

@@ -8,10 +8,8 @@ from typing import Any
 from dmnet.datasets.ade20k import SCENE_PARSING, load_ade20k
 from dmnet.datasets.base import IGNORE, Dataset
 from dmnet.datasets.cityscapes import FINE, load_cityscapes
-from dmnet.datasets.demo import WORLDS, DemoDataset
 from dmnet.datasets.files import FileDataset
 from dmnet.datasets.folder import IMAGES, FolderDataset
-from dmnet.datasets.layouts import write_layout, write_voc_layout
 from dmnet.datasets.lists import NAMES, Classes
 from dmnet.datasets.pairs import PairsDataset, is_pairs, load_pairs
 from dmnet.datasets.published import Published
@@ -22,7 +20,6 @@ __all__ = [
     "IGNORE",
     "PUBLISHED",
     "Dataset",
-    "DemoDataset",
     "FileDataset",
     "FolderDataset",
     "PairsDataset",
@@ -30,11 +27,10 @@ __all__ = [
     "layout_of",
     "load",
     "names",
-    "write_layout",
-    "write_voc_layout",
 ]
 
 PUBLISHED = {one.name: one for one in (VOC2012, SCENE_PARSING, FINE)}
+DRAWN = ("demo_context", "demo_scale")  # made by the wing `dmnet.worlds`
 _READERS: dict[str, Callable[..., FileDataset]] = {
     "voc": load_voc,
     "ade20k": load_ade20k,
@@ -46,7 +42,7 @@ _READERS: dict[str, Callable[..., FileDataset]] = {
 
 def names() -> tuple[str, ...]:
     """Return the names that `load` knows."""
-    return (*_READERS, *WORLDS)
+    return (*_READERS, *DRAWN)
 
 
 def load(
@@ -55,7 +51,7 @@ def load(
     split: str = "train",
     classes: Classes | None = None,
     **options: Any,
-) -> DemoDataset | FileDataset:
+) -> Any:
     """Return a data set: `dataset[i]` is an image, its mask and its id.
 
     Args:
@@ -75,13 +71,15 @@ def load(
     Raises:
         DataError: if there is no such data set or split, or its files are not as they should be.
     """
-    if name in WORLDS:
+    if name in DRAWN:
         if root is not None:
             raise DataError(
                 f"{name} is drawn, not read, so it has no root; leave out root={os.fspath(root)!r}"
             )
         if classes is not None:
             raise DataError(f"{name} is drawn with its own classes; leave out classes")
+        from dmnet.worlds import DemoDataset  # a door: the core itself draws nothing
+
         return DemoDataset(name, split, **options)
     if name not in _READERS:
         raise DataError(f"there is no data set {name!r}; there are {', '.join(names())}")

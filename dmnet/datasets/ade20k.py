@@ -7,7 +7,7 @@ are the labels 0..149.
 import os
 from pathlib import Path
 
-from dmnet.datasets.classes import ADE20K
+from dmnet.classes import ADE20K
 from dmnet.datasets.encoding import ADE20K_VALUES
 from dmnet.datasets.lists import Classes
 from dmnet.datasets.pairs import PairsDataset

@@ -7,7 +7,7 @@ Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CV
 
 import os
 
-from dmnet.datasets.classes import CITYSCAPES
+from dmnet.classes import CITYSCAPES
 from dmnet.datasets.encoding import CITYSCAPES_VALUES
 from dmnet.datasets.lists import Classes
 from dmnet.datasets.pairs import PairsDataset

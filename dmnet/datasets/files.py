@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dmnet.classes import ClassList
 from dmnet.datasets.base import IGNORE, Example, Image, Mask, checked_index
-from dmnet.datasets.classes import ClassList
 from dmnet.datasets.encoding import Encoding
 from dmnet.errors import DataError
 from dmnet.images import orientation, read_image, read_mask

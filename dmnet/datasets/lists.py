@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from dmnet.datasets import classes as class_lists
+from dmnet import classes as class_lists
+from dmnet.classes import ClassList
 from dmnet.datasets.base import IGNORE
-from dmnet.datasets.classes import ClassList
 from dmnet.datasets.encoding import Encoding
 from dmnet.errors import DataError
 

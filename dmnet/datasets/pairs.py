@@ -18,7 +18,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from dmnet.datasets.classes import ClassList
+from dmnet.classes import ClassList
 from dmnet.datasets.encoding import Encoding
 from dmnet.datasets.files import FileDataset, folders_in, listed
 from dmnet.datasets.lists import NAMES, Classes, own_labels, read_ids

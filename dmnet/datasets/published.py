@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmnet.datasets.classes import ClassList
+from dmnet.classes import ClassList
 from dmnet.datasets.encoding import Encoding
 from dmnet.datasets.lists import NAMES, Classes, labels_of, read_classes
 from dmnet.errors import DataError
@@ -61,7 +61,7 @@ class Published:
     def names(self, folder: Path, classes: Classes | None = None) -> Classes:
         """Return the classes that are given, else those of a `classes.txt` in the folder, else the published.
 
-        A folder that `dmnet.datasets.write_layout` made has a `classes.txt`.
+        A folder that `dmnet.worlds.write_layout` made has a `classes.txt`.
         """
         if classes is not None:
             return classes

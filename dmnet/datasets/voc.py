@@ -7,7 +7,7 @@ Detectors, ICCV 2011, beside VOC's own.
 
 import os
 
-from dmnet.datasets.classes import VOC
+from dmnet.classes import VOC
 from dmnet.datasets.encoding import VOC_VALUES
 from dmnet.datasets.folder import IMAGES, MASKS, FolderDataset
 from dmnet.datasets.lists import Classes

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from dmnet.datasets.demo import WORLDS
-from dmnet.datasets.drawing import (
+from dmnet.playground.scenes import QUESTIONS, PlayScene
+from dmnet.worlds.demo import WORLDS
+from dmnet.worlds.drawing import (
     VOID,
     Array,
     Labels,
@@ -29,7 +30,6 @@ from dmnet.datasets.drawing import (
     mark,
     smoothstep,
 )
-from dmnet.playground.scenes import QUESTIONS, PlayScene
 
 # Pixels; a ring that is smaller is void altogether, and a larger object leaves no room for its ground.
 DIAMETERS = {"demo_scale": (7.0, 32.0), "demo_context": (12.0, 96.0)}
@@ -43,7 +43,7 @@ class Cover:
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """See `dmnet.datasets.drawing.Painter`."""
+        """See `dmnet.worlds.drawing.Painter`."""
         raise NotImplementedError("a cover lies in no scene")
 
     def paint(self, canvas: Array, mask: Labels, x: Array, y: Array, diameter: float) -> None:

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from dmnet.datasets.demo import WORLDS
-from dmnet.datasets.drawing import Plan, Scene
 from dmnet.fusion import Labels, labels_at
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet
 from dmnet.playground.inside import Answer, gated_logits, look_inside
 from dmnet.transforms import evaluation_image
+from dmnet.worlds.demo import WORLDS
+from dmnet.worlds.drawing import Plan, Scene
 
 # Of the split "test"; chosen by eye for variety. The first of each world is the one that is shown first.
 SCENES: dict[str, tuple[int, ...]] = {
@@ -53,7 +53,7 @@ class Question:
     majority: bool = False
 
 
-# Per world; question i is about bit i of the versions of `dmnet.datasets.drawing.Plan`.
+# Per world; question i is about bit i of the versions of `dmnet.worlds.drawing.Plan`.
 QUESTIONS = {
     "demo_scale": (
         Question("rubies: which side?", ((1, 2),), "warm_tile", "warm_side"),

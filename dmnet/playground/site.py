@@ -22,7 +22,6 @@ from PIL import Image
 
 from dmnet import systems
 from dmnet.checkpoints import load_pretrained
-from dmnet.datasets.demo import WORLDS
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
 from dmnet.playground import bundle
@@ -39,6 +38,7 @@ from dmnet.playground.scenes import (
     score,
     subset_labels,
 )
+from dmnet.worlds.demo import WORLDS
 
 TITLES = {"demo_scale": "Coins on a mosaic", "demo_context": "Jewellery on a quilt"}
 HINTS = {

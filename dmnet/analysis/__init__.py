@@ -1,0 +1,1 @@
+"""Looking closer than mIoU: boundaries, sizes of objects, what a network costs."""

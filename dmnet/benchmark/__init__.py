@@ -1,0 +1,1 @@
+"""Measured beside published: the ledger of scores, and files for evaluation servers."""

@@ -1,0 +1,159 @@
+"""Write any data set to disk as one of the real ones lies there.
+
+- "voc": `JPEGImages/<id>.jpg`, `SegmentationClass/<id>.png` and a list of ids;
+- "ade20k": `images/training/<id>.jpg`, `annotations/training/<id>.png`;
+- "cityscapes": `leftImg8bit/train/<city>/<id>_leftImg8bit.png`,
+  `gtFine/train/<city>/<id>_gtFine_labelIds.png`.
+
+A `classes.txt` beside them has the names: the readers then know these classes instead of the published ones.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image as PILImage
+
+from dmnet.classes import label_image
+from dmnet.datasets import ade20k, cityscapes, folder
+from dmnet.datasets.base import Dataset, Image, Mask
+from dmnet.datasets.encoding import ADE20K_VALUES, CITYSCAPES_VALUES, Encoding
+from dmnet.datasets.lists import NAMES, repeated
+from dmnet.errors import DataError
+from dmnet.files import name_file
+from dmnet.images import read_image
+from dmnet.progress import progress
+
+
+class _Layout(NamedTuple):
+    """How masks are stored, and which files an example has, from the split and the id."""
+
+    encoding: Encoding
+    files: Callable[[str, str], tuple[str, str]]
+    palette: bool = False  # whether masks are palette pictures
+
+
+def _voc_files(_split: str, name: str) -> tuple[str, str]:
+    return f"{folder.IMAGES}/{name}.jpg", f"{folder.MASKS}/{name}.png"
+
+
+def _ade20k_files(split: str, name: str) -> tuple[str, str]:
+    below = ade20k.FOLDERS.get(split, split)
+    return f"{ade20k.IMAGES}/{below}/{name}.jpg", f"{ade20k.MASKS}/{below}/{name}.png"
+
+
+def _cityscapes_files(split: str, name: str) -> tuple[str, str]:
+    city = name.split("_")[0] if "_" in name else split  # a file's name starts with its city's
+    folders, endings = (cityscapes.IMAGES, cityscapes.MASKS), cityscapes.ENDINGS
+    image, mask = (
+        f"{below}/{split}/{city}/{name}{ending}" for below, ending in zip(folders, endings, strict=True)
+    )
+    return image, mask
+
+
+LAYOUTS = {
+    "voc": _Layout(Encoding.plain(255), _voc_files, palette=True),
+    "ade20k": _Layout(ADE20K_VALUES, _ade20k_files),
+    "cityscapes": _Layout(CITYSCAPES_VALUES, _cityscapes_files),
+}
+
+
+def write_layout(
+    datasets: Dataset | Sequence[Dataset], root: str | os.PathLike[str], layout: str = "voc"
+) -> Path:
+    """Write data sets to disk as the readers of a published one expect them.
+
+    All layouts hold the same pixels: each picture is compressed to a JPEG, and where a layout wants a PNG,
+    as Cityscapes does, that holds what the JPEG decodes to. The folder appears when it is complete:
+    everything is written beside it first, then renamed.
+
+    Args:
+        datasets: one split, or several with the same classes.
+        root: folder to make; it must not exist, or be empty.
+        layout: "voc", "ade20k" or "cityscapes".
+
+    Returns:
+        The folder; `load(layout, folder, split)` reads it.
+
+    Raises:
+        DataError: if there is no such layout or it stores fewer classes, the folder holds something, or the
+            splits don't go together.
+    """
+    splits = datasets if isinstance(datasets, Sequence) else [datasets]
+    if layout not in LAYOUTS:
+        raise DataError(f"there is no layout {layout!r}; there are {', '.join(LAYOUTS)}")
+    _check_splits(splits, layout)
+    root = Path(root).expanduser()
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise DataError(f"{root} exists already and is kept as it is; give a folder that is new or empty")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    temporary = root.with_name(f".{root.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        _write_folder(splits, temporary, layout)
+        if root.exists():
+            root.rmdir()
+        temporary.rename(root)
+    except BaseException as error:
+        name_file(error, root)
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return root
+
+
+def write_voc_layout(datasets: Dataset | Sequence[Dataset], root: str | os.PathLike[str]) -> Path:
+    """Write data sets in VOC's layout, which is that of one's own pictures too; see `write_layout`."""
+    return write_layout(datasets, root, "voc")
+
+
+def _check_splits(splits: Sequence[Dataset], layout: str) -> None:
+    """Raise a DataError unless the splits can share a folder of that layout."""
+    if not splits:
+        raise DataError("there is no data set to write")
+    if found := repeated([dataset.split for dataset in splits]):
+        raise DataError(f"the split {found[0]} is given twice; write each into a folder of its own")
+    if any(dataset.classes != splits[0].classes for dataset in splits):
+        raise DataError("the data sets have different classes; write each into a folder of its own")
+    if found := repeated([name for dataset in splits for name in dataset.ids]):
+        raise DataError(f"the splits share the ids {', '.join(found)}; files would overwrite each other")
+    count, room = len(splits[0].classes), len(LAYOUTS[layout].encoding.stored)
+    if count > room:
+        raise DataError(f"the layout of {layout} stores {room} classes at most, not {count}; take 'voc'")
+
+
+def _write_folder(splits: Sequence[Dataset], root: Path, layout: str) -> None:
+    """Write images, masks, class names and, for VOC, the lists of the splits below `root`."""
+    root.mkdir()
+    (root / NAMES).write_text("\n".join(splits[0].classes) + "\n", encoding="utf-8")
+    encoding, files, palette = LAYOUTS[layout]
+    for dataset in splits:
+        if layout == "voc":
+            ids = root / folder.LISTS / f"{dataset.split}.txt"
+            ids.parent.mkdir(parents=True, exist_ok=True)
+            ids.write_text("\n".join(dataset.ids) + "\n", encoding="utf-8")
+        for index in progress(range(len(dataset)), desc=f"writing {dataset.split}"):
+            image, mask, name = dataset[index]
+            image_file, mask_file = (root / file for file in files(dataset.split, name))
+            for file in (image_file, mask_file):
+                file.parent.mkdir(parents=True, exist_ok=True)
+            _write_image(image, image_file)
+            stored = encoding.encode(mask)
+            _mask_image(stored, dataset.palette if palette else None).save(mask_file)
+
+
+def _write_image(image: Image, file: Path) -> None:
+    """Write a JPEG, or a PNG of what that JPEG decodes to."""
+    compressed = BytesIO()
+    PILImage.fromarray(image).save(compressed, "JPEG", quality=95, subsampling=0)
+    if file.suffix == ".jpg":
+        file.write_bytes(compressed.getvalue())
+    else:
+        PILImage.fromarray(read_image(PILImage.open(compressed))).save(file)
+
+
+def _mask_image(stored: Mask, palette: Mask | None) -> PILImage.Image:
+    """Return stored values as a grey picture, or one with colours for people."""
+    return PILImage.fromarray(stored) if palette is None else label_image(stored, palette)

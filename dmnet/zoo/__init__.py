@@ -1,0 +1,1 @@
+"""What others published: their systems and checkpoints under their names."""

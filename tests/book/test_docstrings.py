@@ -1,0 +1,42 @@
+"""Docstrings reach the API reference as they were meant: code, formulas and diagrams, and no stray marks."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book" / "extensions"))
+docstrings = importlib.import_module("docstrings")
+
+
+@pytest.mark.parametrize(
+    ("written", "translated"),
+    [
+        ("the filters `g` of $g_k$", "the filters ``g`` of :math:`g_k`"),
+        ("`a * b` and $x^*$", "``a * b`` and :math:`x^*`"),
+        ("*all* of [B, K, *size]", "*all* of [B, K, \\*size]"),
+        ("  * a point", "  * a point"),
+        ("  - costs 3 $ and 4 $", "  - costs 3 $ and 4 $"),
+        ("``code`` and :func:`name`", "``code`` and :func:`name`"),
+        ("Derived in {doc}`06_training`, `x`.", "Derived in :doc:`06_training`, ``x``."),
+        ("plain_name, last_", "plain_name, last\\_"),
+    ],
+)
+def test_a_line_is_translated(written: str, translated: str) -> None:
+    assert docstrings.inline(written) == translated
+
+
+def test_a_fence_becomes_a_literal_block() -> None:
+    lines = ["Text:", "", "```python", "a = `x` * 2", "", "b = 1", "```", "More `x`."]
+    expected = ["Text:", "", "", "::", "", "    a = `x` * 2", "", "    b = 1", "", "More ``x``."]
+    assert docstrings.translate(lines) == expected
+
+
+@given(
+    st.text(alphabet=st.characters(blacklist_characters="`$*_|\\\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"))
+)
+def test_plain_words_stay_as_they_are(line: str) -> None:
+    assert docstrings.inline(line) == line

@@ -1,0 +1,810 @@
+"""The label doctor: every usual mistake is made on purpose; it must be named, with its files and its remedy.
+
+Where the doctor gives code that mends the mistake, the code is run, and the data must be healthy then.
+"""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image, ImageOps
+
+from dmnet import doctor
+from dmnet.classes import VOC, colour_table, voc_palette
+from dmnet.datasets import FolderDataset, layout_of, load
+from dmnet.datasets.lists import IGNORED
+from dmnet.doctor import mending
+from dmnet.doctor.measuring import KEPT, measure
+from dmnet.errors import DataError
+from dmnet.worlds import DemoDataset, write_layout
+
+CLASSES = ("ground", "house", "tree")
+COLOURS = np.array([[90, 60, 30], [200, 40, 40], [40, 160, 40]], np.uint8)
+WIDTH, HEIGHT = 96, 64
+UNPAIRED = ("mask-without-image", "warning")
+Change = Callable[[np.ndarray], Image.Image]
+
+
+def scene(seed: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image and its labels: a house and a tree somewhere on the ground, a strip of void."""
+    random = np.random.default_rng(seed)
+    width, height = size
+    labels = np.zeros((height, width), np.uint8)
+    for label in (1, 2):
+        top, left = random.integers(4, height // 2), random.integers(1, width // 2)
+        labels[top : top + height // 3, left : left + width // 3] = label
+    noise = random.integers(-15, 16, (height, width, 3))
+    image = np.clip(COLOURS[labels].astype(int) + noise, 0, 255).astype(np.uint8)
+    labels[:2] = 255
+    return image, labels
+
+
+def grey(labels: np.ndarray) -> Image.Image:
+    return Image.fromarray(labels.astype(np.uint8))
+
+
+def palette_png(labels: np.ndarray) -> Image.Image:
+    image = grey(labels)
+    image.putpalette(voc_palette(256).tobytes())
+    return image
+
+
+def make(
+    root: Path,
+    change: Change = palette_png,
+    *,
+    classes: tuple[str, ...] = CLASSES,
+    count: int = 10,
+    first: int = 0,
+    split: str = "train",
+    only: tuple[int, ...] | None = None,
+) -> FolderDataset:
+    """Write scenes in VOC's layout; `change` makes the mask's file from the labels (of scenes `only`)."""
+    for part in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / part).mkdir(parents=True, exist_ok=True)
+    (root / "classes.txt").write_text("\n".join(classes))
+    names = [f"s{number:02}" for number in range(first, first + count)]
+    (root / f"ImageSets/Segmentation/{split}.txt").write_text("\n".join(names))
+    for number, name in enumerate(names, first):
+        image, labels = scene(number)
+        Image.fromarray(image).save(root / f"JPEGImages/{name}.jpg")
+        use = change if only is None or number in only else palette_png
+        use(labels).save(root / f"SegmentationClass/{name}.png")
+    return FolderDataset(root, split)
+
+
+def only_finding(dataset: object, name: str, severity: str = "error") -> doctor.Finding:
+    """Examine, and return the one finding."""
+    report = doctor.examine(dataset)
+    assert [(f.name, f.severity) for f in report.findings] == [(name, severity)], str(report)
+    (finding,) = report.findings
+    assert finding.remedy and finding.message and str(finding) in str(report)
+    return finding
+
+
+def mend(finding: doctor.Finding, dataset: FolderDataset) -> None:
+    """Do what the finding says."""
+    exec(finding.code, {"np": np, "mending": mending, "dataset": dataset})
+
+
+def assert_healed(dataset: FolderDataset, labels: bool = True) -> None:
+    again = FolderDataset(dataset.root, dataset.split)
+    assert doctor.examine(again).findings == ()
+    if labels:
+        for number in range(len(again)):
+            np.testing.assert_array_equal(again[number][1], scene(number)[1])
+
+
+def test_healthy_data_have_no_findings(tmp_path: Path) -> None:
+    sets = [make(tmp_path), make(tmp_path, first=10, split="val")]
+    report = doctor.examine(sets)
+    assert report.findings == () and "Nothing wrong was found" in str(report)
+    doctor.quick_check(*sets)
+
+
+@pytest.mark.parametrize("world", ["demo_context", "demo_scale"])
+def test_drawn_data_are_healthy(world: str) -> None:
+    report = doctor.examine([DemoDataset(world, split, size=24) for split in ("train", "val")])
+    assert report.errors == () and {f.name for f in report.findings} <= {"class-absent"}, str(report)
+
+
+# Files ----------------------------------------------------------------------------------------------------
+
+
+def test_missing_and_broken_files(tmp_path: Path) -> None:
+    dataset = make(tmp_path)
+    (tmp_path / "SegmentationClass/s03.png").unlink()
+    (tmp_path / "JPEGImages/s04.jpg").unlink()
+    content = (tmp_path / "JPEGImages/s05.jpg").read_bytes()
+    (tmp_path / "JPEGImages/s05.jpg").write_bytes(content[: len(content) // 2])
+    (tmp_path / "SegmentationClass/s06.png").write_text("no picture")
+    found = {f.name: f for f in doctor.examine(dataset).findings}
+    assert set(found) == {"missing-image", "missing-mask", "unreadable-image", "unreadable-mask"}
+    assert (
+        found["missing-mask"].files == ("s03",)
+        and "SegmentationClass/s03.png" in found["missing-mask"].message
+    )
+    assert found["missing-image"].files == ("s04",) and "off the list" in found["missing-image"].remedy
+    assert found["unreadable-image"].files == (str(tmp_path / "JPEGImages/s05.jpg"),)
+    assert found["unreadable-mask"].files == (str(tmp_path / "SegmentationClass/s06.png"),)
+    assert all(f.severity == "error" and f.count == 1 for f in found.values())
+
+
+def test_missing_masks_are_noticed_beyond_the_sample(tmp_path: Path) -> None:
+    dataset = make(tmp_path, count=40)
+    (tmp_path / "SegmentationClass/s01.png").unlink()
+    with pytest.raises(DataError, match=r"\[missing-mask\].*s01\.png"):
+        doctor.quick_check(dataset)
+
+
+def test_masks_with_longer_names(tmp_path: Path) -> None:
+    dataset = make(tmp_path)
+    for file in (tmp_path / "SegmentationClass").iterdir():
+        file.rename(file.with_name(f"seg_{file.stem}_mask.png"))
+    finding = only_finding(dataset, "other-names")
+    assert finding.count == 10 and "seg_<id>_mask.png" in finding.remedy
+    mend(finding, dataset)
+    assert_healed(dataset)
+
+
+# What the masks store -------------------------------------------------------------------------------------
+
+
+def test_black_and_white(tmp_path: Path) -> None:
+    dataset = make(tmp_path, lambda labels: grey((labels == 1) * 255), classes=("ground", "house"))
+    finding = only_finding(dataset, "binary-255")
+    assert "255 is void" in finding.message and finding.count == 10 and finding.files[0].endswith("s00.png")
+    with pytest.raises(DataError, match="binary-255"):
+        doctor.quick_check(dataset)
+    mend(finding, dataset)
+    assert_healed(dataset, labels=False)
+    assert set(np.unique(FolderDataset(tmp_path)[0][1])) == {0, 1}
+
+
+def test_black_and_white_in_the_validation_set_alone(tmp_path: Path) -> None:
+    train = make(tmp_path, lambda labels: grey(labels == 1), classes=("ground", "house"))
+    val = make(
+        tmp_path, lambda labels: grey((labels == 1) * 255), classes=("ground", "house"), split="val", first=10
+    )
+    finding = only_finding([train, val], "binary-255")
+    assert finding.split == "val"
+
+
+def test_colours_of_the_palette(tmp_path: Path) -> None:
+    dataset = make(tmp_path, lambda labels: palette_png(labels).convert("RGB"))
+    finding = only_finding(dataset, "colour-mask")
+    assert "mode RGB" in finding.message and finding.count == 10
+    assert "of the pixels have a colour of the data set's palette" in finding.message
+    mend(finding, dataset)
+    assert_healed(dataset)
+
+
+def test_colours_of_their_own(tmp_path: Path) -> None:
+    dataset = make(tmp_path, lambda labels: Image.fromarray(COLOURS[labels % 255]))
+    finding = only_finding(dataset, "colour-mask")
+    assert "(90, 60, 30)" in finding.message and "(40, 160, 40)" in finding.code
+    colours = ", ".join(str(tuple(colour)) for colour in COLOURS.tolist())
+    start, _, line = finding.code.partition("\n")
+    assert start.startswith("colours = [")
+    exec(f"colours = [{colours}]\n{line}", {"mending": mending, "dataset": dataset})
+    np.testing.assert_array_equal(FolderDataset(tmp_path)[3][1], scene(3)[1] % 255)
+    assert doctor.examine(FolderDataset(tmp_path)).findings == ()
+
+
+def numbered_anew(labels: np.ndarray, colours: np.ndarray) -> Image.Image:
+    """Return what a program makes that chooses a palette for every picture."""
+    order = np.unique(labels).tolist()
+    order = order if labels[20, 20] else order[::-1]
+    table = np.zeros(256, np.uint8)
+    table[order] = np.arange(len(order))
+    image = grey(table[labels])
+    image.putpalette(colours[order].tobytes())
+    return image
+
+
+def test_palettes_of_their_own_for_every_mask(tmp_path: Path) -> None:
+    dataset = make(tmp_path, lambda labels: numbered_anew(labels, colour_table()))
+    finding = next(f for f in doctor.examine(dataset).findings if f.name == "palettes-differ")
+    assert finding.severity == "error" and finding.count == 10
+    assert "0, 3 for (0, 0, 0) (red, green, blue)" in finding.message
+    with pytest.raises(DataError, match="palettes-differ"):
+        doctor.quick_check(dataset)
+    mend(finding, dataset)
+    assert_healed(dataset)
+
+
+def test_palettes_of_their_own_in_other_colours(tmp_path: Path) -> None:
+    """Perhaps the numbers are right and somebody liked other colours: no reason to stop."""
+    colours = 255 - voc_palette(256)
+    dataset = make(tmp_path, lambda labels: numbered_anew(labels, colours))
+    finding = next(f for f in doctor.examine(dataset).findings if f.name == "palettes-differ")
+    assert finding.severity == "warning" and "in the order of" in finding.remedy
+    _, call = finding.code.splitlines()  # the first line lists the colours, in some order
+    exec(call, {"mending": mending, "dataset": dataset, "colours": colours[:3]})
+    again = FolderDataset(tmp_path)
+    for number in range(len(again)):
+        known = scene(number)[1] < 3
+        np.testing.assert_array_equal(again[number][1][known], scene(number)[1][known])
+
+
+def test_a_palette_that_uses_a_colour_twice_is_no_contradiction(tmp_path: Path) -> None:
+    def twice(labels: np.ndarray) -> Image.Image:
+        if labels[20, 20]:
+            labels[labels == 0] = 255  # black, too
+        image = grey(labels)
+        image.putpalette(voc_palette(3).tobytes() + bytes(3 * 253))
+        return image
+
+    assert doctor.examine(make(tmp_path, twice)).findings == ()
+
+
+def test_grey_values_as_colours(tmp_path: Path) -> None:
+    dataset = make(tmp_path, lambda labels: grey(labels).convert("RGB"))
+    mend(only_finding(dataset, "grey-as-colour"), dataset)
+    assert_healed(dataset)
+
+
+def test_a_lost_palette(tmp_path: Path) -> None:
+    dataset = make(tmp_path, lambda labels: palette_png(np.where(labels == 255, 0, labels)).convert("L"))
+    finding = only_finding(dataset, "palette-lost")
+    assert "38" in finding.message and finding.count == 10
+    mend(finding, dataset)
+    np.testing.assert_array_equal(FolderDataset(tmp_path)[3][1], scene(3)[1] % 255)
+
+
+@pytest.mark.parametrize("factor", [40, 127.5, 85])
+def test_labels_multiplied_to_be_visible(tmp_path: Path, factor: float) -> None:
+    dataset = make(tmp_path, lambda labels: grey(np.where(labels == 255, 0, labels) * factor))
+    mend(only_finding(dataset, "stretched"), dataset)
+    np.testing.assert_array_equal(FolderDataset(tmp_path)[3][1], scene(3)[1] % 255)
+
+
+def test_labels_that_count_from_one(tmp_path: Path) -> None:
+    dataset = make(tmp_path, lambda labels: palette_png(np.where(labels == 255, 255, labels + 1)))
+    finding = only_finding(dataset, "off-by-one")
+    assert "count from 1" in finding.message and "tree, is out of range" in finding.message
+    mend(finding, dataset)
+    assert_healed(dataset)
+    with pytest.raises(DataError, match=r"would become .* of -1 to 255.*no mask was changed"):
+        mend(finding, dataset)
+    assert_healed(dataset)
+
+
+def test_a_zero_that_is_other(tmp_path: Path) -> None:
+    dataset = make(tmp_path, lambda labels: palette_png(np.where(labels == 255, 0, labels + 1)))
+    finding = only_finding(dataset, "zero-counted")
+    assert "counted by accident" in finding.message and IGNORED in finding.remedy
+    assert doctor.examine(FolderDataset(tmp_path, classes=(IGNORED, *CLASSES))).findings == ()
+    mend(finding, dataset)
+    assert_healed(dataset)
+
+
+def test_a_zero_named_void_that_counts(tmp_path: Path) -> None:
+    dataset = make(tmp_path, classes=("unlabeled", "house", "tree"))
+    finding = only_finding(dataset, "zero-counted", "warning")
+    assert "'unlabeled'" in finding.message and IGNORED in finding.remedy
+    with pytest.warns(UserWarning, match="zero-counted"):
+        doctor.quick_check(dataset)
+
+
+def test_a_zero_that_is_ignored_by_accident(tmp_path: Path) -> None:
+    make(tmp_path, classes=("background", "house", "tree"))
+    dataset = FolderDataset(tmp_path, zero_is_void=True)
+    finding = doctor.examine(dataset).findings[0]
+    assert (finding.name, finding.severity) == ("zero-ignored", "warning")
+    assert "'background' is void" in finding.message and "zero_is_void" in finding.remedy
+    assert not finding.code  # which would mend the masks where the list has to be mended
+
+
+def test_ade20k_masks_that_count_from_zero(tmp_path: Path) -> None:
+    root = write_layout(DemoDataset("demo_context", size=12), tmp_path / "ade", "ade20k")
+    for file in root.rglob("*.png"):
+        grey(np.array(Image.open(file)) - 1).save(file)
+    dataset = load("ade20k", root)
+    finding = doctor.examine(dataset).findings[0]
+    assert finding.name == "zero-ignored" and "(ignored)" not in finding.remedy
+    mend(finding, dataset)
+    assert doctor.examine(load("ade20k", root)).findings == ()
+
+
+def test_an_ignored_zero_that_is_meant(tmp_path: Path) -> None:
+    make(tmp_path, lambda labels: palette_png(np.where(labels == 255, 0, labels)), classes=("house", "tree"))
+    assert doctor.examine(FolderDataset(tmp_path, zero_is_void=True)).findings == ()
+
+
+@pytest.mark.parametrize("first", ["ground", "background"])
+def test_a_class_list_that_is_too_short(tmp_path: Path, first: str) -> None:
+    dataset = make(
+        tmp_path, lambda labels: palette_png(np.where(labels == 2, 4, labels)), classes=(first, "house")
+    )
+    finding = only_finding(dataset, "class-list-short")
+    assert "the label 4, but there are 2 classes, 0 to 1" in finding.message
+    assert "labels up to 4 need 5" in finding.remedy
+
+
+def test_a_class_list_that_lacks_one_name(tmp_path: Path) -> None:
+    dataset = make(tmp_path, classes=("background", "house"))
+    finding = only_finding(dataset, "class-list-short")
+    assert "0 to 2, one more than the 2 classes" in finding.message and "label 2 is missing" in finding.remedy
+    assert IGNORED in finding.remedy
+
+
+def test_a_class_list_that_is_too_long(tmp_path: Path) -> None:
+    dataset = make(tmp_path, classes=(*CLASSES, "sea", "moon"))
+    finding = only_finding(dataset, "class-never", "warning")
+    assert "sea, moon" in finding.message and "last in the list" in finding.message
+
+
+def test_stray_values_in_a_few_masks(tmp_path: Path) -> None:
+    def spoil(labels: np.ndarray) -> Image.Image:
+        labels[5, 5] = 77
+        return palette_png(labels)
+
+    dataset = make(tmp_path, spoil, only=(4,))
+    finding = only_finding(dataset, "stray-values")
+    assert finding.files == (str(tmp_path / "SegmentationClass/s04.png"),)
+    assert "has the label 77, but there are 3 classes" in finding.message
+    mend(finding, dataset)
+    assert_healed(dataset, labels=False)
+
+
+def test_labels_in_place_of_city_numbers(tmp_path: Path) -> None:
+    from dmnet.datasets.encoding import CITYSCAPES_VALUES
+
+    dataset = make(tmp_path)
+    dataset.encoding = CITYSCAPES_VALUES.first(3)
+    finding = only_finding(dataset, "labels-not-ids")
+    assert "trainIds" in finding.message
+    mend(finding, dataset)
+    healed = FolderDataset(tmp_path)
+    healed.encoding = dataset.encoding
+    assert doctor.examine(healed).findings == ()
+    assert (healed[2][1] == 1).sum() == (scene(2)[1] == 1).sum()
+
+
+def resized(labels: np.ndarray) -> Image.Image:
+    small = grey(labels * 100 % 255).resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.BILINEAR)
+    return small.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+
+
+def test_values_in_between_from_resizing(tmp_path: Path) -> None:
+    finding = only_finding(make(tmp_path, resized), "in-between-values")
+    assert finding.count == 10 and "interpolation" in finding.message and "NEAREST" in finding.remedy
+
+
+def test_values_in_between_that_are_classes(tmp_path: Path) -> None:
+    def soft(labels: np.ndarray) -> Image.Image:
+        image = grey(np.where(labels == 255, 0, labels) * 5)
+        return image.resize((48, 32), Image.Resampling.BILINEAR).resize(
+            (WIDTH, HEIGHT), Image.Resampling.BILINEAR
+        )
+
+    names = tuple(f"class {number}" for number in range(11))
+    only_finding(make(tmp_path, soft, classes=names), "in-between-values", "warning")
+
+
+def test_soft_black_and_white(tmp_path: Path) -> None:
+    def soft(labels: np.ndarray) -> Image.Image:
+        mask = grey((labels == 1) * 255).resize((48, 32), Image.Resampling.BILINEAR)
+        return mask.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+
+    dataset = make(tmp_path, soft, classes=("ground", "house"))
+    mend(only_finding(dataset, "in-between-values"), dataset)
+    assert_healed(dataset, labels=False)
+
+
+def test_thin_lines_are_not_values_in_between(tmp_path: Path) -> None:
+    """A border class, one pixel wide between the two others."""
+
+    def outlined(labels: np.ndarray) -> Image.Image:
+        inside = labels == 1
+        grown = np.pad(inside, 1)
+        grown = grown[:-2, 1:-1] | grown[2:, 1:-1] | grown[1:-1, :-2] | grown[1:-1, 2:]
+        return palette_png(np.where(inside, 2, np.where(grown, 1, 0)))
+
+    assert doctor.examine(make(tmp_path, outlined)).findings == ()
+
+
+def test_jpeg_masks(tmp_path: Path) -> None:
+    dataset = make(tmp_path)
+    for number, name in enumerate(dataset.ids):
+        grey(scene(number)[1]).save(tmp_path / f"SegmentationClass/{name}.png", format="JPEG")
+    finding = only_finding(dataset, "lossy-mask")
+    assert "JPEG" in finding.message and "PNG" in finding.remedy and finding.count == 10
+
+
+def test_jpeg_masks_saved_as_png(tmp_path: Path) -> None:
+    def compressed(labels: np.ndarray) -> Image.Image:
+        buffer = BytesIO()
+        grey(labels).save(buffer, "JPEG")
+        return Image.open(buffer)
+
+    only_finding(make(tmp_path, compressed), "in-between-values")
+
+
+def test_sixteen_bits(tmp_path: Path) -> None:
+    dataset = make(tmp_path, lambda labels: Image.fromarray(np.where(labels == 1, 1000, 0).astype(np.uint16)))
+    finding = only_finding(dataset, "large-values")
+    assert "[1000]" in finding.message
+    mend(finding, dataset)
+    assert set(np.unique(FolderDataset(tmp_path)[0][1])) == {0, 1}
+
+
+def test_all_void(tmp_path: Path) -> None:
+    void: Change = lambda labels: palette_png(np.full_like(labels, 255))  # noqa: E731
+    finding = only_finding(make(tmp_path / "some", void, only=(1, 2)), "all-void", "warning")
+    assert finding.count == 2 and finding.files[0].endswith("s01.png")
+    assert "every IoU is NaN" in only_finding(make(tmp_path / "all", void), "all-void").message
+
+
+def test_nothing_but_the_first_class(tmp_path: Path) -> None:
+    finding = only_finding(make(tmp_path, lambda labels: palette_png(labels * 0)), "one-class")
+    assert "ground is the only class in all 10 masks" in finding.message
+
+
+# Sizes and turns ------------------------------------------------------------------------------------------
+
+
+def test_masks_of_another_resolution(tmp_path: Path) -> None:
+    def half(labels: np.ndarray) -> Image.Image:
+        return palette_png(labels).resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.NEAREST)
+
+    dataset = make(tmp_path, half)
+    finding = only_finding(dataset, "resized")
+    assert "48x32" in finding.message and "96x64" in finding.message and "nearest" in finding.remedy
+    mend(finding, dataset)
+    assert_healed(dataset, labels=False)
+
+
+def test_masks_of_another_shape(tmp_path: Path) -> None:
+    dataset = make(tmp_path, lambda labels: palette_png(labels[:, :50]), only=(2, 7))
+    finding = only_finding(dataset, "sizes-differ")
+    assert finding.count == 2 and finding.files[1].endswith("s07.png")
+
+
+def test_transposed_masks(tmp_path: Path) -> None:
+    dataset = make(tmp_path, lambda labels: palette_png(labels.T))
+    mend(only_finding(dataset, "transposed"), dataset)
+    assert_healed(dataset)
+
+
+def turned_photographs(root: Path, orientation: int) -> FolderDataset:
+    """Masks drawn for the pixels as they are stored; the photographs' EXIF data turn them."""
+    dataset = make(root)
+    for name in dataset.ids:
+        file = root / f"JPEGImages/{name}.jpg"
+        with Image.open(file) as image:
+            exif = image.getexif()
+            exif[0x0112] = orientation
+            image.save(file, exif=exif)
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("orientation", "severity"), [(6, "error"), (8, "error"), (3, "warning"), (2, "warning")]
+)
+def test_photographs_turned_by_exif(tmp_path: Path, orientation: int, severity: str) -> None:
+    dataset = turned_photographs(tmp_path, orientation)
+    finding = only_finding(dataset, "exif-turned", severity)
+    assert finding.count == 10 and finding.files[0].endswith("s00.jpg")
+    mend(finding, dataset)
+    assert_healed(dataset, labels=False)
+    photograph = Image.fromarray(scene(4)[1])
+    photograph.getexif()[0x0112] = orientation
+    np.testing.assert_array_equal(
+        FolderDataset(tmp_path)[4][1], np.asarray(ImageOps.exif_transpose(photograph))
+    )
+
+
+def test_masks_of_upright_photographs_are_right(tmp_path: Path) -> None:
+    dataset = turned_photographs(tmp_path, 6)
+    mending.turn(dataset)
+    assert doctor.examine(FolderDataset(tmp_path)).findings == ()
+
+
+def test_pairs_of_equal_size_in_the_wrong_order(tmp_path: Path) -> None:
+    dataset = make(tmp_path, count=20)
+    for number, name in enumerate(dataset.ids):
+        palette_png(scene((number + 1) % 20)[1]).save(tmp_path / f"SegmentationClass/{name}.png")
+    finding = only_finding(dataset, "wrong-order", "warning")
+    assert "paired wrongly" in finding.message and "--pictures" in finding.remedy
+
+
+def test_pairs_of_many_sizes_in_the_wrong_order(tmp_path: Path) -> None:
+    dataset = make(tmp_path)
+    sizes = [(60 + 7 * number, 40 + 3 * number) for number in range(10)]
+    for number, name in enumerate(dataset.ids):
+        Image.fromarray(scene(number, sizes[number])[0]).save(tmp_path / f"JPEGImages/{name}.jpg")
+        palette_png(scene(0, sizes[number - 1])[1]).save(tmp_path / f"SegmentationClass/{name}.png")
+    finding = only_finding(dataset, "wrong-order")
+    assert "own image's name" in finding.remedy and finding.count == 10
+
+
+def test_tiny_and_huge_pictures(tmp_path: Path) -> None:
+    dataset = make(tmp_path)
+    for name, size in (("s02", (12, 12)), ("s03", (9000, 6000))):
+        Image.new("RGB", size).save(tmp_path / f"JPEGImages/{name}.jpg")
+        Image.new("L", size).save(tmp_path / f"SegmentationClass/{name}.png")
+    found = {f.name: f for f in doctor.examine(dataset).findings}
+    assert set(found) == {"tiny", "huge"} and {f.severity for f in found.values()} == {"warning"}
+    assert found["tiny"].files == (str(tmp_path / "JPEGImages/s02.jpg"),) and "12x12" in found["tiny"].message
+    assert found["huge"].files == (str(tmp_path / "JPEGImages/s03.jpg"),)
+
+
+# Several splits -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("poor", "effect"), [("train", "cannot be learned"), ("val", "NaN")])
+def test_a_class_in_one_split_alone(tmp_path: Path, poor: str, effect: str) -> None:
+    bare: Change = lambda labels: palette_png(np.where(labels == 2, 0, labels))  # noqa: E731
+    sets = [
+        make(tmp_path, bare if split == poor else palette_png, split=split, first=first)
+        for split, first in (("train", 0), ("val", 10))
+    ]
+    finding = only_finding(sets, "class-absent", "warning")
+    assert finding.split == poor and "no pixel of tree" in finding.message and effect in finding.message
+    with pytest.warns(UserWarning, match="no pixel of tree"):
+        doctor.quick_check(*sets)
+
+
+def test_the_same_picture_in_both_splits(tmp_path: Path) -> None:
+    sets = [make(tmp_path), make(tmp_path, first=9, split="val")]
+    finding = only_finding(sets, "leak", "warning")
+    assert finding.files == (str(tmp_path / "JPEGImages/s09.jpg"),) * 2 and "training list" in finding.remedy
+
+
+def test_the_same_picture_twice(tmp_path: Path) -> None:
+    dataset = make(tmp_path)
+    for part in ("JPEGImages/{}.jpg", "SegmentationClass/{}.png"):
+        content = (tmp_path / part.format("s01")).read_bytes()
+        (tmp_path / part.format("s08")).write_bytes(content)
+    assert only_finding(dataset, "duplicates", "note").count == 2
+
+
+def test_splits_with_other_classes(tmp_path: Path) -> None:
+    sets = [make(tmp_path), make(tmp_path / "other", classes=("a", "b", "c"), first=10, split="val")]
+    assert only_finding(sets, "classes-differ").split == "val"
+    with pytest.raises(DataError, match=r"validation set's classes are .*'a', 'b', 'c'"):
+        doctor.quick_check(*sets)
+
+
+# Any data set ---------------------------------------------------------------------------------------------
+
+
+class Arrays:
+    """The least that training takes: no ids, no files."""
+
+    classes = CLASSES
+    split = "train"
+
+    def __init__(
+        self, change: Callable[[np.ndarray], np.ndarray] = lambda labels: labels, length: int = 9
+    ) -> None:
+        self.change, self.length = change, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, str]:
+        image, labels = scene(index)
+        return image, self.change(labels), f"array {index}"
+
+
+def test_arrays_are_examined() -> None:
+    assert doctor.examine(Arrays()).findings == ()
+    finding = only_finding(
+        Arrays(lambda labels: np.where(labels == 1, 255, 0).astype(np.uint8)), "binary-255"
+    )
+    assert finding.files[:2] == ("array 0", "array 1") and finding.count == 9
+    assert only_finding(Arrays(lambda labels: labels[1:]), "sizes-differ").files[0] == "array 0"
+    assert "float64" in only_finding(Arrays(lambda labels: labels / 1), "wrong-array").message
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        (Arrays(length=0), "training set is empty"),
+        (Arrays(lambda labels: labels[:, 1:]), "95x64.*96x64"),
+        (Arrays(lambda labels: np.where(labels == 2, 77, labels)), "array 0: the mask has the label 77"),
+    ],
+)
+def test_training_is_stopped(dataset: Arrays, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        doctor.quick_check(dataset)
+    with pytest.raises(DataError):
+        doctor.quick_check(Arrays(), dataset)
+
+
+def test_the_quick_check_reads_few_masks(tmp_path: Path) -> None:
+    class Counting(Arrays):
+        reads = 0
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, str]:
+            Counting.reads += 1
+            return super().__getitem__(index)
+
+    doctor.quick_check(Counting(length=1000), Counting(length=1000))
+    assert 40 <= Counting.reads <= 50
+
+
+def test_what_the_reader_refuses_stops_training(tmp_path: Path) -> None:
+    class Strict(FolderDataset):
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, str]:
+            raise DataError("the reader wants something else")
+
+    make(tmp_path)
+    with pytest.raises(DataError, match="something else"):
+        doctor.quick_check(Strict(tmp_path))
+
+
+@pytest.mark.parametrize("layout", ["voc", "ade20k", "cityscapes"])
+def test_every_layout_is_healthy(tmp_path: Path, layout: str) -> None:
+    drawn = [DemoDataset("demo_scale", split, size=24) for split in ("train", "val")]
+    root = write_layout(drawn, tmp_path / "drawn", layout)
+    sets = [load(layout_of(root), root, split) for split in ("train", "val")]
+    report = doctor.examine(sets)
+    assert report.findings == (), str(report)
+    pd.testing.assert_frame_equal(report.table(), doctor.examine(drawn).table())
+    doctor.quick_check(*sets)
+
+
+def test_images_and_masks_in_two_folders(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("\n".join(CLASSES))
+    for number in range(9):
+        image, labels = scene(number)
+        for folder, name, picture in (
+            ("images", f"{number}.jpg", Image.fromarray(image)),
+            ("masks", f"{number}-seg.png", palette_png(labels)),
+        ):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            picture.save(tmp_path / folder / name)
+    dataset = load("pairs", tmp_path, "all")
+    finding = only_finding(dataset, "other-names")
+    assert finding.count == 9 and "<id>-seg.png" in finding.remedy
+    exec(finding.code)
+    assert doctor.examine(load("pairs", tmp_path, "all")).findings == ()
+
+
+@pytest.mark.parametrize("parts", [("train", "val"), ()])
+def test_a_mask_without_its_image(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    """A picture that was lost only makes the set smaller, so nobody would miss it."""
+    (tmp_path / "classes.txt").write_text("\n".join(CLASSES))
+    for number in range(10):
+        image, labels = scene(number)
+        part = parts[number % 2] if parts else ""
+        for folder, file, picture in (
+            ("images", f"{number}.jpg", Image.fromarray(image)),
+            ("masks", f"{number}_mask.png", palette_png(labels)),
+        ):
+            (tmp_path / folder / part).mkdir(exist_ok=True, parents=True)
+            picture.save(tmp_path / folder / part / file)
+    lost = next(iter(tmp_path.glob("images/**/3.jpg")))
+    lost.unlink()
+    finding = only_finding([load("pairs", tmp_path, split) for split in ("train", "val")], *UNPAIRED)
+    assert finding.count == 1 and finding.files[0].endswith("3_mask.png")
+    (tmp_path / "val.txt").write_text("3\n")
+    if not parts:  # a list asks for it: then the picture is what is missing
+        assert only_finding(load("pairs", tmp_path, "val"), "missing-image").count == 1
+
+
+def test_memory_does_not_grow_with_the_pictures() -> None:
+    kept = [
+        one.image is not None and one.image.small.size > 0 for one in measure(Arrays(length=200), range(200))
+    ]
+    assert len(kept) == 200 and KEPT <= sum(kept) < 2 * KEPT
+
+
+def test_data_without_labels_are_refused(tmp_path: Path) -> None:
+    make(tmp_path)
+    with pytest.raises(DataError, match="without labels"):
+        doctor.examine(FolderDataset(tmp_path, labelled=False))
+    with pytest.raises(DataError, match="no data set"):
+        doctor.examine([])
+
+
+# Counts and pictures --------------------------------------------------------------------------------------
+
+
+def test_the_table_counts_pixels_and_images(tmp_path: Path) -> None:
+    sets = [make(tmp_path, count=3), make(tmp_path, count=2, first=3, split="val")]
+    report = doctor.examine(sets)
+    table = report.table()
+    assert list(table.index) == [*CLASSES, "(void)"]
+    masks = np.stack([scene(number)[1] for number in range(3)])
+    assert table["train %"].tolist() == pytest.approx([100 * (masks == v).mean() for v in (0, 1, 2, 255)])
+    assert table["train %"].sum() == pytest.approx(100)
+    assert table["train images"].tolist()[:3] == [3, 3, 3] and table["val images"].tolist()[:3] == [2, 2, 2]
+    assert "train: 3 examples, 3 classes" in str(report)
+    assert [part.pixels.sum() for part in report.splits] == [(masks < 255).sum(), 2 * 62 * 96]
+
+
+def test_values_without_a_class_are_counted_apart(tmp_path: Path) -> None:
+    table = doctor.examine(make(tmp_path, classes=("ground", "house"), count=4)).table()
+    expected = np.mean([scene(number)[1] == 2 for number in range(4)])
+    assert table.loc["(no class)", "train %"] == pytest.approx(100 * expected)
+
+
+def test_a_limit_is_kept_and_said(tmp_path: Path) -> None:
+    dataset = make(tmp_path, classes=(*CLASSES, "sea"))
+    report = doctor.examine(dataset, limit=4)
+    assert report.splits[0].examined == 4 and "4 of them read" in str(report)
+    assert report.findings == ()  # that a class never occurs cannot be said
+
+
+def test_pictures_of_healthy_and_faulty_data(tmp_path: Path) -> None:
+    figure = doctor.pictures(make(tmp_path / "a"), 3)
+    assert len(figure.axes) == 9 and figure.axes[0].get_title() == "s00"
+    painted = np.asarray(figure.axes[1].images[0].get_array())
+    assert painted[30, 0].tolist() == voc_palette(1)[0].tolist()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [*CLASSES, "void"]
+    faulty = make(tmp_path / "b", lambda labels: grey(np.where(labels == 1, 99, labels)))
+    figure = doctor.pictures(faulty, ids=["s04"])
+    assert "no class" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [255, 0, 255] in np.asarray(figure.axes[1].images[0].get_array()).reshape(-1, 3).tolist()
+    assert len(doctor.pictures(Arrays(), 2).axes) == 6
+    doctor.pictures(make(tmp_path / "c", lambda labels: Image.fromarray(COLOURS[labels % 255])), 1)
+    with pytest.raises(DataError, match="no example nobody"):
+        doctor.pictures(faulty, ids=["nobody"])
+    plt.close("all")
+
+
+def test_shares_are_drawn(tmp_path: Path) -> None:
+    sets = [make(tmp_path), make(tmp_path, first=10, split="val")]
+    report = doctor.examine(sets)
+    figure = doctor.shares(report, sets[0].palette)
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == list(CLASSES)
+    widths = [[bar.get_width() for bar in bars] for bars in axis.containers]  # type: ignore[attr-defined]
+    assert widths[0] == pytest.approx(report.table()["train %"].tolist()[:3])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["train", "val"]
+    plt.close("all")
+
+
+# Mending --------------------------------------------------------------------------------------------------
+
+
+def test_originals_are_kept(tmp_path: Path) -> None:
+    dataset = make(tmp_path)
+    val = make(tmp_path, first=10, split="val")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "SegmentationClass").iterdir()}
+    kept = mending.rewrite(dataset, lambda mask: np.where(mask == 1, 2, mask))
+    assert kept == tmp_path / "SegmentationClass.before"
+    assert {file.name: file.read_bytes() for file in kept.iterdir()} == {
+        name: content for name, content in before.items() if name < "s10"
+    }
+    assert 1 in val[0][1] and 1 not in FolderDataset(tmp_path)[0][1]
+    assert mending.rewrite(dataset, lambda mask: mask).name == "SegmentationClass.before2"
+    assert sorted(file.name for file in tmp_path.iterdir() if file.name.startswith(".")) == []
+
+
+def test_a_failing_change_leaves_everything(tmp_path: Path) -> None:
+    dataset = make(tmp_path)
+    (tmp_path / "SegmentationClass/s09.png").write_text("broken")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.*")}
+    with pytest.raises(DataError, match=r"s09\.png cannot be read, so no mask was changed"):
+        mending.rewrite(dataset, lambda mask: mask * 0)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*.*")} == before
+
+
+def test_nearest_colours() -> None:
+    picture = VOC.palette[[[0, 5], [20, 3]]].astype(int)
+    picture[0, 0] += 3
+    labels = mending.from_colours(np.concatenate([picture, [[[224, 224, 192]] * 2]]), VOC.palette)
+    assert labels.dtype == np.uint8 and labels.tolist() == [[0, 5], [20, 3], [255, 255]]
+
+
+# Real photographs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_real_photographs_raise_no_false_alarm(photos: Path) -> None:
+    sets = [load("folder", photos / "camvid_train_voc_layout", split) for split in ("train", "val")]
+    assert doctor.examine(sets).findings == ()
+    doctor.quick_check(*sets)
+    few = FolderDataset(photos / "voc2012_three", "val", classes=VOC)
+    assert {f.name for f in doctor.examine(few).findings} == {"class-never"}  # three pictures

@@ -1,0 +1,279 @@
+"""ONNX: every system exports, runs in ONNX Runtime and gives PyTorch's numbers; what does not is refused."""
+
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from test_model import GOLDENS, REFERENCE, fill, filled_model
+from torch import nn
+from typer.testing import CliRunner
+
+import dmnet
+from dmnet import backbone, export, model, systems
+from dmnet.cli import app
+from dmnet.errors import ExportError
+from dmnet.export import onnx_graph
+from dmnet.model import build_model
+
+PUBLISHED = [system.name for system in systems.SYSTEMS.values() if system.published]
+DEMOS = ["demo_scale", "demo_context"]
+
+
+def session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def run(path: Path, **inputs: torch.Tensor | np.ndarray) -> dict[str, np.ndarray]:
+    """Run a file in ONNX Runtime; what isn't given of gates and other filters does nothing."""
+    here = session(path)
+    shapes = {one.name: one.shape for one in here.get_inputs()}
+    arrays = {name: np.asarray(value, np.float32) for name, value in inputs.items()}
+    for name, shape in shapes.items():
+        if name not in arrays:
+            arrays[name] = (np.ones if name == "scale_gates" else np.zeros)(shape, np.float32)
+    names = [one.name for one in here.get_outputs()]
+    return dict(zip(names, here.run(names, arrays), strict=True))
+
+
+def assert_close(found: np.ndarray, expected: torch.Tensor, relative: float = 1e-4) -> None:
+    assert found.shape == tuple(expected.shape)
+    assert np.abs(found - expected.numpy()).max() <= relative * expected.abs().max().item()
+
+
+@pytest.fixture(scope="module")
+def demos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Both demo systems as the playground loads them."""
+    folder = tmp_path_factory.mktemp("demos")
+    for name in DEMOS:
+        export.export(dmnet.load_pretrained(name), folder / f"{name}.onnx", inner=True)
+    return {name: folder / f"{name}.onnx" for name in DEMOS}
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every ResNet an eighth as wide: the same graph, written and run in a fraction of the time."""
+
+    def build(a: systems.Architecture) -> backbone.ResNet:
+        block, blocks = backbone.RESNETS[a.backbone]
+        return backbone.ResNet(block, blocks, a.stem, a.output_stride, width=8)
+
+    monkeypatch.setattr(model, "build_resnet", build)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.usefixtures("narrow")
+def test_every_published_system_exports_and_runs(name: str, tmp_path: Path) -> None:
+    assert len(PUBLISHED) == 24
+    network = build_model(name, channels=16, fusion_channels=16).eval()
+    done = export.export(network, tmp_path / "system.onnx")
+    assert done.difference <= 1e-4
+    image, gates = (
+        torch.randn(1, 3, 70, 51),
+        torch.tensor([0.5, 0.0, 1.0, 2.0]),
+    )  # a size not checked by export
+    with torch.inference_mode():
+        expected = network(image, gates).logits
+    assert_close(run(done.path, image=image, scale_gates=gates)["logits"], expected)
+    assert export.read_metadata(done.path)["classes"] == list(systems.get(name).classes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ssseg_r50_d8_voc", "ssseg_r101_d8_ade20k"])
+def test_the_exported_network_matches_the_public_implementation(name: str, tmp_path: Path) -> None:
+    """In full width, against outputs recorded from ssseg itself."""
+    golden = np.load(REFERENCE / f"golden_{GOLDENS[name]}.npz")
+    batch, _, height, width, seed = golden["input"].tolist()
+    done = export.export(filled_model(name), tmp_path / "system.onnx")
+    images = fill.golden_input(batch, height, width, seed)
+    for image, expected in zip(images, golden["logits"], strict=True):
+        found = run(done.path, image=image[None])["logits"][0]
+        assert np.abs(found - expected).max() / expected.std() <= 1e-4
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_demo_systems_are_small(name: str, demos: dict[str, Path]) -> None:
+    assert demos[name].stat().st_size <= 1_000_000
+
+
+@pytest.mark.parametrize("name", DEMOS)
+@pytest.mark.parametrize("size", [(160, 160), (97, 131), (40, 9), (1, 1)])
+def test_the_inside_of_a_demo_system(name: str, size: tuple[int, int], demos: dict[str, Path]) -> None:
+    network, image = dmnet.load_pretrained(name), torch.randn(1, 3, *size)
+    gates = torch.tensor([1.0, 0.0, 0.5, 2.0])
+    found = run(demos[name], image=image, scale_gates=gates)
+    with torch.inference_mode():
+        assert_close(found["logits"], network(image, gates).logits)
+        features = network.backbone(image).stage4
+        for scale in network.head.scales:
+            assert_close(found[f"filters_{scale.filter_size}"], scale.filters(features)[0])
+            assert_close(found[f"responses_{scale.filter_size}"], scale(features)[0])
+
+
+def test_other_filters_take_the_place_of_an_images_own(demos: dict[str, Path]) -> None:
+    """Fed the filters of image B, image A answers as PyTorch does with them; half way is their mean."""
+    network = dmnet.load_pretrained("demo_context")
+    a, b = torch.randn(2, 1, 3, 96, 96)
+    own, others = run(demos["demo_context"], image=a), run(demos["demo_context"], image=b)
+    given = {f"other_{name}": array for name, array in others.items() if name.startswith("filters_")}
+    swapped = run(demos["demo_context"], image=a, other_weight=[0, 1, 0.5, 1], **given)
+    np.testing.assert_array_equal(swapped["filters_1"], own["filters_1"])
+    np.testing.assert_array_equal(swapped["filters_7"], others["filters_7"])
+    np.testing.assert_allclose(swapped["filters_5"], (own["filters_5"] + others["filters_5"]) / 2, atol=1e-6)
+    replaced = {
+        scale: torch.from_numpy(swapped[f"filters_{scale.filter_size}"]) for scale in network.head.scales
+    }
+    with torch.inference_mode():
+        for scale, filters in replaced.items():
+            scale.filters = lambda features, filters=filters: filters[None]
+        assert_close(swapped["logits"], network(a).logits)
+    assert np.abs(swapped["logits"] - own["logits"]).max() > 0.1
+
+
+def test_an_image_of_fixed_size(tmp_path: Path) -> None:
+    network = dmnet.load_pretrained("demo_scale")
+    done = export.export(network, tmp_path / "fixed.onnx", size=(61, 50))
+    free = export.export(network, tmp_path / "free.onnx")
+    assert (done.size, free.size) == ((61, 50), None)
+    assert done.nodes < free.nodes  # its pooling matrices are constants
+    assert [one.shape for one in session(done.path).get_inputs()] == [[1, 3, 61, 50], [4]]
+    assert [one.shape for one in session(free.path).get_inputs()] == [[1, 3, "height", "width"], [4]]
+    assert export.read_metadata(done.path)["image_size"] == [61, 50]
+    with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument):
+        run(done.path, image=torch.zeros(1, 3, 64, 64))
+
+
+@pytest.mark.parametrize("filters", ["dynamic", "static"])
+def test_other_filter_sizes_and_static_filters(filters: str, tmp_path: Path) -> None:
+    network = build_model("demo_scale", filters=filters, filter_sizes=(2, 4, 9))
+    assert export.export(network, tmp_path / "x.onnx", inner=True).difference <= 1e-4
+    names = [one.name for one in session(tmp_path / "x.onnx").get_outputs()]
+    assert names == ["logits", *(f"{what}_{k}" for what in ("filters", "responses") for k in (2, 4, 9))]
+
+
+def test_the_plain_stem_and_basic_blocks(tmp_path: Path) -> None:
+    assert export.export(build_model("small_r18", channels=8), tmp_path / "x.onnx").difference <= 1e-4
+
+
+def test_what_the_file_says_of_itself(demos: dict[str, Path]) -> None:
+    network, facts = dmnet.load_pretrained("demo_scale"), export.read_metadata(demos["demo_scale"])
+    assert facts["system"] == facts["dataset"] == "demo_scale"
+    assert facts["classes"] == list(systems.get("demo_scale").classes)
+    assert facts["architecture"]["filter_sizes"] == facts["filter_sizes"] == [1, 3, 5, 7]
+    assert facts["mean"] == pytest.approx([123.675, 116.28, 103.53])
+    assert facts["std"] == pytest.approx([58.395, 57.12, 57.375])
+    assert (facts["channel_order"], facts["image_size"]) == ("RGB", None)
+    assert facts["dmnet_version"] == dmnet.__version__
+    proto = onnx.load(demos["demo_scale"])
+    assert facts["opset"] == proto.opset_import[0].version == 20
+    assert facts["weights_sha256"] == export.weights_digest(network)
+    with torch.no_grad():
+        network.head.classify.bias[0] += 1e-6
+    assert facts["weights_sha256"] != export.weights_digest(network)
+
+
+def test_weights_keep_their_names(demos: dict[str, Path]) -> None:
+    state = dmnet.load_pretrained("demo_scale").state_dict()
+    stored = {one.name for one in onnx.load(demos["demo_scale"]).graph.initializer}
+    assert {name for name in state if not name.endswith("num_batches_tracked")} <= stored
+
+
+def test_equal_weights_make_equal_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        export.export(dmnet.load_pretrained("demo_scale"), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_model_stays_as_it_was(tmp_path: Path) -> None:
+    network = build_model("demo_scale").train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    export.export(network, tmp_path / "x.onnx")
+    assert network.training and network.backbone.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert "scales" not in vars(network.head)
+    export.export(network.to(torch.bfloat16), tmp_path / "half.onnx")
+    assert network.head.classify.weight.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_a_file_that_differs_from_pytorch_is_refused(inner: bool, tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_text("an older file")
+
+    def shifted(graph: onnx_graph.Graph, name: str, x: onnx_graph.Value) -> onnx_graph.Value:
+        return graph.add("Relu", graph.add("Sub", x, 1e-3, name=f"{name}.shifted"), name=name)
+
+    with (
+        mock.patch.dict(onnx_graph.FUNCTIONS, {torch.nn.functional.relu: lambda *a, **_: shifted(*a)}),
+        pytest.raises(ExportError, match=r"differs from PyTorch: logits by .* 64 x 64; allowed are 1e-04"),
+    ):
+        export.export(dmnet.load_pretrained("demo_context"), tmp_path / "x.onnx", inner=inner)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.onnx"]
+    assert (tmp_path / "x.onnx").read_text() == "an older file"
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    network = build_model("demo_scale")
+    nn.init.constant_(network.head.classify.bias, float("nan"))
+    with pytest.raises(ExportError, match=r"logits by nan .* Are the model's weights finite"):
+        export.export(network, tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_has_no_node_is_refused(tmp_path: Path) -> None:
+    network = build_model("demo_scale")
+    network.head.fuse[2] = nn.Hardswish()
+    with pytest.raises(ExportError, match=r"the module Hardswish \(head\.fuse\.2\).*add a function"):
+        export.export(network, tmp_path / "x.onnx")
+    network.head.fuse[2] = nn.ReLU()
+    network.head.fuse[0].padding_mode = "reflect"
+    with pytest.raises(ExportError, match="reflect"):
+        export.export(network, tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [(0, 5), (-1, 8)])
+def test_a_size_without_pixels_is_refused(size: tuple[int, int], tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="at least 1, got"):
+        export.export(build_model("demo_scale"), tmp_path / "x.onnx", size=size)
+
+
+def test_other_files_have_no_metadata(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_text("not a protocol buffer")
+    with pytest.raises(ExportError, match=r"x\.onnx is no ONNX file"):
+        export.read_metadata(tmp_path / "x.onnx")
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "empty", [], [])), tmp_path / "y.onnx")
+    with pytest.raises(ExportError, match=r"y\.onnx was not written by dmnet\.export"):
+        export.read_metadata(tmp_path / "y.onnx")
+    with pytest.raises(FileNotFoundError):
+        export.read_metadata(tmp_path / "none.onnx")
+
+
+def test_without_onnx_the_message_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['onnx'] = sys.modules['onnxruntime'] = None\n"
+        "from dmnet import export; from dmnet.model import build_model\n"
+        "try: export.export(build_model('demo_scale'), 'x.onnx')\n"
+        "except ValueError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'dmnet[export]'" in done.stdout
+
+
+def test_the_command(tmp_path: Path) -> None:
+    target = tmp_path / "demo.onnx"
+    done = CliRunner().invoke(app, ["export", "demo_scale", str(target), "--size", "96x64"])
+    assert done.exit_code == 0, done.output
+    assert "images of 96 x 64 pixels" in done.stdout and "of PyTorch" in done.stdout
+    assert export.read_metadata(target)["image_size"] == [96, 64]
+    done = CliRunner().invoke(app, ["export", "demo_scale", str(target), "--inner"])
+    assert "images of any size" in done.stdout
+    done = CliRunner().invoke(app, ["export", "demo_scale", str(target), "--size", "big"])
+    assert (done.exit_code, "HEIGHTxWIDTH" in done.stderr) == (2, True)
+    assert export.read_metadata(target)["image_size"] is None  # the older file is intact

@@ -1,0 +1,351 @@
+"""The playground on the built pages, in a real browser: by mouse, keyboard and address, on a telephone too.
+
+What it computes is held against PyTorch; what goes wrong (broken files, a missing network) must be said.
+"""
+
+import base64
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playground_page import PLACE, WELCOME, Visit, changed, give, labels_of, png, shown, summary, switch
+from playwright.sync_api import expect
+
+import dmnet
+from dmnet.fusion import labels_at
+from dmnet.playground import bundle
+from dmnet.playground.inside import look_inside
+from dmnet.playground.kernel import Desk
+from dmnet.playground.scenes import STILL, SUBSETS, find_scene
+from dmnet.transforms import evaluation_image
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = ROOT / "_build" / "html"
+BOMB = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x80\0\0\0\x80\0"  # claims 2^30 pixels
+
+
+@pytest.fixture(autouse=True, scope="module")
+def built() -> None:
+    if not (HTML / "_static" / "playground" / "playground.js").is_file():
+        pytest.skip("the book is not built: `make book` builds it")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", STILL, ids=lambda scene: scene.id)
+def test_every_subset_answers_as_pytorch(visit: Visit, scene: Any) -> None:
+    tab = shown(visit)
+    image, model = scene.draw().image, dmnet.load_pretrained(scene.world)
+    x = evaluation_image(scene.world, image)
+    for gates in SUBSETS:
+        found = changed(tab.page, {"scene": scene.id, "gates": list(gates)})
+        expected = look_inside(model, x, gates).logits.numpy()
+        difference = np.abs(np.array(found["logits"]).reshape(expected.shape) - expected).max()
+        assert difference < 1e-3 * np.abs(expected).max(), gates
+        assert (np.array(found["labels"]) == dmnet.predict(model, image, gates).ravel()).mean() > 0.9995
+    assert tab.faults == []
+
+
+def test_lent_filters_answer_as_pytorch(visit: Visit) -> None:
+    tab = shown(visit)
+    found = changed(tab.page, {"scene": "context-13", "gates": [1, 0.5, 1, 2], "lender": "context-15"})
+    model = dmnet.load_pretrained("demo_context")
+    pictures = [find_scene(name).draw().image for name in ("context-13", "context-15")]  # type: ignore[union-attr]
+    x, lender = (evaluation_image("demo_context", picture) for picture in pictures)
+    expected = look_inside(model, x, [1, 0.5, 1, 2], lender=lender).logits.numpy()
+    np.testing.assert_allclose(
+        np.array(found["logits"]).reshape(expected.shape), expected, atol=1e-3 * np.abs(expected).max()
+    )
+
+
+def test_an_own_picture_answers_as_pytorch(visit: Visit) -> None:
+    tab = shown(visit)
+    picture = np.random.default_rng(0).integers(0, 256, (100, 137, 3), np.uint8)
+    give(tab.page, "mine.png", png(picture))
+    expect(tab.page.locator(".hint")).to_contain_text("Your picture")
+    found = changed(tab.page, {"gates": [1, 1, 0, 1]})
+    model = dmnet.load_pretrained("demo_scale")
+    expected = look_inside(model, evaluation_image(None, picture), [1, 1, 0, 1]).logits
+    np.testing.assert_allclose(
+        found["logits"], expected.ravel(), atol=1e-3 * float(expected.abs().max()), rtol=0
+    )
+    wanted = labels_at(expected, (100, 137)).ravel()
+    assert (np.array(found["labels"]) == wanted).mean() > 0.999
+    assert "own" not in tab.page.url
+    assert tab.faults == []  # nothing was sent anywhere
+
+
+def test_the_first_answer_needs_no_network(visit: Visit) -> None:
+    """Precomputed answers are shown before the model is there, and are those of the model."""
+    tab = shown(visit, live=False)
+    before = labels_of(tab.page)
+    tab.page.wait_for_function(f"{PLACE}.answer?.logits", timeout=90_000)
+    assert (np.array(labels_of(tab.page)) == before).mean() > 0.9995
+    assert tab.faults == []
+
+
+def test_what_is_heavy_waits_for_the_first_answer(visit: Visit) -> None:
+    page = shown(visit).page
+    icons = "performance.getEntriesByType('resource').some(x => x.name.includes('fontawesome.js'))"
+    page.wait_for_function(icons)
+    loaded = page.evaluate(
+        """performance.getEntriesByType("resource").map(x => [x.name, x.startTime, x.responseEnd])"""
+    )
+    ready = next(end for name, _, end in loaded if "/26.safetensors.gz" in name)
+    for heavy in ("fontawesome.js", "demo_scale.onnx", "ort-wasm-simd-threaded.wasm.gz"):
+        assert min(start for name, start, _ in loaded if heavy in name) >= ready
+    unused = ("mathjax", "widgets/", "searchindex")
+    assert [name for name, _, _ in loaded if any(one in name for one in unused)] == []
+
+
+def test_one_can_search_from_there(visit: Visit) -> None:
+    tab = shown(visit, live=False)
+    tab.page.get_by_role("button", name="Search").first.click()
+    tab.page.get_by_role("searchbox").fill("reliance")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.locator("ul.search")).to_contain_text("Scale ablation")
+    assert tab.faults == []
+
+
+def test_a_switch_changes_the_prediction_and_says_so(visit: Visit) -> None:
+    page = shown(visit).page
+    expect(summary(page)).to_contain_text("0 % of the pixels differ")
+    page.locator(".scale[data-k='7'] .switch").click()
+    expect(summary(page)).not_to_contain_text(" 0 % of the pixels differ")
+    expect(page.locator(".aloud")).to_contain_text("Off: 7 by 7")
+    rubies = page.locator(".classes li", has_text="ruby on warm side").locator(".score")
+    expect(rubies).to_have_text("0 %")
+    page.get_by_role("button", name="Reset").click()
+    expect(summary(page)).to_contain_text("· 0 % of the pixels differ")
+
+
+def test_by_keyboard_alone(visit: Visit) -> None:
+    page = shown(visit).page
+    switch(page, 3).focus()
+    page.keyboard.press("Space")
+    expect(switch(page, 3)).not_to_be_checked()
+    page.keyboard.press("7")
+    expect(switch(page, 7)).not_to_be_checked()
+    page.keyboard.press("3")
+    expect(switch(page, 3)).to_be_checked()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("slider", name="Weight of scale 3 by 3")).to_be_focused()
+    page.keyboard.press("End")
+    page.wait_for_function(f"{PLACE}.state.gates[1] === 2")
+    for name in ("Scene", "Show", "Filters of", "Reveal"):
+        expect(page.get_by_role("combobox", name=name).first).to_be_visible()
+
+
+def test_every_canvas_has_words(visit: Visit) -> None:
+    page = shown(visit).page
+    words = page.locator(".dmnet-app canvas").evaluate_all("all => all.map(one => one.ariaLabel)")
+    assert len(words) == 12
+    assert all(word and len(word) > 15 for word in words)
+    assert "ruby on warm side" in words[1]
+
+
+def test_the_tour(visit: Visit) -> None:
+    page = shown(visit).page
+    page.get_by_role("button", name="Tour").click()
+    outcome, ahead = page.locator(".tour .outcome"), page.get_by_role("button", name="Next")
+    expect(page.locator(".tour .count")).to_have_text("Step 1 of 5")
+    page.locator(".scale[data-k='7'] .switch").click()
+    expect(outcome).to_contain_text("Without 7 × 7: rubies")
+    ahead.click()
+    expect(switch(page, 7)).to_be_checked()
+    page.locator(".scale[data-k='3'] .switch").click()
+    expect(outcome).to_contain_text("Without 3 × 3: rubies")
+    ahead.click()
+    page.get_by_role("slider", name="Weight of scale 7 by 7").fill("2")
+    expect(outcome).to_contain_text("With weights of 1")
+    ahead.click()
+    page.get_by_label("Filters of").select_option(label="Quilt 6")
+    expect(outcome).to_contain_text("of the pixels have changed", timeout=90_000)
+    ahead.click()
+    expect(page.locator(".tour .count")).to_have_text("Step 5 of 5")
+    page.get_by_role("button", name="Done").click()
+    expect(page.locator(".tour")).to_be_hidden()
+
+
+def test_the_tour_can_be_skipped(visit: Visit) -> None:
+    page = shown(visit, live=False).page
+    page.get_by_role("button", name="Tour").click()
+    page.get_by_role("button", name="Skip the tour").click()
+    expect(page.locator(".tour")).to_be_hidden()
+    expect(page.get_by_role("button", name="Tour")).to_be_focused()
+
+
+def test_which_scale_matters(visit: Visit) -> None:
+    page = shown(visit).page
+    page.get_by_text("Which scale matters here?").click()
+    expect(page.locator(".drop")).to_have_count(4)
+    expect(page.locator(".drop").nth(3).locator(".score").first).to_contain_text("−")
+    row = page.locator(".statistics tr", has_text="rubies")
+    expect(row.locator("td.best")).to_have_text("10/10")
+    page.get_by_label("Reveal").select_option(label="rubies: which side?")
+
+
+def test_a_shared_address_brings_it_all_back(visit: Visit) -> None:
+    page = shown(visit).page
+    changed(
+        page, {"scene": "scale-7", "gates": [1, 0, 0.55, 2], "lender": "scale-1", "channel": 4, "reveal": 1}
+    )
+    page.wait_for_url("**#play&scene=scale-7&gates=1,0,0.55,2&*")  # once the reader pauses
+    address = page.url
+    labels = labels_of(page)
+    page.reload()
+    page.wait_for_function(f"{PLACE}?.answer?.logits", timeout=90_000)
+    assert page.url == address
+    assert labels_of(page) == labels
+    expect(switch(page, 3)).not_to_be_checked()
+    expect(page.get_by_label("Filters of")).to_have_value("scale-1")
+    expect(page.get_by_label("Reveal")).to_have_value("1")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "content", "message"),
+    [
+        ("notes.txt", "text/plain", b"words", "“notes.txt” is not a picture"),
+        ("cut.png", "image/png", png(np.zeros((50, 50, 3), np.uint8))[:60], "“cut.png” cannot be opened"),
+        ("page.png", "image/png", b"<html>", "“page.png” cannot be opened"),
+        (
+            "bomb.png",
+            "image/png",
+            BOMB,
+            "32768 × 32768 pixels",
+        ),
+        ("long.png", "image/png", bytes(41_000_000), "41 MB; at most 40"),
+    ],
+)
+def test_a_file_that_cannot_be_shown(
+    visit: Visit, name: str, kind: str, content: bytes, message: str
+) -> None:
+    tab = shown(visit, live=False)
+    give(tab.page, name, content, kind)
+    expect(tab.page.get_by_role("alert").filter(has_text=message)).to_be_visible()
+    tab.page.locator(".scale[data-k='7'] .switch").click()  # and nothing else breaks
+    expect(summary(tab.page)).not_to_contain_text("· 0 % of the pixels differ")
+    assert tab.faults == []
+
+
+def without(tmp_path: Path, missing: str) -> Path:
+    """Return a copy of what the welcome page needs, without one file."""
+    for part in ("book", "_static", "_images", "_sphinx_design_static"):
+        if (HTML / part).is_dir():
+            shutil.copytree(HTML / part, tmp_path / part)
+    (tmp_path / missing).unlink()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "missing", ["playground/demo_scale.onnx", "onnxruntime/ort-wasm-simd-threaded.wasm.gz"]
+)
+def test_without_the_network_the_switches_still_answer(visit: Visit, tmp_path: Path, missing: str) -> None:
+    page = shown(visit, live=False, folder=without(tmp_path, f"_static/{missing}")).page
+    expect(page.locator(".engine")).to_contain_text("cannot run here", timeout=60_000)
+    page.locator(".scale[data-k='7'] .switch").click()
+    rubies = page.locator(".classes li", has_text="ruby on warm side").locator(".score")
+    expect(rubies).to_have_text("0 %")
+    page.get_by_role("slider", name="Weight of scale 1 by 1").fill("0.5")
+    expect(summary(page)).to_contain_text("needs the network")
+
+
+def test_without_scripts_there_are_pictures(visit: Visit) -> None:
+    tab = visit(WELCOME, java_script_enabled=False)
+    pictures = tab.page.locator(".dmnet-still img")
+    expect(pictures).to_have_count(51)
+    expect(pictures.first).to_be_visible()
+    assert [fault for fault in tab.faults if not fault.endswith(" csp")] == []  # the scripts, not run
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_on_a_telephone(visit: Visit, theme: Any) -> None:
+    viewport = {"width": 360, "height": 740}
+    options = {"viewport": viewport, "color_scheme": theme, "has_touch": True, "reduced_motion": "reduce"}
+    page = shown(visit, **options).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.get_by_text("Which scale matters here?").tap()
+    outside = page.locator(".dmnet-app *").evaluate_all(
+        """all => all.filter(one => one.getBoundingClientRect().right > 361 && !one.closest("table"))
+            .map(one => one.className)"""
+    )
+    assert outside == []
+    page.locator(".scale[data-k='7'] .switch").tap()
+    expect(switch(page, 7)).not_to_be_checked()
+    moving = page.locator(".switch .track").first.evaluate("one => getComputedStyle(one).transitionDuration")
+    assert moving == "0s"
+
+
+def test_the_chapter_has_one_too(visit: Visit) -> None:
+    tab = shown(visit, "book/09_ablation.html")
+    expect(tab.page.get_by_label("Scene")).to_have_value("scale-1")
+    assert tab.faults == []
+
+
+def test_pages_without_a_playground_do_not_load_it() -> None:
+    text = (HTML / "book" / "notation.html").read_text(encoding="utf8")
+    assert re.search(r"playground\.(js|css)", text) is None
+
+
+WIDGET = """async ([script, state]) => {
+    const bytes = (text) => Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+    const letters = (view) => Array.from(new Uint8Array(view.buffer), (one) => String.fromCharCode(one));
+    const text = (view) => btoa(letters(view).join(""));
+    const listeners = {};
+    const model = {
+        get: (name) => state[name],
+        set: (changes) => Object.assign(state, changes),
+        save_changes: () => (window.saved = structuredClone(state)),
+        on: (names, act) => names.split(" ").forEach((name) => (listeners[name] ??= []).push(act)),
+        off: () => {},
+        send: async (content, _, buffers = []) => {
+            const reply = await window.ask(content, buffers.map(text));
+            const views = reply.buffers.map((one) => new DataView(bytes(one).buffer));
+            listeners["msg:custom"].forEach((act) => act(reply.content, views));
+        },
+    };
+    window.tell = (name, value) => {
+        state[name] = value;
+        listeners[`change:${name}`].forEach((act) => act());
+    };
+    const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+    (await import(url)).default.render({ model, el: document.querySelector("main") });
+}"""
+
+
+@pytest.mark.parametrize(("engine", "place"), [("kernel", "in the kernel"), ("browser", "in your browser")])
+def test_as_a_widget(visit: Visit, tmp_path: Path, engine: str, place: str) -> None:
+    """What JupyterLab does, without JupyterLab: a blob module, a model with traits, messages with buffers."""
+    (tmp_path / "page.html").write_text("<link rel=icon href=data:><main></main>")
+    tab = visit("page.html", folder=tmp_path)
+    desk = Desk(dmnet.load_pretrained("demo_scale"), None, None)
+
+    def ask(content: Any, buffers: list[str]) -> dict[str, Any]:
+        reply = desk.reply(content, [base64.b64decode(one) for one in buffers])
+        return {
+            "content": reply.content,
+            "buffers": [base64.b64encode(one).decode() for one in reply.buffers],
+        }
+
+    tab.page.expose_function("ask", ask)
+    state = {
+        "scene": "scale-26",
+        "scale_gates": [1] * 4,
+        "channel": -1,
+        "lender": "",
+        "reveal": -1,
+        "edits": [],
+        "engine": engine,
+    }
+    tab.page.evaluate(WIDGET, [bundle.script(), state])
+    expect(tab.page.locator(".engine")).to_contain_text(place, timeout=30_000)
+    expect(summary(tab.page)).to_contain_text("· 0 % of the pixels differ", timeout=30_000)
+    tab.page.locator(".switch", has_text="7 × 7").click()  # the reader; the kernel hears of it
+    tab.page.wait_for_function("window.saved?.scale_gates[3] === 0")
+    expect(summary(tab.page)).not_to_contain_text("· 0 % of the pixels differ")
+    tab.page.evaluate("window.tell('scale_gates', [1, 0, 1, 1])")  # a cell; the page shows it
+    expect(switch(tab.page, 3)).not_to_be_checked()
+    expect(switch(tab.page, 7)).to_be_checked()
+    assert tab.faults == []

@@ -1,0 +1,232 @@
+"""The repository itself: what is committed, what is declared, and that nothing of one machine is in it."""
+
+import ast
+import itertools
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.specifiers import SpecifierSet
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+import tidy_notebooks
+
+MAX_BYTES = 1_500_000  # weights of the demo systems are the largest files
+BINARY = {".png", ".jpg", ".npz", ".safetensors", ".gz", ".wasm", ".onnx"}
+# Names that pip and PyPI use for what is imported under another one.
+IMPORTED_AS = {
+    "beautifulsoup4": "bs4",
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "tensorboardx": "tensorboardX",
+}
+
+
+@pytest.fixture(scope="module")
+def tracked(root: Path) -> list[Path]:
+    """Every file that git tracks and that exists."""
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True)
+    if listing.returncode != 0:
+        pytest.skip("not a git clone: there is no list of what is committed")
+    return [root / name for name in listing.stdout.split("\0") if name and (root / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def texts(tracked: list[Path]) -> dict[Path, str]:
+    return {path: path.read_text(encoding="utf8") for path in tracked if path.suffix not in BINARY}
+
+
+@pytest.fixture(scope="module")
+def project(root: Path) -> dict:
+    return tomllib.loads((root / "pyproject.toml").read_text())["project"]
+
+
+def notebooks() -> list[Path]:
+    return sorted(tidy_notebooks.BOOK.glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
+def test_notebook_is_tidy(path: Path) -> None:
+    notebook = json.loads(path.read_text(encoding="utf8"))
+    assert tidy_notebooks.faults(notebook) == []
+
+
+def test_tidying_finds_and_mends_every_fault() -> None:
+    nbformat = pytest.importorskip("nbformat")
+    cell = nbformat.v4.new_code_cell("1 + 1", metadata={"collapsed": True, "tags": ["hide-input"]})
+    cell.outputs = [nbformat.v4.new_output("stream", text="2")]
+    cell.execution_count = 3
+    notebook = nbformat.v4.new_notebook(cells=[cell, nbformat.v4.new_markdown_cell("Text")])
+    notebook.cells[1].id = cell.id
+    notebook.metadata.kernelspec = {"name": "my-env", "display_name": "my-env"}
+    found = "\n".join(tidy_notebooks.faults(notebook))
+    for fault in (
+        "metadata of the notebook",
+        "no id of its own",
+        "other metadata",
+        "outputs",
+        "execution count",
+    ):
+        assert fault in found
+    tidy_notebooks.tidy(notebook)
+    assert tidy_notebooks.faults(notebook) == []
+    assert notebook.cells[0].metadata.tags == ["hide-input"]
+
+
+def test_a_long_cell_is_a_fault() -> None:
+    cell = {
+        "cell_type": "code",
+        "source": "x = 1\n" * 26,
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+    }
+    assert tidy_notebooks.cell_faults(cell) == ["has more than 25 lines"]
+    cell["source"] = "x = 1\n" * 25
+    assert tidy_notebooks.cell_faults(cell) == []
+
+
+def test_files_are_small(tracked: list[Path]) -> None:
+    assert [path.name for path in tracked if path.stat().st_size > MAX_BYTES] == []
+
+
+def test_nothing_of_one_machine(texts: dict[Path, str]) -> None:
+    """A path of the machine it was written on, or a package registry's host, would not work elsewhere."""
+    hosts = ["files.py" + "thonhosted", "registry.npm" + "js", "pypi" + ".org", "py" + "torch.org/whl"]
+    places = re.compile(r"(?<![\w.])/(?:root|work|home/\w+|tmp/\w+)/")
+    wrong = [
+        f"{path.name}: {line.strip()[:80]}"
+        for path, text in texts.items()
+        for line in text.splitlines()
+        if places.search(line) or any(host in line for host in hosts)
+    ]
+    assert wrong == []
+
+
+def test_the_table_of_contents_lists_every_page(root: Path) -> None:
+    toc = yaml.safe_load((root / "_toc.yml").read_text())
+    listed = set(re.findall(r"book/[\w/]+", json.dumps(toc)))
+    pages = {
+        str(path.relative_to(root).with_suffix(""))
+        for suffix in ("*.md", "*.ipynb")
+        for path in (root / "book").glob(suffix)
+    }
+    assert listed == pages
+
+
+def modules(root: Path) -> list[str]:
+    """Return the package's modules, e.g. "dmnet.datasets.voc"."""
+    files = sorted((root / "dmnet").rglob("*.py"))
+    names = [
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__") for path in files
+    ]
+    return [name for name in names if not name.split(".")[-1].startswith("_")]
+
+
+def test_every_module_has_a_place_in_the_reference(root: Path) -> None:
+    listed = re.findall(r"automodule:: (dmnet[\w.]*)", (root / "book" / "api.md").read_text())
+    assert sorted(listed) == sorted(modules(root))
+
+
+def imported(folder: Path, root: Path) -> set[str]:
+    """Return the top-level names that the Python files below a folder import from elsewhere."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                found.add(str(node.module).split(".")[0])
+    own = {path.stem for path in (*root.glob("*/*.py"), *root.glob("book/extensions/*.py"))} | {
+        "dmnet",
+        "tests",
+    }
+    return found - sys.stdlib_module_names - own
+
+
+def declared(requirements: list[str]) -> set[str]:
+    names = {re.split(r"[\[<>=!~; ]", requirement)[0].lower() for requirement in requirements}
+    return {IMPORTED_AS.get(name, name).replace("-", "_") for name in names}
+
+
+def test_the_package_imports_what_it_declares_and_no_more(root: Path, project: dict) -> None:
+    extras = project["optional-dependencies"]
+    wanted = declared(project["dependencies"])
+    optional = declared([one for name, extra in extras.items() if name != "test" for one in extra])
+    uses = imported(root / "dmnet", root)
+    assert uses <= wanted | optional
+    assert wanted <= uses, "a requirement that nothing imports"
+
+
+def all_requirements(project: dict) -> list[str]:
+    return [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+
+
+def test_the_tests_import_what_is_declared(root: Path, project: dict) -> None:
+    everything = declared(all_requirements(project))
+    everything |= {"sphinx", "docutils", "pytest"}  # they come with jupyter-book
+    for folder in ("tests", "tools", "book"):
+        assert imported(root / folder, root) <= everything
+
+
+def test_every_requirement_is_pinned_for_the_build(root: Path, project: dict) -> None:
+    pins = {
+        re.split(r"==", line)[0].lower().replace("_", "-")
+        for line in (root / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    names = {re.split(r"[\[<>=!~; ]", requirement)[0].lower() for requirement in all_requirements(project)}
+    assert names <= pins
+
+
+def test_every_pin_admits_every_python_that_is_promised(root: Path, project: dict) -> None:
+    assert project["requires-python"] == ">=3.11"  # also 3.11.2, which is Debian 12's
+    promised = ("3.11.0", "3.12.0", "3.13.0", "3.14.0")
+    pins = re.findall(r"^([\w.-]+)==", (root / "constraints.txt").read_text(), flags=re.M)
+    here = {re.sub(r"[-_.]+", "-", one.name).lower(): one.metadata for one in distributions()}
+    checked = [name for name in pins if name.lower() in here]  # a few belong to other systems
+    assert len(checked) > 100
+    for name in checked:
+        wanted = SpecifierSet(here[name.lower()].get("Requires-Python") or "")
+        assert [python for python in promised if python not in wanted] == [], name
+
+
+def test_torch_and_torchvision_are_pinned_as_pairs(root: Path) -> None:
+    text = (root / "constraints.txt").read_text()
+    pins: dict[str, dict[str, tuple[int, int, int]]] = {}
+    for name, version, machine in re.findall(r"^(torch|torchvision)==([\d.]+); (.+)$", text, flags=re.M):
+        major, minor, patch = map(int, version.split("."))
+        pins.setdefault(machine, {})[name] = (major, minor, patch)
+    assert len(pins) == 2
+    for pair in pins.values():  # torch 2.m.p belongs to torchvision 0.(m + 15).p
+        _, minor, patch = pair["torch"]
+        assert pair["torchvision"] == (0, minor + 15, patch)
+
+
+def test_versions_agree(root: Path, project: dict) -> None:
+    import dmnet
+
+    citation = yaml.safe_load((root / "CITATION.cff").read_text())
+    assert dmnet.__version__ == project["version"] == citation["version"]
+
+
+def test_readme_names_every_make_target(root: Path) -> None:
+    targets = re.findall(r"^([a-z]+):.*##", (root / "Makefile").read_text(), flags=re.M)
+    readme = (root / "README.md").read_text()
+    assert {"book", "serve", "test", "lint", "clean"} <= set(targets)
+    assert [name for name in targets if f"make {name}" not in readme] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "data/README.md"])
+def test_links_between_files_lead_somewhere(root: Path, name: str) -> None:
+    path = root / name
+    links = re.findall(r"\]\(([^)#\s]+)", path.read_text()) + re.findall(r'src="([^"]+)"', path.read_text())
+    missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    assert missing == []
