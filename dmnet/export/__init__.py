@@ -42,7 +42,7 @@ from dmnet.errors import ExportError
 from dmnet.export.onnx_graph import IR_VERSION, OPSET, FilterOneImage, Graph, Value, write
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
-from dmnet.provenance import weights_digest
+from dmnet.runs import weights_digest
 from dmnet.transforms import MEAN, STD
 from dmnet.weight_files import PathLike
 
