@@ -82,9 +82,21 @@ def evaluation_image(system: System | str | None, image: Any) -> Tensor:
         DataError: if the image cannot be read.
     """
     system = systems.get(system) if isinstance(system, str) else system
-    pixels = read_image(image)
-    if system is not None and system.evaluation.resize is not None:
-        pixels = resize_image(pixels, fitted_size(_size(pixels), system.evaluation.resize))
+    return network_input(read_image(image), system.evaluation.resize if system else None)
+
+
+def network_input(pixels: Bytes, limits: tuple[int, int] | None) -> Tensor:
+    """Return pixels, uint8 [H, W, 3], as the network sees them: resized, then normalised.
+
+    Args:
+        pixels: RGB.
+        limits: of the long and of the short side (ratio kept, bilinear); None leaves the image at its size.
+
+    Returns:
+        Tensor [3, h, w], float32.
+    """
+    if limits is not None:
+        pixels = resize_image(pixels, fitted_size(_size(pixels), limits))
     return _channels_first(normalise(pixels))
 
 
