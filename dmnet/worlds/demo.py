@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 from dmnet.classes import DEMO_CONTEXT, DEMO_SCALE, ClassList
 from dmnet.datasets.base import IGNORE, Example, Image, Mask, checked_index
 from dmnet.errors import DataError
-from dmnet.files import atomic_write, data_dir
-from dmnet.progress import progress
+from dmnet.files import atomic_write, data_dir, progress
 from dmnet.worlds import context as context_world
 from dmnet.worlds import scale as scale_world
 from dmnet.worlds.drawing import Painter, Plan, Scene

@@ -24,9 +24,8 @@ from dmnet.datasets.base import Dataset, Image, Mask
 from dmnet.datasets.encoding import ADE20K_VALUES, CITYSCAPES_VALUES, Encoding
 from dmnet.datasets.lists import NAMES, repeated
 from dmnet.errors import DataError
-from dmnet.files import name_file
+from dmnet.files import add_filename, progress
 from dmnet.images import read_image
-from dmnet.progress import progress
 
 
 class _Layout(NamedTuple):
@@ -98,7 +97,7 @@ def write_layout(
             root.rmdir()
         temporary.rename(root)
     except BaseException as error:
-        name_file(error, root)
+        add_filename(error, root)
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return root
