@@ -51,21 +51,41 @@ class MultiScaleHead(nn.Module):
 
     def forward(self, features: Tensor, scale_gates: ScaleGates = None) -> Tensor:
         """[B, C4, h, w] -> logits [B, K, h, w]; `scale_gates` as in `DMNet.forward`."""
-        responses = [scale(features) for scale in self.scales]  # y_k, each [B, C, h, w]
-        if scale_gates is not None:
-            gates = self._gates(scale_gates, features)
+        gates = None if scale_gates is None else self.gates(scale_gates, features)
+        return self.logits(features, self.responses(features), gates)
+
+    def filters(self, features: Tensor) -> list[Tensor]:
+        """Return $g_k(f)$, [B, C, k, k] for each scale."""
+        return [scale.filters(features) for scale in self.scales]  # type: ignore[operator]
+
+    def responses(self, features: Tensor, filters: Sequence[Tensor | None] | None = None) -> list[Tensor]:
+        """Return $y_k$, [B, C, h, w] for each scale.
+
+        Args:
+            features: [B, C4, h, w].
+            filters: for each scale [B, C, k, k] to use in place of its own, or None.
+        """
+        filters = [None] * len(self.scales) if filters is None else filters
+        return [scale(features, lent) for scale, lent in zip(self.scales, filters, strict=True)]
+
+    def logits(
+        self, features: Tensor, responses: Sequence[Tensor], gates: Sequence[Tensor] | Tensor | None = None
+    ) -> Tensor:
+        """Fuse features [B, C4, h, w] and responses, each times its gate, and classify: [B, K, h, w]."""
+        if gates is not None:
             responses = [gate * response for gate, response in zip(gates, responses, strict=True)]
         fused = self.fuse(torch.cat([features, *responses], dim=1))
         return self.classify(self.dropout(fused))
 
-    def _gates(self, scale_gates: Sequence[float] | Tensor, features: Tensor) -> Tensor:
+    def gates(
+        self, scale_gates: Sequence[float] | Tensor, features: Tensor, name: str = "scale_gates"
+    ) -> Tensor:
+        """Return one number for each scale as a tensor [S] beside `features`; refuse any other count."""
         gates = torch.as_tensor(scale_gates, dtype=features.dtype, device=features.device)
         if gates.shape != (len(self.scales),):
             sizes = ", ".join(str(scale.filter_size) for scale in self.scales)
-            raise DMNetError(
-                f"scale_gates needs {len(self.scales)} numbers, one for each filter size ({sizes}), "
-                f"got shape {tuple(gates.shape)}"
-            )
+            needed = f"{len(self.scales)} numbers, one for each filter size ({sizes})"
+            raise DMNetError(f"{name} needs {needed}, got {scale_gates}")
         return gates
 
 

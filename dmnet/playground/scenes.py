@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from dmnet.analysis.inside import Answer, gated_logits, look_inside
 from dmnet.fusion import Labels, labels_at
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet
-from dmnet.playground.inside import Answer, gated_logits, look_inside
 from dmnet.transforms import evaluation_image
 from dmnet.worlds.demo import WORLDS
 from dmnet.worlds.drawing import Plan, Scene

@@ -13,10 +13,10 @@ import torch
 from safetensors.numpy import load
 
 import dmnet
+from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.errors import DataError, DMNetError
 from dmnet.model import DMNet
 from dmnet.playground import Playground, bundle, site
-from dmnet.playground.inside import gated_logits, look_inside
 from dmnet.playground.kernel import REMEMBERED, Desk
 from dmnet.playground.layers import Cover, cut_out, pack_layers, sizes
 from dmnet.playground.scenes import (

@@ -12,7 +12,7 @@ from playground_page import PLACE, WELCOME, Visit, changed, give, png, shown, su
 from playwright.sync_api import Locator, Page, expect
 
 import dmnet
-from dmnet.playground.inside import look_inside
+from dmnet.analysis.inside import look_inside
 from dmnet.playground.scenes import QUESTIONS, PlayScene, find_scene, window_votes
 from dmnet.transforms import evaluation_image
 from dmnet.worlds.drawing import Plan
