@@ -68,7 +68,7 @@ def write_layout(
 
     All layouts hold the same pixels: each picture is compressed to a JPEG, and where a layout wants a PNG,
     as Cityscapes does, that holds what the JPEG decodes to. The folder appears when it is complete:
-    everything is written beside it first, then renamed.
+    everything is written beside it first, then renamed. Shown in {doc}`02_data`.
 
     Args:
         datasets: one split, or several with the same classes.
@@ -104,7 +104,10 @@ def write_layout(
 
 
 def write_voc_layout(datasets: Dataset | Sequence[Dataset], root: str | os.PathLike[str]) -> Path:
-    """Write data sets in VOC's layout, which is that of one's own pictures too; see `write_layout`."""
+    """Write data sets in VOC's layout, which is that of one's own pictures too; see `write_layout`.
+
+    Shown in {doc}`02_data`.
+    """
     return write_layout(datasets, root, "voc")
 
 
