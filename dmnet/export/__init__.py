@@ -37,6 +37,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import dmnet
+from dmnet.checkpoints import PathLike
 from dmnet.dynamic import StaticConvModule
 from dmnet.errors import ExportError
 from dmnet.export.onnx_graph import IR_VERSION, OPSET, FilterOneImage, Graph, Value, write
@@ -44,7 +45,6 @@ from dmnet.files import atomic_write
 from dmnet.model import DMNet
 from dmnet.provenance import weights_digest
 from dmnet.transforms import MEAN, STD
-from dmnet.weight_files import PathLike
 
 TOLERANCE = 1e-4  # largest difference from PyTorch, as a fraction of the largest value
 CHECKED_SIZES = ((64, 64), (65, 97))  # pixels; odd ones too, which no stride divides
