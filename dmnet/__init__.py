@@ -47,8 +47,7 @@ _MODULES = {
         "inference", "losses", "metrics", "model", "plots", "systems", "training", "transforms",
     )
 } | {  # moved; the old names go with the next version
-    "notebook": "book", "scores": "benchmark.scores",
-    "submissions": "benchmark.submissions", "tiny": "tiny",
+    "notebook": "book", "scores": "benchmark.scores", "submissions": "benchmark.submissions",
 }  # fmt: skip
 
 __all__ = sorted([*_HOMES, *_MODULES])

@@ -1,7 +1,7 @@
 """Weights on disk: read without running their code, loaded wholly or not at all, saved with their system.
 
 Our own files are safetensors, which cannot hold code at all. Pickled files are only ever read with
-`weights_only=True`, which builds tensors, numbers and text and nothing else. Files under others' names are for
+`weights_only=True`, which builds tensors, numbers and text, nothing else. Files under others' names are for
 `dmnet.zoo`.
 """
 

@@ -33,14 +33,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import dmnet
 from dmnet.checkpoints import PathLike
-from dmnet.dynamic import StaticConvModule
 from dmnet.errors import ExportError
-from dmnet.export.onnx_graph import IR_VERSION, OPSET, FilterOneImage, Graph, Value, write
+from dmnet.export.onnx_graph import IR_VERSION, OPSET, Graph, Value, write
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
 from dmnet.provenance import weights_digest
@@ -135,13 +133,8 @@ class OpenNetwork(nn.Module):
 
     def __init__(self, model: DMNet, inner: bool) -> None:
         super().__init__()
-        self.backbone, self.head = model.backbone, model.head
-        self.scales: list[Any] = list(self.head.scales)
-        self.sizes: list[int] = [scale.filter_size for scale in self.scales]
-        self.filters = nn.ModuleList(
-            FilterOneImage(scale.norm.num_features, scale.filter_size) for scale in self.scales
-        )
-        self.inner = inner
+        self.backbone, self.head, self.inner = model.backbone, model.head, inner
+        self.channels, self.sizes = model.architecture.channels, model.architecture.filter_sizes
 
     def names(self) -> tuple[list[str], list[str]]:
         """Return the names of inputs and outputs, in order."""
@@ -163,32 +156,25 @@ class OpenNetwork(nn.Module):
             other_filters: [C, k, k] for each scale; not read without `inner`.
         """
         features = self.backbone(image).stage4
-        used, responses, weighted = [], [], []
-        for position, (scale, filter_image) in enumerate(zip(self.scales, self.filters, strict=True)):
-            static = isinstance(scale, StaticConvModule)
-            filters = scale.kernel if static else scale.filters(features)[0]  # [C, k, k]
-            if self.inner:
-                share = other_weight[position]
-                filters = (1.0 - share) * filters + share * other_filters[position]
-            response = F.relu(scale.norm(filter_image(scale.reduce(features), filters)))
-            used.append(filters)
-            responses.append(response)
-            weighted.append(scale_gates[position] * response)
-        logits = self.head.classify(self.head.fuse(torch.cat([features, *weighted], dim=1)))
-        return (logits, *used, *(response[0] for response in responses)) if self.inner else (logits,)
+        filters = self.head.filters(features)
+        scales = range(len(filters))
+        if self.inner:
+            shares = [other_weight[number] for number in scales]
+            filters = [(1.0 - shares[n]) * filters[n] + shares[n] * other_filters[n] for n in scales]
+        responses = self.head.responses(features, filters)
+        logits = self.head.logits(features, responses, [scale_gates[number] for number in scales])
+        return (logits, *(one[0] for one in (*filters, *responses))) if self.inner else (logits,)
 
 
 def _example(network: OpenNetwork, size: tuple[int, int], generator: torch.Generator) -> dict[str, Tensor]:
     """Return random inputs, by name; gates and mixtures between 0 and 1."""
-    scales = [module for module in network.filters if isinstance(module, FilterOneImage)]
     example = {
         "image": torch.randn(1, 3, *size, generator=generator),
-        "scale_gates": torch.rand(len(scales), generator=generator),
-        "other_weight": torch.rand(len(scales), generator=generator),
+        "scale_gates": torch.rand(len(network.sizes), generator=generator),
+        "other_weight": torch.rand(len(network.sizes), generator=generator),
     }
-    for scale in scales:
-        shape = (scale.channels, scale.size, scale.size)
-        example[f"other_filters_{scale.size}"] = torch.randn(shape, generator=generator)
+    for k in network.sizes:
+        example[f"other_filters_{k}"] = torch.randn(network.channels, k, k, generator=generator)
     return {name: example[name] for name in network.names()[0]}
 
 
@@ -209,8 +195,7 @@ def _own_results(model: DMNet, network: OpenNetwork, example: dict[str, Tensor])
         results = [model(example["image"], example["scale_gates"]).logits]
         if network.inner:
             features = model.backbone(example["image"]).stage4
-            results += [scale.filters(features)[0] for scale in network.scales]
-            results += [scale(features)[0] for scale in network.scales]
+            results += [one[0] for one in (*model.head.filters(features), *model.head.responses(features))]
     return dict(zip(network.names()[1], results, strict=True))
 
 

@@ -25,25 +25,6 @@ OPSET = 20  # of ONNX's operators
 IR_VERSION = 10  # of its file format: readable for every ONNX Runtime since 1.18
 
 
-class FilterOneImage(nn.Module):
-    """Filter every channel of one image with a filter of its own, as `dynamic_depthwise_conv`.
-
-    To the tracer this is one call, to ONNX one convolution whose weight is computed.
-
-    Args:
-        channels: $C$ of image and filters.
-        size: $k$.
-    """
-
-    def __init__(self, channels: int, size: int) -> None:
-        super().__init__()
-        self.channels, self.size = channels, size
-
-    def forward(self, features: Tensor, filters: Tensor) -> Tensor:
-        """[1, C, H, W], [C, k, k] -> [1, C, H, W]."""
-        return dynamic_depthwise_conv(features, filters[None])
-
-
 class Value(str):
     """The name of a tensor in the graph, as against a Python string."""
 
@@ -105,7 +86,13 @@ class Shape:
 
 
 class Tracer(fx.Tracer):
-    """Follows a network into every module but those that have a function here."""
+    """Follows a network into every module but those that have a function here.
+
+    The dynamic convolution is one call to it, as it is one node in ONNX.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(autowrap_functions=(dynamic_depthwise_conv,))
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Return whether a module is one call."""
@@ -147,6 +134,9 @@ def _written(network: nn.Module, graph: Graph, node: fx.Node, args: Any, kwargs:
         if type(module) in MODULES:
             return MODULES[type(module)](graph, target, module, *args, **kwargs)
         raise _unknown(f"the module {type(module).__name__} ({target})")
+    if target is dynamic_depthwise_conv:
+        scale = network.get_submodule(list(node.meta["nn_module_stack"])[-1])
+        return _dynamic_conv(graph, node.name, scale, *args)
     if target in FUNCTIONS:
         return FUNCTIONS[target](graph, node.name, *args, **kwargs)
     raise _unknown(f"{getattr(target, '__name__', target)} ({node.op})")
@@ -203,17 +193,26 @@ def _max_pool(graph: Graph, name: str, module: nn.MaxPool2d, x: Value) -> Value:
     )
 
 
-def _filter(graph: Graph, name: str, module: FilterOneImage, x: Value, filters: Value) -> Value:
-    weight = graph.add("Unsqueeze", filters, [1], name=f"{name}.weight")  # [C, 1, k, k]
-    before, after = module.size // 2, (module.size - 1) // 2
+def _dynamic_conv(graph: Graph, name: str, scale: Any, x: Value, filters: Value) -> Value:
+    """Filter one image as `dynamic_depthwise_conv`: a convolution whose weight is computed.
+
+    Args:
+        graph: the graph.
+        name: of the node.
+        scale: the `DynamicConvModule` that asks for it.
+        x: [1, C, H, W].
+        filters: [1, C, k, k].
+    """
+    k = scale.filter_size
+    weight = graph.add("Transpose", filters, name=f"{name}.weight", perm=[1, 0, 2, 3])  # [C, 1, k, k]
     return graph.add(
         "Conv",
         x,
         weight,
         name=name,
-        kernel_shape=[module.size, module.size],
-        pads=[before, before, after, after],
-        group=module.channels,
+        kernel_shape=[k, k],
+        pads=[k // 2, k // 2, (k - 1) // 2, (k - 1) // 2],
+        group=scale.norm.num_features,
     )
 
 
@@ -223,7 +222,6 @@ MODULES: dict[type[nn.Module], Callable[..., Value]] = {
     nn.MaxPool2d: _max_pool,
     nn.ReLU: lambda graph, name, module, x: graph.add("Relu", x, name=name),
     nn.Dropout2d: lambda graph, name, module, x: x,  # drops nothing in evaluation
-    FilterOneImage: _filter,
 }
 
 # Functions ------------------------------------------------------------------------------------------------
@@ -324,4 +322,5 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     operator.mod: _operator("Mod"),
     operator.getitem: _item,
     getattr: _attribute,
+    "expand": lambda graph, name, x, *sizes: graph.add("Unsqueeze", x, [0], name=name),  # for the one image
 }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 from torch import Tensor
 
+from dmnet.analysis.inside import look_inside
 from dmnet.errors import DataError, DMNetError
 from dmnet.export import export
 from dmnet.fusion import Labels, labels_at
@@ -21,7 +22,6 @@ from dmnet.images import read_image
 from dmnet.model import DMNet
 from dmnet.pictures import class_list
 from dmnet.playground import site
-from dmnet.playground.inside import look_inside
 from dmnet.playground.layers import pack_layers
 from dmnet.playground.scenes import SCENES, find_scene, pack
 from dmnet.transforms import evaluation_image

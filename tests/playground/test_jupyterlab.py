@@ -25,8 +25,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from torch import Tensor
 
 import dmnet
+from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.fusion import labels_at
-from dmnet.playground.inside import gated_logits, look_inside
 from dmnet.playground.kernel import REMEMBERED
 from dmnet.playground.scenes import STILL, SUBSETS
 from dmnet.transforms import evaluation_image

@@ -15,9 +15,9 @@ from playground_page import PLACE, WELCOME, Visit, changed, give, labels_of, png
 from playwright.sync_api import expect
 
 import dmnet
+from dmnet.analysis.inside import look_inside
 from dmnet.fusion import labels_at
 from dmnet.playground import bundle
-from dmnet.playground.inside import look_inside
 from dmnet.playground.kernel import Desk
 from dmnet.playground.scenes import STILL, SUBSETS, find_scene
 from dmnet.transforms import evaluation_image

@@ -4,18 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from dmnet.dynamic import DynamicConvModule, dynamic_depthwise_conv
-from dmnet.errors import DMNetError
 from dmnet.inference import evaluating
 from dmnet.model import DMNet
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One image's answer, scale by scale.
+    """One image's answer, scale by scale. Used in {doc}`09_ablation`.
 
     Attributes:
         logits: [K, h, w] at the output stride.
@@ -38,7 +35,7 @@ def look_inside(
     lender: Tensor | None = None,
     lent: Sequence[float] | None = None,
 ) -> Answer:
-    """Run the network on one image, and keep what its scales computed.
+    """Run the network on one image, and keep what its scales computed. Used in {doc}`09_ablation`.
 
     Args:
         model: any DMNet, on any device; its mode is left as it was.
@@ -53,41 +50,36 @@ def look_inside(
     Raises:
         DMNetError: if `scale_gates` or `lent` does not hold one number per scale.
     """
-    scales: list[DynamicConvModule] = list(model.head.scales)  # type: ignore[arg-type]
-    shares = [1.0] * len(scales) if lent is None else list(lent)
-    for name, numbers in (("scale_gates", scale_gates), ("lent", shares)):
-        if len(numbers) != len(scales):
-            raise DMNetError(f"{name} needs {len(scales)} numbers, one for each scale, got {list(numbers)}")
     weight = next(model.parameters())
     with evaluating(model), torch.inference_mode():
         features = model.backbone(image[None].to(weight)).stage4
-        other = None if lender is None else model.backbone(lender[None].to(weight)).stage4
-        filters, responses = [], []
-        for scale, share in zip(scales, shares, strict=True):
-            own = scale.filters(features)
-            used = own if other is None else own.lerp(scale.filters(other), share)
-            filters.append(used)
-            responses.append(F.relu(scale.norm(dynamic_depthwise_conv(scale.reduce(features), used))))
-    inside = features[0], [one[0] for one in filters], [one[0] for one in responses]
-    return Answer(gated_logits(model, [scale_gates], *inside[::2])[0], *inside)
+        filters = model.head.filters(features)
+        shares = model.head.gates([1.0] * len(filters) if lent is None else lent, features, "lent")
+        if lender is not None:
+            others = model.head.filters(model.backbone(lender[None].to(weight)).stage4)
+            filters = [own.lerp(*one) for own, *one in zip(filters, others, shares, strict=True)]
+        responses = model.head.responses(features, filters)
+        logits = model.head.logits(features, responses, model.head.gates(scale_gates, features))
+    return Answer(logits[0], features[0], [one[0] for one in filters], [one[0] for one in responses])
 
 
 def gated_logits(
-    model: DMNet, subsets: Sequence[Sequence[float]], features: Tensor, responses: Sequence[Tensor]
+    model: DMNet, settings: Sequence[Sequence[float]], features: Tensor, responses: Sequence[Tensor]
 ) -> Tensor:
     """Return the logits of several settings of the gates at once: only what follows the scales is computed.
 
+    Used in {doc}`09_ablation`.
+
     Args:
         model: whose `features` and `responses` these are.
-        subsets: N times one weight per scale.
+        settings: N times one weight per scale.
         features: [C_in, h, w].
         responses: one [C, h, w] per scale, before the gates.
 
     Returns:
         [N, K, h, w].
     """
-    gates = torch.tensor(subsets).to(features)[..., None, None, None]  # [N, S, 1, 1, 1]
-    gated = gates * torch.stack(list(responses))  # [N, S, C, h, w]
+    gates = torch.stack([model.head.gates(one, features) for one in settings])  # [N, S]
     with evaluating(model), torch.inference_mode():
-        fused = torch.cat([features.expand(len(gated), -1, -1, -1), gated.flatten(1, 2)], dim=1)
-        return model.head.classify(model.head.fuse(fused))
+        every = features.expand(len(gates), -1, -1, -1)
+        return model.head.logits(every, responses, gates[..., None, None, None].unbind(1))
