@@ -48,7 +48,7 @@ _MODULES = {
     )
 } | {  # moved; the old names go with the next version
     "notebook": "book", "protocols": "protocols", "scores": "benchmark.scores",
-    "submissions": "benchmark.submissions", "tiny": "tiny",
+    "submissions": "benchmark.submissions",
 }  # fmt: skip
 
 __all__ = sorted([*_HOMES, *_MODULES])

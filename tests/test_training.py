@@ -418,8 +418,8 @@ def test_without_imagenet_weights_the_message_says_how_to_go_on(tmp_path, monkey
 
 
 def test_without_progress_nothing_is_said_to_somebody_who_looks(capsys, monkeypatch):
-    monkeypatch.setattr("dmnet.progress.watched", lambda: True)
-    monkeypatch.setattr("dmnet.training.watched", lambda: True)
+    monkeypatch.setattr("dmnet.files.interactive", lambda: True)
+    monkeypatch.setattr("dmnet.training.interactive", lambda: True)
     options = SMALL | {"iterations": 1}
     train("demo_scale", Blocks(), **(options | {"progress": True}))
     assert "examining" in capsys.readouterr().err

@@ -33,7 +33,7 @@ from dmnet import systems
 from dmnet.files import atomic_write
 from dmnet.images import read_image, read_mask
 from dmnet.systems import Recipe
-from dmnet.transforms import MEAN, STD, fitted_size, training_transform
+from dmnet.transforms import MEAN, STD, TrainingTransform, fitted_size
 
 OUTPUT = Path(__file__).resolve().parents[1] / "data" / "results" / "input_speed.csv"
 SIZES = {"voc": (375, 500), "cityscapes": (1024, 2048)}  # of the images, height and width
@@ -135,7 +135,7 @@ def augmenting(kind: str) -> tuple[Work, Work]:
     """Return ours and the plain way to make a training sample by the recipe of `kind`."""
     recipe = systems.RECIPES[kind]
     scenes = [draw_scene(kind, seed) for seed in range(SCENES)]
-    transform = training_transform(recipe)
+    transform = TrainingTransform(recipe)
 
     def ours(number: int) -> object:
         return transform(*scenes[number % SCENES], torch.Generator().manual_seed(number))
