@@ -36,12 +36,12 @@ import torch
 from torch import Tensor, nn
 
 import dmnet
+from dmnet.checkpoints import PathLike
 from dmnet.errors import ExportError
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
 from dmnet.provenance import weights_digest
 from dmnet.transforms import MEAN, STD
-from dmnet.weight_files import PathLike
 
 OPSET = 20  # of ONNX's operators; ONNX Runtime reads it since 1.18
 TOLERANCE = 1e-4  # largest difference from PyTorch, as a fraction of the largest value
