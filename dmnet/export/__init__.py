@@ -28,6 +28,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import dmnet
 from dmnet.checkpoints import PathLike
 from dmnet.errors import ExportError
 from dmnet.files import atomic_write
@@ -259,7 +259,7 @@ def _metadata(model: DMNet, size: tuple[int, int] | None) -> dict[str, str]:
         "channel_order": "RGB",
         "image_size": size,
         "opset": OPSET,
-        "dmnet_version": dmnet.__version__,
+        "dmnet_version": version("dmnet"),
         "weights_sha256": weights_digest(model),
     }
     return {key: json.dumps(value) for key, value in facts.items()}

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { fromFragment, START, toFragment } from "../../dmnet/playground/frontend/address.js";
-import { precomputed } from "../../dmnet/playground/frontend/engines.js";
-import { diverging } from "../../dmnet/playground/frontend/paint.js";
-import { declaredSize, fittedSize } from "../../dmnet/playground/frontend/pictures.js";
-import { inflated, readSafetensors } from "../../dmnet/playground/frontend/safetensors.js";
+import { fromFragment, START, toFragment } from "../../../dmnet/playground/frontend/address.js";
+import { precomputed } from "../../../dmnet/playground/frontend/engines.js";
+import { diverging } from "../../../dmnet/playground/frontend/paint.js";
+import { declaredSize, fittedSize } from "../../../dmnet/playground/frontend/pictures.js";
+import { inflated, readSafetensors } from "../../../dmnet/playground/frontend/safetensors.js";
 
 /** Write safetensors: a header's length, the header, the data. */
 function written(header, data) {
