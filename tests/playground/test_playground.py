@@ -34,7 +34,7 @@ from dmnet.playground.scenes import (
 )
 from dmnet.transforms import evaluation_image
 from dmnet.worlds.demo import WORLDS
-from dmnet.worlds.drawing import Thing
+from dmnet.worlds.drawing import Item
 
 COINS = PlayScene("demo_scale", 26)
 GATES = [1.0, 0.0, 0.5, 2.0]
@@ -147,7 +147,7 @@ class TestScenes:
         drawn = COINS.draw()
         assert [question["hidden"] for question in facts["questions"]] == ["warm_side", "light_block"]
         assert facts["hidden"] == list(drawn.truth)
-        assert [label for label, _, _ in facts["objects"]] == [thing.label for thing in drawn.things]
+        assert [label for label, _, _ in facts["objects"]] == [item.label for item in drawn.objects]
 
     def test_switching_off_7_costs_the_rubies_and_3_the_jades(self, model: DMNet) -> None:
         drawn = COINS.draw()
@@ -194,7 +194,7 @@ class TestLayers:
     def test_every_kind_can_be_added_and_what_is_in_the_scene_is_said(self) -> None:
         facts = facts_of(pack_layers(COINS))
         placed = [one for one in facts["objects"] if one["placed"]]
-        assert [one["label"] for one in placed] == [thing.label for thing in COINS.draw().things]
+        assert [one["label"] for one in placed] == [item.label for item in COINS.draw().objects]
         stock = [one["name"] for one in facts["objects"] if not one["placed"]]
         assert stock == ["ruby", "jade", "cross", "ring", "cover"]
         assert {one["name"] for one in placed} <= set(stock)
@@ -202,7 +202,7 @@ class TestLayers:
     def test_sizes_are_those_that_the_world_has(self) -> None:
         stock = WORLDS["demo_context"].stock()
         assert list(sizes(stock["ring"], "demo_context")) == [-2, -1, 0, 1, 2]
-        small = dataclasses.replace(stock["ruby"], thing=Thing(1, 64, 64, 8.0))  # type: ignore[type-var]
+        small = dataclasses.replace(stock["ruby"], item=Item(1, 64, 64, 8.0))  # type: ignore[type-var]
         assert list(sizes(small, "demo_context")) == [0, 2]
         assert sizes(small, "demo_context")[2] == 16
 
@@ -219,7 +219,7 @@ class TestLayers:
         assert (red[0] == red[1]).mean() > 0.85
 
     def test_a_cover_lets_nothing_through_and_counts_nowhere(self) -> None:
-        stamp = cut_out(Cover(Thing(255, 0, 0, 24.0)), 24.0)
+        stamp = cut_out(Cover(Item(255, 0, 0, 24.0)), 24.0)
         assert set(np.unique(stamp.mask)) == {0, 255}
         assert stamp.through[stamp.mask == 255].min() == 0
 
