@@ -78,7 +78,7 @@ class TrainingTransform:
         if recipe.resize is not None:
             image, mask = random_resize(image, mask, recipe.resize, recipe.scale_range, generator)
         if recipe.crop is not None:
-            image, mask = random_crop(image, mask, recipe.crop, recipe.max_class_share, generator)
+            image, mask = random_crop(image, mask, recipe.crop, recipe.cat_max_ratio, generator)
         size = recipe.crop or mask.shape[:2]
         image, mask = random_flip(image, mask, recipe.flip, generator)
         if recipe.quarter_turns:
