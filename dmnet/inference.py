@@ -19,6 +19,8 @@ from torch.utils.data import DataLoader
 
 from dmnet.datasets.base import IGNORE, Example
 from dmnet.errors import DataError, DMNetError
+from dmnet.files import interactive
+from dmnet.files import progress as progress_bar
 from dmnet.fusion import Labels, Layer, axis_matrix, fused_labels, make_layer
 from dmnet.fusion import labels_at as labels_at
 from dmnet.helpers import Helpers
@@ -27,8 +29,6 @@ from dmnet.metrics import ConfusionMatrix, Metric
 from dmnet.model import DMNet, ScaleGates
 from dmnet.pictures import class_list as class_list
 from dmnet.pictures import overlay as overlay
-from dmnet.progress import progress as progress_bar
-from dmnet.progress import watched
 from dmnet.sampling import leave_to_parent
 from dmnet.systems import Evaluation
 from dmnet.upsampling import interpolation_matrix
@@ -81,7 +81,7 @@ def predict(
         model: knows by `model.system` how it is scored; without a system images are not resized.
         image: a path, a PIL image or an array, of any size; see `dmnet.images.read_image`.
         scale_gates: see `dmnet.model.DMNet.forward`.
-        protocol: another way than the model's own, e.g. `dmnet.protocols.choose(model.system, "ms+flip")`.
+        protocol: another way than the model's own, e.g. `dmnet.systems.protocol(model.system, "ms+flip")`.
         batch_size: windows that a GPU computes at once.
 
     Returns:
@@ -218,7 +218,7 @@ def evaluate(
     before = [[array.copy() for array in counter.arrays] for counter in counters]
     examples = _examples(dataset, range(rank, len(dataset), world), workers)
     options = {"scale_gates": scale_gates, "protocol": protocol, "batch_size": batch_size}
-    hidden = not (progress and rank == 0 and watched())
+    hidden = not (progress and rank == 0 and interactive())
     with progress_bar(total=len(dataset), desc="evaluate", unit="image", disable=hidden) as bar:
         for (_, mask, name), labels in _predicted(model, examples, batch_size, processes, options):
             try:

@@ -33,7 +33,7 @@ from PIL import Image
 from torch import nn
 
 from dmnet.errors import CheckpointError, DMNetError, extra
-from dmnet.files import atomic_write, name_file
+from dmnet.files import add_filename, atomic_write
 from dmnet.systems import System
 
 LOCK_SECONDS = 10.0  # loading processes outlive a killed run by a few seconds, and its lock with them
@@ -73,7 +73,7 @@ class Run:
             try:
                 self._log.write((",".join(values) + "\n").encode())
             except OSError as error:
-                name_file(error, Path(self._log.name))
+                add_filename(error, Path(self._log.name))
                 raise
         if self._events is not None:
             for name in TAGS.keys() & row.keys():
@@ -191,7 +191,7 @@ def open_run(
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Return the checkpoint of a run; nothing is unpickled but tensors and plain values."""
+    """Return the checkpoint of a run; unpickles tensors and plain values alone. Used in {doc}`06_training`."""
     reason: Exception | None = None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -205,7 +205,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path, kind: type) -> Any:
-    """Return what a JSON file of a run says, a dict or a list.
+    """Return what a JSON file of a run says, a dict or a list. Used in {doc}`06_training`.
 
     Raises:
         DMNetError: if there is none, or it is damaged.
@@ -231,7 +231,10 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def configuration(system: System, train_set: Any, val_set: Any, seed: int) -> dict[str, Any]:
-    """Return what decides a run's result, ready for JSON: two runs with the same one are the same run."""
+    """Return what decides a run's result, ready for JSON: two runs with the same one are the same run.
+
+    Shown in {doc}`06_training`.
+    """
     config: dict[str, Any] = {"system": asdict(system), "seed": seed, "train_set": None, "val_set": None}
     for key, dataset in (("train_set", train_set), ("val_set", val_set)):
         if dataset is not None:
@@ -247,7 +250,7 @@ def configuration(system: System, train_set: Any, val_set: Any, seed: int) -> di
 
 
 def environment(device: torch.device, world_size: int = 1) -> dict[str, Any]:
-    """Return versions, device, commit and command, ready for JSON; nothing that names a host."""
+    """Return versions, device, commit and command, ready for JSON; no host. Used in {doc}`06_training`."""
     gpu = device.type == "cuda"
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -265,7 +268,10 @@ def environment(device: torch.device, world_size: int = 1) -> dict[str, Any]:
 
 
 def commit(clone: Path) -> str | None:
-    """Return the commit of a clone, "-dirty" behind it if files were changed; None without clone or git."""
+    """Return the commit of a clone, "-dirty" behind it if files were changed; None without clone or git.
+
+    Used in {doc}`06_training`.
+    """
     command = ["git", "-C", str(clone), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
@@ -275,7 +281,10 @@ def commit(clone: Path) -> str | None:
 
 
 def weights_digest(model: nn.Module) -> str:
-    """Return the SHA-256 of all parameters and buffers: names, types, shapes and bytes, sorted by name."""
+    """Return the SHA-256 of all parameters and buffers: names, types, shapes and bytes, sorted by name.
+
+    Used in {doc}`07_evaluation`.
+    """
     total = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         array = tensor.detach().cpu().contiguous()

@@ -30,13 +30,12 @@ from torch import nn
 
 from dmnet import checkpoints, runs, systems
 from dmnet.errors import DataError, DMNetError, DownloadError, extra
-from dmnet.files import atomic_write
+from dmnet.files import atomic_write, interactive
+from dmnet.files import progress as progress_bar
 from dmnet.inference import evaluate, overlay, predict
 from dmnet.losses import draw_shift, labelled, on_grid, segmentation_loss
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet, from_system
-from dmnet.progress import progress as progress_bar
-from dmnet.progress import watched
 from dmnet.sampling import DROPOUT, TrainingSamples, stream_seed, training_batches
 from dmnet.systems import Recipe, System
 from dmnet.transforms import training_transform
@@ -143,7 +142,7 @@ def train(
         trainer = Trainer(system, fabric, seed, fabric.broadcast(run.state), compile)
         samples = TrainingSamples(train_set, training_transform(recipe), recipe.batch_size, seed)
         batches = training_batches(samples, trainer.iteration, stop, workers, gpu, rank, world_size)
-        progress, hidden = progress and rank == 0, not (progress and rank == 0 and watched())
+        progress, hidden = progress and rank == 0, not (progress and rank == 0 and interactive())
         bar = progress_bar(total=iterations, initial=trainer.iteration, disable=hidden)
         matrix, clock = None, time.perf_counter()
         with closing(batches), bar, _explained():
@@ -245,7 +244,7 @@ class Trainer:
         self.model = from_system(system)
         if system.recipe.pretrained and state is None and fabric.global_rank == 0:
             try:
-                checkpoints.load_imagenet(self.model)  # the other ranks are sent its weights
+                systems.zoo().load_imagenet(self.model)  # the other ranks are sent its weights
             except DownloadError as error:
                 raise DownloadError(
                     f"{error} The recipe starts from these ImageNet weights. To start from random ones, "
@@ -366,7 +365,7 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
 
 
 def steps_per_epoch(recipe: Recipe, images: int) -> int:
-    """Return the number of full batches, at least 1: the last, incomplete one is dropped."""
+    """Return the full batches of an epoch, at least 1. Used in {doc}`06_training`."""
     return max(images // recipe.batch_size, 1)
 
 

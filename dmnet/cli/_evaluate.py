@@ -1,6 +1,8 @@
 """`dmnet evaluate`: one system in every detail, or all systems against their published scores."""
 
+import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,7 +100,6 @@ def _evaluate_one(
     from dmnet import inference
     from dmnet.analysis.boundaries import BoundaryIoU, Trimap
     from dmnet.analysis.object_sizes import ObjectSizes
-    from dmnet.memory import peak_memory
 
     count = len(dataset.classes)
     extra = [Trimap(count), BoundaryIoU(count)] if boundaries else []
@@ -109,12 +110,23 @@ def _evaluate_one(
     print_scores(matrix, dataset.classes)
     for metric in extra:
         _print_table(metric.table(dataset.classes) if isinstance(metric, BoundaryIoU) else metric.table())
-    peak = peak_memory(next(model.parameters()).device)
-    memory = "" if peak is None else f", peak memory {peak / 1e6:,.0f} MB"
-    memory += " without the processes that predict" if memory and speed["processes"] > 1 else ""
-    console.print(f"{len(dataset) / seconds:.2f} images/s{memory}")
+    console.print(f"{len(dataset) / seconds:.2f} images/s{_peak_memory(model)}")
     if output is not None:
         _write(matrix, dataset.classes, output)
+
+
+def _peak_memory(model: "DMNet") -> str:
+    """Say how much memory was in use at most: on a GPU by tensors, else by the process; Windows does not tell."""
+    import torch
+
+    device, peak = next(model.parameters()).device, 0.0
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
+    elif find_spec("resource"):
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return f", peak memory {peak / 1e6:,.0f} MB" if peak else ""
 
 
 def _write(matrix: "ConfusionMatrix", classes: tuple[str, ...], output: Path) -> None:
