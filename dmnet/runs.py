@@ -191,7 +191,7 @@ def open_run(
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Return the checkpoint of a run; unpickles tensors and plain values alone. Used in {doc}`06_training`."""
+    """Return the checkpoint of a run: tensors and plain values alone. Used in {doc}`06_training`."""
     reason: Exception | None = None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

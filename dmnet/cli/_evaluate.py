@@ -116,7 +116,7 @@ def _evaluate_one(
 
 
 def _peak_memory(model: "DMNet") -> str:
-    """Say how much memory was in use at most: on a GPU by tensors, else by the process; Windows does not tell."""
+    """Say how much memory was in use at most: on a GPU by tensors, else by the process."""
     import torch
 
     device, peak = next(model.parameters()).device, 0.0
