@@ -1,8 +1,6 @@
 """Reading images and label maps from whatever people have."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +44,7 @@ def read_image(source: Source) -> NDArray[np.uint8]:
     if isinstance(source, Image.Image):
         return _upright_rgb(source, "the image given")
     if isinstance(source, str | os.PathLike):
-        with _decoded(Path(source)) as image:
-            return _upright_rgb(image, str(source))
+        return _upright_rgb(_decoded(Path(source)), str(source))
     raise DataError(f"an image must be a path, a PIL image or a NumPy array, got {type(source).__name__}")
 
 
@@ -67,37 +64,36 @@ def read_mask(source: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Raises:
         DataError: if the file cannot be read, was saved with loss, or holds colours or larger values.
     """
-    with _decoded(Path(source)) as image:
-        if image.format in LOSSY:
-            raise DataError(
-                f"{source} is a {image.format} file; its compression changes labels, save masks as PNG"
-            )
-        if image.mode not in LABEL_MODES:
-            raise DataError(
-                f"{source} holds colours (mode {image.mode}), not labels; give every colour its class's "
-                "number, and save them by Image.fromarray(labels.astype('uint8')).save('mask.png')"
-            )
-        labels = np.asarray(image)
+    image = _decoded(Path(source))
+    if image.format in LOSSY:
+        raise DataError(
+            f"{source} is a {image.format} file, which changes labels to compress; save masks as PNG"
+        )
+    if image.mode not in LABEL_MODES:
+        raise DataError(
+            f"{source} holds colours (mode {image.mode}), not labels; give every colour its class's number, "
+            "saved as PNG: Image.fromarray(labels.astype('uint8')).save('mask.png')"
+        )
+    labels = np.asarray(image)
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high > 255:
         raise DataError(f"{source} holds values from {low} to {high}; labels are 0..255, 255 being void")
     return labels.astype(np.uint8)
 
 
-@contextmanager
-def _decoded(path: Path) -> Iterator[Image.Image]:
+def _decoded(path: Path) -> Image.Image:
     """Open a file and decode it to its end; a DataError says what is wrong with it."""
     if not os.path.exists(path):  # False, not an error, for names that no file can have
         raise DataError(f"there is no file {path}")
     if path.is_dir():
         raise DataError(f"{path} is a folder; give the path of an image")
     try:
-        image = Image.open(path)
-        image.load()
+        with Image.open(path) as image:
+            image.load()
+            image.getexif()  # is kept
     except BROKEN as error:
         raise DataError(f"{path} is damaged, cut off or no image that Pillow reads: {error}") from error
-    with image:
-        yield image
+    return image
 
 
 def _upright_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from dmnet.datasets.base import IGNORE
+from dmnet.datasets import IGNORE
 from dmnet.errors import DataError
 from dmnet.interrupts import leave_to_parent
 from dmnet.transforms import Bytes, TrainingTransform
