@@ -13,8 +13,6 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what editors and type checkers see
-    from dmnet.checkpoints import load_checkpoint as load_checkpoint
-    from dmnet.checkpoints import load_pretrained as load_pretrained
     from dmnet.checkpoints import save_weights as save_weights
     from dmnet.dynamic import DynamicConvModule as DynamicConvModule
     from dmnet.dynamic import dynamic_depthwise_conv as dynamic_depthwise_conv
@@ -24,16 +22,19 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from dmnet.model import build_model as build_model
     from dmnet.pictures import overlay as overlay
     from dmnet.training import train as train
+    from dmnet.zoo import load_checkpoint as load_checkpoint
+    from dmnet.zoo import load_pretrained as load_pretrained
 
 __version__ = "0.1.0"
 
 _NAMES = {
-    "checkpoints": "load_checkpoint load_pretrained save_weights",
+    "checkpoints": "save_weights",
     "dynamic": "DynamicConvModule dynamic_depthwise_conv",
     "inference": "evaluate predict",
     "model": "DMNet build_model",
     "pictures": "overlay",
     "training": "train",
+    "zoo": "load_checkpoint load_pretrained",
 }
 _MOVED = {"notebook": "book", "scores": "benchmark.scores", "submissions": "benchmark.submissions"}
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}

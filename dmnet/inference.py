@@ -81,7 +81,7 @@ def predict(
         model: knows by `model.system` how it is scored; without a system images are not resized.
         image: a path, a PIL image or an array, of any size; see `dmnet.images.read_image`.
         scale_gates: see `dmnet.model.DMNet.forward`.
-        protocol: another way than the model's own, e.g. `dmnet.protocols.choose(model.system, "ms+flip")`.
+        protocol: another way than the model's own, e.g. `dmnet.systems.protocol(model.system, "ms+flip")`.
         batch_size: windows that a GPU computes at once.
 
     Returns:

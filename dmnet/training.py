@@ -411,7 +411,7 @@ def _sorted(overrides: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _load_imagenet(model: DMNet) -> None:
     try:
-        checkpoints.load_imagenet(model)
+        systems.zoo().load_imagenet(model)
     except DownloadError as error:
         raise DownloadError(
             f"{error} The recipe starts from these ImageNet weights. To start from random ones, which takes "

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from dmnet import checkpoints, datasets, inference, systems
+from dmnet import datasets, inference, systems, zoo
 from dmnet.analysis.boundaries import Trimap
 from dmnet.errors import DataError, DMNetError
 from dmnet.fusion import fused_labels, fused_tile
@@ -38,7 +38,7 @@ def model():
 @pytest.fixture(scope="module")
 def scenes():
     """A trained network, scenes that it knows some of, and what one process counts on them."""
-    model = checkpoints.load_pretrained("demo_context")
+    model = zoo.load_pretrained("demo_context")
     data = datasets.load("demo_context", split="test", size=7)
     trimap = Trimap(7)
     matrix = evaluate(model, data, metrics=[trimap])
@@ -318,14 +318,14 @@ def test_counts_are_the_same_however_they_are_made(scenes, options):
 
 LAUNCHED = """
     import sys, numpy as np, torch
-    from dmnet import checkpoints, datasets
+    from dmnet import datasets, zoo
     from dmnet.analysis.boundaries import Trimap
     from dmnet.errors import DMNetError
     from dmnet.inference import evaluate
 
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")
-    model = checkpoints.load_pretrained("demo_context")
+    model = zoo.load_pretrained("demo_context")
     data = datasets.load("demo_context", split="test", size=7)
     trimap = Trimap(7)
     trimap.update(np.zeros((9, 9), int), np.zeros((9, 9), int))  # counted before

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmnet import systems
-from dmnet.protocols import choose
 from dmnet.systems import Evaluation
 from dmnet.transforms import evaluation_image
 from dmnet.views import View, Window, cut, starts, view_image, views
@@ -38,7 +37,7 @@ def test_the_published_windows_of_cityscapes():
 
 
 def test_multi_scale_sizes_are_mmsegmentations():
-    protocol = choose(systems.get("mmseg_r50_d8_cityscapes_769x769_80k"), "ms+flip")
+    protocol = systems.protocol(systems.get("mmseg_r50_d8_cityscapes_769x769_80k"), "ms+flip")
     found = views(protocol, (1024, 2048))
     # int(2049 * ratio), int(1025 * ratio), then the ratio of the image is kept
     assert [view.limits for view in found] == [

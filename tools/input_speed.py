@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import dmnet
-from dmnet import systems
+from dmnet import zoo
 from dmnet.files import atomic_write
 from dmnet.images import read_image, read_mask
 from dmnet.systems import Recipe
@@ -133,7 +133,7 @@ def draw_scene(kind: str, seed: int) -> Sample:
 
 def augmenting(kind: str) -> tuple[Work, Work]:
     """Return ours and the plain way to make a training sample by the recipe of `kind`."""
-    recipe = systems.RECIPES[kind]
+    recipe = zoo.RECIPES[kind]
     scenes = [draw_scene(kind, seed) for seed in range(SCENES)]
     transform = TrainingTransform(recipe)
 

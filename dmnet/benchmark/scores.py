@@ -33,8 +33,7 @@ import pandas as pd
 import torch
 from filelock import FileLock
 
-from dmnet import checkpoints as zoo
-from dmnet import datasets, protocols, systems
+from dmnet import datasets, systems, zoo
 from dmnet.errors import DataError
 from dmnet.files import atomic_write, data_dir, shipped
 from dmnet.inference import evaluate
@@ -77,12 +76,12 @@ def jobs(names: Iterable[str] | None = None) -> list[Job]:
     for name in systems.names() if names is None else names:
         system, published = systems.get(name), systems.get(name).published
         if published:
-            single, several = protocols.choose(system), protocols.choose(system, "ms+flip")
+            single, several = systems.protocol(system), systems.protocol(system, "ms+flip")
             found.append(Job(system, "single", published.miou, "val", single))
             if published.miou_ms_flip is not None:
                 found.append(Job(system, "ms+flip", published.miou_ms_flip, "val", several))
         elif system.weights:
-            found.append(Job(system, "single", None, "test", protocols.choose(system)))
+            found.append(Job(system, "single", None, "test", systems.protocol(system)))
     return found
 
 

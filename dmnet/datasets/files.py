@@ -36,6 +36,7 @@ class FileDataset(ABC):
     """
 
     ignore_index = IGNORE
+    checks_itself = True  # see `dmnet.datasets.checked`
 
     def __init__(
         self,

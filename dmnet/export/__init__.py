@@ -36,13 +36,13 @@ import torch
 from torch import Tensor, nn
 
 import dmnet
+from dmnet.checkpoints import PathLike
 from dmnet.errors import ExportError
 from dmnet.export.onnx_graph import IR_VERSION, OPSET, Graph, Value, write
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
 from dmnet.provenance import weights_digest
 from dmnet.transforms import MEAN, STD
-from dmnet.weight_files import PathLike
 
 TOLERANCE = 1e-4  # largest difference from PyTorch, as a fraction of the largest value
 CHECKED_SIZES = ((64, 64), (65, 97))  # pixels; odd ones too, which no stride divides

@@ -15,7 +15,6 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from dmnet.analysis.inside import look_inside
-from dmnet.checkpoints import load_pretrained
 from dmnet.errors import DataError, DMNetError
 from dmnet.export import export
 from dmnet.fusion import Labels, labels_at
@@ -26,6 +25,7 @@ from dmnet.playground import site
 from dmnet.playground.layers import pack_layers
 from dmnet.playground.scenes import SCENES, find_scene, pack
 from dmnet.transforms import evaluation_image
+from dmnet.zoo import load_pretrained
 
 LONG_SIDE = 1024  # pixels of a reader's own picture: a kernel computes more than a browser
 

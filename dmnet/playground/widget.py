@@ -11,11 +11,11 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
-from dmnet.checkpoints import load_pretrained
 from dmnet.errors import DMNetError
 from dmnet.model import DMNet
 from dmnet.playground import bundle
 from dmnet.playground.kernel import Desk
+from dmnet.zoo import load_pretrained
 
 # What can be done to a scene: verb -> what follows it. The front end's `edits.js` says what they mean.
 EDITS = {

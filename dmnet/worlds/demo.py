@@ -88,6 +88,7 @@ class DemoDataset:
     """
 
     ignore_index = IGNORE
+    checks_itself = True  # see `dmnet.datasets.checked`
 
     def __init__(
         self,

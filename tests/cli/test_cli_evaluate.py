@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 from test_cli import run
 
-from dmnet import datasets, inference, protocols, systems, worlds
+from dmnet import datasets, inference, systems, worlds
 from dmnet.benchmark import scores
-from dmnet.checkpoints import load_pretrained, save_weights
+from dmnet.checkpoints import save_weights
 from dmnet.cli._shared import print_scores
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import build_model
+from dmnet.zoo import load_pretrained
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def miou(output: str) -> str:
 
 def expected(world, **settings) -> str:
     model = load_pretrained("demo_scale")
-    how = protocols.choose(model.system, **settings)
+    how = systems.protocol(model.system, **settings)
     matrix = inference.evaluate(model, datasets.load("ade20k", world, "val"), protocol=how)
     return f"mIoU {matrix.miou():.2%}, pixel accuracy {matrix.pixel_accuracy():.2%}"
 
@@ -147,7 +148,7 @@ def test_predict_by_another_protocol(tmp_path):
     for name in ("published", "ms+flip"):
         run(*command, "--protocol", name)
         found[name] = np.array(Image.open(tmp_path / "scene_labels.png"))
-        wanted = inference.predict(model, scene, protocol=protocols.choose(model.system, name))
+        wanted = inference.predict(model, scene, protocol=systems.protocol(model.system, name))
         np.testing.assert_array_equal(found[name], wanted)
     assert (found["published"] != found["ms+flip"]).any()
 
