@@ -125,7 +125,7 @@ class Recipe:
         2.0,
     )  # random factor on `resize`
     crop: Size | None = (512, 512)
-    max_class_share: Share = 0.75  # a crop with more of one class is drawn again, up to 10 times
+    cat_max_ratio: Share = 0.75  # a crop with more of one class is drawn again, up to 10 times
     flip: Share = 0.5  # probability of a horizontal flip
     quarter_turns: bool = False  # rotate by a random multiple of 90 degrees
     photometric: bool = True
