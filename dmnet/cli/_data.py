@@ -106,9 +106,9 @@ def check_data(
     if coded := [finding.split for finding in report.findings if finding.code]:
         dataset = next(one for one in sets if one.split == coded[0])
         say("\nBefore the remedies' lines of Python come:")
-        say(
-            "    import numpy as np\n    from dmnet.datasets import load\n    from dmnet.doctor import mending"
-        )
+        say("    import numpy as np")
+        say("    from dmnet.datasets import load")
+        say("    from dmnet.doctor import mending")
         say(f"    dataset = load({dataset.name!r}, {str(dataset.root)!r}, {dataset.split!r})  # and so on")
         say("The masks as they were are kept beside the new ones.\n")
     if pictures is not None:

@@ -49,7 +49,9 @@ def list_systems(
     system = systems.get(name)
     for part in ("architecture", "recipe", "evaluation", "published"):
         if (settings := getattr(system, part)) is not None:
-            print_table((part, ""), ((f"  {key}", value) for key, value in asdict(settings).items()), "left")
+            print_table(
+                (part, ""), ((f"  {key}", str(value)) for key, value in asdict(settings).items()), "left"
+            )
             console.print()
     classes = f"{len(system.classes)} classes" if system.classes else "your own, with its classes.txt"
     console.print(f"Data set: {system.dataset}, {classes}")
