@@ -29,7 +29,7 @@ from typer.testing import CliRunner
 
 from dmnet import datasets
 from dmnet import prepare as module
-from dmnet.cli import app
+from dmnet.cli import application
 from dmnet.download import _Digest, _require_safe
 from dmnet.errors import DataError, DownloadError
 from dmnet.prepare import Archive, Prepared, archives_of, prepare
@@ -566,7 +566,7 @@ def test_the_records_of_voc_are_those_of_torchvision() -> None:
 
 
 def run(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, ["data", "prepare", *map(str, arguments)])
+    result = CliRunner().invoke(application(), ["data", "prepare", *map(str, arguments)])
     assert result.exit_code == code, result.output
     return result.output
 
