@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from dmnet.dynamic import DynamicConvModule as DynamicConvModule
     from dmnet.dynamic import dynamic_depthwise_conv as dynamic_depthwise_conv
     from dmnet.inference import evaluate as evaluate
-    from dmnet.inference import overlay as overlay
     from dmnet.inference import predict as predict
     from dmnet.model import DMNet as DMNet
     from dmnet.model import build_model as build_model
+    from dmnet.plots import overlay as overlay
     from dmnet.training import train as train
 
 __version__ = "0.1.0"
@@ -35,7 +35,7 @@ _HOMES = {
     "evaluate": "inference",
     "load_checkpoint": "checkpoints",
     "load_pretrained": "checkpoints",
-    "overlay": "inference",
+    "overlay": "plots",
     "predict": "inference",
     "save_weights": "checkpoints",
     "train": "training",

@@ -26,7 +26,7 @@ from dmnet import checkpoints, systems
 from dmnet.doctor import quick_check
 from dmnet.errors import DMNetError, DownloadError
 from dmnet.files import atomic_write
-from dmnet.inference import evaluate, overlay, predict
+from dmnet.inference import evaluate, predict
 from dmnet.interrupts import Stopped, StopRequest, stop_request
 from dmnet.losses import draw_shift, labelled, on_grid, segmentation_loss
 from dmnet.metrics import ConfusionMatrix
@@ -50,6 +50,7 @@ from dmnet.parallel import (
     total,
 )
 from dmnet.parallel import pick_device as pick_device
+from dmnet.plots import overlay
 from dmnet.progress import progress as progress_bar
 from dmnet.progress import watched
 from dmnet.provenance import environment

@@ -1,6 +1,9 @@
 """`dmnet evaluate`: one system in every detail, or all systems against their published scores."""
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,7 +58,6 @@ def evaluate(
     sizes: Annotated[bool, typer.Option("--sizes", help="Also by the size of the objects.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 0,
-    processes: Annotated[int, typer.Option(min=1, help="Processes that predict.")] = 1,
     output: Annotated[
         Path | None, typer.Option(help="CSV file for the scores per class; with --all their folder.")
     ] = None,
@@ -64,19 +66,48 @@ def evaluate(
     ] = False,
     device: Device = "auto",
 ) -> None:
-    """Score a system on a data set, or with --all every system on its own."""
-    speed = {"batch_size": batch_size, "workers": workers, "processes": processes}
+    """Score a system on a data set, or with --all every system on its own.
+
+    Several processes share the images of a system: torchrun --nproc-per-node 4 -m dmnet -- evaluate SYSTEM
+    """
+    speed = {"batch_size": batch_size, "workers": workers}
     given = (split, weights, protocol, window, stride, scales, flip, boundaries or None, sizes or None)
     if every:
         if system is not None or given != (None,) * len(given):
             raise DMNetError("--all scores every system by its published protocol: leave the rest out")
+        if "WORLD_SIZE" in os.environ:
+            raise DMNetError("--all scores one system after the other: start it without torchrun")
         return _evaluate_all(data, data_root, output, parts=parts, device=device, **speed)
     if system is None:
         raise DMNetError("name a system (`dmnet systems` lists them) or a weight file, or ask for --all")
-    model = load_model(system, weights, device)
-    dataset = _dataset(model, data, split, data_root)
-    how = chosen(model, protocol, window, stride, scales, flip)
-    _evaluate_one(model, dataset, how, boundaries, sizes, output, speed)
+    with _process_group(device) as place:
+        model = load_model(system, weights, place)
+        dataset = _dataset(model, data, split, data_root)
+        how = chosen(model, protocol, window, stride, scales, flip)
+        _evaluate_one(model, dataset, how, boundaries, sizes, output, speed)
+
+
+@contextmanager
+def _process_group(device: str) -> Iterator[str]:
+    """Join the processes that torchrun has started, if it has; yield the device of this one.
+
+    Only rank 0 prints and writes.
+    """
+    if "WORLD_SIZE" not in os.environ:
+        yield device
+        return
+    import torch
+
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    console.quiet = torch.distributed.get_rank() > 0
+    try:
+        yield device
+    finally:
+        console.quiet = False
+        torch.distributed.destroy_process_group()
 
 
 def _dataset(model: "DMNet", data: str | None, split: str | None, root: Path | None) -> Any:
@@ -95,10 +126,11 @@ def _evaluate_one(
     output: Path | None,
     speed: dict[str, Any],
 ) -> None:
+    import torch
+
     from dmnet import inference
     from dmnet.analysis.boundaries import BoundaryIoU, Trimap
     from dmnet.analysis.object_sizes import ObjectSizes
-    from dmnet.memory import peak_memory
 
     count = len(dataset.classes)
     extra = [Trimap(count), BoundaryIoU(count)] if boundaries else []
@@ -109,11 +141,12 @@ def _evaluate_one(
     print_scores(matrix, dataset.classes)
     for metric in extra:
         _print_table(metric.table(dataset.classes) if isinstance(metric, BoundaryIoU) else metric.table())
-    peak = peak_memory(next(model.parameters()).device)
-    memory = "" if peak is None else f", peak memory {peak / 1e6:,.0f} MB"
-    memory += " without the processes that predict" if memory and speed["processes"] > 1 else ""
-    console.print(f"{len(dataset) / seconds:.2f} images/s{memory}")
-    if output is not None:
+    device = next(model.parameters()).device
+    peak = torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else 0
+    console.print(
+        f"{len(dataset) / seconds:.2f} images/s" + (f", peak memory {peak:,.0f} MB" if peak else "")
+    )
+    if output is not None and not console.quiet:
         _write(matrix, dataset.classes, output)
 
 

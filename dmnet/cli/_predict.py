@@ -58,16 +58,16 @@ def predict(
 
 
 def _predict_one(model: "DMNet", path: Path, output: Path, protocol: "Evaluation | None") -> None:
-    from dmnet import inference
+    from dmnet import inference, plots
     from dmnet.classes import label_image
     from dmnet.images import read_image
 
     image = read_image(path)
     labels = inference.predict(model, image, protocol=protocol)
-    names, palette = inference.class_list(model)
+    names, palette = plots.class_list(model)
     pictures = {
         output / f"{path.stem}_labels.png": label_image(labels, palette),
-        output / f"{path.stem}_overlay.png": inference.overlay(image, labels, palette, legend=names),
+        output / f"{path.stem}_overlay.png": plots.overlay(image, labels, palette, legend=names),
     }
     for target, picture in pictures.items():
         with atomic_write(target) as temporary:

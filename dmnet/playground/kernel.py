@@ -17,14 +17,14 @@ from torch import Tensor
 from dmnet.checkpoints import load_pretrained
 from dmnet.errors import DataError, DMNetError
 from dmnet.export import export
-from dmnet.fusion import Labels, labels_at
 from dmnet.images import read_image
+from dmnet.inference import Labels, labels_at
 from dmnet.model import DMNet
-from dmnet.pictures import class_list
 from dmnet.playground import site
 from dmnet.playground.inside import look_inside
 from dmnet.playground.layers import pack_layers
 from dmnet.playground.scenes import SCENES, find_scene, pack
+from dmnet.plots import class_list
 from dmnet.transforms import evaluation_image
 
 LONG_SIDE = 1024  # pixels of a reader's own picture: a kernel computes more than a browser

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from dmnet.fusion import Labels, labels_at
+from dmnet.inference import Labels, labels_at
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet
 from dmnet.playground.inside import Answer, gated_logits, look_inside

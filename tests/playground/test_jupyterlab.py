@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from torch import Tensor
 
 import dmnet
-from dmnet.fusion import labels_at
+from dmnet.inference import labels_at
 from dmnet.playground.inside import gated_logits, look_inside
 from dmnet.playground.kernel import REMEMBERED
 from dmnet.playground.scenes import STILL, SUBSETS

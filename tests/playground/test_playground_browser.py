@@ -15,7 +15,7 @@ from playground_page import PLACE, WELCOME, Visit, changed, give, labels_of, png
 from playwright.sync_api import expect
 
 import dmnet
-from dmnet.fusion import labels_at
+from dmnet.inference import labels_at
 from dmnet.playground import bundle
 from dmnet.playground.inside import look_inside
 from dmnet.playground.kernel import Desk
