@@ -13,8 +13,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dmnet.checkpoints import load_checkpoint as load_checkpoint
-    from dmnet.checkpoints import load_pretrained as load_pretrained
     from dmnet.checkpoints import save_weights as save_weights
     from dmnet.dynamic import DynamicConvModule as DynamicConvModule
     from dmnet.dynamic import dynamic_depthwise_conv as dynamic_depthwise_conv
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
     from dmnet.model import build_model as build_model
     from dmnet.plots import overlay as overlay
     from dmnet.training import train as train
+    from dmnet.zoo import load_checkpoint as load_checkpoint
+    from dmnet.zoo import load_pretrained as load_pretrained
 
 __version__ = "0.1.0"
 
@@ -33,8 +33,8 @@ _HOMES = {
     "build_model": "model",
     "dynamic_depthwise_conv": "dynamic",
     "evaluate": "inference",
-    "load_checkpoint": "checkpoints",
-    "load_pretrained": "checkpoints",
+    "load_checkpoint": "zoo",
+    "load_pretrained": "zoo",
     "overlay": "plots",
     "predict": "inference",
     "save_weights": "checkpoints",
@@ -47,8 +47,7 @@ _MODULES = {
         "inference", "losses", "metrics", "model", "plots", "systems", "training", "transforms",
     )
 } | {  # moved; the old names go with the next version
-    "notebook": "book", "protocols": "protocols", "scores": "benchmark.scores",
-    "submissions": "benchmark.submissions", "tiny": "tiny",
+    "notebook": "book", "scores": "benchmark.scores", "submissions": "benchmark.submissions",
 }  # fmt: skip
 
 __all__ = sorted([*_HOMES, *_MODULES])

@@ -1,19 +1,19 @@
-"""Dilated ResNets: classification backbones turned into dense feature extractors.
+"""Backbones: dilated ResNets, and two tiny ones for the drawn worlds.
 
-Two changes make a ResNet dense [Yu and Koltun 2016; Chen et al. 2017]: the last stages lose their stride, so
-the features keep their resolution, and the 3x3 convolutions *behind* the lost stride gain a dilation, so
-every unit sees what it saw before. The convolution that carried the stride still has the dilation of the
-stage before it (public code calls this "contracted"): with the same weights, every fourth pixel of stage 4 at
-output stride 8 is then exactly the plain ResNet's.
+Two changes turn a ResNet for classification into a dense one [Yu and Koltun 2016; Chen et al. 2017]: the last
+stages lose their stride, so the features keep their resolution, and the 3x3 convolutions *behind* the lost
+stride gain a dilation, so every unit sees what it saw before. The convolution that carried the stride still
+has the dilation of the stage before it (public code calls this "contracted"): with the same weights, every
+fourth pixel of stage 4 at output stride 8 is then exactly the plain ResNet's. Derived in {doc}`03_backbone`.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmnet.errors import DMNetError
-from dmnet.systems import Architecture
 
 # output stride -> strides of the four stages, dilations of the four stages
 STRIDES_AND_DILATIONS: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {
@@ -24,14 +24,14 @@ STRIDES_AND_DILATIONS: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 
 class Features(NamedTuple):
-    """What a backbone returns: its last two stages; at output stride 8 both have the same size."""
+    """What a backbone returns: its last two stages. Used in {doc}`05_dmnet`."""
 
     stage3: Tensor  # [B, C3, h', w'], read by the auxiliary head
     stage4: Tensor  # [B, C4, h, w], read by the dynamic multi-scale head
 
 
 class Backbone(Protocol):
-    """What `dmnet.model.DMNet` asks of a backbone: images [B, 3, H, W] -> `Features`."""
+    """What `dmnet.model.DMNet` asks of a backbone. Used in {doc}`05_dmnet`."""
 
     channels: tuple[int, int]  # of stage 3 and stage 4
 
@@ -40,9 +40,13 @@ class Backbone(Protocol):
         ...
 
 
-def norm_relu(channels: int) -> tuple[nn.Module, nn.Module]:
-    """Return what follows every convolution."""
-    return nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+def conv_norm_relu(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int | None = None
+) -> list[nn.Module]:
+    """Return a convolution, padded to keep the size, and what follows it. Used in {doc}`05_dmnet`."""
+    padding = kernel // 2 if padding is None else padding
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
+    return [conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
 
 def _conv3x3(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
@@ -58,6 +62,8 @@ def _downsample(inputs: int, outputs: int, stride: int) -> nn.Module | None:
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut, the block of ResNet-18 [He et al. 2016, figure 5 left].
+
+    Shown in {doc}`03_backbone`.
 
     Args:
         inputs: incoming channels.
@@ -88,6 +94,7 @@ class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 and a shortcut [He et al. 2016, figure 5 right]; the stride sits on the 3x3.
 
     Arguments as `BasicBlock`; `entry` is the dilation of its only 3x3 convolution, so `dilation` has no use.
+    Shown in {doc}`03_backbone`.
     """
 
     expansion = 4
@@ -115,7 +122,7 @@ Block = type[BasicBlock] | type[Bottleneck]
 
 
 class ResNet(nn.Module):
-    """A ResNet without its classifier, at a chosen output stride.
+    """A ResNet without its classifier, at a chosen output stride. Derived in {doc}`03_backbone`.
 
     Args:
         block: `BasicBlock` or `Bottleneck`.
@@ -141,7 +148,9 @@ class ResNet(nn.Module):
             raise DMNetError(f"output_stride must be 8, 16 or 32, got {output_stride}")
         strides, dilations = STRIDES_AND_DILATIONS[output_stride]
         if stem == "deep":
-            self.stem = _deep_stem(width)
+            first = conv_norm_relu(3, width // 2, 3, 2)
+            second = conv_norm_relu(width // 2, width // 2, 3)
+            self.stem = nn.Sequential(*first, *second, *conv_norm_relu(width // 2, width, 3))
         else:  # torchvision's names, so that its ImageNet weights load as they are
             self.conv1 = nn.Conv2d(3, width, 7, 2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(width)
@@ -160,15 +169,6 @@ class ResNet(nn.Module):
         return Features(stage3, self.layer4(stage3))
 
 
-def _deep_stem(width: int) -> nn.Sequential:
-    half = width // 2
-    return nn.Sequential(
-        *(_conv3x3(3, half, 2), *norm_relu(half)),
-        *(_conv3x3(half, half), *norm_relu(half)),
-        *(_conv3x3(half, width), *norm_relu(width)),
-    )
-
-
 def _stage(block: Block, inputs: int, width: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
     """Return one stage; its first block has the stride, or enters with the dilation of the stage before."""
     first = block(inputs, width, stride, max(dilation // 2, 1), dilation)
@@ -176,14 +176,95 @@ def _stage(block: Block, inputs: int, width: int, blocks: int, stride: int, dila
     return nn.Sequential(first, *rest)
 
 
+class PointwiseBlock(nn.Module):
+    """A residual block of two 1x1 convolutions: more non-linearity, no larger receptive field.
+
+    Used in {doc}`09_ablation`.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *conv_norm_relu(channels, width, 1),
+            *conv_norm_relu(width, channels, 1)[:-1],
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        return F.relu(x + self.body(x))
+
+
+class PatchEncoder(nn.Module):
+    """A backbone that sees 11 x 11 pixels and no further.
+
+    Two strided 3x3 convolutions and one strided 2x2; the residual blocks between them are 1x1. Whatever the
+    network knows about a neighbourhood beyond 11 pixels it has learned through its filters: that makes
+    `demo_scale` an experiment on them and not on the backbone. Output stride 8. Used in {doc}`09_ablation`.
+    """
+
+    channels = (24, 64)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine = nn.Sequential(
+            *conv_norm_relu(3, 16, 3, 2),  # receptive field 3, stride 2
+            *conv_norm_relu(16, 24, 3, 2),  # 7, 4
+            PointwiseBlock(24, 24),
+        )
+        self.coarse = nn.Sequential(
+            *conv_norm_relu(24, 64, 2, 2, padding=0),  # 11, 8
+            PointwiseBlock(64, 32),
+            PointwiseBlock(64, 32),
+        )
+
+    def forward(self, images: Tensor) -> Features:
+        """Images [B, 3, H, W] -> features at strides 4 and 8."""
+        fine = self.fine(images)
+        height, width = fine.shape[-2:]
+        even = F.pad(fine, (0, width % 2, 0, height % 2))  # a 2x2 stride would drop an odd last row
+        return Features(fine, self.coarse(even))
+
+
+class TinyResNet(nn.Module):
+    """One bottleneck per stage, 16 to 96 channels, dilated to output stride 8. Used in {doc}`09_ablation`."""
+
+    channels = (64, 96)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(*conv_norm_relu(3, 16, 3, 2), *conv_norm_relu(16, 16, 3, 2))
+        self.layer1 = Bottleneck(16, 4)
+        self.layer2 = Bottleneck(16, 8, stride=2)
+        self.layer3 = Bottleneck(32, 16)
+        self.layer4 = Bottleneck(64, 24, entry=2)
+
+    def forward(self, images: Tensor) -> Features:
+        """Images [B, 3, H, W] -> features of stages 3 and 4, at stride 8."""
+        stage3 = self.layer3(self.layer2(self.layer1(self.stem(images))))
+        return Features(stage3, self.layer4(stage3))
+
+
 RESNETS: dict[str, tuple[Block, tuple[int, ...]]] = {
     "resnet18": (BasicBlock, (2, 2, 2, 2)),
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
     "resnet101": (Bottleneck, (3, 4, 23, 3)),
 }
+TINY: dict[str, Callable[[], Backbone]] = {"tiny_patches": PatchEncoder, "tiny_resnet": TinyResNet}
 
 
-def build_resnet(architecture: Architecture) -> ResNet:
-    """Return the ResNet that `architecture` names, with random weights."""
-    block, blocks = RESNETS[architecture.backbone]
-    return ResNet(block, blocks, architecture.stem, architecture.output_stride)
+def build_backbone(name: str, stem: str = "deep", output_stride: int = 8) -> Backbone:
+    """Return the backbone called `name`, with random weights. Used in {doc}`05_dmnet`.
+
+    Args:
+        name: a key of `RESNETS` or of `TINY`.
+        stem: as for `ResNet`; the tiny ones have but one.
+        output_stride: as for `ResNet`; the tiny ones have 8.
+
+    Raises:
+        DMNetError: if there is none; the message lists them.
+    """
+    if name in RESNETS:
+        return ResNet(*RESNETS[name], stem, output_stride)
+    if name in TINY:
+        return TINY[name]()
+    raise DMNetError(f"there is no backbone called {name!r}; there are {', '.join([*RESNETS, *TINY])}")

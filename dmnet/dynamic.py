@@ -7,6 +7,8 @@ of the features it is about to filter. Words and symbols:
 - `filters` is $g_k(f)$, [B, C, k, k];
 - `reduce(features)` is $r_k(f)$, [B, C, H, W];
 - the module's result is $y_k = \mathrm{ReLU}(\mathrm{BN}(g_k(f) * r_k(f)))$, [B, C, H, W].
+
+Built up step by step in {doc}`04_dynamic_filters`.
 """
 
 import torch
@@ -20,7 +22,7 @@ def dynamic_depthwise_conv(features: Tensor, filters: Tensor) -> Tensor:
     $y_{bc}(i, j) = \sum_{u, v} g_{bc}(u, v)\, x_{bc}(i + u - p, j + v - p)$ with $p = \lfloor k / 2 \rfloor$
     and zeros outside the image. Even $k$ so pads one more on the left and on the top, as both public
     implementations do. Computed as *one* convolution over a single image of B * C channels with
-    groups = B * C, so that no loop over the batch remains.
+    groups = B * C, so that no loop over the batch remains. Derived in {doc}`04_dynamic_filters`.
 
     Args:
         features: [B, C, H, W].
@@ -49,6 +51,8 @@ def dynamic_depthwise_conv(features: Tensor, filters: Tensor) -> Tensor:
 class DynamicConvModule(nn.Module):
     r"""One scale of DMNet, the dynamic convolutional module (DCM) [He, Deng and Qiao 2019, figure 3].
 
+    Derived in {doc}`04_dynamic_filters`.
+
     Args:
         in_channels: width of the incoming features.
         channels: $C$, width of this scale.
@@ -69,26 +73,25 @@ class DynamicConvModule(nn.Module):
         r"""Return $g_k = w\,\mathrm{pool}_k(f) + b$: [B, C_in, H, W] -> [B, C, k, k]."""
         return self.generate(F.adaptive_avg_pool2d(features, self.filter_size))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return $y_k$: [B, C_in, H, W] -> [B, C, H, W]."""
-        response = dynamic_depthwise_conv(self.reduce(features), self.filters(features))
-        return F.relu(self.norm(response))
+    def forward(self, features: Tensor, filters: Tensor | None = None) -> Tensor:
+        """Return $y_k$: [B, C_in, H, W] -> [B, C, H, W]; `filters` [B, C, k, k] replace the module's own."""
+        filters = self.filters(features) if filters is None else filters
+        return F.relu(self.norm(dynamic_depthwise_conv(self.reduce(features), filters)))
 
 
 class StaticConvModule(DynamicConvModule):
     """The same module with filters that are learned once and shared by all images, for comparison.
 
-    It is *not* part of DMNet: experiments train it to see what "dynamic" buys over "multi-scale".
+    It is *not* part of DMNet: experiments train it to see what "dynamic" buys over "multi-scale". Shown in
+    {doc}`09_ablation`.
     """
 
     def __init__(self, in_channels: int, channels: int, filter_size: int) -> None:
         super().__init__(in_channels, channels, filter_size)
         del self.generate
         self.kernel = nn.Parameter(torch.empty(channels, filter_size, filter_size))
-        nn.init.kaiming_uniform_(
-            self.kernel.unsqueeze(1), a=5**0.5
-        )  # as nn.Conv2d initialises a depthwise one
+        nn.init.kaiming_uniform_(self.kernel.unsqueeze(1), a=5**0.5)  # as a depthwise nn.Conv2d's
 
     def filters(self, features: Tensor) -> Tensor:
         """Return the learned filters, whatever the image: [B, C_in, H, W] -> [B, C, k, k]."""
-        return self.kernel.expand(len(features), *self.kernel.shape)
+        return self.kernel.expand(features.shape[0], -1, -1, -1)

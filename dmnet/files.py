@@ -1,13 +1,14 @@
-"""Where files live, and how they are written so that a crash loses nothing."""
+"""Where files live, how they are written so that a crash loses nothing, and progress bars."""
 
 import os
 import secrets
-import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from platformdirs import user_cache_dir
+from tqdm import tqdm
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -21,20 +22,22 @@ def _clone() -> Path | None:
 def data_dir() -> Path:
     """Return the folder that downloads, drawn data sets and converted weights are kept in.
 
-    The first that applies: the environment variable `DMNET_HOME`; `data/` of the clone that the package
-    runs from; the user's cache folder. The folder need not exist yet: `atomic_write` makes it.
+    The first that applies: the environment variable `DMNET_HOME`; `data/` of the clone that the package runs
+    from; `dmnet` in the user's cache, `$XDG_CACHE_HOME` or `~/.cache`. The folder need not exist yet:
+    `atomic_write` makes it. Used in {doc}`02_data`.
     """
     if home := os.environ.get("DMNET_HOME"):
         return Path(home).expanduser()
-    clone = _clone()
-    return clone / "data" if clone else Path(user_cache_dir("dmnet"))
+    if clone := _clone():
+        return clone / "data"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dmnet"
 
 
 def shipped(*parts: str) -> Path:
     """Return the path of a file that comes with the project, e.g. `shipped("weights", "demo.safetensors")`.
 
     In a clone it lies below `data/`, in an installed wheel below `dmnet/_data/`. Nothing is checked:
-    the caller knows what a missing file means.
+    the caller knows what a missing file means. Used in {doc}`06_training`.
     """
     clone = _clone()
     return (clone / "data" if clone else _PACKAGE / "_data").joinpath(*parts)
@@ -52,7 +55,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     The temporary file lies in the same folder and ends in the same suffix (libraries choose a format by it).
     When the block succeeds, it is flushed to the disk and takes the place of `path` in one step; when the
     block raises (a full disk, Ctrl-C), it is removed and `path` is what it was before. A killed process
-    leaves `path` alone too, and a hidden temporary file beside it.
+    leaves `path` alone too, and a hidden temporary file beside it. Used in {doc}`06_training`.
 
     Args:
         path: file to write; missing folders are made. A symbolic link is followed.
@@ -66,47 +69,45 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(4)}.tmp{target.suffix}")
-    mode = _usual_mode(temporary)
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # the usual one; some libraries write what only the owner can read
+        temporary.unlink()
         yield temporary
         if not temporary.exists():
             raise FileNotFoundError(f"nothing was written to {temporary}, so {target} was left as it was")
-        temporary.chmod(mode)
-        _flush(temporary)
+        temporary.chmod(mode & 0o777)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # a rename must not reach the disk before the content
         os.replace(temporary, target)
     except BaseException as error:
-        name_file(error, target)
+        add_filename(error, target)
         with suppress(OSError):
             temporary.unlink()
         raise
-    _flush_folder(target.parent)
+    with suppress(OSError):  # the new name, too, where the system can: Windows cannot open a folder
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
-def name_file(error: BaseException, path: Path) -> None:
-    """Add the path to a system error that names none: "No space left on device" doesn't say where."""
+def add_filename(error: BaseException, path: Path) -> None:
+    """Add the path to a system error that has none ("No space left"). Used in {doc}`06_training`."""
     if isinstance(error, OSError) and error.errno and error.filename is None:
         error.filename = str(path)
 
 
-def _usual_mode(path: Path) -> int:
-    """Return the permissions of a new file here; some libraries write files that only the owner can read."""
-    path.touch()
-    mode = stat.S_IMODE(path.stat().st_mode)
-    path.unlink()
-    return mode
+def interactive() -> bool:
+    """Tell whether somebody is looking: a terminal, or a notebook that is no page. Used in {doc}`02_data`."""
+    return not os.environ.get("DMNET_QUIET") and (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
 
-def _flush(path: Path) -> None:
-    """Wait until the file's content is on the disk: a rename must not arrive there before it."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def progress(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm:
+    """Return a tqdm bar that is drawn only where somebody is looking. Used in {doc}`06_training`.
 
-
-def _flush_folder(folder: Path) -> None:
-    """Wait until the new name is on the disk, where the system can do that (Windows cannot open a folder)."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    The plain text bar, in notebooks too: a widget would be dead in the rendered book. `options` are tqdm's.
+    """
+    options = {"disable": not interactive(), "leave": False, "dynamic_ncols": True} | options
+    return tqdm(iterable, **options)

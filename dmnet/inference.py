@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dmnet.datasets.base import IGNORE, Example
+from dmnet.datasets import IGNORE, Example, checked
 from dmnet.errors import DataError, DMNetError
+from dmnet.files import interactive
+from dmnet.files import progress as progress_bar
 from dmnet.images import read_image
 from dmnet.interrupts import leave_to_parent
 from dmnet.metrics import ConfusionMatrix, Metric
 from dmnet.model import DMNet, ScaleGates
-from dmnet.progress import progress as progress_bar
-from dmnet.progress import watched
 from dmnet.systems import Evaluation
 from dmnet.transforms import fitted_size, network_input
 from dmnet.upsampling import interpolation_matrix
@@ -80,7 +80,7 @@ def predict(
         model: knows by `model.system` how it is scored; without a system images are not resized.
         image: a path, a PIL image or an array, of any size; see `dmnet.images.read_image`.
         scale_gates: see `dmnet.model.DMNet.forward`.
-        protocol: another way than the model's own, e.g. `dmnet.protocols.choose(model.system, "ms+flip")`.
+        protocol: another way than the model's own, e.g. `dmnet.systems.protocol(model.system, "ms+flip")`.
 
     Raises:
         DataError: if the image cannot be read.
@@ -319,18 +319,15 @@ def evaluate(
     counts = [array for counter in counters for array in counter.arrays]
     for array in counts if rank > 0 else ():
         array[...] = 0  # what has been counted before is added once, by rank 0
-    examples = _examples(dataset, range(rank, len(dataset), world_size), workers)
-    hidden = not (progress and rank == 0 and watched())
+    examples = _examples(checked(dataset), range(rank, len(dataset), world_size), workers)
+    hidden = not (progress and rank == 0 and interactive())
     with progress_bar(total=len(dataset), desc="evaluate", unit="image", disable=hidden) as bar:
         for _, alike in groupby(examples, lambda example: example[0].shape):
             while group := list(islice(alike, at_once)):
                 found = predict_batch(model, [image for image, *_ in group], scale_gates, protocol)
-                for labels, (_, mask, name) in zip(found, group, strict=True):
-                    try:
-                        for counter in counters:
-                            counter.update(labels, mask)
-                    except DataError as error:
-                        raise DataError(f"image {name}: {error}") from error
+                for labels, (_, mask, _) in zip(found, group, strict=True):
+                    for counter in counters:
+                        counter.update(labels, mask)
                     bar.update(world_size)
     for array in counts if world_size > 1 else ():
         counted = torch.from_numpy(array).to(device)

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""What training minimises. Derived in {doc}`06_training`."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dmnet.datasets.base import IGNORE
+from dmnet.datasets import IGNORE
 from dmnet.model import Output
 from dmnet.systems import Recipe
-from dmnet.upsampling import upsample, upsample_grid
+from dmnet.upsampling import upsample_grid
 
 
 class Loss(NamedTuple):
-    """The loss and its two parts, each a scalar."""
+    """The loss and its two parts, each a scalar. Used in {doc}`06_training`."""
 
     total: Tensor
     main: Tensor
@@ -30,20 +30,17 @@ def segmentation_loss(
 ) -> Loss:
     r"""Return $L = \mathrm{CE}(\text{logits}) + \lambda\, \mathrm{CE}(\text{aux\_logits})$.
 
-    $\lambda$ is `recipe.aux_weight`; both logits are upsampled to the labels' size first. With
-    `recipe.label_stride` $s > 1$ the cross-entropy is taken over the pixels (i, j) with i = a and j = b
-    (mod s) alone, with a and b drawn anew at every call from torch's global random state. It is exact there
-    (the upsampled logits *at those pixels*) and $s^2$ times cheaper; of the $s^2$ draws each pixel is in one.
-
-    A batch that is computed in parts has the mean over *all* its labelled pixels as its loss: the sum of its
-    parts' losses, when all of them are given the same `shift` and the weight of the whole batch.
+    Logits are upsampled to the labels' size first. With `recipe.label_stride` $s > 1$ the loss is taken on
+    every $s$-th row and column alone, from a random one on: exact there, and $s^2$ times cheaper. A batch
+    computed in micro-batches has the mean over *all* its labelled pixels as its loss, the sum of theirs, if
+    all are given the same `shift` and the weight of the whole batch. Derived in {doc}`06_training`.
 
     Args:
         output: of the network.
         labels: [B, H, W], int64; 255 is ignored.
-        recipe: gives `aux_weight`, `background_weight` and `label_stride`.
+        recipe: gives $\lambda$ = `aux_weight`, `background_weight` and `label_stride`.
         align_corners: how the architecture upsamples.
-        shift: (a, b), see `draw_shift`; None draws it here.
+        shift: of the grid, see `draw_shift`; None draws it here.
         weight: scalar, see `labelled`; None: that of these labels.
     """
     stride, size = recipe.label_stride, (labels.shape[-2], labels.shape[-1])
@@ -51,10 +48,7 @@ def segmentation_loss(
     labels = on_grid(labels, shift, stride)
 
     def term(logits: Tensor) -> Tensor:
-        if stride > 1:
-            full = upsample_grid(logits, size, shift, stride, align_corners)
-        else:
-            full = upsample(logits, size, align_corners)
+        full = upsample_grid(logits, size, shift, stride, align_corners)
         return cross_entropy(full, labels, recipe.background_weight, weight)
 
     main = term(output.logits)
@@ -65,33 +59,29 @@ def segmentation_loss(
 
 
 def draw_shift(labels: Tensor, stride: int) -> tuple[int, int]:
-    """Return the first row and column of the grid that a loss is taken on, from torch's global random state.
-
-    Args:
-        labels: [B, H, W]; an image smaller than the stride keeps a pixel.
-        stride: step of the grid; 1, every pixel, needs no draw.
-    """
+    """Draw the first row and column of the loss's grid on labels [B, H, W]. Used in {doc}`06_training`."""
     if stride == 1:
         return 0, 0
     row, column = torch.randint(stride, (2,)).tolist()
-    return row % labels.shape[-2], column % labels.shape[-1]
+    return row % labels.shape[-2], column % labels.shape[-1]  # an image smaller than the stride keeps a pixel
 
 
 def on_grid(labels: Tensor, shift: tuple[int, int], stride: int) -> Tensor:
-    """Return every `stride`-th row and column of labels [B, H, W], from `shift` on."""
+    """Return every `stride`-th row and column of labels [B, H, W]. Used in {doc}`06_training`."""
     return labels[:, shift[0] :: stride, shift[1] :: stride]
 
 
 def labelled(labels: Tensor, background_weight: float = 1.0) -> Tensor:
-    """Return how many pixels of labels [B, H, W] are labelled, those of class 0 counted by their weight."""
-    known = labels != IGNORE
-    return known.sum() + (background_weight - 1) * (labels == 0).sum()
+    """Return the number of labelled pixels; of class 0 by their weight. Used in {doc}`06_training`."""
+    return (labels != IGNORE).sum() + (background_weight - 1) * (labels == 0).sum()
 
 
 def cross_entropy(
     logits: Tensor, labels: Tensor, background_weight: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
     """Return the mean cross-entropy over the labelled pixels; 0, with zero gradients, if there are none.
+
+    Derived in {doc}`06_training`.
 
     Args:
         logits: [B, K, H, W].

@@ -5,6 +5,9 @@ images [B, 3, H, W] -> backbone -> f [B, C4, h, w] -> y_1, y_3, y_5, y_7 [B, C, 
                            |                          concatenate f and all y_k, 3x3 convolution, classify
                            +-> stage 3 [B, C3, h', w'] -> auxiliary head (a training aid)
 ```
+
+Assembled by hand in {doc}`05_dmnet`. The modules' names stand in weight files; elsewhere a scale's `generate`
+is the filter generator, the head's `fuse` the bottleneck or fusion convolution, `classify` the classifier.
 """
 
 from collections.abc import Sequence
@@ -15,24 +18,23 @@ import torch
 from torch import Tensor, nn
 
 from dmnet import systems
-from dmnet.backbone import RESNETS, Backbone, build_resnet
+from dmnet.backbone import build_backbone, conv_norm_relu
 from dmnet.dynamic import DynamicConvModule, StaticConvModule
 from dmnet.errors import DMNetError
 from dmnet.systems import Architecture, System
-from dmnet.tiny import TINY
 
 ScaleGates = Sequence[float] | Tensor | None
 
 
 class Output(NamedTuple):
-    """What the network returns, before upsampling."""
+    """What the network returns, before upsampling. Used in {doc}`05_dmnet`."""
 
     logits: Tensor  # [B, K, h, w] at the output stride
     aux_logits: Tensor | None  # [B, K, h', w'] from stage 3, or None without an auxiliary head
 
 
 class MultiScaleHead(nn.Module):
-    """All dynamic scales beside the features themselves, fused and classified.
+    """All dynamic scales beside the features themselves, fused and classified. Derived in {doc}`05_dmnet`.
 
     Args:
         in_channels: width of the features f.
@@ -45,32 +47,52 @@ class MultiScaleHead(nn.Module):
         scale = DynamicConvModule if a.filters == "dynamic" else StaticConvModule
         self.scales = nn.ModuleList(scale(in_channels, a.channels, k) for k in a.filter_sizes)
         fused = in_channels + len(a.filter_sizes) * a.channels
-        self.fuse = _conv_norm_relu(fused, a.fusion_channels, a.fusion_kernel)
+        self.fuse = nn.Sequential(*conv_norm_relu(fused, a.fusion_channels, a.fusion_kernel))
         self.dropout = nn.Dropout2d(a.dropout)  # drops whole channels
         self.classify = nn.Conv2d(a.fusion_channels, a.num_classes, 1)
 
     def forward(self, features: Tensor, scale_gates: ScaleGates = None) -> Tensor:
         """[B, C4, h, w] -> logits [B, K, h, w]; `scale_gates` as in `DMNet.forward`."""
-        responses = [scale(features) for scale in self.scales]  # y_k, each [B, C, h, w]
-        if scale_gates is not None:
-            gates = self._gates(scale_gates, features)
+        gates = None if scale_gates is None else self.gates(scale_gates, features)
+        return self.logits(features, self.responses(features), gates)
+
+    def filters(self, features: Tensor) -> list[Tensor]:
+        """Return $g_k(f)$, [B, C, k, k] for each scale."""
+        return [scale.filters(features) for scale in self.scales]  # type: ignore[operator]
+
+    def responses(self, features: Tensor, filters: Sequence[Tensor | None] | None = None) -> list[Tensor]:
+        """Return $y_k$, [B, C, h, w] for each scale.
+
+        Args:
+            features: [B, C4, h, w].
+            filters: for each scale [B, C, k, k] to use in place of its own, or None.
+        """
+        filters = [None] * len(self.scales) if filters is None else filters
+        return [scale(features, lent) for scale, lent in zip(self.scales, filters, strict=True)]
+
+    def logits(
+        self, features: Tensor, responses: Sequence[Tensor], gates: Sequence[Tensor] | Tensor | None = None
+    ) -> Tensor:
+        """Fuse features [B, C4, h, w] and responses, each times its gate, and classify: [B, K, h, w]."""
+        if gates is not None:
             responses = [gate * response for gate, response in zip(gates, responses, strict=True)]
         fused = self.fuse(torch.cat([features, *responses], dim=1))
         return self.classify(self.dropout(fused))
 
-    def _gates(self, scale_gates: Sequence[float] | Tensor, features: Tensor) -> Tensor:
+    def gates(
+        self, scale_gates: Sequence[float] | Tensor, features: Tensor, name: str = "scale_gates"
+    ) -> Tensor:
+        """Return one number for each scale as a tensor [S] beside `features`; refuse any other count."""
         gates = torch.as_tensor(scale_gates, dtype=features.dtype, device=features.device)
         if gates.shape != (len(self.scales),):
             sizes = ", ".join(str(scale.filter_size) for scale in self.scales)
-            raise DMNetError(
-                f"scale_gates needs {len(self.scales)} numbers, one for each filter size ({sizes}), "
-                f"got shape {tuple(gates.shape)}"
-            )
+            needed = f"{len(self.scales)} numbers, one for each filter size ({sizes})"
+            raise DMNetError(f"{name} needs {needed}, got {scale_gates}")
         return gates
 
 
 class DMNet(nn.Module):
-    """The whole network, with random weights.
+    """The whole network, with random weights. Derived in {doc}`05_dmnet`.
 
     Args:
         architecture: what to build; see `dmnet.systems.Architecture`.
@@ -81,10 +103,14 @@ class DMNet(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         a = self.architecture = architecture
-        self.backbone: Backbone = _build_backbone(a)
+        self.backbone = build_backbone(a.backbone, a.stem, a.output_stride)
         stage3, stage4 = self.backbone.channels
         self.head = MultiScaleHead(stage4, a)
-        self.auxiliary = _auxiliary_head(stage3, a) if a.aux_channels else None
+        self.auxiliary: nn.Module | None = None
+        if a.aux_channels:  # stage 3 -> logits, so that the earlier stages learn what is useful by itself
+            hidden = conv_norm_relu(stage3, a.aux_channels, 3)
+            classify = nn.Conv2d(a.aux_channels, a.num_classes, 1)
+            self.auxiliary = nn.Sequential(*hidden, nn.Dropout2d(a.dropout), classify)
 
     def forward(self, images: Tensor, scale_gates: ScaleGates = None) -> Output:
         """Return logits at the output stride.
@@ -106,7 +132,7 @@ class DMNet(nn.Module):
 
 
 def build_model(name: str, **overrides: Any) -> DMNet:
-    """Return the system called `name` with random weights.
+    """Return the system called `name` with random weights. Used in {doc}`05_dmnet`.
 
     Args:
         name: any of `dmnet.systems.names()`.
@@ -120,36 +146,12 @@ def build_model(name: str, **overrides: Any) -> DMNet:
 
 
 def with_architecture(system: System, **overrides: Any) -> System:
-    """Return `system` with some fields of its architecture changed."""
+    """Return `system` with some fields of its architecture changed. Used in {doc}`05_dmnet`."""
     return replace(system, architecture=replace(system.architecture, **overrides))
 
 
 def from_system(system: System) -> DMNet:
-    """Return the network that `system` describes, with random weights; it remembers the system."""
+    """Return the network that `system` describes, with random weights. Used in {doc}`06_training`."""
     model = DMNet(system.architecture)
     model.system = system
     return model
-
-
-def _build_backbone(architecture: Architecture) -> Any:
-    builders = {**dict.fromkeys(RESNETS, build_resnet), **TINY}
-    if architecture.backbone not in builders:
-        known = ", ".join(builders)
-        raise DMNetError(f"there is no backbone called {architecture.backbone!r}; there are {known}")
-    return builders[architecture.backbone](architecture)
-
-
-def _conv_norm_relu(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
-
-
-def _auxiliary_head(inputs: int, architecture: Architecture) -> nn.Sequential:
-    """Return stage 3 -> logits: a training aid that makes the earlier stages useful by themselves."""
-    width = architecture.aux_channels
-    assert width is not None
-    return nn.Sequential(
-        *_conv_norm_relu(inputs, width, 3),
-        nn.Dropout2d(architecture.dropout),
-        nn.Conv2d(width, architecture.num_classes, 1),
-    )

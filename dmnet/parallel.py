@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from dmnet.errors import DMNetError
-from dmnet.settings import check_settings
+from dmnet.systems import CHECKED, Count, checked_dataclass, plain_errors
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -30,7 +29,8 @@ STARTER = "DMNET_STARTER"  # environment variable: number of the process that ha
 FAREWELL_SECONDS = 5.0  # from a broken connection to the end of the process that broke it, at most
 
 
-@dataclass(frozen=True, kw_only=True)
+@plain_errors
+@checked_dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Engine:
     """How the steps of a recipe are computed. What is learned depends on it by rounding, save for batch norm.
 
@@ -39,14 +39,11 @@ class Engine:
     """
 
     device: str = "auto"  # "cpu", "cuda", "cuda:1", ...; "auto" is a GPU if there is one
-    devices: int = 1  # processes per machine, each with one device
-    nodes: int = 1  # machines
+    devices: Count = 1  # processes per machine, each with one device
+    nodes: Count = 1  # machines
     precision: Precision = "32-true"
-    accumulate: int = 1  # parts that each process computes its images in, one after the other
+    accumulate: Count = 1  # parts that each process computes its images in, one after the other
     compile: bool = False  # torch.compile
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
 
 def pick_device(device: str) -> torch.device:

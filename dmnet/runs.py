@@ -28,7 +28,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from PIL import Image
 
 from dmnet.errors import CheckpointError, DMNetError
-from dmnet.files import atomic_write, name_file
+from dmnet.files import add_filename, atomic_write
 from dmnet.systems import System
 from dmnet.tensorboard import Events
 
@@ -154,7 +154,7 @@ class Run:
                 csv.DictWriter(self._log, COLUMNS).writerow(row)
                 self._log.flush()
             except OSError as error:
-                name_file(error, Path(self._log.name))
+                add_filename(error, Path(self._log.name))
                 raise
         if self._events is not None:
             self._events.scalars(row)

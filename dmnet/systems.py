@@ -1,119 +1,171 @@
-"""What can be built: the 24 published systems and the project's own small ones, as frozen dataclasses.
+"""What can be built: architectures, recipes and protocols as frozen dataclasses, and our own systems.
 
-A *system* is an architecture together with the data set, the training recipe and the evaluation protocol
-behind its number. Nothing is inherited or mutated: read one `System` and you have read all there is. The
-published rows come from `data/published/*.csv`; what they have in common stands in the presets below.
+A *system* (timm calls it a model, mmsegmentation a config) is an architecture together with the data set, the
+training recipe and the evaluation protocol behind its number. Nothing is inherited or mutated: read one
+`System` and you have read all there is. The 24 published ones are rows of two tables that `dmnet.zoo` reads.
 """
 
-import csv
 import difflib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from functools import wraps
+from importlib import import_module
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import numpy as np
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from dmnet import classes as class_lists
 from dmnet.errors import DMNetError, UnknownSystemError
-from dmnet.files import shipped
-from dmnet.settings import check_settings
+
+# What values may be ---------------------------------------------------------------------------------------
+# A word that is none of the known ones would otherwise choose something in silence (optimizer="SGD" AdamW),
+# and a wrong number would end in an error deep in PyTorch.
+
+CHECKED = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+Count = Annotated[int, BeforeValidator(lambda n: n.item() if isinstance(n, np.integer) else n), Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Factor = Annotated[float, Field(gt=0)]
+Size = Annotated[tuple[Count, Count], Field(strict=False)]  # not strict: JSON has lists for tuples
+
+T = TypeVar("T")
+_MAY_BE = {  # pydantic's kinds of error
+    "bool_type": "True or False",
+    "finite_number": "a number",
+    "float_type": "a number",
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "int_type": "a whole number",
+    "less_than_equal": "at most {le:g}",
+    "literal_error": "{expected}",
+    "string_type": "a word",
+}
 
 
-@dataclass(frozen=True, kw_only=True)
+def plain_errors(kind: type[T]) -> type[T]:
+    """Let a pydantic dataclass name the field, its value and what it may be. Used in {doc}`06_training`."""
+    check = kind.__init__
+
+    @wraps(check)
+    def init(self: T, **values: Any) -> None:
+        try:
+            check(self, **values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            if first["type"] == "value_error":  # of __post_init__, in our words already
+                raise first["ctx"]["error"] from None
+            name = str(first["loc"][0])
+            if name not in (known := kind.__dataclass_fields__):  # type: ignore[attr-defined]
+                raise TypeError(f"{kind.__name__} has no field {name!r}; it has {', '.join(known)}") from None
+            default, hint = known[name].default, known[name].type
+            numbers = f"a tuple of numbers, e.g. {default or (512, 512)}"
+            may_be = _MAY_BE.get(first["type"], numbers).format(**first.get("ctx", {}))
+            may_be += " or None" if NoneType in get_args(hint) else ""
+            raise DMNetError(f"{name} must be {may_be}, got {values[name]!r}") from None
+
+    kind.__init__ = init  # type: ignore[method-assign, assignment]
+    return kind
+
+
+@plain_errors
+@checked_dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Architecture:
     """What `dmnet.model.DMNet` builds.
 
-    The defaults are the published network with ResNet-50 at output stride 8 on 21 classes
-    [He, Deng and Qiao 2019, section 3; both public implementations].
+    The defaults are the published network with ResNet-50 at output stride 8 on 21 classes [He, Deng and Qiao
+    2019, section 3; both public implementations]. Derived in {doc}`05_dmnet`.
     """
 
-    backbone: str = "resnet50"  # a key of dmnet.backbone.BACKBONES
+    backbone: str = "resnet50"  # see dmnet.backbone
     stem: Literal["deep", "plain"] = "deep"  # "v1c": three 3x3 convolutions; "plain": one 7x7, as torchvision
-    output_stride: int = 8
-    num_classes: int = 21
-    channels: int = 512  # C: width of each scale
-    filter_sizes: tuple[int, ...] = (1, 3, 5, 7)  # k of each scale
+    output_stride: Count = 8
+    num_classes: Count = 21
+    channels: Count = 512  # C: width of each scale
+    filter_sizes: Annotated[tuple[Count, ...], Field(strict=False)] = (1, 3, 5, 7)  # k of each scale
     filters: Literal["dynamic", "static"] = "dynamic"  # "static": learned once, for comparison only
-    fusion_kernel: int = 3
-    fusion_channels: int = 512
-    aux_channels: int | None = 512  # width of the auxiliary head; None leaves it out
-    dropout: float = 0.1
+    fusion_kernel: Count = 3
+    fusion_channels: Count = 512
+    aux_channels: Count | None = 512  # width of the auxiliary head; None leaves it out
+    dropout: Share = 0.1
     align_corners: bool = False  # how logits are upsampled; True in mmseg's 769x769 systems
 
     def __post_init__(self) -> None:
-        check_settings(self)
         if self.fusion_kernel % 2 == 0:
             raise DMNetError(f"fusion_kernel must be odd, or the logits grow, got {self.fusion_kernel}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@plain_errors
+@checked_dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Recipe:
-    """How a system is trained. The defaults are ssseg's recipe for PASCAL VOC.
+    """How a system is trained. The defaults are ssseg's recipe for PASCAL VOC. Derived in {doc}`06_training`.
 
     Lengths are in pixels as (height, width); the resize limits are (long side, short side).
     """
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = 0.01
-    final_learning_rate: float = 1e-4  # where the schedule ends
+    learning_rate: NotNegative = 0.01
+    final_learning_rate: NotNegative = 1e-4  # where the schedule ends
     schedule: Literal["poly", "cosine"] = "poly"
-    power: float = 0.9  # of the poly schedule
-    warmup: int = 0  # iterations of linear warm-up
-    momentum: float = 0.9  # SGD's momentum, AdamW's first beta
-    weight_decay: float = 5e-4  # on all parameters
-    batch_size: int = 16  # images per step, all devices together
-    epochs: int | None = 60  # either epochs ...
-    iterations: int | None = None  # ... or iterations
-    aux_weight: float = 0.4  # of the auxiliary loss
-    background_weight: float = 1.0  # weight of class 0 in the cross-entropy
-    label_stride: int = 1  # > 1: loss on every n-th pixel of a randomly shifted grid, much cheaper
-    resize: tuple[int, int] | None = (2048, 512)
-    scale_range: tuple[float, float] = (0.5, 2.0)  # random factor on `resize`
-    crop: tuple[int, int] | None = (512, 512)
-    max_class_share: float = 0.75  # a crop with more of one class is drawn again, up to 10 times
-    flip: float = 0.5  # probability of a horizontal flip
+    power: Factor = 0.9  # of the poly schedule
+    warmup: Annotated[int, Field(ge=0)] = 0  # iterations of linear warm-up
+    momentum: Share = 0.9  # SGD's momentum, AdamW's first beta
+    weight_decay: NotNegative = 5e-4  # on all parameters
+    batch_size: Count = 16  # images per step, all devices together
+    epochs: Count | None = 60  # either epochs ...
+    iterations: Count | None = None  # ... or iterations
+    aux_weight: NotNegative = 0.4  # of the auxiliary loss
+    background_weight: NotNegative = 1.0  # weight of class 0 in the cross-entropy
+    label_stride: Count = 1  # > 1: loss on every n-th pixel of a randomly shifted grid, much cheaper
+    resize: Size | None = (2048, 512)
+    scale_range: Annotated[tuple[Factor, Factor], Field(strict=False)] = (
+        0.5,
+        2.0,
+    )  # random factor on `resize`
+    crop: Size | None = (512, 512)
+    cat_max_ratio: Share = 0.75  # a crop with more of one class is drawn again, up to 10 times
+    flip: Share = 0.5  # probability of a horizontal flip
     quarter_turns: bool = False  # rotate by a random multiple of 90 degrees
     photometric: bool = True
     pretrained: bool = True  # start the backbone from ImageNet weights
     freeze_bn: bool = False  # batch norm with its running statistics, for batches of a few small crops
 
-    def __post_init__(self) -> None:
-        check_settings(self)
 
-
-@dataclass(frozen=True, kw_only=True)
+@plain_errors
+@checked_dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Evaluation:
-    """How a system is scored; logits are resized to the original size.
+    """How a system is scored; logits are resized to the original size. Derived in {doc}`07_evaluation`.
 
     ssseg resizes the network's logits at once, mmsegmentation by way of the resized image's size; so do both
-    with windows, which are put together at that size. For other ways to score see `dmnet.protocols`.
+    with windows, which are put together at that size. For other ways to score see `protocol`.
     """
 
-    resize: tuple[int, int] | None = (2048, 512)  # (long side, short side), ratio kept
-    window: tuple[int, int] | None = None  # (height, width); None: the whole image at once
-    window_stride: tuple[int, int] | None = None  # (down, across)
-    scales: tuple[float, ...] = (1.0,)  # factors on `resize`; the predictions of all are averaged
+    resize: Size | None = (2048, 512)  # (long side, short side), ratio kept
+    window: Size | None = None  # (height, width) of each crop; None: the whole image at once
+    window_stride: Size | None = None  # (down, across)
+    scales: Annotated[tuple[Factor, ...], Field(strict=False, min_length=1)] = (1.0,)  # on `resize`; averaged
     flip: bool = False  # predict the mirrored image too
     average: Literal["logits", "softmax"] = "logits"  # what is averaged: ssseg logits, mmseg probabilities
     upsampling: Literal["direct", "two-step"] = "direct"  # to the original size: ssseg direct, mmseg two-step
 
     def __post_init__(self) -> None:
-        check_settings(self)
-        if not self.scales or min(self.scales) <= 0:
-            raise DMNetError(f"scales must be one factor above 0 or more, e.g. (1.0,), got {self.scales!r}")
-        if (self.window is None) != (self.window_stride is None):
+        window, stride = self.window, self.window_stride
+        if (window is None) != (stride is None):
             raise DMNetError(
-                f"window and window_stride belong together, got {self.window} and {self.window_stride}; "
-                "give both, e.g. (512, 512) and (341, 341), or neither"
+                f"window and window_stride belong together, got {window} and {stride}; give both or neither"
             )
-        for side, step in zip(self.window or (), self.window_stride or (), strict=True):
-            if step > side:
-                raise DMNetError(
-                    f"window_stride must be at most the window, or there are gaps that nothing predicts: "
-                    f"the window is {self.window}, the stride {self.window_stride}"
-                )
+        if window and stride and (stride[0] > window[0] or stride[1] > window[1]):
+            raise DMNetError(
+                f"window_stride must be at most the window, or there are gaps that nothing predicts: "
+                f"the window is {window}, the stride {stride}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A published checkpoint: its scores in percent and its addresses."""
+    """A published checkpoint: its scores in percent and its addresses. Shown in {doc}`07_evaluation`."""
 
     source: Literal["ssseg", "mmseg"]
     miou: float
@@ -126,7 +178,7 @@ class Published:
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """One thing that can be built, trained and scored under one name."""
+    """One thing that can be built, trained and scored under one name. Shown in {doc}`05_dmnet`."""
 
     name: str
     dataset: str
@@ -139,73 +191,7 @@ class System:
     departures: str = field(default="", compare=False)  # where it differs from the published network, and why
 
 
-# Published -----------------------------------------------------------------------------------------------
-
-VOC = Recipe()
-ADE20K = replace(VOC, epochs=130)
-CITYSCAPES = replace(VOC, epochs=220, batch_size=8, resize=(2048, 1024), crop=(512, 1024))
-RECIPES = {"voc": VOC, "ade20k": ADE20K, "cityscapes": CITYSCAPES}
-CLASSES = {
-    "voc": class_lists.VOC.names,
-    "ade20k": class_lists.ADE20K.names,
-    "cityscapes": class_lists.CITYSCAPES.names,
-}
-
-
-def _rows(source: str) -> list[dict[str, str]]:
-    with open(shipped("published", f"{source}.csv"), newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _published_system(row: dict[str, str], source: Literal["ssseg", "mmseg"]) -> System:
-    """Return the system that one row of `data/published/{source}.csv` describes."""
-    dataset = row["dataset"]
-    crop = _pair(row["crop"])
-    slides = crop == (769, 769)  # mmseg's 769x769 configurations slide a window and align corners
-    recipe = replace(RECIPES[dataset], crop=crop)
-    if slides:  # one pixel more than 2048 x 1024: aligned corners then fall on whole pixels
-        recipe = replace(recipe, resize=(2049, 1025))
-    if source == "mmseg":  # counts iterations; same otherwise
-        recipe = replace(recipe, epochs=None, iterations=int(row["iterations"]))
-    return System(
-        name=row["system"],
-        dataset=dataset,
-        classes=CLASSES[dataset],
-        architecture=Architecture(
-            backbone=f"resnet{row['depth']}",
-            output_stride=int(row["output_stride"]),
-            num_classes=len(CLASSES[dataset]),
-            aux_channels=512 if source == "ssseg" else 256,
-            align_corners=slides,
-        ),
-        recipe=recipe,
-        evaluation=Evaluation(
-            resize=recipe.resize,
-            window=crop if slides else None,
-            window_stride=(513, 513) if slides else None,
-            average="softmax" if source == "mmseg" else "logits",
-            upsampling="two-step" if source == "mmseg" else "direct",
-        ),
-        published=Published(
-            source=source,
-            miou=float(row["miou"]),
-            miou_ms_flip=float(row["miou_ms_flip"]) if source == "mmseg" else None,
-            config_url=row["config_url"],
-            model_url=row["model_url"],
-            log_url=row["log_url"],
-            sha256_prefix=row["model_url"].removesuffix(".pth").rsplit("-", 1)[1]
-            if source == "mmseg"
-            else None,
-        ),
-    )
-
-
-def _pair(text: str) -> tuple[int, int]:
-    height, width = text.split("x")
-    return int(height), int(width)
-
-
-# Our own -------------------------------------------------------------------------------------------------
+# Our own --------------------------------------------------------------------------------------------------
 
 DEMO_SCALE = System(
     name="demo_scale",
@@ -285,7 +271,7 @@ SMALL_R18 = System(
     architecture=Architecture(
         backbone="resnet18", stem="plain", channels=64, fusion_channels=128, aux_channels=64
     ),
-    recipe=replace(VOC, pretrained=True, batch_size=8, epochs=None, iterations=4000),
+    recipe=Recipe(batch_size=8, epochs=None, iterations=4000),
     evaluation=Evaluation(),
     departures=(
         "ResNet-18 with torchvision's plain stem and an eighth of the published head's width: for pictures "
@@ -293,25 +279,43 @@ SMALL_R18 = System(
     ),
 )
 
-SYSTEMS: dict[str, System] = {
-    system.name: system
-    for system in (
-        *(_published_system(row, "ssseg") for row in _rows("ssseg")),
-        *(_published_system(row, "mmseg") for row in _rows("mmseg")),
-        DEMO_CONTEXT,
-        DEMO_SCALE,
-        SMALL_R18,
-    )
-}
+OWN = {system.name: system for system in (DEMO_CONTEXT, DEMO_SCALE, SMALL_R18)}
+
+
+# By name --------------------------------------------------------------------------------------------------
+
+
+def zoo() -> Any:
+    """Return `dmnet.zoo`, where what others published is read and fetched, importing it only now.
+
+    Used in {doc}`05_dmnet`.
+    """
+    return import_module("dmnet.zoo")
+
+
+class _Systems(Mapping[str, System]):
+    """All systems by their names: ssseg's, mmseg's, then our own, which need no table."""
+
+    def __getitem__(self, name: str) -> System:
+        return OWN[name] if name in OWN else zoo().PUBLISHED[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*zoo().PUBLISHED, *OWN))
+
+    def __len__(self) -> int:
+        return len(zoo().PUBLISHED) + len(OWN)
+
+
+SYSTEMS: Mapping[str, System] = _Systems()
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all systems: ssseg's, mmseg's, then our own."""
+    """Return the names of all systems: ssseg's, mmseg's, then our own. Used in {doc}`05_dmnet`."""
     return tuple(SYSTEMS)
 
 
 def get(name: str) -> System:
-    """Return the system called `name`.
+    """Return the system called `name`. Used in {doc}`05_dmnet`.
 
     Raises:
         UnknownSystemError: if there is none; the message suggests the nearest names.
@@ -321,3 +325,59 @@ def get(name: str) -> System:
     near = difflib.get_close_matches(name, SYSTEMS, n=3, cutoff=0.4)
     hint = f"Did you mean {' or '.join(near)}?" if near else "`dmnet systems` lists them all."
     raise UnknownSystemError(f"there is no system called {name!r}. {hint}")
+
+
+# Protocols ------------------------------------------------------------------------------------------------
+
+PROTOCOLS = ("published", "whole", "slide", "ms+flip")
+MS_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of the published "ms+flip" scores [mmsegmentation]
+
+
+def protocol(
+    system: System,
+    name: str = "published",
+    *,
+    window: tuple[int, int] | None = None,
+    stride: tuple[int, int] | None = None,
+    scales: tuple[float, ...] | None = None,
+    flip: bool | None = None,
+) -> Evaluation:
+    """Return a way to score a system: its own, or another, with single settings changed.
+
+    Args:
+        system: whose resize limits, window and way of averaging are the starting point.
+        name: "published", the system's own; "whole", the whole image at one scale; "slide", windows at one
+            scale, of the size that the system was trained on unless it has its own; "ms+flip", test-time
+            augmentation by six scales and their mirror images.
+        window: height and width of the window, in pixels.
+        stride: of the window, down and across; by default two thirds of it, as mmsegmentation slides.
+        scales: factors on the resize limits.
+        flip: whether the mirrored image is predicted too.
+
+    Raises:
+        DMNetError: if there is no such protocol, a stride has no window, or a setting cannot be used.
+
+    Derived in {doc}`07_evaluation`.
+    """
+    if name not in PROTOCOLS:
+        raise DMNetError(f"there is no protocol {name!r}; there are {', '.join(PROTOCOLS)}")
+    chosen: dict[str, Any] = {}
+    if name == "ms+flip":
+        chosen = {"scales": MS_SCALES, "flip": True}
+    elif name != "published":
+        chosen = {"scales": (1.0,), "flip": False}
+    if name == "whole":
+        chosen |= {"window": None, "window_stride": None}
+    if name == "slide" and window is None and system.evaluation.window is None:
+        window = system.recipe.crop
+        if window is None:
+            raise DMNetError(f"{system.name} was trained on whole images: give the window to slide")
+    if window is not None:
+        height, width = window
+        two_thirds = (max(round(height * 2 / 3), 1), max(round(width * 2 / 3), 1))  # 341 of 512, 513 of 769
+        chosen |= {"window": window, "window_stride": two_thirds}
+    singly = {"window_stride": stride, "scales": scales, "flip": flip}
+    evaluation = {**chosen, **{key: value for key, value in singly.items() if value is not None}}
+    if stride is not None and evaluation.get("window", system.evaluation.window) is None:
+        raise DMNetError(f"a stride of {stride} needs a window: give the window too")
+    return replace(system.evaluation, **evaluation)

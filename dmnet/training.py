@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from dmnet import checkpoints, systems
 from dmnet.doctor import quick_check
 from dmnet.errors import DMNetError, DownloadError
-from dmnet.files import atomic_write
+from dmnet.files import atomic_write, interactive
+from dmnet.files import progress as progress_bar
 from dmnet.inference import evaluate, predict
 from dmnet.interrupts import Stopped, StopRequest, stop_request
 from dmnet.losses import draw_shift, labelled, on_grid, segmentation_loss
@@ -51,8 +52,6 @@ from dmnet.parallel import (
 )
 from dmnet.parallel import pick_device as pick_device
 from dmnet.plots import overlay
-from dmnet.progress import progress as progress_bar
-from dmnet.progress import watched
 from dmnet.provenance import environment
 from dmnet.runs import Row, Run, configuration
 from dmnet.sampling import DROPOUT, Batch, TrainingSamples, stream_seed, training_batches
@@ -413,7 +412,7 @@ def _sorted(overrides: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _load_imagenet(model: DMNet) -> None:
     try:
-        checkpoints.load_imagenet(model)
+        systems.zoo().load_imagenet(model)
     except DownloadError as error:
         raise DownloadError(
             f"{error} The recipe starts from these ImageNet weights. To start from random ones, which takes "
@@ -442,7 +441,7 @@ def _every(interval: int | None, done: int) -> bool:
 
 def _shown(rows: Iterator[Row], trainer: Trainer, progress: bool) -> Iterator[Row]:
     """Pass the rows on, and show how it goes."""
-    hidden = not (progress and watched())
+    hidden = not (progress and interactive())
     with progress_bar(total=trainer.iterations, initial=trainer.iteration, disable=hidden) as bar:
         for row in rows:
             yield row

@@ -17,7 +17,6 @@ from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
-sys.path.insert(0, str(ROOT / "tests" / "download"))
 
 import find_browser
 from browser import Site, Tab, launch, open_tab

@@ -1,19 +1,16 @@
-"""The dilated ResNets: shapes, the à-trous identity, torchvision's own ResNet."""
-
-from dataclasses import replace
+"""The dilated ResNets: shapes, the à-trous identity, torchvision's own; what the tiny ones see."""
 
 import pytest
 import torch
 import torchvision
 
-from dmnet.backbone import RESNETS, ResNet, build_resnet
-from dmnet.systems import Architecture
+from dmnet.backbone import RESNETS, PatchEncoder, ResNet, TinyResNet, build_backbone
+from dmnet.errors import DMNetError
 
 
 def resnet(backbone: str = "resnet18", stem: str = "plain", output_stride: int = 8, seed: int = 0) -> ResNet:
     torch.manual_seed(seed)
-    architecture = replace(Architecture(), backbone=backbone, stem=stem, output_stride=output_stride)
-    return build_resnet(architecture).eval()
+    return build_backbone(backbone, stem, output_stride).eval()
 
 
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
@@ -63,3 +60,29 @@ def test_widths_of_the_stages(name: str) -> None:
 def test_refuses_another_output_stride() -> None:
     with pytest.raises(ValueError, match="must be 8, 16 or 32, got 4"):
         resnet(output_stride=4)
+
+
+def test_an_unknown_backbone_is_refused() -> None:
+    with pytest.raises(DMNetError, match=r"no backbone called 'resnet5'; there are resnet18, .*tiny_resnet"):
+        build_backbone("resnet5")
+
+
+@pytest.mark.parametrize("backbone", [PatchEncoder, TinyResNet])
+@pytest.mark.parametrize("size", [(160, 160), (1, 1), (9, 23), (97, 131)])
+def test_tiny_ones_have_output_stride_8(backbone: type[torch.nn.Module], size: tuple[int, int]) -> None:
+    model = backbone().eval()
+    stage3, stage4 = model(torch.zeros(1, 3, *size))
+    assert (stage3.shape[1], stage4.shape[1]) == model.channels
+    assert stage4.shape[2:] == tuple(-(-side // 8) for side in size)
+
+
+def test_the_patch_encoder_sees_11_pixels_and_no_further() -> None:
+    model = PatchEncoder().eval().double()
+    for parameter in model.parameters():  # nothing cancels, nothing is cut off by a ReLU
+        torch.nn.init.constant_(parameter, 0.1)
+    image = torch.rand(1, 3, 96, 96, dtype=torch.float64, requires_grad=True)
+    model(image).stage4[0, :, 6, 6].sum().backward()
+    seen = image.grad.abs().sum((0, 1)) > 0
+    rows, columns = seen.any(1).nonzero().flatten(), seen.any(0).nonzero().flatten()
+    assert len(rows) == len(columns) == 11
+    assert seen[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].all()

@@ -1,4 +1,4 @@
-"""Files are written completely or not at all, and are looked for in the right place."""
+"""Files are written completely or not at all; progress bars are for people, never a log."""
 
 import signal
 import subprocess
@@ -148,3 +148,40 @@ def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
     with pytest.raises(OSError, match="'other'"), atomic_write(tmp_path / "weights"):
         raise OSError(28, "No space left on device", "other")
+
+
+class Terminal:
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None: ...
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DMNET_QUIET", raising=False)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+
+
+@pytest.mark.usefixtures("nobody")
+def test_silent_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(files.progress(range(3))) == [0, 1, 2]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("nobody")
+def test_shown_on_a_terminal_unless_told_to_be_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert files.interactive()
+    assert not files.progress(range(3)).disable
+    monkeypatch.setenv("DMNET_QUIET", "1")
+    assert not files.interactive()
+
+
+@pytest.mark.usefixtures("nobody")
+def test_shown_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    assert files.interactive()

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from dmnet import checkpoints, datasets, inference, systems
+from dmnet import datasets, inference, systems, zoo
 from dmnet.analysis.boundaries import Trimap
 from dmnet.errors import DataError, DMNetError
 from dmnet.inference import evaluate, evaluating, fuse, predict, predict_batch, predict_logits
@@ -37,7 +37,7 @@ def model():
 @pytest.fixture(scope="module")
 def scenes():
     """A trained network, scenes that it knows some of, and what one process counts on them."""
-    model = checkpoints.load_pretrained("demo_context")
+    model = zoo.load_pretrained("demo_context")
     data = datasets.load("demo_context", split="test", size=7)
     trimap = Trimap(7)
     matrix = evaluate(model, data, metrics=[trimap])
@@ -195,9 +195,10 @@ def test_a_gpu_computes_images_of_one_size_at_once_and_a_cpu_one_by_one(model, m
             return 6
 
         def __getitem__(self, index):
-            return image_of((20, 20, 20, 24, 20, 20)[index], 30), np.zeros((20, 30), np.uint8), ""
+            image = image_of((20, 20, 20, 24, 20, 20)[index], 30)
+            return image, image[..., 0] % 5, ""
 
-    calls = Mock(side_effect=lambda model, images, *_: np.zeros((len(images), 20, 30), np.uint8))
+    calls = Mock(side_effect=lambda model, images, *_: np.stack(images)[..., 0] % 5)
     monkeypatch.setattr(inference, "predict_batch", calls)
     for device, wanted in (("cpu", [1] * 6), ("cuda", [2, 1, 1, 2])):
         calls.reset_mock()
@@ -288,7 +289,7 @@ def test_evaluation_counts_every_labelled_pixel(model):
 
 
 def test_evaluation_names_the_image_with_a_wrong_label(model):
-    with pytest.raises(DataError, match="image ramp0: a true label is 9, but there are 5 classes"):
+    with pytest.raises(DataError, match="ramp0: the mask has the label 9, but there are 5 classes"):
         evaluate(model, Ramp(model, wrong=9))
     other = build_model("demo_context")
     with pytest.raises(DataError, match="the model knows 7 classes, the data set has 5"):
@@ -332,13 +333,13 @@ def test_counts_are_the_same_however_they_are_made(scenes, options):
 
 LAUNCHED = """
     import sys, numpy as np, torch
-    from dmnet import checkpoints, datasets
+    from dmnet import datasets, zoo
     from dmnet.analysis.boundaries import Trimap
     from dmnet.inference import evaluate
 
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")
-    model = checkpoints.load_pretrained("demo_context")
+    model = zoo.load_pretrained("demo_context")
     data = datasets.load("demo_context", split="test", size=7)
     trimap = Trimap(7)
     trimap.update(np.zeros((9, 9), int), np.zeros((9, 9), int))  # counted before

@@ -15,7 +15,6 @@ from torch.utils._pytree import tree_leaves
 from dmnet import systems
 from dmnet.inference import predict, tta_views
 from dmnet.model import Output
-from dmnet.protocols import choose
 from dmnet.systems import Architecture
 from dmnet.transforms import network_input
 
@@ -101,7 +100,7 @@ SLOW = pytest.mark.slow
 def test_full_size_logits_never_exist(name, classes):
     """Beside the images and the network's own answers, a small part of them is all that is ever held."""
     system = systems.get("mmseg_r50_d8_cityscapes_769x769_80k")
-    protocol = choose(system, name.removesuffix(", whole"))
+    protocol = systems.protocol(system, name.removesuffix(", whole"))
     if name.endswith(", whole"):
         protocol = replace(protocol, window=None, window_stride=None)
     image = np.random.default_rng(0).integers(0, 256, (1024, 2048, 3), np.uint8)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from dmnet import inference, systems
 from dmnet.errors import DMNetError
 from dmnet.inference import View, ViewLogits, crop_starts, crops_matrix, fuse, labels_at, tta_views
-from dmnet.protocols import choose
 from dmnet.systems import Evaluation
 from dmnet.transforms import evaluation_image, network_input
 from dmnet.upsampling import interpolation_matrix
@@ -40,7 +39,7 @@ def test_the_published_windows_of_cityscapes():
 
 
 def test_multi_scale_sizes_are_mmsegmentations():
-    protocol = choose(systems.get("mmseg_r50_d8_cityscapes_769x769_80k"), "ms+flip")
+    protocol = systems.protocol(systems.get("mmseg_r50_d8_cityscapes_769x769_80k"), "ms+flip")
     found = tta_views(protocol, (1024, 2048))
     # int(2049 * ratio), int(1025 * ratio), then the ratio of the image is kept
     assert [view.limits for view in found] == [

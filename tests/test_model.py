@@ -11,8 +11,8 @@ from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
 import dmnet
-from dmnet.checkpoints import translate
 from dmnet.model import DMNet, build_model
+from dmnet.zoo.weight_names import translate
 
 REFERENCE = Path(__file__).parent / "reference"
 GOLDENS = {

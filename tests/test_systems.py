@@ -1,13 +1,18 @@
-"""The 24 published systems and our own, as data."""
+"""Our own systems and the 24 published ones as data; what settings may be; protocols derived from them."""
 
 import dataclasses
+import subprocess
+import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from dmnet import systems
-from dmnet.errors import UnknownSystemError
+from dmnet.errors import DMNetError, UnknownSystemError
 from dmnet.model import build_model
+from dmnet.systems import MS_SCALES, Architecture, Evaluation, Recipe, protocol
 
 PUBLISHED = [s for s in systems.SYSTEMS.values() if s.published]
 
@@ -78,3 +83,149 @@ def test_a_hopeless_name_gets_the_list() -> None:
 )
 def test_own_systems_say_where_they_depart(system: systems.System) -> None:
     assert len(system.departures) > 80
+
+
+def test_our_own_need_no_table():
+    code = """
+import sys
+from dmnet import systems
+systems.get("demo_scale")
+assert "dmnet.zoo" not in sys.modules
+assert len(systems.SYSTEMS) == len(systems.names()) == 27
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Settings -------------------------------------------------------------------------------------------------
+
+WRONG = [
+    (Architecture, "filters", "Dynamic", "'dynamic' or 'static'"),
+    (Architecture, "stem", "v1c", "'deep' or 'plain'"),
+    (Architecture, "filter_sizes", 3, r"a tuple of numbers, e.g. \(1, 3, 5, 7\)"),
+    (Architecture, "filter_sizes", (1, 0), "at least 1"),
+    (Architecture, "num_classes", 0, "at least 1"),
+    (Architecture, "channels", "many", "whole number"),
+    (Architecture, "aux_channels", 0, "at least 1"),
+    (Architecture, "aux_channels", True, "whole number or None"),
+    (Architecture, "fusion_kernel", 2, "odd"),
+    (Architecture, "dropout", 2, "at most 1"),
+    (Recipe, "optimizer", "SGD", "'sgd' or 'adamw'"),
+    (Recipe, "schedule", "linear", "'poly' or 'cosine'"),
+    (Recipe, "iterations", 1.5, "whole number or None"),
+    (Recipe, "iterations", 0, "at least 1"),
+    (Recipe, "batch_size", 0, "at least 1"),
+    (Recipe, "label_stride", 0, "at least 1"),
+    (Recipe, "warmup", -1, "at least 0"),
+    (Recipe, "crop", 256, r"a tuple of numbers, e.g. \(512, 512\) or None"),
+    (Recipe, "crop", (256,), "a tuple of numbers"),
+    (Recipe, "resize", (0, 0), "at least 1"),
+    (Recipe, "learning_rate", "abc", "a number"),
+    (Recipe, "learning_rate", float("nan"), "a number"),
+    (Recipe, "flip", 7, "at most 1"),
+    (Recipe, "pretrained", "no", "True or False"),
+    (Evaluation, "resize", 512, "a tuple of numbers"),
+    (Evaluation, "flip", "no", "True or False"),
+    (Evaluation, "scales", (), r"a tuple of numbers, e.g. \(1.0,\)"),
+    (Evaluation, "scales", (1.0, 0), "above 0"),
+    (Evaluation, "scales", 1.5, "a tuple of numbers"),
+    (Evaluation, "average", "mean", "'logits' or 'softmax'"),
+    (Evaluation, "upsampling", "nearest", "'direct' or 'two-step'"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "value", "words"), WRONG, ids=lambda v: str(v)[:20])
+def test_wrong_settings_are_refused_by_name(kind, name, value, words):
+    with pytest.raises(DMNetError, match=f"^{name} must be .*{words}"):
+        kind(**{name: value})
+    with pytest.raises(DMNetError, match=f"^{name} must be "):
+        replace(kind(), **{name: value})
+
+
+def test_numbers_of_numpy_and_lists_will_do():
+    assert build_model("demo_scale", num_classes=np.int64(3), filter_sizes=[2, 5], dropout=0)
+    assert Recipe(learning_rate=1, crop=[64, 64], warmup=0, flip=1).flip == 1
+
+
+def test_windows_that_leave_gaps_are_refused():
+    with pytest.raises(DMNetError, match=r"window_stride must be at most the window.*\(64, 65\)"):
+        Evaluation(window=(64, 64), window_stride=(64, 65))
+    for alone in ({"window": (64, 64)}, {"window_stride": (64, 64)}):
+        with pytest.raises(DMNetError, match="belong together"):
+            Evaluation(**alone)
+    assert Evaluation(window=(64, 64), window_stride=(64, 64)).scales == (1.0,)
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(TypeError, match="Recipe has no field 'colour'; it has optimizer, learning_rate"):
+        Recipe(colour=1)
+
+
+# Protocols ------------------------------------------------------------------------------------------------
+
+VOC = systems.get("ssseg_r50_d8_voc")
+SLIDING = systems.get("mmseg_r50_d8_cityscapes_769x769_40k")
+
+
+@pytest.mark.parametrize("name", systems.names())
+def test_published_is_the_systems_own(name):
+    assert protocol(systems.get(name)) == systems.get(name).evaluation
+
+
+def test_slide_takes_the_size_of_training_and_two_thirds_of_it():
+    sliding = protocol(VOC, "slide")
+    assert (sliding.window, sliding.window_stride) == ((512, 512), (341, 341))
+    assert protocol(SLIDING, "slide") == SLIDING.evaluation
+    assert SLIDING.evaluation.window_stride == (513, 513)
+
+
+def test_whole_drops_the_window_and_nothing_else():
+    assert protocol(SLIDING, "whole") == replace(SLIDING.evaluation, window=None, window_stride=None)
+
+
+def test_whole_and_slide_are_at_one_scale():
+    several = replace(SLIDING, evaluation=protocol(SLIDING, "ms+flip"))
+    assert protocol(several, "slide") == protocol(SLIDING, "slide")
+    assert protocol(several, "whole") == protocol(SLIDING, "whole")
+
+
+def test_ms_flip_is_the_systems_own_at_six_scales():
+    assert protocol(SLIDING, "ms+flip") == replace(SLIDING.evaluation, scales=MS_SCALES, flip=True)
+    assert MS_SCALES == (0.5, 0.75, 1, 1.25, 1.5, 1.75)
+
+
+def test_published_ms_flip_scores_average_probabilities():
+    with_scores = [s for s in systems.SYSTEMS.values() if s.published and s.published.miou_ms_flip]
+    assert len(with_scores) == 12
+    assert {protocol(system, "ms+flip").average for system in with_scores} == {"softmax"}
+    assert protocol(VOC, "ms+flip").average == "logits"
+
+
+def test_single_settings():
+    assert protocol(VOC, scales=(0.5, 2.0), flip=True).scales == (0.5, 2.0)
+    assert not protocol(VOC, "ms+flip", flip=False).flip
+    own = protocol(SLIDING, window=(300, 600))
+    assert (own.window, own.window_stride) == ((300, 600), (200, 400))
+    assert protocol(SLIDING, stride=(100, 200)).window_stride == (100, 200)
+    assert protocol(VOC, window=(1, 1)).window_stride == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "words"),
+    [
+        (("twice",), {}, "no protocol 'twice'"),
+        ((), {"stride": (9, 9)}, "needs a window"),
+        ((), {"scales": (0.0,)}, "scales"),
+        ((), {"window": (0, 5)}, "window"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(arguments, settings, words):
+    with pytest.raises(DMNetError, match=words):
+        protocol(VOC, *arguments, **settings)
+
+
+def test_a_system_trained_on_whole_images_has_no_window():
+    with pytest.raises(DMNetError, match="give the window"):
+        protocol(systems.get("demo_scale"), "slide")
+    assert protocol(systems.get("demo_scale"), "whole", window=(96, 96)).window == (96, 96)
+    assert set(systems.PROTOCOLS) == {"published", "whole", "slide", "ms+flip"}

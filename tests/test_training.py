@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_tensorboard import shown
 
-from dmnet import checkpoints, runs, systems
+from dmnet import checkpoints, runs, systems, zoo
 from dmnet.errors import DataError, DMNetError, DownloadError
 from dmnet.losses import cross_entropy, segmentation_loss
 from dmnet.model import Output
@@ -411,15 +411,15 @@ def test_without_imagenet_weights_the_message_says_how_to_go_on(tmp_path, monkey
     def unreachable(model):
         raise DownloadError("no network.")
 
-    monkeypatch.setattr(checkpoints, "load_imagenet", unreachable)
+    monkeypatch.setattr(zoo, "load_imagenet", unreachable)
     with pytest.raises(DownloadError, match=r"no network\. .*--no-pretrained"):
         train("demo_scale", Blocks(), None, tmp_path, pretrained=True, **SMALL)
     train("demo_scale", Blocks(), None, tmp_path, **SMALL)  # the folder isn't lost for another try
 
 
 def test_without_progress_nothing_is_said_to_somebody_who_looks(capsys, monkeypatch):
-    monkeypatch.setattr("dmnet.progress.watched", lambda: True)
-    monkeypatch.setattr("dmnet.training.watched", lambda: True)
+    monkeypatch.setattr("dmnet.files.interactive", lambda: True)
+    monkeypatch.setattr("dmnet.training.interactive", lambda: True)
     options = SMALL | {"iterations": 1}
     train("demo_scale", Blocks(), **(options | {"progress": True}))
     assert "examining" in capsys.readouterr().err

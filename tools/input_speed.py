@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import dmnet
-from dmnet import systems
+from dmnet import zoo
 from dmnet.files import atomic_write
 from dmnet.images import read_image, read_mask
 from dmnet.systems import Recipe
-from dmnet.transforms import MEAN, STD, fitted_size, training_transform
+from dmnet.transforms import MEAN, STD, TrainingTransform, fitted_size
 
 OUTPUT = Path(__file__).resolve().parents[1] / "data" / "results" / "input_speed.csv"
 SIZES = {"voc": (375, 500), "cityscapes": (1024, 2048)}  # of the images, height and width
@@ -79,7 +79,7 @@ def plain_crop(recipe: Recipe, image: Array, mask: Array, random: np.random.Gene
         left = random.integers(0, mask.shape[1] - width + 1)
         window = slice(top, top + height), slice(left, left + width)
         counts = np.bincount(mask[window].ravel(), minlength=256)[:255]
-        if (counts > 0).sum() > 1 and counts.max() < recipe.max_class_share * counts.sum():
+        if (counts > 0).sum() > 1 and counts.max() < recipe.cat_max_ratio * counts.sum():
             break
     return image[window], mask[window]
 
@@ -133,9 +133,9 @@ def draw_scene(kind: str, seed: int) -> Sample:
 
 def augmenting(kind: str) -> tuple[Work, Work]:
     """Return ours and the plain way to make a training sample by the recipe of `kind`."""
-    recipe = systems.RECIPES[kind]
+    recipe = zoo.RECIPES[kind]
     scenes = [draw_scene(kind, seed) for seed in range(SCENES)]
-    transform = training_transform(recipe)
+    transform = TrainingTransform(recipe)
 
     def ours(number: int) -> object:
         return transform(*scenes[number % SCENES], torch.Generator().manual_seed(number))

@@ -1,13 +1,12 @@
-"""What a network costs: its parameters and its multiply-adds, layer by layer, without computing anything."""
+"""What a network costs: its parameters and its multiply-adds (MACs), without computing anything."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from dmnet.dynamic import DynamicConvModule
 from dmnet.model import DMNet
@@ -15,50 +14,34 @@ from dmnet.systems import Architecture
 
 
 def parameters(architecture: Architecture) -> dict[str, int]:
-    """Return how many numbers each learned tensor has: {name: count}, the auxiliary head included."""
+    """Return how many numbers each tensor has, the auxiliary head's too. Derived in {doc}`05_dmnet`."""
     with torch.device("meta"):  # shapes without numbers: no memory
         model = DMNet(architecture)
     return {name: parameter.numel() for name, parameter in model.named_parameters()}
 
 
 def multiply_adds(architecture: Architecture, height: int = 512, width: int = 512) -> dict[str, int]:
-    """Return the multiply-adds of every convolution for one image, without the auxiliary head.
+    """Return the multiply-adds of every convolution for one image of height x width pixels.
 
-    Convolutions only, as is usual: no normalisation, activation, pooling or interpolation. The dynamic
-    convolutions, which are no layers, are counted under the name of their module with `.dynamic` added.
-
-    Args:
-        architecture: of the network.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
+    Convolutions only, as is usual, and no auxiliary head. The dynamic convolutions, which are no layers, are
+    counted under the name of their module with `.dynamic` added. Derived in {doc}`05_dmnet`.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model = DMNet(replace(architecture, aux_channels=None)).eval()
-        image = torch.empty(1, 3, height, width)
-    counts: dict[str, int] = {}
+        model(torch.empty(1, 3, height, width))
+    flops = {name.removeprefix("DMNet."): sum(of.values()) for name, of in counter.get_flop_counts().items()}
+    counts = {}
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(partial(_count_convolution, counts, name))
-        elif isinstance(module, DynamicConvModule):
-            module.register_forward_hook(partial(_count_dynamic, counts, f"{name}.dynamic"))
-    model(image)
+            counts[name] = flops[name] // 2  # a multiply-add is two operations
+        elif isinstance(module, DynamicConvModule):  # what its layers do not account for
+            layers = sum(flops.get(f"{name}.{layer}", 0) for layer, _ in module.named_children())
+            counts[f"{name}.dynamic"] = (flops[name] - layers) // 2
     return counts
 
 
-def _count_convolution(
-    counts: dict[str, int], name: str, module: nn.Conv2d, inputs: Any, output: Tensor
-) -> None:
-    counts[name] = module.weight.numel() * output[0, 0].numel()  # every weight, once at every position
-
-
-def _count_dynamic(
-    counts: dict[str, int], name: str, module: DynamicConvModule, inputs: Any, output: Tensor
-) -> None:
-    counts[name] = module.filter_size**2 * output.numel()  # k x k taps for every output value
-
-
 def by_part(counts: Mapping[str, int]) -> dict[str, int]:
-    """Add counts up by part: the children of backbone and head, and the auxiliary head as a whole."""
+    """Add counts up: children of backbone and head, the auxiliary head whole. Used in {doc}`05_dmnet`."""
     parts: Counter[str] = Counter()
     for name, count in counts.items():
         first, second, *_ = name.split(".")

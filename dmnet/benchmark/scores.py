@@ -36,7 +36,7 @@ import torch
 from filelock import FileLock
 
 import dmnet
-from dmnet import checkpoints, datasets, protocols, systems
+from dmnet import datasets, systems, zoo
 from dmnet.errors import DataError
 from dmnet.files import atomic_write, data_dir, shipped
 from dmnet.inference import evaluate
@@ -78,7 +78,7 @@ class Job:
     @property
     def evaluation(self) -> Evaluation:
         """The protocol with all its settings."""
-        return protocols.choose(self.system, "published" if self.protocol == "single" else self.protocol)
+        return systems.protocol(self.system, "published" if self.protocol == "single" else self.protocol)
 
 
 def jobs(names: Iterable[str] | None = None) -> list[Job]:
@@ -160,7 +160,7 @@ class _Bench:
     def bring_up_to_date(self, job: Job, file: "ScoreFile") -> str:
         """Measure a job unless its row is that of the same measurement; say which."""
         dataset = self._dataset(job)  # first: weights are hundreds of megabytes
-        weights = checkpoints.published_digest(checkpoints.pretrained_file(job.system.name))
+        weights = zoo.published_digest(zoo.pretrained_file(job.system.name))
         same = {
             "dmnet": dmnet.__version__,
             "weights": weights,
@@ -185,7 +185,7 @@ class _Bench:
         from dmnet.training import pick_device
 
         device = pick_device(self.device)
-        model = checkpoints.load_pretrained(job.system.name).to(device)
+        model = zoo.load_pretrained(job.system.name).to(device)
         start = time.perf_counter()
         matrix = evaluate(model, dataset, protocol=job.evaluation, **self.options)
         seconds = time.perf_counter() - start

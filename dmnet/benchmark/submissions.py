@@ -32,10 +32,10 @@ from dmnet.classes import label_image
 from dmnet.datasets.files import FileDataset
 from dmnet.errors import DataError
 from dmnet.files import atomic_write
+from dmnet.files import progress as progress_bar
 from dmnet.images import read_image, read_mask
 from dmnet.inference import predict
 from dmnet.model import DMNet
-from dmnet.progress import progress as progress_bar
 from dmnet.provenance import weights_digest
 from dmnet.systems import Evaluation
 

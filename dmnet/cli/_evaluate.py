@@ -68,7 +68,7 @@ def evaluate(
 ) -> None:
     """Score a system on a data set, or with --all every system on its own.
 
-    Several processes share the images of a system: torchrun --nproc-per-node 4 -m dmnet -- evaluate SYSTEM
+    Several processes share the images of a system: torchrun --nproc-per-node 4 -m -- dmnet evaluate SYSTEM
     """
     speed = {"batch_size": batch_size, "workers": workers}
     given = (split, weights, protocol, window, stride, scales, flip, boundaries or None, sizes or None)

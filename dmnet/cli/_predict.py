@@ -78,7 +78,7 @@ def _predict_one(model: "DMNet", path: Path, output: Path, protocol: "Evaluation
 @app.command()
 def download(name: SystemName) -> None:
     """Fetch, verify and convert a system's published weights."""
-    from dmnet import checkpoints
+    from dmnet import zoo
 
-    checkpoints.load_pretrained(systems.get(name).name)
+    zoo.load_pretrained(systems.get(name).name)
     console.print(f"{name} is ready.")

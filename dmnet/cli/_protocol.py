@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dmnet import protocols
+from dmnet import systems
 from dmnet.errors import DMNetError
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dmnet.systems import Evaluation
 
 Protocol = Annotated[
-    str | None, typer.Option(help=f"{', '.join(protocols.NAMES)}. Default: published, the system's own.")
+    str | None, typer.Option(help=f"{', '.join(systems.PROTOCOLS)}. Default: published, the system's own.")
 ]
 Window = Annotated[str | None, typer.Option(metavar="HxW", help="Slide a window of that many pixels.")]
 Stride = Annotated[str | None, typer.Option(metavar="HxW", help="Of the window. Default: two thirds.")]
@@ -34,7 +34,7 @@ def chosen(
         return None
     if model.system is None:
         raise DMNetError("the weight file does not say which system it belongs to, so it has no protocols")
-    return protocols.choose(
+    return systems.protocol(
         model.system,
         protocol or "published",
         window=pair("--window", window),

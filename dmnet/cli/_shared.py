@@ -100,15 +100,15 @@ def load_data(data: str, split: str, root: Path | None = None) -> Any:
 
 def load_model(system: str, weights: Path | None, device: str) -> "DMNet":
     """Return a trained model on a device."""
-    from dmnet import checkpoints
+    from dmnet import zoo
     from dmnet.model import build_model
     from dmnet.training import pick_device
 
     target = pick_device(device)
     if weights is None:
-        return checkpoints.load_pretrained(system).to(target)
+        return zoo.load_pretrained(system).to(target)
     model = build_model(system)
-    checkpoints.load_checkpoint(model, weights)
+    zoo.load_checkpoint(model, weights)
     return model.to(target)
 
 

@@ -13,8 +13,8 @@ from dmnet.classes import ClassList
 from dmnet.datasets.base import IGNORE, Example, Image, Mask, checked_index
 from dmnet.datasets.encoding import Encoding
 from dmnet.errors import DataError
+from dmnet.files import progress
 from dmnet.images import orientation, read_image, read_mask
-from dmnet.progress import progress
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".webp", ".tif", ".tiff", ".bmp")
 _SHOWN = 20  # problems that one message lists
@@ -36,6 +36,7 @@ class FileDataset(ABC):
     """
 
     ignore_index = IGNORE
+    checks_itself = True  # see `dmnet.datasets.checked`
 
     def __init__(
         self,

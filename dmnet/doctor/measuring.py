@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dmnet.datasets.files import FileDataset
 from dmnet.errors import DataError
-from dmnet.progress import progress
+from dmnet.files import progress
 
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF")
 GRID = 96  # longest side of the small copies that borders and edges are compared on

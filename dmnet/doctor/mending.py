@@ -24,7 +24,7 @@ from dmnet.datasets.base import IGNORE
 from dmnet.datasets.files import FileDataset
 from dmnet.doctor.measuring import image_facts, read_stored
 from dmnet.errors import DataError
-from dmnet.progress import progress
+from dmnet.files import progress
 
 Stored = NDArray[Any]
 

@@ -28,8 +28,7 @@ import requests
 from filelock import FileLock
 
 from dmnet.errors import DownloadError
-from dmnet.files import atomic_write, data_dir
-from dmnet.progress import progress
+from dmnet.files import atomic_write, data_dir, progress
 
 CHUNK = 1 << 16  # bytes; what a broken connection loses at most
 WORTH_RETRYING = {408, 425, 429, 500, 502, 503, 504}  # HTTP: the server asks to come again

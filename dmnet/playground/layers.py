@@ -21,10 +21,10 @@ from dmnet.worlds.demo import WORLDS
 from dmnet.worlds.drawing import (
     VOID,
     Array,
+    Item,
     Labels,
     Painter,
     Plan,
-    Thing,
     blend,
     coverage,
     mark,
@@ -39,7 +39,7 @@ DIAMETERS = {"demo_scale": (7.0, 32.0), "demo_context": (12.0, 96.0)}
 class Cover:
     """Paints a card of grey paper that hides what is under it, and is no object: its label is void."""
 
-    thing: Thing
+    item: Item
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -80,11 +80,11 @@ def cut_out(painter: Painter, diameter: float) -> Stamp:
     To paint is an affine map of every pixel that is painted over, so what becomes of black and of white tells
     everything.
     """
-    thing = painter.thing
+    item = painter.item
     reach = math.ceil(0.7 * diameter) + 8  # corners and shadow
     offsets = np.arange(-reach, reach + 1, dtype=np.float32)
-    x = np.broadcast_to(offsets - np.float32(thing.x % 1), (len(offsets),) * 2)
-    y = np.broadcast_to((offsets - np.float32(thing.y % 1))[:, None], (len(offsets),) * 2)
+    x = np.broadcast_to(offsets - np.float32(item.x % 1), (len(offsets),) * 2)
+    y = np.broadcast_to((offsets - np.float32(item.y % 1))[:, None], (len(offsets),) * 2)
     black, white = (np.full((*x.shape, 3), value, np.float32) for value in (0, 1))
     mask = np.zeros(x.shape, np.uint8)
     for canvas in (black, white):
@@ -100,7 +100,7 @@ def cut_out(painter: Painter, diameter: float) -> Stamp:
 
 def sizes(painter: Painter, world: str) -> dict[int, float]:
     """Return the sizes that an object can have: step -> diameter; two steps double it, 0 is as it is."""
-    diameter = painter.thing.diameter
+    diameter = painter.item.diameter
     if isinstance(painter, Cover):
         return {step: diameter * 2 ** (step / 2) for step in range(-2, 5)}
     least, most = DIAMETERS[world]
@@ -123,14 +123,14 @@ def pack_layers(scene: PlayScene) -> bytes:
     objects: list[dict[str, Any]] = []
     parts: list[NDArray[np.uint8]] = []
     for name, painter, placed in _painters(scene, plan):
-        thing, places = painter.thing, {}
+        item, places = painter.item, {}
         for step, diameter in sizes(painter, scene.world).items():
             stamp = cut_out(painter, diameter)
             height, width = stamp.mask.shape
             places[step] = (stamp.left, stamp.top, width, height, sum(part.shape[1] for part in parts))
             parts.append(_pixels(stamp, plan.gain))
-        entry = {"name": name, "label": thing.label, "placed": placed, "stamps": places}
-        objects.append({**entry, "x": math.floor(thing.x), "y": math.floor(thing.y)})
+        entry = {"name": name, "label": item.label, "placed": placed, "stamps": places}
+        objects.append({**entry, "x": math.floor(item.x), "y": math.floor(item.y)})
     used, patch = np.unique(plan.patch, return_inverse=True)
     versions = (np.full_like(plan.versions, v) for v in range(2 ** len(QUESTIONS[scene.world])))
     tensors: dict[str, NDArray[Any]] = {
@@ -147,11 +147,11 @@ def _painters(scene: PlayScene, plan: Plan) -> Iterator[tuple[str, Painter, bool
     stock = WORLDS[scene.world].stock()
     pairs = [pair for question in QUESTIONS[scene.world] for pair in question.pairs]
     for painter in plan.painters:
-        alike = next((pair for pair in pairs if painter.thing.label in pair), (painter.thing.label,))
-        yield next(name for name, one in stock.items() if one.thing.label in alike), painter, True
+        alike = next((pair for pair in pairs if painter.item.label in pair), (painter.item.label,))
+        yield next(name for name, one in stock.items() if one.item.label in alike), painter, True
     for name, painter in stock.items():
         yield name, painter, False
-    yield "cover", Cover(Thing(VOID, 0, 0, 24.0)), False
+    yield "cover", Cover(Item(VOID, 0, 0, 24.0)), False
 
 
 def _pixels(stamp: Stamp, gain: float) -> NDArray[np.uint8]:

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from dmnet.analysis.inside import Answer, gated_logits, look_inside
 from dmnet.inference import Labels, labels_at
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet
-from dmnet.playground.inside import Answer, gated_logits, look_inside
 from dmnet.transforms import evaluation_image
 from dmnet.worlds.demo import WORLDS
 from dmnet.worlds.drawing import Plan, Scene
@@ -141,9 +141,9 @@ def window_votes(scene: Scene, question: Question, side: int) -> list[bool]:
         side: of the window, in pixels.
     """
     votes, size = [], scene.mask.shape[0]
-    for thing in scene.things:
-        if any(thing.label in pair for pair in question.pairs):
-            x, y = (min(max(round(place), 0), size - 1) for place in (thing.x, thing.y))
+    for item in scene.objects:
+        if any(item.label in pair for pair in question.pairs):
+            x, y = (min(max(round(place), 0), size - 1) for place in (item.x, item.y))
             rows, columns = (slice(max(0, c - side // 2), c + side // 2) for c in (y, x))
             majority = scene.truth[question.seen][rows, columns].mean() > 0.5
             votes.append(bool(majority == scene.truth[question.hidden][y, x]))
@@ -175,7 +175,7 @@ def pack(scene: PlayScene, model: DMNet, *, answers: bool = True) -> bytes:
     facts = {
         "hidden": list(drawn.truth),
         "questions": [asdict(question) for question in QUESTIONS[scene.world]],
-        "objects": [(thing.label, round(thing.x, 2), round(thing.y, 2)) for thing in drawn.things],
+        "objects": [(item.label, round(item.x, 2), round(item.y, 2)) for item in drawn.objects],
     }
     content = save(tensors, {"facts": json.dumps(facts)})  # one entry: several come in any order
     return gzip.compress(content, mtime=0)

@@ -21,7 +21,6 @@ from typing import Any
 from PIL import Image
 
 from dmnet import systems
-from dmnet.checkpoints import load_pretrained
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
 from dmnet.playground import bundle
@@ -39,6 +38,7 @@ from dmnet.playground.scenes import (
     subset_labels,
 )
 from dmnet.worlds.demo import WORLDS
+from dmnet.zoo import load_pretrained
 
 TITLES = {"demo_scale": "Coins on a mosaic", "demo_context": "Jewellery on a quilt"}
 HINTS = {

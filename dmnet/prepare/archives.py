@@ -24,7 +24,7 @@ from typing import IO, Any
 
 from dmnet.download import DISK_FULL
 from dmnet.errors import DataError
-from dmnet.progress import progress
+from dmnet.files import progress
 
 MOST_ENTRIES = 1_000_000
 MOST_GROWTH = 20  # times the archive's size; photographs and PNGs hardly shrink when they are packed

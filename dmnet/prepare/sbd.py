@@ -21,8 +21,7 @@ from dmnet.datasets.folder import IMAGES, LISTS, MASKS
 from dmnet.datasets.lists import read_ids
 from dmnet.datasets.voc import AUGMENTED
 from dmnet.errors import DataError
-from dmnet.files import atomic_write
-from dmnet.progress import progress
+from dmnet.files import atomic_write, progress
 
 LIST = f"{LISTS}/trainaug.txt"
 

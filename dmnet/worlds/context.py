@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from dmnet.worlds.drawing import (
     LIGHT,
     Array,
+    Item,
     Labels,
     Painter,
     Plan,
-    Thing,
     blend,
     choose_cells,
     coverage,
@@ -64,14 +64,16 @@ _SILVER = (0.80, 0.82, 0.86)
 class Jewel:
     """Paints a piece of jewellery, a ring or a frame; see `dmnet.worlds.drawing.Painter`.
 
+    Shown in {doc}`02_data`.
+
     Attributes:
-        thing: what and where.
+        item: what and where.
         angle: how it is turned.
         shift: where the gems' lattice begins, in gems, along two axes.
         rubies: which gems of the lattice are rubies, bool [24 * 24]; the others are jades.
     """
 
-    thing: Thing
+    item: Item
     angle: float
     shift: tuple[float, float] = (8.0, 8.0)
     rubies: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(_GEM_LATTICE**2, bool), repr=False)
@@ -79,19 +81,19 @@ class Jewel:
     @property
     def window(self) -> tuple[slice, slice]:
         """See `Painter.window`."""
-        reach = _reach(self.thing.shape, self.thing.diameter) + 6
-        rows = slice(max(0, int(self.thing.y - reach)), min(SIZE, int(self.thing.y + reach) + 2))
-        columns = slice(max(0, int(self.thing.x - reach)), min(SIZE, int(self.thing.x + reach) + 2))
+        reach = _reach(self.item.shape, self.item.diameter) + 6
+        rows = slice(max(0, int(self.item.y - reach)), min(SIZE, int(self.item.y + reach) + 2))
+        columns = slice(max(0, int(self.item.x - reach)), min(SIZE, int(self.item.x + reach) + 2))
         return rows, columns
 
     @property
     def is_piece(self) -> bool:
         """Whether it has gems: rings and frames have a hole."""
-        return self.thing.label not in (RING, FRAME)
+        return self.item.label not in (RING, FRAME)
 
     def local(self) -> tuple[Array, Array]:
         """Return the coordinates of the window's pixels from the object's centre, along its own axes."""
-        return self.turned(_X[self.window] - self.thing.x, _Y[self.window] - self.thing.y)
+        return self.turned(_X[self.window] - self.item.x, _Y[self.window] - self.item.y)
 
     def turned(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Return distances from the centre along the object's own axes."""
@@ -100,19 +102,19 @@ class Jewel:
 
     def paint(self, canvas: Array, mask: Labels, x: Array, y: Array, diameter: float) -> None:
         """Paint the object with its shadow, and mark it, in place."""
-        thing = replace(self.thing, diameter=diameter)
+        item = replace(self.item, diameter=diameter)
         u, v = self.turned(x, y)
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         # from the light, on its axes
         away = (-LIGHT[0] * cos - LIGHT[1] * sin, -LIGHT[1] * cos + LIGHT[0] * sin)
         depth = min(3.0, 1.0 + 0.03 * diameter)
-        shadow = _band(thing, u - depth * away[0], v - depth * away[1])
+        shadow = _band(item, u - depth * away[0], v - depth * away[1])
         canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, shadow)))[..., None]
         if self.is_piece:
-            _paint_piece(canvas, replace(self, thing=thing), u, v, away)
+            _paint_piece(canvas, replace(self, item=item), u, v, away)
         else:
-            _paint_band(canvas, thing, u, v, away)
-        mark(mask, _band(thing, u, v), thing.label)
+            _paint_band(canvas, item, u, v, away)
+        mark(mask, _band(item, u, v), item.label)
 
 
 def plan(generator: np.random.Generator) -> Plan:
@@ -120,15 +122,16 @@ def plan(generator: np.random.Generator) -> Plan:
 
     Its `truth` holds `warm_quilt`, the majority, which decides about the classes (all True or all False),
     `warm_patch`, the patches that one sees, and `near`, where they are kept even; all bool [128, 128].
+    Shown in {doc}`02_data`.
     """
     warm = bool(generator.random() < 0.5)
     placed = _place(warm, generator)
     visible, near = np.ones((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool)
     for one in placed:
-        visible[one.window] &= _band(one.thing, *one.local()) > 0
+        visible[one.window] &= _band(one.item, *one.local()) > 0
         if one.is_piece:
-            reach = _reach(one.thing.shape, one.thing.diameter) + NEAR
-            near |= np.hypot(_X - one.thing.x, _Y - one.thing.y) < reach
+            reach = _reach(one.item.shape, one.item.diameter) + NEAR
+            near |= np.hypot(_X - one.item.x, _Y - one.item.y) < reach
     quilt, patch, warm_patches = _sew(warm, visible, near, generator)
     painters = [_with_gems(one, generator) if one.is_piece else one for one in placed]
     truth = {"warm_quilt": np.full((SIZE, SIZE), warm), "warm_patch": warm_patches[patch], "near": near}
@@ -143,12 +146,15 @@ def plan(generator: np.random.Generator) -> Plan:
 
 
 def stock() -> dict[str, Painter]:
-    """Return one object of each kind that can be told apart by its looks, in the middle of a picture."""
+    """Return one object of each kind that can be told apart by its looks, in the middle of a picture.
+
+    Shown in {doc}`02_data`.
+    """
     kinds = {"ruby": RUBY_WARM, "jade": JADE_WARM, "ring": RING, "frame": FRAME}
     objects: dict[str, Painter] = {}
     for name, label in kinds.items():
         shape = "square" if label == FRAME else "disc"
-        jewel = Jewel(Thing(label, _MIDDLE, _MIDDLE, 30.0, shape), 0.4)
+        jewel = Jewel(Item(label, _MIDDLE, _MIDDLE, 30.0, shape), 0.4)
         objects[name] = _with_gems(jewel, np.random.default_rng(0)) if jewel.is_piece else jewel
     return objects
 
@@ -170,8 +176,8 @@ def _place(warm: bool, generator: np.random.Generator) -> list[Jewel]:
             continue
         if kind not in (RING, FRAME):
             kind += 0 if warm else 1
-        thing = Thing(kind, *spot, diameter, shape)
-        placed.append(Jewel(thing, generator.uniform(0, 2 * math.pi)))
+        item = Item(kind, *spot, diameter, shape)
+        placed.append(Jewel(item, generator.uniform(0, 2 * math.pi)))
     return placed
 
 
@@ -199,7 +205,7 @@ def _spot(
         x, y = generator.uniform(reach + 1, SIZE - 2 - reach, 2).tolist()
         apart = all(
             math.dist((x, y), (other.x, other.y)) >= reach + _GAP + _reach(other.shape, other.diameter)
-            for other in (one.thing for one in placed)
+            for other in (one.item for one in placed)
         )
         if apart:
             return x, y
@@ -305,35 +311,35 @@ def _print(kind: NDArray[np.intp], left: Array, top: Array, pitch: float) -> Arr
     return np.choose(kind, [np.float32(0), stripes, dots, checks, diagonals]).astype(np.float32)
 
 
-def _outline(thing: Thing, u: Array, v: Array) -> Array:
+def _outline(item: Item, u: Array, v: Array) -> Array:
     """Return the signed distance to an object's outer edge, in its own coordinates."""
-    if thing.shape == "disc":
-        return np.hypot(u, v) - thing.diameter / 2
+    if item.shape == "disc":
+        return np.hypot(u, v) - item.diameter / 2
     u, v = np.abs(u), np.abs(v)
-    if thing.shape == "square":
-        return np.maximum(u, v) - 0.443 * thing.diameter
-    return np.maximum(u, 0.5 * u + _ROOT * v) - 0.476 * thing.diameter
+    if item.shape == "square":
+        return np.maximum(u, v) - 0.443 * item.diameter
+    return np.maximum(u, 0.5 * u + _ROOT * v) - 0.476 * item.diameter
 
 
-def _band(thing: Thing, u: Array, v: Array) -> Array:
+def _band(item: Item, u: Array, v: Array) -> Array:
     """Return the signed distance to the edge of what an object covers: rings and frames have a hole."""
-    outline = _outline(thing, u, v)
-    if thing.label not in (RING, FRAME):
+    outline = _outline(item, u, v)
+    if item.label not in (RING, FRAME):
         return outline
-    half = _width(thing) / 2
+    half = _width(item) / 2
     return np.abs(outline + half) - half
 
 
-def _width(thing: Thing) -> float:
+def _width(item: Item) -> float:
     """Return how broad the band of a ring or frame is, in pixels."""
-    return max(4.0, 0.19 * thing.diameter)
+    return max(4.0, 0.19 * item.diameter)
 
 
-def _slope(thing: Thing, u: Array, v: Array, away: tuple[float, float]) -> Array:
+def _slope(item: Item, u: Array, v: Array, away: tuple[float, float]) -> Array:
     """Return how much an edge faces away from the light, -1..1, by the direction from the centre."""
-    if thing.shape == "disc":
+    if item.shape == "disc":
         return (u * away[0] + v * away[1]) / np.maximum(np.hypot(u, v), 0.5)
-    if thing.shape == "square":
+    if item.shape == "square":
         flat = np.abs(u) > np.abs(v)
         return np.where(flat, np.sign(u) * away[0], np.sign(v) * away[1])
     upright = np.abs(u) > 0.5 * np.abs(u) + _ROOT * np.abs(v)
@@ -341,15 +347,15 @@ def _slope(thing: Thing, u: Array, v: Array, away: tuple[float, float]) -> Array
     return np.where(upright, np.sign(u) * away[0], slanted).astype(np.float32)
 
 
-def _paint_band(canvas: Array, thing: Thing, u: Array, v: Array, away: tuple[float, float]) -> None:
+def _paint_band(canvas: Array, item: Item, u: Array, v: Array, away: tuple[float, float]) -> None:
     """Paint a golden ring, round as a wire, or a silver frame with mitred corners."""
-    width = _width(thing)
-    outline = _outline(thing, u, v)
+    width = _width(item)
+    outline = _outline(item, u, v)
     across = np.clip((outline + width / 2) / (width / 2), -1, 1)  # -1 at the hole, 1 at the outer edge
-    slope = _slope(thing, u, v, away)
+    slope = _slope(item, u, v, away)
     blend(canvas, (0.20, 0.15, 0.10), coverage(np.abs(outline + width / 2) - width / 2))
     inner = coverage(np.abs(outline + width / 2) - width / 2 + 0.6)
-    if thing.label == RING:
+    if item.label == RING:
         facing = -across * slope
         shine = np.maximum(facing, 0) ** 6 * 0.5
         blend(canvas, _lit(_GOLD, 0.85 + 0.42 * facing + shine), inner)
@@ -361,7 +367,7 @@ def _paint_band(canvas: Array, thing: Thing, u: Array, v: Array, away: tuple[flo
 
 def _gem_lattice(jewel: Jewel, u: Array, v: Array) -> tuple[Array, Array, float]:
     """Return coordinates that count gems along a piece's own axes, and a gem's side in pixels."""
-    pitch = jewel.thing.diameter / 3.4
+    pitch = jewel.item.diameter / 3.4
     return u / pitch + jewel.shift[0], v / pitch + jewel.shift[1], pitch
 
 
@@ -370,9 +376,9 @@ def _gem(a: Array, b: Array) -> NDArray[np.intp]:
     return np.floor(b).astype(np.intp) * _GEM_LATTICE + np.floor(a).astype(np.intp)
 
 
-def _rim(thing: Thing) -> float:
+def _rim(item: Item) -> float:
     """Return how broad a piece's golden rim is, in pixels."""
-    return min(2.4, 0.3 + 0.05 * thing.diameter)
+    return min(2.4, 0.3 + 0.05 * item.diameter)
 
 
 def _with_gems(jewel: Jewel, generator: np.random.Generator) -> Jewel:
@@ -382,9 +388,9 @@ def _with_gems(jewel: Jewel, generator: np.random.Generator) -> Jewel:
     u, v = jewel.local()
     a, b, _ = _gem_lattice(jewel, u, v)
     gems, gem = np.unique(_gem(a, b), return_inverse=True)
-    inside = _outline(jewel.thing, u, v) < -_rim(jewel.thing)
+    inside = _outline(jewel.item, u, v) < -_rim(jewel.item)
     area = np.bincount(gem.ravel()[inside.ravel()], minlength=len(gems))
-    chosen = choose_cells(area, GEM_MAJORITY, generator) ^ (jewel.thing.label in (JADE_WARM, JADE_COOL))
+    chosen = choose_cells(area, GEM_MAJORITY, generator) ^ (jewel.item.label in (JADE_WARM, JADE_COOL))
     rubies = np.zeros(_GEM_LATTICE**2, bool)
     rubies[gems] = chosen
     return replace(jewel, rubies=rubies)
@@ -392,8 +398,8 @@ def _with_gems(jewel: Jewel, generator: np.random.Generator) -> Jewel:
 
 def _paint_piece(canvas: Array, jewel: Jewel, u: Array, v: Array, away: tuple[float, float]) -> None:
     """Paint a piece: a golden setting, tiled with square-cut rubies and jades."""
-    outline, rim = _outline(jewel.thing, u, v), _rim(jewel.thing)
-    slope = _slope(jewel.thing, u, v, away)
+    outline, rim = _outline(jewel.item, u, v), _rim(jewel.item)
+    slope = _slope(jewel.item, u, v, away)
     a, b, pitch = _gem_lattice(jewel, u, v)
     ruby = jewel.rubies[_gem(a, b)]
     colour = _GEMS[ruby.astype(np.intp)]

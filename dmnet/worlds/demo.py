@@ -6,38 +6,35 @@ of a large set are those of a small one, and any scene can be drawn again, with 
 folder.
 """
 
+import multiprocessing
 import os
-import subprocess
 import sys
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmnet.classes import DEMO_CONTEXT, DEMO_SCALE, ClassList
 from dmnet.datasets.base import IGNORE, Example, Image, Mask, checked_index
 from dmnet.errors import DataError
-from dmnet.files import atomic_write, data_dir
-from dmnet.progress import progress
+from dmnet.files import atomic_write, data_dir, progress
 from dmnet.worlds import context as context_world
 from dmnet.worlds import scale as scale_world
 from dmnet.worlds.drawing import Painter, Plan, Scene
 
 SPLITS = {"train": 1600, "val": 300, "test": 300}  # default sizes; tune on val, score once on test
-_ALONE = 250  # scenes that are drawn sooner than helpers could be started
+_ALONE = 250  # scenes that one process draws
 
 
 @dataclass(frozen=True)
 class World:
-    """A kind of scene: how it is drawn, and the names of its classes."""
+    """A kind of scene: how it is drawn, and the names of its classes. Shown in {doc}`02_data`."""
 
     name: str
     number: int  # enters the seeds, so that two worlds never share random numbers
@@ -77,20 +74,21 @@ WORLDS = {
 
 
 class DemoDataset:
-    """A drawn data set; see `dmnet.datasets.base.Dataset` for what it offers.
+    """A drawn data set; see `dmnet.datasets.base.Dataset` for what it offers. Shown in {doc}`02_data`.
 
     Args:
         name: "demo_context" or "demo_scale".
         split: "train", "val" (to tune on) or "test" (fresh scenes, to be scored once).
         size: number of scenes; the default is 1600, 300 and 300.
         seed: another seed is another data set of the same kind.
-        workers: processes that draw; the default is one per available core.
+        workers: processes that draw; by default one per core for a large set on Linux, else this one alone.
 
     Raises:
         DataError: if the name, the split, the size or the seed is none.
     """
 
     ignore_index = IGNORE
+    checks_itself = True  # see `dmnet.datasets.checked`
 
     def __init__(
         self,
@@ -178,66 +176,33 @@ def _read_cache(file: Path, shape: tuple[int, int, int]) -> tuple[Image, Mask] |
     return None
 
 
-# Drawing on all cores. A helper is a new Python that draws a part of the scenes and writes the bytes to a
-# pipe. Unlike multiprocessing, that needs no import guard in the caller's script, works in a notebook
-# whatever the start method, and never forks a process that has threads (torch's).
+class _Scenes:
+    """The pixels of every scene alone, for PyTorch's loader."""
 
-_HELPER = "import sys; from dmnet.worlds.demo import _send; _send(*sys.argv[1:])"
+    def __init__(self, dataset: DemoDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Image, Mask]:
+        scene = self.dataset.scene(index)
+        return scene.image, scene.mask
 
 
 def _draw_all(dataset: DemoDataset, images: Image, masks: Mask) -> None:
-    """Fill the arrays with all scenes of the set."""
-    todo = np.ones(len(dataset), bool)
-    workers = min(dataset._workers or _cores(), len(dataset))
-    with progress(total=len(dataset), desc=f"drawing {dataset.name} {dataset.split}") as bar:
-        if workers > 1 and (len(dataset) > _ALONE or dataset._workers):
-            with ThreadPoolExecutor(workers) as pool:
-                parts = [range(first, len(dataset), workers) for first in range(workers)]
-                list(pool.map(lambda part: _receive(dataset, part, images, masks, todo, bar), parts))
-        for index in np.flatnonzero(todo):  # all of them on one core; else what a failed helper left
-            scene = dataset.scene(int(index))
-            images[index], masks[index] = scene.image, scene.mask
-            bar.update()
+    """Fill the arrays with all scenes of the set, on all cores where processes can be forked."""
+    workers = dataset._workers
+    if workers is None:  # a few scenes are drawn sooner than processes could be started
+        workers = len(os.sched_getaffinity(0)) if sys.platform == "linux" and len(dataset) > _ALONE else 1
+    scenes: Any = _Scenes(dataset)
+    if workers > 1 and not multiprocessing.current_process().daemon:  # a loader's worker starts no processes
+        from torch import Generator
+        from torch.utils.data import DataLoader
 
-
-def _receive(
-    dataset: DemoDataset, part: range, images: Image, masks: Mask, todo: NDArray[np.bool_], bar: Any
-) -> None:
-    """Let a helper draw the scenes of `part`; where it fails, `todo` stays True and the caller draws them."""
-    order = [dataset.name, str(dataset.seed), dataset.split, str(part.start), str(part.stop), str(part.step)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-    try:
-        helper = subprocess.Popen(
-            [sys.executable, "-c", _HELPER, *order],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env=environment,
-        )  # fmt: skip
-    except OSError:
-        return
-    with helper:
-        assert helper.stdout is not None
-        try:
-            for index in part:
-                image = helper.stdout.read(images[index].nbytes)
-                mask = helper.stdout.read(masks[index].nbytes)
-                if len(mask) < masks[index].nbytes:
-                    return
-                images[index] = np.frombuffer(image, np.uint8).reshape(images[index].shape)
-                masks[index] = np.frombuffer(mask, np.uint8).reshape(masks[index].shape)
-                todo[index] = False
-                with bar.get_lock():  # several threads count
-                    bar.update()
-        finally:
-            helper.kill()
-
-
-def _send(name: str, seed: str, split: str, *numbers: str) -> None:
-    """Draw scenes and write their bytes to standard output: what a helper does."""
-    for index in range(*map(int, numbers)):
-        scene = WORLDS[name].scene(int(seed), split, index)
-        sys.stdout.buffer.write(scene.image.tobytes() + scene.mask.tobytes())
-    sys.stdout.buffer.flush()
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        # A generator of its own: else the loader draws from PyTorch's global random state.
+        options: dict[str, Any] = {"collate_fn": tuple, "generator": Generator()}
+        scenes = DataLoader(scenes, batch_size=None, num_workers=workers, **options)
+    description = f"drawing {dataset.name} {dataset.split}"
+    for index, scene in enumerate(progress(scenes, desc=description, total=len(dataset))):
+        images[index], masks[index] = scene

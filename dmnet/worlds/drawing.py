@@ -20,8 +20,11 @@ LIGHT = (-0.6, -0.8)  # where the light comes from (x, y): the upper left
 
 
 @dataclass(frozen=True)
-class Thing:
-    """One object of a scene: its class, where its centre is, and how large it is (all in pixels)."""
+class Item:
+    """One object of a scene: its class, where its centre is, and how large it is (all in pixels).
+
+    Shown in {doc}`02_data`.
+    """
 
     label: int
     x: float
@@ -32,26 +35,29 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn picture together with what it was drawn from.
+    """A drawn picture together with what it was drawn from. Shown in {doc}`02_data`.
 
     Attributes:
         image: uint8 RGB [H, W, 3].
         mask: uint8 [H, W], class per pixel, 255 within one pixel of an object's edge.
         truth: the hidden maps that decide about the labels, each [H, W]; every world lists its own.
-        things: the objects, in the order in which they were painted.
+        objects: the objects, in the order in which they were painted.
     """
 
     image: NDArray[np.uint8]
     mask: Labels
     truth: Mapping[str, NDArray[np.bool_]]
-    things: tuple[Thing, ...]
+    objects: tuple[Item, ...]
 
 
 class Painter(Protocol):
-    """Paints one object of a scene, wherever its centre is and however large it is to be."""
+    """Paints one object of a scene, wherever its centre is and however large it is to be.
+
+    Shown in {doc}`02_data`.
+    """
 
     @property
-    def thing(self) -> Thing:
+    def item(self) -> Item:
         """The object, as it lies in its scene."""
 
     @property
@@ -72,7 +78,7 @@ class Painter(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is random about a scene but its noise.
+    """All that is random about a scene but its noise. Shown in {doc}`02_data`.
 
     Attributes:
         patch: number of the patch of the ground that each pixel belongs to, [H, W].
@@ -96,37 +102,49 @@ class Plan:
         mask = np.zeros(self.patch.shape, np.uint8)
         grid_x, grid_y = pixel_grid(len(mask))
         for painter in self.painters:
-            window, thing = painter.window, painter.thing
-            x, y = grid_x[window] - thing.x, grid_y[window] - thing.y
-            painter.paint(canvas[window], mask[window], x, y, thing.diameter)
+            window, item = painter.window, painter.item
+            x, y = grid_x[window] - item.x, grid_y[window] - item.y
+            painter.paint(canvas[window], mask[window], x, y, item.diameter)
         image = finish(canvas, self.gain, 0.012, generator)
-        return Scene(image, mask, self.truth, tuple(painter.thing for painter in self.painters))
+        return Scene(image, mask, self.truth, tuple(painter.item for painter in self.painters))
 
 
 def pixel_grid(size: int) -> tuple[Array, Array]:
-    """Return the coordinates x and y of all pixel centres of a square picture, each [size, size]."""
+    """Return the coordinates x and y of all pixel centres of a square picture, each [size, size].
+
+    Shown in {doc}`02_data`.
+    """
     y, x = np.mgrid[:size, :size].astype(np.float32)
     return x, y
 
 
 def coverage(distance: Array) -> Array:
-    """Return how much of each pixel a shape covers (0..1), given the signed distance to its edge."""
+    """Return how much of each pixel a shape covers (0..1), given the signed distance to its edge.
+
+    Shown in {doc}`02_data`.
+    """
     return np.clip(0.5 - distance, 0, 1)
 
 
 def blend(canvas: Array, colour: Array | tuple[float, ...], alpha: Array) -> None:
-    """Paint `colour` over `canvas` [..., 3], in place, with the opacity `alpha` [...]."""
+    """Paint `colour` over `canvas` [..., 3], in place, with the opacity `alpha` [...].
+
+    Shown in {doc}`02_data`.
+    """
     canvas += (np.asarray(colour, np.float32) - canvas) * alpha[..., None]
 
 
 def smoothstep(low: float, high: float, value: Array) -> Array:
-    """Return 0 below `low`, 1 above `high`, and a smooth rise between."""
+    """Return 0 below `low`, 1 above `high`, and a smooth rise between. Shown in {doc}`02_data`."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def mark(mask: Labels, distance: Array, label: int) -> None:
-    """Write `label` where `distance` is negative, and void within one pixel of the edge, in place."""
+    """Write `label` where `distance` is negative, and void within one pixel of the edge, in place.
+
+    Shown in {doc}`02_data`.
+    """
     mask[distance < 0] = label
     mask[np.abs(distance) <= 1] = VOID
 
@@ -135,6 +153,8 @@ def choose_cells(
     area: NDArray[np.integer[Any]], share: float, generator: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Choose cells at random until they fill `share` of the total area, as nearly as whole cells can.
+
+    Shown in {doc}`02_data`.
 
     Args:
         area: visible pixels of each cell, [n].
@@ -156,7 +176,10 @@ def choose_cells(
 
 
 def finish(canvas: Array, gain: float, noise: float, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """Return the canvas as uint8, exposed by `gain`, with normal noise of standard deviation `noise`."""
+    """Return the canvas as uint8, exposed by `gain`, with normal noise of standard deviation `noise`.
+
+    Shown in {doc}`02_data`.
+    """
     canvas = canvas * np.float32(gain)
     canvas += np.float32(noise) * generator.standard_normal(canvas.shape, dtype=np.float32)
     return (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)

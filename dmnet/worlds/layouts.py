@@ -24,9 +24,8 @@ from dmnet.datasets.base import Dataset, Image, Mask
 from dmnet.datasets.encoding import ADE20K_VALUES, CITYSCAPES_VALUES, Encoding
 from dmnet.datasets.lists import NAMES, repeated
 from dmnet.errors import DataError
-from dmnet.files import name_file
+from dmnet.files import add_filename, progress
 from dmnet.images import read_image
-from dmnet.progress import progress
 
 
 class _Layout(NamedTuple):
@@ -69,7 +68,7 @@ def write_layout(
 
     All layouts hold the same pixels: each picture is compressed to a JPEG, and where a layout wants a PNG,
     as Cityscapes does, that holds what the JPEG decodes to. The folder appears when it is complete:
-    everything is written beside it first, then renamed.
+    everything is written beside it first, then renamed. Shown in {doc}`02_data`.
 
     Args:
         datasets: one split, or several with the same classes.
@@ -98,14 +97,17 @@ def write_layout(
             root.rmdir()
         temporary.rename(root)
     except BaseException as error:
-        name_file(error, root)
+        add_filename(error, root)
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return root
 
 
 def write_voc_layout(datasets: Dataset | Sequence[Dataset], root: str | os.PathLike[str]) -> Path:
-    """Write data sets in VOC's layout, which is that of one's own pictures too; see `write_layout`."""
+    """Write data sets in VOC's layout, which is that of one's own pictures too; see `write_layout`.
+
+    Shown in {doc}`02_data`.
+    """
     return write_layout(datasets, root, "voc")
 
 

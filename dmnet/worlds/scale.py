@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from dmnet.worlds.drawing import (
     LIGHT,
     Array,
+    Item,
     Labels,
     Painter,
     Plan,
-    Thing,
     blend,
     coverage,
     mark,
@@ -93,7 +93,7 @@ def plan(generator: np.random.Generator) -> Plan:
     """Plan one scene.
 
     Its `truth` holds `warm_side` (S1) and `light_block` (S2), the answers, and `warm_tile` and `light_tile`,
-    the noisy tiles that one sees; all bool [160, 160].
+    the noisy tiles that one sees; all bool [160, 160]. Shown in {doc}`02_data`.
     """
     uniform = generator.uniform
     shift = (_BLOCKS / 2 + uniform(-0.5, 0.5), _BLOCKS / 2 + uniform(-0.5, 0.5))
@@ -112,7 +112,7 @@ def plan(generator: np.random.Generator) -> Plan:
         tone=np.minimum((generator.random(warm_tile.shape) * 5).astype(np.intp), 4),
         brightness=generator.uniform(0.94, 1.06, warm_tile.shape).astype(np.float32),
     )
-    things = _place_coins(lattice, line, light_block, generator)
+    coins = _place_coins(lattice, line, light_block, generator)
     truth = {
         "warm_side": line.distance(_X, _Y) > 0,
         "light_block": light_block[block],
@@ -123,16 +123,19 @@ def plan(generator: np.random.Generator) -> Plan:
         patch=np.ravel_multi_index(tile, warm_tile.shape),
         versions=(warm_tile + 2 * light_tile).ravel().astype(np.uint8),
         ground=mosaic.paint,
-        painters=[Coin(thing) for thing in things],
+        painters=[Coin(item) for item in coins],
         truth=truth,
         gain=uniform(0.92, 1.06),
     )
 
 
 def stock() -> dict[str, Painter]:
-    """Return one coin of each kind that can be told apart by its looks, in the middle of a picture."""
+    """Return one coin of each kind that can be told apart by its looks, in the middle of a picture.
+
+    Shown in {doc}`02_data`.
+    """
     kinds = {"ruby": RUBY_WARM, "jade": JADE_LIGHT, "cross": CROSS, "ring": RING}
-    return {name: Coin(Thing(label, _MIDDLE, _MIDDLE, 15.0)) for name, label in kinds.items()}
+    return {name: Coin(Item(label, _MIDDLE, _MIDDLE, 15.0)) for name, label in kinds.items()}
 
 
 def _light_blocks(generator: np.random.Generator) -> NDArray[np.bool_]:
@@ -192,7 +195,7 @@ class _Mosaic:
 
 def _place_coins(
     lattice: _Lattice, line: _Line, light_block: NDArray[np.bool_], generator: np.random.Generator
-) -> tuple[Thing, ...]:
+) -> tuple[Item, ...]:
     """Choose 26 to 30 block centres (fewer where the lattice has fewer inside), and a coin for each."""
     row, column = (index.ravel() for index in np.mgrid[:_BLOCKS, :_BLOCKS])
     x, y = lattice.to_picture(column + 0.5, row + 0.5)
@@ -203,14 +206,14 @@ def _place_coins(
     to_line = line.distance(x, y)
     far = np.flatnonzero(np.abs(to_line[order]) >= RUBY_DISTANCE)
     rubies = set(order[far[: round(TYPES[0] * len(order))]].tolist())
-    things = []
+    coins = []
     for cell in order.tolist():
         if cell in rubies:
             label = RUBY_WARM if to_line[cell] > 0 else RUBY_COOL
         else:
             label = _other_coin(bool(light_block[row[cell], column[cell]]), generator)
-        things.append(Thing(label, float(x[cell]), float(y[cell]), generator.uniform(14, 15.5)))
-    return tuple(things)
+        coins.append(Item(label, float(x[cell]), float(y[cell]), generator.uniform(14, 15.5)))
+    return tuple(coins)
 
 
 def _other_coin(light: bool, generator: np.random.Generator) -> int:
@@ -223,15 +226,15 @@ def _other_coin(light: bool, generator: np.random.Generator) -> int:
 
 @dataclass(frozen=True)
 class Coin:
-    """Paints a coin; see `dmnet.worlds.drawing.Painter`."""
+    """Paints a coin; see `dmnet.worlds.drawing.Painter`. Shown in {doc}`02_data`."""
 
-    thing: Thing
+    item: Item
 
     @property
     def window(self) -> tuple[slice, slice]:
         """See `Painter.window`."""
-        row = int(np.clip(np.floor(self.thing.y) - _WINDOW // 2 + 1, 0, SIZE - _WINDOW))
-        column = int(np.clip(np.floor(self.thing.x) - _WINDOW // 2 + 1, 0, SIZE - _WINDOW))
+        row = int(np.clip(np.floor(self.item.y) - _WINDOW // 2 + 1, 0, SIZE - _WINDOW))
+        column = int(np.clip(np.floor(self.item.x) - _WINDOW // 2 + 1, 0, SIZE - _WINDOW))
         return slice(row, row + _WINDOW), slice(column, column + _WINDOW)
 
     def paint(self, canvas: Array, mask: Labels, x: Array, y: Array, diameter: float) -> None:
@@ -247,8 +250,8 @@ class Coin:
         blend(canvas, _shaded(_GOLD, 1 - 0.75 * rim * toward), coverage(distance - radius + 0.5))
         face = _shaded(_FACE, 0.98 + (0.12 * distance / radius) * toward)
         blend(canvas, face, coverage(distance - radius + 2.1))
-        _paint_mark(canvas, x, y, 0.46 * float(radius), self.thing.label)
-        mark(mask, distance - radius, self.thing.label)
+        _paint_mark(canvas, x, y, 0.46 * float(radius), self.item.label)
+        mark(mask, distance - radius, self.item.label)
 
 
 def _paint_mark(canvas: Array, x: Array, y: Array, radius: float, label: int) -> None:

@@ -1,1 +1,94 @@
-"""What others published: their systems and checkpoints under their names."""
+"""What others published: their 24 systems, and their weights, for which alone PyTorch is loaded.
+
+The systems are the rows of `data/published/ssseg.csv` and `mmseg.csv`; what they have in common stands here.
+"""
+
+import csv
+from dataclasses import replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+from dmnet import classes
+from dmnet.files import shipped
+from dmnet.systems import Architecture, Evaluation, Published, Recipe, System
+
+if TYPE_CHECKING:
+    from dmnet.zoo.pretrained import Report as Report
+    from dmnet.zoo.pretrained import load_backbone as load_backbone
+    from dmnet.zoo.pretrained import load_checkpoint as load_checkpoint
+    from dmnet.zoo.pretrained import load_imagenet as load_imagenet
+    from dmnet.zoo.pretrained import load_pretrained as load_pretrained
+    from dmnet.zoo.pretrained import pretrained_file as pretrained_file
+    from dmnet.zoo.pretrained import published_digest as published_digest
+
+VOC = Recipe()
+RECIPES = {
+    "voc": VOC,
+    "ade20k": replace(VOC, epochs=130),
+    "cityscapes": replace(VOC, epochs=220, batch_size=8, resize=(2048, 1024), crop=(512, 1024)),
+}
+CLASSES = {
+    "voc": classes.VOC.names,
+    "ade20k": classes.ADE20K.names,
+    "cityscapes": classes.CITYSCAPES.names,
+}
+
+
+def published_system(row: dict[str, str], source: Literal["ssseg", "mmseg"]) -> System:
+    """Return the system that one row of `data/published/{source}.csv` describes. Shown in {doc}`05_dmnet`."""
+    dataset, mmseg = row["dataset"], source == "mmseg"
+    height, width = map(int, row["crop"].split("x"))
+    crop = height, width
+    slides = crop == (769, 769)  # mmseg's 769x769 configurations slide a window and align corners
+    recipe = replace(RECIPES[dataset], crop=crop)
+    if slides:  # one pixel more than 2048 x 1024: aligned corners then fall on whole pixels
+        recipe = replace(recipe, resize=(2049, 1025))
+    if mmseg:  # counts iterations; same otherwise
+        recipe = replace(recipe, epochs=None, iterations=int(row["iterations"]))
+    return System(
+        name=row["system"],
+        dataset=dataset,
+        classes=CLASSES[dataset],
+        architecture=Architecture(
+            backbone=f"resnet{row['depth']}",
+            output_stride=int(row["output_stride"]),
+            num_classes=len(CLASSES[dataset]),
+            aux_channels=256 if mmseg else 512,
+            align_corners=slides,
+        ),
+        recipe=recipe,
+        evaluation=Evaluation(
+            resize=recipe.resize,
+            window=crop if slides else None,
+            window_stride=(513, 513) if slides else None,
+            average="softmax" if mmseg else "logits",
+            upsampling="two-step" if mmseg else "direct",
+        ),
+        published=Published(
+            source=source,
+            miou=float(row["miou"]),
+            miou_ms_flip=float(row["miou_ms_flip"]) if mmseg else None,
+            config_url=row["config_url"],
+            model_url=row["model_url"],
+            log_url=row["log_url"],
+            sha256_prefix=row["model_url"].removesuffix(".pth").rsplit("-", 1)[1] if mmseg else None,
+        ),
+    )
+
+
+def _read(source: Literal["ssseg", "mmseg"]) -> dict[str, System]:
+    with open(shipped("published", f"{source}.csv"), newline="", encoding="utf-8") as file:
+        return {row["system"]: published_system(row, source) for row in csv.DictReader(file)}
+
+
+PUBLISHED = _read("ssseg") | _read("mmseg")
+_LATER = (
+    "Report", "load_backbone", "load_checkpoint", "load_imagenet", "load_pretrained", "pretrained_file",
+    "published_digest",
+)  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module("dmnet.zoo.pretrained"), name)
+    raise AttributeError(f"module 'dmnet.zoo' has no attribute {name!r}")

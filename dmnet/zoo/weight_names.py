@@ -12,6 +12,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from dmnet.checkpoints import listed
 from dmnet.errors import CheckpointError
 
 Source = Literal["ssseg", "mmseg", "dmnet"]
@@ -94,12 +95,5 @@ def _rename(name: str, rules: Iterable[Rule]) -> str | None:
 
 def _not_ours(names: list[str]) -> str:
     if "layer1.0.conv1.weight" in names:
-        return "holds a bare backbone: load it with dmnet.checkpoints.load_backbone_weights"
+        return "holds a bare backbone: load it with dmnet.zoo.load_backbone"
     return f"holds no tensor of a DMNet; its {len(names)} names are like {listed(names)}"
-
-
-def listed(names: Iterable[str], most: int = 3, separator: str = ", ") -> str:
-    """Return the first few names as text, and how many more there are."""
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return separator.join(names[:most]) + more

@@ -13,11 +13,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_checkpoints import public
-from test_download import Server, running, server  # noqa: F401
+from loopback import Server, running, server  # noqa: F401
+from small_weights import public
 
 import dmnet
-from dmnet import checkpoints, datasets, protocols, systems, worlds
+from dmnet import datasets, systems, worlds
 from dmnet.benchmark import scores
 from dmnet.benchmark.scores import NOT_MEASURED, ScoreFile, score_all
 from dmnet.download import sha256_of
@@ -25,6 +25,7 @@ from dmnet.errors import DataError
 from dmnet.inference import evaluate
 from dmnet.model import from_system, with_architecture
 from dmnet.systems import Evaluation, Published
+from dmnet.zoo import load_pretrained, pretrained_file
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* has 3 of the .* examples")
 
@@ -123,7 +124,7 @@ def test_every_system_is_scored_by_every_published_protocol():
     assert ("ssseg_r50_d8_voc", "ms+flip") not in keys and not any("small" in name for name, _ in keys)
     job = next(job for job in scores.jobs() if job.protocol == "ms+flip")
     assert job.published == job.system.published.miou_ms_flip
-    assert job.evaluation == protocols.choose(job.system, "ms+flip")
+    assert job.evaluation == systems.protocol(job.system, "ms+flip")
 
 
 def test_scores_are_those_of_evaluate(zoo, world, server, tmp_path):
@@ -135,10 +136,10 @@ def test_scores_are_those_of_evaluate(zoo, world, server, tmp_path):
     assert set(rows) == set(KEYS)
     for (name, protocol), row in rows.items():
         system = systems.get(name)
-        how = protocols.choose(system, "published" if protocol == "single" else protocol)
+        how = systems.protocol(system, "published" if protocol == "single" else protocol)
         split = "val" if system.published else "test"
         dataset = datasets.load(system.dataset, world, split)
-        matrix = evaluate(checkpoints.load_pretrained(name), dataset, protocol=how)
+        matrix = evaluate(load_pretrained(name), dataset, protocol=how)
         assert row["measured"] == f"{100 * matrix.miou():.2f}"
         assert row["pixel_accuracy"] == f"{100 * matrix.pixel_accuracy():.2f}"
         iou = [row[f"iou {c}"] for c in dataset.classes]
@@ -151,7 +152,7 @@ def test_scores_are_those_of_evaluate(zoo, world, server, tmp_path):
     assert float(ms["difference"]) == pytest.approx(float(ms["measured"]) - 60)
     assert ms["measured"] != rows["tiny_city", "single"]["measured"] and "flip=True" in ms["settings"]
     assert voc["weights"] == hashlib.sha256(server.content).hexdigest()
-    assert rows["demo_scale", "single"]["weights"] == sha256_of(checkpoints.pretrained_file("demo_scale"))
+    assert rows["demo_scale", "single"]["weights"] == sha256_of(pretrained_file("demo_scale"))
     assert rows["demo_scale", "single"]["published"] == rows["demo_scale", "single"]["difference"] == ""
 
 

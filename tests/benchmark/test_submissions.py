@@ -14,11 +14,11 @@ from PIL import Image
 from dmnet import datasets, inference, systems, worlds
 from dmnet.benchmark import submissions
 from dmnet.benchmark.submissions import write_submission
-from dmnet.checkpoints import load_pretrained
 from dmnet.errors import DataError
 from dmnet.inference import evaluate
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import build_model
+from dmnet.zoo import load_pretrained
 
 # Written the other way round than the package does it: the label of a stored value.
 LABELS = {

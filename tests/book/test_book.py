@@ -15,7 +15,7 @@ from browser import Tab
 from bs4 import BeautifulSoup
 
 from dmnet import export
-from dmnet.checkpoints import load_pretrained
+from dmnet.zoo import load_pretrained
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"

@@ -16,7 +16,7 @@ from playground_page import PLACE, WELCOME, png
 from webdriver import RECORDER, Remote, start
 
 import dmnet
-from dmnet.playground.inside import gated_logits, look_inside
+from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.playground.scenes import STILL, SUBSETS, PlayScene
 from dmnet.transforms import evaluation_image
 

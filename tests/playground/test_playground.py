@@ -13,10 +13,10 @@ import torch
 from safetensors.numpy import load
 
 import dmnet
+from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.errors import DataError, DMNetError
 from dmnet.model import DMNet
 from dmnet.playground import Playground, bundle, site
-from dmnet.playground.inside import gated_logits, look_inside
 from dmnet.playground.kernel import REMEMBERED, Desk
 from dmnet.playground.layers import Cover, cut_out, pack_layers, sizes
 from dmnet.playground.scenes import (
@@ -34,7 +34,7 @@ from dmnet.playground.scenes import (
 )
 from dmnet.transforms import evaluation_image
 from dmnet.worlds.demo import WORLDS
-from dmnet.worlds.drawing import Thing
+from dmnet.worlds.drawing import Item
 
 COINS = PlayScene("demo_scale", 26)
 GATES = [1.0, 0.0, 0.5, 2.0]
@@ -63,18 +63,18 @@ class TestInside:
         assert [tuple(one.shape) for one in answer.filters] == [(16, k, k) for k in (1, 3, 5, 7)]
         assert [tuple(one.shape) for one in answer.responses] == [(16, 8, 10)] * 4
 
-    def test_lent_filters_are_the_lenders(self, model: DMNet) -> None:
+    def test_swapped_filters_are_the_donors(self, model: DMNet) -> None:
         x, other = random_image(0), random_image(1)
-        own, lender = (look_inside(model, one, [1] * 4) for one in (x, other))
-        lent = look_inside(model, x, [1] * 4, lender=other, lent=[0, 1, 0.5, 0])
+        own, donor = (look_inside(model, one, [1] * 4) for one in (x, other))
+        lent = look_inside(model, x, [1] * 4, donor=other, donor_share=[0, 1, 0.5, 0])
         torch.testing.assert_close(lent.filters[0], own.filters[0])
-        torch.testing.assert_close(lent.filters[1], lender.filters[1])
-        torch.testing.assert_close(lent.filters[2], (own.filters[2] + lender.filters[2]) / 2)
+        torch.testing.assert_close(lent.filters[1], donor.filters[1])
+        torch.testing.assert_close(lent.filters[2], (own.filters[2] + donor.filters[2]) / 2)
         torch.testing.assert_close(lent.responses[3], own.responses[3])
 
     def test_a_picture_that_lends_to_itself_changes_nothing(self, model: DMNet) -> None:
         x = random_image(0)
-        own, lent = look_inside(model, x, GATES), look_inside(model, x, GATES, lender=x)
+        own, lent = look_inside(model, x, GATES), look_inside(model, x, GATES, donor=x)
         torch.testing.assert_close(own.logits, lent.logits)
 
     def test_many_settings_at_once_are_each_alone(self, model: DMNet) -> None:
@@ -88,8 +88,8 @@ class TestInside:
     def test_a_wrong_number_of_gates_is_refused(self, model: DMNet) -> None:
         with pytest.raises(DMNetError, match=r"scale_gates needs 4 numbers.*\[1, 1\]"):
             look_inside(model, random_image(0), [1, 1])
-        with pytest.raises(DMNetError, match="lent needs 4 numbers"):
-            look_inside(model, random_image(0), [1] * 4, lent=[1])
+        with pytest.raises(DMNetError, match="donor_share needs 4 numbers"):
+            look_inside(model, random_image(0), [1] * 4, donor_share=[1])
 
     def test_the_mode_is_left_as_it_was(self, model: DMNet) -> None:
         model.train()
@@ -147,7 +147,7 @@ class TestScenes:
         drawn = COINS.draw()
         assert [question["hidden"] for question in facts["questions"]] == ["warm_side", "light_block"]
         assert facts["hidden"] == list(drawn.truth)
-        assert [label for label, _, _ in facts["objects"]] == [thing.label for thing in drawn.things]
+        assert [label for label, _, _ in facts["objects"]] == [item.label for item in drawn.objects]
 
     def test_switching_off_7_costs_the_rubies_and_3_the_jades(self, model: DMNet) -> None:
         drawn = COINS.draw()
@@ -194,7 +194,7 @@ class TestLayers:
     def test_every_kind_can_be_added_and_what_is_in_the_scene_is_said(self) -> None:
         facts = facts_of(pack_layers(COINS))
         placed = [one for one in facts["objects"] if one["placed"]]
-        assert [one["label"] for one in placed] == [thing.label for thing in COINS.draw().things]
+        assert [one["label"] for one in placed] == [item.label for item in COINS.draw().objects]
         stock = [one["name"] for one in facts["objects"] if not one["placed"]]
         assert stock == ["ruby", "jade", "cross", "ring", "cover"]
         assert {one["name"] for one in placed} <= set(stock)
@@ -202,7 +202,7 @@ class TestLayers:
     def test_sizes_are_those_that_the_world_has(self) -> None:
         stock = WORLDS["demo_context"].stock()
         assert list(sizes(stock["ring"], "demo_context")) == [-2, -1, 0, 1, 2]
-        small = dataclasses.replace(stock["ruby"], thing=Thing(1, 64, 64, 8.0))  # type: ignore[type-var]
+        small = dataclasses.replace(stock["ruby"], item=Item(1, 64, 64, 8.0))  # type: ignore[type-var]
         assert list(sizes(small, "demo_context")) == [0, 2]
         assert sizes(small, "demo_context")[2] == 16
 
@@ -219,7 +219,7 @@ class TestLayers:
         assert (red[0] == red[1]).mean() > 0.85
 
     def test_a_cover_lets_nothing_through_and_counts_nowhere(self) -> None:
-        stamp = cut_out(Cover(Thing(255, 0, 0, 24.0)), 24.0)
+        stamp = cut_out(Cover(Item(255, 0, 0, 24.0)), 24.0)
         assert set(np.unique(stamp.mask)) == {0, 255}
         assert stamp.through[stamp.mask == 255].min() == 0
 
@@ -288,7 +288,7 @@ class TestWidget:
         [
             ({"scale_gates": [1, 1, 1, 3]}, "from 0 to 2"),
             ({"scene": "scale-1000"}, "there is no scene 'scale-1000'"),
-            ({"lender": "x"}, "there is no scene 'x'"),
+            ({"donor": "x"}, "there is no scene 'x'"),
             ({"edits": ["move 3"]}, "a change of a scene is one of move, .*got 'move 3'"),
             ({"edits": ["paint 3 4 5"]}, "got 'paint 3 4 5'"),
         ],
@@ -320,7 +320,7 @@ class TestKernel:
         image = COINS.draw().image
         size = {"height": 160, "width": 160, "world": "demo_scale"}
         number = ask("picture", [memoryview(image.tobytes())], **size).content["number"]
-        reply = ask("answer", world="demo_scale", picture=number, lender=None, gates=GATES, channel=2)
+        reply = ask("answer", world="demo_scale", picture=number, donor=None, gates=GATES, channel=2)
         expected = look_inside(model, evaluation_image("demo_scale", image), GATES)
         labels, logits, *grids = reply.buffers
         assert reply.content["reply_to"] == 7
@@ -335,9 +335,9 @@ class TestKernel:
         numbers = [ask("picture", [bytes(768)], **size).content["number"] for _ in range(REMEMBERED + 3)]
         assert len(set(numbers)) == len(numbers)
         asked = {"world": "demo_scale", "gates": [1] * 4, "channel": -1}
-        assert ask("answer", picture=numbers[2], lender=None, **asked).content["forgotten"]
-        assert ask("answer", picture=numbers[-1], lender=numbers[2], **asked).content["forgotten"]
-        assert "forgotten" not in ask("answer", picture=numbers[-1], lender=numbers[3], **asked).content
+        assert ask("answer", picture=numbers[2], donor=None, **asked).content["forgotten"]
+        assert ask("answer", picture=numbers[-1], donor=numbers[2], **asked).content["forgotten"]
+        assert "forgotten" not in ask("answer", picture=numbers[-1], donor=numbers[3], **asked).content
 
     def test_files(self, model: DMNet) -> None:
         ask = Asked(model, None, None)
@@ -350,10 +350,19 @@ class TestKernel:
     @pytest.mark.parametrize(
         "name", ["../../stamp.json", "../../../README.md", "demo_scale/../x", "/etc/hosts", "x"]
     )
-    def test_no_other_file_is_given_out(self, model: DMNet, name: str) -> None:
-        reply = Asked(model, None, None)("asset", name=name)
-        assert "there is no file" in reply.content["error"]
-        assert reply.buffers == []
+    def test_no_other_file_is_given_out(self, model: DMNet, name: str, root: Path) -> None:
+        for static in (None, root / ".venv" / "static"):
+            reply = Asked(model, None, None, static)("asset", name=name)
+            assert "there is no file" in reply.content["error"]
+            assert reply.buffers == []
+
+    def test_a_page_gets_its_runtime_from_the_folder_that_is_named(
+        self, model: DMNet, tmp_path: Path
+    ) -> None:
+        (tmp_path / "onnxruntime").mkdir()
+        (tmp_path / "onnxruntime" / "ort.mjs").write_bytes(b"runtime")
+        asked = Asked(model, None, None, tmp_path)
+        assert asked("asset", name="../onnxruntime/ort.mjs").buffers == [b"runtime"]
 
     def test_any_system_with_pictures_of_ones_own(self) -> None:
         model = dmnet.build_model("small_r18")
@@ -366,7 +375,7 @@ class TestKernel:
         scene = load(ask("asset", name="pictures/wall").buffers[0])
         assert (scene["image"] == picture).all() and (scene["truth"] == labels).all()
         ask("picture", [picture.tobytes()], world="small_r18", height=40, width=50)
-        reply = ask("answer", world="small_r18", picture=0, lender=None, gates=[1] * 4, channel=-1)
+        reply = ask("answer", world="small_r18", picture=0, donor=None, gates=[1] * 4, channel=-1)
         assert len(reply.buffers[0]) == 40 * 50
         assert reply.content["channels"] == 64
 
@@ -374,12 +383,16 @@ class TestKernel:
         model = dmnet.build_model("small_r18")
         with pytest.raises(DMNetError, match="small_r18 needs pictures"):
             Desk(model, None, None)
+        with pytest.raises(DMNetError, match=r"sizes 1, 3, 5 and 7; small_r18 has \(3, 7\)"):
+            Playground(
+                dmnet.build_model("small_r18", filter_sizes=(3, 7)), {"a": np.zeros((8, 8, 3), np.uint8)}
+            )
         with pytest.raises(DataError, match="labels of 'b' need a picture"):
             Desk(model, {"a": np.zeros((8, 8, 3), np.uint8)}, {"b": np.zeros((8, 8), np.uint8)})
 
     def test_a_request_that_fails_says_why(self, model: DMNet) -> None:
         reply = Asked(model, None, None)(
-            "answer", world="nowhere", picture=0, lender=None, gates=[1], channel=-1
+            "answer", world="nowhere", picture=0, donor=None, gates=[1], channel=-1
         )
         assert reply.content == {"error": "DMNetError: there is no network for 'nowhere'", "reply_to": 7}
 

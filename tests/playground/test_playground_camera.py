@@ -11,7 +11,7 @@ from playground_page import PLACE, Visit, changed, shown, summary
 from playwright.sync_api import Page, Request, expect
 
 import dmnet
-from dmnet.playground.inside import look_inside
+from dmnet.analysis.inside import look_inside
 from dmnet.transforms import evaluation_image
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from playground_page import PLACE, WELCOME, Visit, changed, give, png, shown, su
 from playwright.sync_api import Locator, Page, expect
 
 import dmnet
-from dmnet.playground.inside import look_inside
+from dmnet.analysis.inside import look_inside
 from dmnet.playground.scenes import QUESTIONS, PlayScene, find_scene, window_votes
 from dmnet.transforms import evaluation_image
 from dmnet.worlds.drawing import Plan
@@ -40,7 +40,7 @@ class Everywhere:
     window = slice(None), slice(None)
 
     def __init__(self, painter: Any) -> None:
-        self.thing, self.paint = painter.thing, painter.paint
+        self.item, self.paint = painter.item, painter.paint
 
 
 def clean(plan: Plan) -> tuple[Any, Any]:
@@ -54,7 +54,7 @@ def moved(scene: PlayScene, number: int, changes: dict[str, Any], versions: Any 
     plan = scene.plan()
     painters: list[Any] = list(plan.painters)
     one = painters.pop(number - 1)
-    painters.append(Everywhere(dataclasses.replace(one, thing=dataclasses.replace(one.thing, **changes))))
+    painters.append(Everywhere(dataclasses.replace(one, item=dataclasses.replace(one.item, **changes))))
     before = clean(plan)[0]
     after, labels = clean(dataclasses.replace(plan, painters=painters, versions=versions or plan.versions))
     return scene.draw().image + after - before, labels
@@ -118,11 +118,11 @@ def test_a_changed_object_is_painted_as_the_world_paints_it(
 ) -> None:
     scene = find_scene(name)
     assert scene is not None
-    thing = scene.plan().painters[number - 1].thing
+    item = scene.plan().painters[number - 1].item
     wanted = {
-        "x": changes.get("x", math.floor(thing.x)) + thing.x % 1,
-        "y": changes.get("y", math.floor(thing.y)) + thing.y % 1,
-        "diameter": thing.diameter * changes.get("diameter", 1),
+        "x": changes.get("x", math.floor(item.x)) + item.x % 1,
+        "y": changes.get("y", math.floor(item.y)) + item.y % 1,
+        "diameter": item.diameter * changes.get("diameter", 1),
     }
     page = shown(visit).page
     found = changed(page, {"scene": name, "edits": edit})
@@ -142,7 +142,7 @@ def test_a_ruby_dragged_over_the_line_changes_its_name(visit: Visit) -> None:
     """What an object is called follows from where it lies: that is the question of the world."""
     scene = PlayScene("demo_scale", 26)
     drawn = scene.draw()
-    number, ruby = next((i + 1, one) for i, one in enumerate(drawn.things) if one.label == 1)
+    number, ruby = next((i + 1, one) for i, one in enumerate(drawn.objects) if one.label == 1)
     cool = np.argwhere(~drawn.truth["warm_side"][20:140, 20:140]) + 20
     y, x = cool[len(cool) // 2].tolist()
     page = shown(visit).page
@@ -173,8 +173,8 @@ def test_dragging_undoing_and_sharing(visit: Visit) -> None:
     tab = shown(visit)
     page = tab.page
     canvas = open_bench(page)
-    thing = PlayScene("demo_scale", 26).draw().things[2]
-    x, y = math.floor(thing.x), math.floor(thing.y)
+    item = PlayScene("demo_scale", 26).draw().objects[2]
+    x, y = math.floor(item.x), math.floor(item.y)
     before = page.evaluate(f"[...{PLACE}.answer.labels]")
     drag(page, canvas, (x, y), (x + 9, y - 6))
     assert edits(page) == [f"move 3 {x + 9} {y - 6}"]
@@ -207,8 +207,8 @@ def test_dragging_undoing_and_sharing(visit: Visit) -> None:
 def test_by_keyboard_alone(visit: Visit) -> None:
     page = shown(visit).page
     canvas = open_bench(page)
-    thing = PlayScene("demo_scale", 26).draw().things[4]
-    x, y = math.floor(thing.x), math.floor(thing.y)
+    item = PlayScene("demo_scale", 26).draw().objects[4]
+    x, y = math.floor(item.x), math.floor(item.y)
     page.get_by_label("Chosen object").select_option("5")
     canvas.focus()
     for key in ("ArrowRight", "ArrowRight", "ArrowUp", "Shift+ArrowDown"):
@@ -282,7 +282,7 @@ def test_filters_of_the_scene_as_it_was(visit: Visit) -> None:
     changed(page, {"scene": "context-13", "edits": ["exchange warm"]})
     page.get_by_label("Filters of").select_option(label="Quilt 1, as it was")
     expect(page.locator(".scale[data-k='7'] .caption").first).to_have_text("filter")
-    changed(page, {"scene": "context-13", "edits": [], "lender": "context-15"})
+    changed(page, {"scene": "context-13", "edits": [], "donor": "context-15"})
     page.get_by_role("button", name="⇄").click()
     expect(page.get_by_label("Filters of")).to_have_value("context-13")
     expect(page.get_by_label("Scene")).to_have_value("context-15")
@@ -308,9 +308,9 @@ def test_by_touch_on_a_telephone(visit: Visit) -> None:
     viewport = {"width": 360, "height": 740}
     page = shown(visit, viewport=viewport, has_touch=True, is_mobile=True).page
     canvas = open_bench(page)
-    thing = PlayScene("demo_scale", 26).draw().things[0]
+    item = PlayScene("demo_scale", 26).draw().objects[0]
     canvas.scroll_into_view_if_needed()
-    page.touchscreen.tap(*point(canvas, math.floor(thing.x), math.floor(thing.y)))
+    page.touchscreen.tap(*point(canvas, math.floor(item.x), math.floor(item.y)))
     expect(page.get_by_label("Chosen object")).to_have_value("1")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     outside = page.locator(".field *").evaluate_all(

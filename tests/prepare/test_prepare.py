@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from loopback import Handler, Server
 from PIL import Image
-from test_download import Handler, Server
 from test_sbd import SIZE, TRAINAUG, labels_of, write_sbd, write_voc
 from typer.testing import CliRunner
 

@@ -1,15 +1,13 @@
 """The two drawn worlds: what their pictures promise, and how drawn sets are made and kept."""
 
 import hashlib
-import os
 import pickle
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +16,7 @@ from dmnet.errors import DataError
 from dmnet.worlds import DemoDataset, demo, write_voc_layout
 from dmnet.worlds import context as context_world
 from dmnet.worlds import scale as scale_world
-from dmnet.worlds.drawing import Scene, Thing, choose_cells
+from dmnet.worlds.drawing import Item, Scene, choose_cells
 
 WORLDS = tuple(demo.WORLDS)
 INDEX = st.integers(0, 10**6)
@@ -53,9 +51,9 @@ def scene(name: str, index: int) -> Scene:
     return demo.WORLDS[name].scene(seed=11, split="train", index=index)
 
 
-def at(values: np.ndarray, thing: Thing) -> bool:
-    """Value of a map at the centre of a thing."""
-    return bool(values[round(thing.y), round(thing.x)])
+def at(values: np.ndarray, item: Item) -> bool:
+    """Value of a map at the centre of an object."""
+    return bool(values[round(item.y), round(item.x)])
 
 
 # The pictures
@@ -79,7 +77,7 @@ def test_a_scene_is_a_picture_with_labels(name: str, index: int) -> None:
     assert drawn.image.shape == (size, size, 3) and drawn.image.dtype == np.uint8
     assert drawn.mask.shape == (size, size) and drawn.mask.dtype == np.uint8
     assert set(np.unique(drawn.mask)) <= {0, 1, 2, 3, 4, 5, 6, 255}
-    assert {thing.label for thing in drawn.things} <= {1, 2, 3, 4, 5, 6}
+    assert {item.label for item in drawn.objects} <= {1, 2, 3, 4, 5, 6}
     assert all(values.shape == (size, size) for values in drawn.truth.values())
     assert drawn.image.std() > 20  # neither black nor washed out
 
@@ -95,27 +93,27 @@ def test_objects_are_surrounded_by_void(name: str, index: int) -> None:
 @given(index=INDEX)
 def test_coins_carry_the_answers(index: int) -> None:
     drawn = scene("demo_scale", index)
-    for thing in drawn.things:
-        assert min(thing.x, thing.y) >= 10 and max(thing.x, thing.y) <= 149
-        assert 14 <= thing.diameter <= 15.5
-        assert drawn.mask[round(thing.y), round(thing.x)] == thing.label
-        if thing.label in (scale_world.RUBY_WARM, scale_world.RUBY_COOL):
-            rows, columns = (slice(max(0, round(c) - 14), round(c) + 15) for c in (thing.y, thing.x))
+    for item in drawn.objects:
+        assert min(item.x, item.y) >= 10 and max(item.x, item.y) <= 149
+        assert 14 <= item.diameter <= 15.5
+        assert drawn.mask[round(item.y), round(item.x)] == item.label
+        if item.label in (scale_world.RUBY_WARM, scale_world.RUBY_COOL):
+            rows, columns = (slice(max(0, round(c) - 14), round(c) + 15) for c in (item.y, item.x))
             side = drawn.truth["warm_side"][rows, columns]
-            assert (side == (thing.label == scale_world.RUBY_WARM)).all()  # the line is far
-        if thing.label in (scale_world.JADE_LIGHT, scale_world.JADE_DARK):
-            assert at(drawn.truth["light_block"], thing) == (thing.label == scale_world.JADE_LIGHT)
+            assert (side == (item.label == scale_world.RUBY_WARM)).all()  # the line is far
+        if item.label in (scale_world.JADE_LIGHT, scale_world.JADE_DARK):
+            assert at(drawn.truth["light_block"], item) == (item.label == scale_world.JADE_LIGHT)
 
 
 @given(index=INDEX)
 def test_pieces_belong_to_their_quilt(index: int) -> None:
     drawn = scene("demo_context", index)
-    for thing in drawn.things:
-        if thing.label <= context_world.JADE_COOL:
-            warm = thing.label in (context_world.RUBY_WARM, context_world.JADE_WARM)
-            assert at(drawn.truth["warm_quilt"], thing) == warm
-    assert 1 <= len(drawn.things) <= 7
-    diameters = [thing.diameter for thing in drawn.things]
+    for item in drawn.objects:
+        if item.label <= context_world.JADE_COOL:
+            warm = item.label in (context_world.RUBY_WARM, context_world.JADE_WARM)
+            assert at(drawn.truth["warm_quilt"], item) == warm
+    assert 1 <= len(drawn.objects) <= 7
+    diameters = [item.diameter for item in drawn.objects]
     assert min(diameters) >= 7 and max(diameters) <= 96
 
 
@@ -130,7 +128,7 @@ def test_tiles_follow_their_side_and_block_as_often_as_promised() -> None:
 
 
 def test_coins_ask_as_often_as_promised() -> None:
-    labels = [thing.label for index in range(60) for thing in scene("demo_scale", index).things]
+    labels = [item.label for index in range(60) for item in scene("demo_scale", index).objects]
     counts = np.bincount(labels, minlength=7) / len(labels)
     assert 26 <= len(labels) / 60 <= 30
     assert counts[1] + counts[2] == pytest.approx(0.35, abs=0.03)
@@ -317,49 +315,23 @@ def test_a_copy_for_another_process_is_light() -> None:
     np.testing.assert_array_equal(pickle.loads(content)[1][0], image)
 
 
-# Drawing with helpers
+# Drawing with workers
 
 
-def test_helpers_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = DemoDataset("demo_context", "test", size=5, workers=2)
-    monkeypatch.setattr(DemoDataset, "scene", lambda *_: pytest.fail("the helpers failed"))
+def test_workers_draw_the_same_and_leave_the_random_state_alone() -> None:
+    dataset = DemoDataset("demo_context", "test", size=5, seed=3, workers=2)
+    before = torch.random.get_rng_state()
     images = [dataset[index][0] for index in range(5)]
-    monkeypatch.undo()
+    assert torch.equal(before, torch.random.get_rng_state())
     for index, image in enumerate(images):
         np.testing.assert_array_equal(image, dataset.scene(index).image)
 
 
-@pytest.mark.parametrize(
-    "helper",
-    ["raise SystemExit(1)", "import sys; sys.stdout.write('x' * 60000)"],  # no scene; a part of one
-)
-def test_what_helpers_leave_is_drawn_here(monkeypatch: pytest.MonkeyPatch, helper: str) -> None:
-    monkeypatch.setattr(demo, "_HELPER", helper)
-    dataset = DemoDataset("demo_context", "test", size=4, workers=2)
-    for index in range(4):
-        np.testing.assert_array_equal(dataset[index][0], dataset.scene(index).image)
-
-
-def test_without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_args, **_named) -> None:
-        raise OSError("no more processes")
-
-    monkeypatch.setattr(demo.subprocess, "Popen", refuse)
-    dataset = DemoDataset("demo_context", "test", size=2, workers=2)
-    np.testing.assert_array_equal(dataset[1][0], dataset.scene(1).image)
-
-
-def test_a_script_needs_no_import_guard(tmp_path: Path, root: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from dmnet.datasets import load\n"
-        "dataset = load('demo_scale', size=4, workers=2)\n"
-        "print(sum(int(mask.max()) for _, mask, _ in dataset))\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    command = [sys.executable, str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
-    assert done.stdout == f"{4 * 255}\n", done.stderr
+def test_a_worker_of_a_loader_draws_alone() -> None:
+    dataset = DemoDataset("demo_scale", "val", size=3, seed=3, workers=2)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=1, collate_fn=tuple)
+    for index, (image, _, _) in enumerate(loader):
+        np.testing.assert_array_equal(image, dataset.scene(index).image)
 
 
 # On disk

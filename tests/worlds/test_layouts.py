@@ -8,13 +8,13 @@ import torchvision
 from PIL import Image
 from test_datasets_folder import make, put_list
 
-from dmnet.checkpoints import load_pretrained
 from dmnet.datasets import FolderDataset, layout_of, load
 from dmnet.errors import DataError
 from dmnet.images import read_mask
 from dmnet.inference import evaluate
 from dmnet.worlds import DemoDataset, layouts, write_layout
 from dmnet.worlds.layouts import LAYOUTS
+from dmnet.zoo import load_pretrained
 
 
 @pytest.fixture

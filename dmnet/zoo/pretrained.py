@@ -1,0 +1,195 @@
+"""Others' weights: fetched, verified, translated to our names, loaded strictly and kept as our own files."""
+
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from filelock import FileLock
+from torch import nn
+from torchvision.models import get_weight
+
+from dmnet import checkpoints, systems
+from dmnet.checkpoints import PathLike
+from dmnet.download import download, sha256_of
+from dmnet.errors import CheckpointError, DownloadError
+from dmnet.files import data_dir, shipped
+from dmnet.model import DMNet, build_model, from_system
+from dmnet.zoo.weight_names import Source, translate, unwrapped
+
+V1C = "https://download.openmmlab.com/pretrain/third_party/"
+IMAGENET: dict[tuple[str, str], str] = {  # (backbone, stem) -> torchvision's name, or an address
+    ("resnet18", "plain"): "ResNet18_Weights.IMAGENET1K_V1",
+    ("resnet50", "plain"): "ResNet50_Weights.IMAGENET1K_V1",
+    ("resnet101", "plain"): "ResNet101_Weights.IMAGENET1K_V1",
+    ("resnet50", "deep"): V1C + "resnet50_v1c-2cccc1ad.pth",
+    ("resnet101", "deep"): V1C + "resnet101_v1c-e67eebb6.pth",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was loaded: whose names the file uses, how much, what is noted. Used in {doc}`05_dmnet`."""
+
+    path: Path
+    source: Source
+    tensors: int
+    metadata: dict[str, Any]
+
+
+def load_checkpoint(model: DMNet, path: PathLike) -> Report:
+    """Load a checkpoint of ssseg, mmseg or our own into `model`, strictly. Shown in {doc}`05_dmnet`.
+
+    Published and training files, with or without a `module.` prefix, in PyTorch's two formats or as
+    safetensors. Half precision is converted. The output stride of a public file cannot be told from its
+    tensors: build the system that belongs to it.
+
+    Args:
+        model: as `dmnet.build_model` returns it.
+        path: the file, whatever its name.
+
+    Returns:
+        A short report; the metadata is mmseg's `meta`, ssseg's counters, or what `save_weights` noted.
+
+    Raises:
+        CheckpointError: if the file isn't a checkpoint, is cut off, wants to run code, lacks a tensor or has
+            one too many, has one that doesn't fit or isn't finite, or belongs to another system. The model is
+            untouched.
+    """
+    path = Path(path)
+    contents = checkpoints.read_weights(path)
+    try:
+        source, tensors = translate(contents.tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} {error}") from error
+    if contents.own:
+        checkpoints.check_noted(model, contents.metadata, path)
+    checkpoints.load_weights(model, tensors, path)
+    return Report(path, source, len(tensors), contents.metadata)
+
+
+def load_pretrained(name_or_path: PathLike) -> DMNet:
+    """Build a system and load its trained weights: those that come with the project, or the published ones.
+
+    Published weights are fetched once (about 220 to 440 MB), verified, converted to safetensors and kept in
+    `checkpoints/` of the data folder (`dmnet.files.data_dir`). Without a network, put the published file into
+    `downloads/` there, under its own name; it is verified and converted alike. Used in {doc}`welcome`.
+
+    Args:
+        name_or_path: a name of `dmnet.systems`, or one of our own weight files.
+
+    Returns:
+        The model, in evaluation mode, on the CPU.
+
+    Raises:
+        UnknownSystemError: if it is neither a system's name nor a file.
+        CheckpointError: if the system has no trained weights, or the file doesn't hold them.
+        DownloadError: if they cannot be fetched; the message says where to put a file fetched by hand.
+    """
+    name = os.fspath(name_or_path)
+    if name not in systems.SYSTEMS and (Path(name).exists() or name.endswith(".safetensors")):
+        return checkpoints.model_from_file(name)
+    path = pretrained_file(name)
+    model = build_model(name)
+    try:
+        load_checkpoint(model, path)
+    except CheckpointError as error:
+        if systems.get(name).published is None:
+            raise
+        raise CheckpointError(f"{error}\nDelete {path} and it is fetched again.") from error
+    return model.eval()
+
+
+def pretrained_file(name: str) -> Path:
+    """Return the file of a system's trained weights, after fetching and converting it if need be.
+
+    Used in {doc}`07_evaluation`.
+
+    Raises:
+        UnknownSystemError: if there is no such system.
+        CheckpointError: if it has no trained weights, or the published file doesn't hold them.
+        DownloadError: as `load_pretrained`.
+    """
+    system = systems.get(name)
+    if system.weights:
+        return shipped("weights", system.weights)
+    if system.published is None:
+        raise CheckpointError(f"{name!r} has no trained weights: train it, from build_model({name!r})")
+    converted = data_dir() / "checkpoints" / f"{name}.safetensors"
+    if converted.exists():
+        return converted
+    converted.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(converted.with_name(f".{converted.name}.lock")):  # of several processes, one converts
+        if not converted.exists():
+            url, model = system.published.model_url, from_system(system)
+            by_hand = _downloads(url).exists()
+            original = _fetch(url, system.published.sha256_prefix, partial(load_checkpoint, model))
+            checkpoints.save_weights(model, converted, url=url, sha256=sha256_of(original))
+            if not by_hand:
+                original.unlink()  # the converted file replaces it
+    return converted
+
+
+def published_digest(path: PathLike) -> str:
+    """Return the SHA-256 of a weight file; of a converted one, that of the published file it was made from.
+
+    So it is what `sha256sum` says of the file that anybody can fetch. Used in {doc}`07_evaluation`.
+
+    Raises:
+        CheckpointError: if the file is no checkpoint.
+    """
+    return checkpoints.read_metadata(path).get("sha256") or sha256_of(path)
+
+
+def load_imagenet(model: DMNet) -> None:
+    """Load public ImageNet weights into the backbone. Used in {doc}`06_training`.
+
+    torchvision's for the plain stem, the two "v1c" files for the deep stem; fetched once, verified by the
+    digest in their names, and kept in `downloads/` of the data folder.
+
+    Raises:
+        CheckpointError: if there are none for this backbone.
+        DownloadError: if they cannot be fetched.
+    """
+    a = model.architecture
+    if (a.backbone, a.stem) not in IMAGENET:
+        raise CheckpointError(
+            f"there are no public ImageNet weights for {a.backbone} with a {a.stem} stem: train from scratch"
+        )
+    weights = IMAGENET[a.backbone, a.stem]
+    url = weights if weights.startswith("https:") else get_weight(weights).url
+    load_backbone(model, _fetch(url, url.removesuffix(".pth").rpartition("-")[2]))
+
+
+def load_backbone(model: DMNet, path: PathLike) -> None:
+    """Load the weights of a classification network into the backbone, strictly. Used in {doc}`06_training`.
+
+    Its classifier (`fc.*`) is left out, and so are the counters `num_batches_tracked`, which old files lack
+    and nothing here reads.
+
+    Raises:
+        CheckpointError: as `load_checkpoint`; the model is untouched.
+    """
+    found = checkpoints.read_weights(path).tensors
+    backbone = cast(nn.Module, model.backbone)
+    tensors = {name: t for name, t in backbone.state_dict().items() if name.endswith("num_batches_tracked")}
+    for name, tensor in zip(unwrapped(found), found.values(), strict=True):
+        if not name.startswith("fc.") and not name.endswith("num_batches_tracked"):
+            tensors[name] = tensor
+    checkpoints.load_weights(backbone, tensors, path)
+
+
+def _downloads(url: str) -> Path:
+    return data_dir() / "downloads" / url.rpartition("/")[2]
+
+
+def _fetch(url: str, sha256: str | None, check: Any = None) -> Path:
+    path = _downloads(url)
+    try:
+        return download(url, path, sha256, check=check)
+    except DownloadError as error:
+        raise DownloadError(
+            f"{error}\nWithout a network: fetch {url} elsewhere, put the file at {path} and try again; "
+            "nothing else is needed."
+        ) from error

@@ -1,0 +1,528 @@
+"""Weights under others' names, fetched and by hand, and where they begin."""
+
+# ruff: noqa: F811 (fixtures that come from another file are arguments too)
+
+import hashlib
+import json
+import multiprocessing
+import re
+import types
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from loopback import Server, running, server  # noqa: F401
+from small_weights import (
+    SMALL,
+    SOURCES,
+    State,
+    assert_same,
+    copy_of,
+    public,
+    public_name,
+    save_as,
+    small_model,
+)
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from dmnet import systems, zoo
+from dmnet.checkpoints import model_from_file, read_metadata, save_weights
+from dmnet.download import sha256_of
+from dmnet.errors import CheckpointError, DownloadError, UnknownSystemError
+from dmnet.model import DMNet, build_model, with_architecture
+from dmnet.systems import Published
+from dmnet.zoo import pretrained
+from dmnet.zoo.pretrained import (
+    IMAGENET,
+    load_backbone,
+    load_checkpoint,
+    load_imagenet,
+    load_pretrained,
+    pretrained_file,
+    published_digest,
+)
+from dmnet.zoo.weight_names import translate
+
+
+@pytest.fixture(scope="module")
+def origin() -> State:
+    return copy_of(small_model(1))
+
+
+@pytest.fixture
+def model() -> DMNet:
+    return small_model(2)
+
+
+@pytest.fixture
+def refused(model: DMNet) -> Iterator[Callable[..., str]]:
+    """refused(path, *parts): loading fails, the message names the file and the parts; nothing has changed."""
+    before = copy_of(model)
+
+    def check(path: Path, *parts: str) -> str:
+        with pytest.raises(CheckpointError) as caught:
+            load_checkpoint(model, path)
+        message = str(caught.value)
+        for part in (str(path), *parts):
+            assert part in message
+        return message
+
+    yield check
+    assert_same(copy_of(model), before)
+
+
+# Names ---------------------------------------------------------------------------------------------------
+
+RECORDED = {  # file of names and shapes -> a system it fits
+    "keys_ssseg_r50_voc.json": "ssseg_r50_d8_voc",
+    "keys_ssseg_r101_ade20k.json": "ssseg_r101_d16_ade20k",
+    "keys_mmseg_r50_cityscapes.json": "mmseg_r50_d8_cityscapes_512x1024_40k",
+}
+
+
+def recorded_state(reference: Path, keys: str) -> State:
+    """A state dict under the public names; each tensor one number, repeated without taking memory."""
+    shapes = json.loads((reference / keys).read_text())
+    state = {}
+    for name, shape in shapes.items():
+        kind = torch.int64 if name.endswith("tracked") else torch.float32
+        state[name] = torch.tensor(zlib.crc32(name.encode()) % 9973, dtype=kind).expand(shape)
+    return state
+
+
+@pytest.mark.parametrize("keys", RECORDED)
+def test_recorded_names_are_exactly_ours(keys: str, reference: Path) -> None:
+    source = keys.split("_")[1]
+    with torch.device("meta"):
+        ours = build_model(RECORDED[keys]).state_dict()
+    shapes = {public_name(name, source): list(tensor.shape) for name, tensor in ours.items()}
+    assert shapes == json.loads((reference / keys).read_text())
+
+
+@pytest.mark.parametrize("keys", RECORDED)
+def test_recorded_checkpoints_load_strictly(keys: str, reference: Path, tmp_path: Path) -> None:
+    source = keys.split("_")[1]
+    state = recorded_state(reference, keys)
+    content = {"model": state} if source == "ssseg" else {"meta": {"CLASSES": ["a"]}, "state_dict": state}
+    path = save_as(content, tmp_path / "published.pth", "zip")
+    with torch.device("meta"):
+        model = build_model(RECORDED[keys])
+    model.to_empty(device="cpu")
+    report = load_checkpoint(model, path)
+    assert (report.source, report.tensors) == (source, len(state))
+    for name, tensor in model.state_dict().items():
+        assert (tensor == state[public_name(name, source)].flatten()[:1]).all(), name
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_translation_is_the_inverse(source: str, origin: State) -> None:
+    found, ours = translate(public(origin, source))
+    assert found == source
+    assert_same(ours, origin)
+
+
+def test_two_tensors_of_one_name_are_refused(origin: State) -> None:
+    state = {**public(origin, "mmseg"), "head.classify.bias": torch.zeros(21)}
+    with pytest.raises(CheckpointError, match=r"several tensors.*head\.classify\.bias"):
+        translate(state)
+
+
+# Files that load -----------------------------------------------------------------------------------------
+
+META = {  # as in published files of 2020, and with what training adds
+    "mmseg_version": "0.9.0+0ab5d56",
+    "config": "norm_cfg = dict(type='SyncBN', requires_grad=True)\n",
+    "CLASSES": ["road", "sidewalk"],
+    "PALETTE": [[128, 64, 128], [244, 35, 232]],
+    "epoch": 3,
+    "iter": 40000,
+    "env_info": "sys.platform: linux",
+    "hook_msgs": {},
+}
+
+
+def wrapped(state: State, how: str) -> Any:
+    """The state as each program stores it."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1, momentum=0.9).state_dict()
+    return {
+        "bare": state,
+        "ssseg published": {"model": state},
+        "ssseg training": {
+            "cur_epoch": 3,
+            "cur_iter": 700,
+            "max_epochs": 60,
+            "cfg_file": "configs/dmnet.py",
+            "algorithm": "DMNet",
+            "model": state,
+            "optimizer": optimizer,
+            "scheduler": {"min_lr": 1e-4},
+            "grad_scaler": None,
+        },
+        "mmseg published": {"meta": META, "state_dict": state},
+        "mmseg training": {"meta": META, "state_dict": state, "optimizer": optimizer},
+    }[how]
+
+
+WRAPPINGS = ("bare", "ssseg published", "ssseg training", "mmseg published", "mmseg training")
+
+
+@pytest.mark.parametrize("container", ["zip", "legacy"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+@pytest.mark.parametrize("how", WRAPPINGS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_pickled_checkpoints_load(
+    source: str, how: str, prefix: str, container: str, origin: State, model: DMNet, tmp_path: Path
+) -> None:
+    content = wrapped(public(origin, source, prefix), how)
+    path = save_as(content, tmp_path / "a photo.jpg", container)  # the name says nothing
+    report = load_checkpoint(model, path)
+    assert (report.source, report.tensors) == (source, len(origin))
+    assert_same(copy_of(model), origin)
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("source", SOURCES)
+def test_safetensors_of_any_origin_load(
+    source: str, prefix: str, origin: State, model: DMNet, tmp_path: Path
+) -> None:
+    path = save_as(public(origin, source, prefix), tmp_path / "weights.pth", "safetensors")
+    assert load_checkpoint(model, path).source == source
+    assert_same(copy_of(model), origin)
+
+
+def test_the_report_tells_what_else_is_in_the_file(origin: State, model: DMNet, tmp_path: Path) -> None:
+    path = save_as(wrapped(public(origin, "mmseg"), "mmseg training"), tmp_path / "a", "zip")
+    assert load_checkpoint(model, path).metadata == META
+    path = save_as(wrapped(public(origin, "ssseg"), "ssseg training"), tmp_path / "b", "zip")
+    assert load_checkpoint(model, path).metadata.items() >= {"cur_epoch": 3, "cur_iter": 700}.items()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"weight": torch.ones(2)}, "holds no tensor of a DMNet; its 1 names are like weight"),
+        (torchvision.models.resnet18().state_dict(), "zoo.load_backbone"),
+    ],
+    ids=["stranger", "backbone"],
+)
+def test_names_that_nobody_knows(content: State, reason: str, refused: Any, tmp_path: Path) -> None:
+    refused(save_as(content, tmp_path / "weights.pth", "zip"), reason)
+
+
+def test_differences_are_named_by_our_names(origin: State, refused: Any, tmp_path: Path) -> None:
+    state = public(origin, "ssseg")
+    del state["decoder.0.weight"]
+    path = save_as({"model": {**state, "extra": torch.ones(1)}}, tmp_path / "w", "zip")
+    refused(path, "1 missing: head.fuse.0.weight", "1 unexpected: extra")
+
+
+def test_weights_for_other_classes_are_recognised(reference: Path, tmp_path: Path) -> None:
+    state = recorded_state(reference, "keys_ssseg_r101_ade20k.json")
+    path = save_as({"model": state}, tmp_path / "w.pth", "zip")
+    with torch.device("meta"):
+        model = build_model("ssseg_r101_d8_voc")
+    with pytest.raises(CheckpointError, match=r"(?s)150, 512, 1, 1.*num_classes=150"):
+        load_checkpoint(model, path)
+
+
+def test_a_model_without_auxiliary_head(origin: State, tmp_path: Path) -> None:
+    path = save_as(public(origin, "mmseg"), tmp_path / "w", "zip")
+    with pytest.raises(CheckpointError, match="8 unexpected: auxiliary"):
+        load_checkpoint(small_model(3, aux_channels=None), path)
+    model = small_model(3)
+    load_checkpoint(model, path)
+    model.auxiliary = None
+    assert model(torch.zeros(1, 3, 16, 16)).aux_logits is None
+
+
+def test_other_filter_sizes_do_not_show_in_shapes_but_are_noticed(refused: Any, tmp_path: Path) -> None:
+    save_weights(small_model(1, filter_sizes=(1, 3, 5, 9)), tmp_path / "w")
+    refused(tmp_path / "w", "(1, 3, 5, 9)", "(1, 3, 5, 7)")
+
+
+def test_another_output_stride_is_allowed_with_a_warning(model: DMNet, tmp_path: Path) -> None:
+    save_weights(small_model(1, output_stride=16), tmp_path / "w")
+    with pytest.warns(UserWarning, match="trained at output stride 16, the model has 8"):
+        load_checkpoint(model, tmp_path / "w")
+
+
+# Pretrained ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data folder, and no waiting between attempts."""
+    monkeypatch.setenv("DMNET_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("dmnet.download.time.sleep", lambda seconds: None)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def publish(
+    server: Server,
+    home: Path,
+    origin: State,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., str]:
+    """publish(...): let the server offer a small system's weights; returns the system's name."""
+
+    def offer(content: bytes | None = None, sha256: str | None = None) -> str:
+        path = save_as({"model": public(origin, "ssseg")}, tmp_path / "published.pth", "zip")
+        server.content = path.read_bytes() if content is None else content
+        published = Published(
+            source="ssseg",
+            miou=77.0,
+            miou_ms_flip=None,
+            config_url="",
+            model_url=server.url,
+            log_url="",
+            sha256_prefix=sha256_of(path)[:8] if sha256 is None else sha256 or None,
+        )
+        system = with_architecture(systems.get("ssseg_r50_d8_voc"), **SMALL)
+        monkeypatch.setitem(zoo.PUBLISHED, "tiny", replace(system, name="tiny", published=published))
+        return "tiny"
+
+    return offer
+
+
+def files_below(folder: Path) -> set[str]:
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {name for name in found if not name.split("/")[-1].startswith(".")}
+
+
+def test_published_weights_are_fetched_converted_and_kept(
+    publish: Any,
+    server: Server,
+    home: Path,
+    origin: State,
+) -> None:
+    model = load_pretrained(publish())
+    assert_same(copy_of(model), origin)
+    assert not model.training
+    assert model.system == systems.get("tiny")
+    assert files_below(home) == {"checkpoints/tiny.safetensors"}
+    assert read_metadata(home / "checkpoints/tiny.safetensors")["url"] == server.url
+    server.script = [404]
+    assert_same(copy_of(load_pretrained("tiny")), origin)  # without a request
+    assert len(server.requests) == 1
+    assert_same(copy_of(model_from_file(home / "checkpoints/tiny.safetensors")), origin)
+
+
+def test_the_digest_is_that_of_the_published_file(publish: Any, server: Server, home: Path) -> None:
+    path = pretrained_file(publish())
+    assert path == home / "checkpoints/tiny.safetensors"
+    assert published_digest(path) == hashlib.sha256(server.content).hexdigest() != sha256_of(path)
+    shipped = pretrained_file("demo_scale")
+    assert published_digest(shipped) == sha256_of(shipped)
+
+
+def test_a_broken_connection_is_mended(publish: Any, server: Server, origin: State) -> None:
+    name = publish()
+    server.script = ["cut", "cut"]
+    assert_same(copy_of(load_pretrained(name)), origin)
+
+
+def test_two_processes_convert_once(publish: Any, server: Server, home: Path, origin: State) -> None:
+    name = publish()
+    server.script = ["cut", "cut"]
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=load_pretrained, args=(name,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert len(server.requests) == 3  # cut, cut and well, all for one of them
+    assert_same(copy_of(model_from_file(home / "checkpoints" / "tiny.safetensors")), origin)
+
+
+def test_without_a_digest_the_first_download_is_trusted(
+    publish: Any,
+    server: Server,
+    home: Path,
+    origin: State,
+) -> None:
+    load_pretrained(publish(sha256=""))
+    first = json.loads((home / "digests.json").read_text())[server.url]
+    (home / "checkpoints/tiny.safetensors").unlink()
+    torch.save({"model": public({n: t + 1 for n, t in origin.items()}, "ssseg")}, home / "other.pth")
+    with pytest.raises(DownloadError, match=first):
+        load_pretrained(publish((home / "other.pth").read_bytes(), sha256=""))
+
+
+def test_a_login_page_is_neither_trusted_nor_kept(publish: Any, home: Path, origin: State) -> None:
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        load_pretrained(publish(b"<!DOCTYPE html>Please sign in", sha256=""))
+    assert files_below(home) == set()
+    assert_same(copy_of(load_pretrained(publish(sha256=""))), origin)
+
+
+def test_a_wrong_download_is_refused(publish: Any, home: Path) -> None:
+    with pytest.raises(DownloadError, match="0123abcd is published"):
+        load_pretrained(publish(sha256="0123abcd"))
+    assert files_below(home) == set()
+
+
+def test_the_manual_route_when_the_network_is_shut(
+    publish: Any,
+    server: Server,
+    home: Path,
+    origin: State,
+) -> None:
+    name = publish()
+    server.script = [404]
+    with pytest.raises(DownloadError) as caught:
+        load_pretrained(name)
+    by_hand = home / "downloads" / "weights.bin"
+    assert f"fetch {server.url} elsewhere, put the file at {by_hand}" in str(caught.value)
+    by_hand.write_bytes(server.content)
+    server.script = [404]
+    assert_same(copy_of(load_pretrained(name)), origin)
+    assert files_below(home) == {"checkpoints/tiny.safetensors", "downloads/weights.bin"}  # it isn't ours
+
+
+def test_a_wrong_file_put_there_by_hand_is_refused(publish: Any, home: Path) -> None:
+    name = publish()
+    (home / "downloads").mkdir(parents=True)
+    (home / "downloads" / "weights.bin").write_bytes(b"something else")
+    with pytest.raises(DownloadError, match=r"Move .* away"):
+        load_pretrained(name)
+    assert (home / "downloads" / "weights.bin").read_bytes() == b"something else"
+
+
+def test_a_damaged_copy_says_how_to_mend_it(publish: Any, home: Path) -> None:
+    load_pretrained(publish())
+    converted = home / "checkpoints" / "tiny.safetensors"
+    converted.write_bytes(converted.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=f"Delete {re.escape(str(converted))}"):
+        load_pretrained("tiny")
+
+
+def test_weights_that_come_with_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "shipped", lambda *parts: tmp_path.joinpath(*parts))
+    original = build_model("demo_scale")
+    save_weights(original, tmp_path / "weights" / "demo_scale.safetensors")
+    model = load_pretrained("demo_scale")
+    assert_same(copy_of(model), copy_of(original))
+    assert model.system == systems.get("demo_scale")
+
+
+def test_a_file_instead_of_a_name(model: DMNet, tmp_path: Path) -> None:
+    save_weights(model, tmp_path / "best.safetensors")
+    assert_same(copy_of(load_pretrained(tmp_path / "best.safetensors")), copy_of(model))
+    with pytest.raises(CheckpointError, match="No such file"):
+        load_pretrained(tmp_path / "none.safetensors")
+
+
+def test_names_without_weights() -> None:
+    with pytest.raises(CheckpointError, match="no trained weights"):
+        load_pretrained("small_r18")
+    with pytest.raises(UnknownSystemError, match="ssseg_r50_d8_voc"):
+        load_pretrained("ssseg_r50_d8_vocc")
+
+
+# ImageNet ------------------------------------------------------------------------------------------------
+
+
+def classifier(name: str) -> torch.nn.Module:
+    """torchvision's network with random weights and statistics that are not 0 and 1."""
+    torch.manual_seed(0)
+    network = getattr(torchvision.models, name)(weights=None)
+    for key, tensor in network.state_dict().items():
+        if key.endswith(("running_mean", "running_var")):
+            tensor.add_(torch.rand_like(tensor) / 4)
+    return network.eval()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_the_plain_backbone_computes_what_torchvision_computes(name: str, tmp_path: Path) -> None:
+    theirs = classifier(name)
+    path = save_as(theirs.state_dict(), tmp_path / "imagenet.pth", "zip")
+    small = {"channels": 8, "fusion_channels": 8, "aux_channels": 8}
+    model = build_model("small_r18", backbone=name, output_stride=32, **small).eval()
+    head = copy_of(model)["head.fuse.0.weight"]
+    load_backbone(model, path)
+    nodes = create_feature_extractor(theirs, ["layer3", "layer4"])
+    images = torch.randn(2, 3, 65, 96)
+    with torch.no_grad():
+        ours, expected = model.backbone(images), nodes(images)
+    assert torch.equal(ours.stage3, expected["layer3"])
+    assert torch.equal(ours.stage4, expected["layer4"])
+    assert torch.equal(model.head.fuse[0].weight, head)
+
+
+def v1c(depth: int, counters: bool) -> State:
+    """What the public v1c files hold: a deep stem and a classifier, without counters if they are old."""
+    torch.manual_seed(0)
+    state = build_model(f"ssseg_r{depth}_d8_voc").backbone.state_dict()
+    kept = {name: t for name, t in state.items() if counters or not name.endswith("tracked")}
+    return kept | {"fc.weight": torch.ones(1000, 2048), "fc.bias": torch.ones(1000)}
+
+
+@pytest.mark.parametrize("counters", [False, True])
+def test_v1c_files_load_into_the_deep_stem(counters: bool, tmp_path: Path) -> None:
+    state = v1c(50, counters)
+    path = save_as({"state_dict": state}, tmp_path / "v1c.pth", "legacy")
+    model = build_model("ssseg_r50_d16_voc")
+    load_backbone(model, path)
+    for name, tensor in model.backbone.state_dict().items():
+        assert name.endswith("tracked") or torch.equal(tensor, state[name]), name
+
+
+def test_backbone_weights_are_strict(tmp_path: Path) -> None:
+    path = save_as(classifier("resnet18").state_dict(), tmp_path / "w.pth", "zip")
+    with torch.device("meta"):
+        model = build_model("ssseg_r50_d8_voc")
+    with pytest.raises(CheckpointError, match=r"does not fit.*\n.*missing: stem\.0\.weight"):
+        load_backbone(model, path)
+
+
+def test_start_weights_carry_their_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[tuple[str, str], tuple[str, str]] = {}
+    for backbone, stem in IMAGENET:
+        with torch.device("meta"):
+            model = build_model("small_r18", backbone=backbone, stem=stem)
+        monkeypatch.setattr(pretrained, "load_backbone", lambda model, path: None)
+        monkeypatch.setattr(
+            pretrained, "_fetch", lambda url, digest, at=(backbone, stem): asked.update({at: (url, digest)})
+        )
+        load_imagenet(model)
+    assert asked["resnet50", "deep"] == (
+        "https://download.openmmlab.com/pretrain/third_party/resnet50_v1c-2cccc1ad.pth",
+        "2cccc1ad",
+    )
+    assert asked["resnet101", "deep"][1] == "e67eebb6"
+    assert asked["resnet18", "plain"] == (
+        "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+        "f37072fd",
+    )
+    assert all(url.endswith(f"-{digest}.pth") and len(digest) == 8 for url, digest in asked.values())
+
+
+def test_imagenet_weights_are_fetched_once_and_kept(
+    server: Server,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = save_as(classifier("resnet18").state_dict(), tmp_path / "w.pth", "zip")
+    server.content = path.read_bytes()
+    url = server.url.replace("weights.bin", f"resnet18-{sha256_of(path)[:8]}.pth")
+    monkeypatch.setattr(pretrained, "get_weight", lambda name: types.SimpleNamespace(url=url))
+    model = build_model("small_r18")
+    for _ in range(2):
+        load_imagenet(model)
+    assert torch.equal(model.backbone.conv1.weight, classifier("resnet18").conv1.weight)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("system", "overrides"), [("demo_scale", {}), ("small_r18", {"stem": "deep"})])
+def test_backbones_without_public_weights(system: str, overrides: dict[str, str]) -> None:
+    with pytest.raises(CheckpointError, match="no public ImageNet weights"):
+        load_imagenet(build_model(system, **overrides))
