@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dmnet.inference import evaluating
-from dmnet.model import DMNet
+from dmnet.model import DMNet, evaluating
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from dmnet import datasets
-from dmnet.datasets.cityscapes import IMAGES, MASKS
-from dmnet.datasets.published import Published
-from dmnet.datasets.voc import AUGMENTED
+from dmnet.datasets.published import AUGMENTED, CITYSCAPES_FOLDERS, Published
 from dmnet.download import download
 from dmnet.errors import DataError, DownloadError
 from dmnet.files import data_dir
@@ -103,9 +101,10 @@ def archives_of(name: str) -> tuple[Archive, ...]:
     if name == "cityscapes":
         page = f"{_LOGIN}/file-handling/?packageID="
         images, masks = "md5:0a6e97e94b616a514066c9e2adb0c97f", "md5:4237c19de34c8a376e9ba46b495d6f66"
+        first, second = CITYSCAPES_FOLDERS
         return (
-            Archive(f"{IMAGES}_trainvaltest.zip", f"{page}3", images, IMAGES, IMAGES, login="11 GB"),
-            Archive(f"{MASKS}_trainvaltest.zip", f"{page}1", masks, MASKS, MASKS, login="241 MB"),
+            Archive(f"{first}_trainvaltest.zip", f"{page}3", images, first, first, login="11 GB"),
+            Archive(f"{second}_trainvaltest.zip", f"{page}1", masks, second, second, login="241 MB"),
         )
     raise DataError(f"there is nothing to prepare for {name!r}; there are {', '.join(SPLITS)}")
 

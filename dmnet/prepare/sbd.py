@@ -16,10 +16,9 @@ import numpy as np
 from PIL import Image
 
 from dmnet.classes import VOC, label_image
-from dmnet.datasets.base import Mask
-from dmnet.datasets.folder import IMAGES, LISTS, MASKS
-from dmnet.datasets.lists import read_ids
-from dmnet.datasets.voc import AUGMENTED
+from dmnet.datasets import Mask
+from dmnet.datasets.files import IMAGES, LISTS, MASKS, read_list
+from dmnet.datasets.published import AUGMENTED
 from dmnet.errors import DataError
 from dmnet.files import atomic_write, progress
 
@@ -70,7 +69,9 @@ def is_augmented(voc: Path) -> bool:
     """Tell whether the list of trainaug is there, and a mask for each of its images."""
     if not (voc / LIST).is_file():
         return False
-    return not _missing(voc / AUGMENTED, read_ids(voc / LIST, "remove it, `dmnet data prepare voc` makes it"))
+    return not _missing(
+        voc / AUGMENTED, read_list(voc / LIST, "remove it, `dmnet data prepare voc` makes it")
+    )
 
 
 def augment(voc: Path, sbd: Path, check: Callable[[Path], object] | None = None) -> None:
@@ -102,7 +103,7 @@ def augment(voc: Path, sbd: Path, check: Callable[[Path], object] | None = None)
 
 def _ids(file: Path, remedy: str) -> set[str]:
     """Read a list whose ids will be names of files: a stranger's must not be a path."""
-    ids = set(read_ids(file, remedy))
+    ids = set(read_list(file, remedy))
     if odd := [name for name in sorted(ids) if not re.fullmatch(r"[A-Za-z0-9_-]+", name)]:
         raise DataError(f"{file} lists {odd[0]!r}, which is no id of an image; {remedy}")
     return ids
@@ -114,7 +115,7 @@ def _missing(folder: Path, ids: tuple[str, ...]) -> list[str]:
 
 
 def _require_no_other_list(file: Path, ids: tuple[str, ...]) -> None:
-    if file.is_file() and set(found := read_ids(file, "remove it and it is made anew")) != set(ids):
+    if file.is_file() and set(found := read_list(file, "remove it and it is made anew")) != set(ids):
         raise DataError(
             f"{file} has {len(found)} ids, not the {len(ids)} of SBD train + SBD val + VOC train - VOC val; "
             "move it away and it is made anew"

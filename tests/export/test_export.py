@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import dmnet
 from dmnet import backbone, export, model, systems
-from dmnet.cli import app
+from dmnet.cli import application
 from dmnet.errors import ExportError
 from dmnet.model import build_model
 
@@ -280,10 +280,11 @@ def test_without_onnx_the_message_says_what_to_install() -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     target = tmp_path / "demo.onnx"
-    done = CliRunner().invoke(app, ["export", "demo_scale", str(target), "--size", "96x64", "--inner"])
+    command = ["export", "demo_scale", str(target), "--size", "96x64", "--inner"]
+    done = CliRunner().invoke(application(), command)
     assert done.exit_code == 0, done.output
     assert "images of 96 x 64 pixels" in done.stdout and "of PyTorch" in done.stdout
     assert export.read_metadata(target)["image_size"] == [96, 64]
-    done = CliRunner().invoke(app, ["export", "demo_scale", str(target), "--size", "big"])
+    done = CliRunner().invoke(application(), ["export", "demo_scale", str(target), "--size", "big"])
     assert (done.exit_code, "HEIGHTxWIDTH" in done.stderr) == (2, True)
     assert export.read_metadata(target)["image_size"] == [96, 64]  # the older file is intact

@@ -122,7 +122,7 @@ def test_the_table_of_contents_lists_every_page(root: Path) -> None:
 
 
 def modules(root: Path) -> list[str]:
-    """Return the package's modules, e.g. "dmnet.datasets.voc"."""
+    """Return the package's modules, e.g. "dmnet.datasets.files"."""
     files = sorted((root / "dmnet").rglob("*.py"))
     names = [
         ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__") for path in files
