@@ -38,12 +38,12 @@ def prepare_data(
     table = Table("split", box=None)
     for column in ("examples", "published"):
         table.add_column(column, justify="right")
-    for count in prepared.counts:
-        table.add_row(count.split, f"{count.found:,}", f"{count.official:,}")
+    for split, (found, official) in prepared.counts.items():
+        table.add_row(split, f"{found:,}", f"{official:,}")
     say(f"{prepared.title} in {prepared.folder}")
     console.print(table)
-    if not prepared.verified:
-        say("It was not unpacked here from the published archives: compare the numbers.")
+    if any(found != official for found, official in prepared.counts.values()):
+        say("These are other numbers than the published: if it is no part by intent, prepare it again.")
     for archive in prepared.archives:
         say(f"No longer needed: {archive} ({archive.stat().st_size:,} bytes)")
     place = "" if root is None else f' --data-root "{prepared.folder}"'
