@@ -182,7 +182,7 @@ def model_from_file(path: PathLike) -> DMNet:
             f"{path} does not say which system it belongs to. Name it: build_model(name), then "
             "load_checkpoint(model, path); `dmnet systems` lists the names."
         )
-    noted = contents.metadata
+    noted, renamed = contents.metadata, {"max_class_share": "cat_max_ratio"}  # older files have the old name
     try:
         architecture = Architecture(**noted["architecture"])
         if "system" not in noted:
@@ -193,7 +193,7 @@ def model_from_file(path: PathLike) -> DMNet:
                 dataset=noted["dataset"],
                 classes=tuple(noted["classes"]),
                 architecture=architecture,
-                recipe=Recipe(**noted["recipe"]),
+                recipe=Recipe(**{renamed.get(key, key): value for key, value in noted["recipe"].items()}),
                 evaluation=Evaluation(**noted["evaluation"]),
             )
             model = from_system(system)

@@ -162,3 +162,5 @@ DEMO_SCALE = ClassList.parse(
     jade on dark block 009e73; cross 56b4e9; ring 0072b2
     """
 )
+
+KNOWN = (VOC, ADE20K, CITYSCAPES, DEMO_CONTEXT, DEMO_SCALE)  # any names that are theirs get their colours

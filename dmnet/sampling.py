@@ -4,19 +4,19 @@ Nothing here has a state. Sample number n of a training run is the same whether 
 workers do, and whether the run is in its first hour or was resumed after a crash.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
-from dmnet.datasets.base import IGNORE
+from dmnet.datasets import checked
 from dmnet.errors import DataError
 from dmnet.interrupts import leave_to_parent
-from dmnet.transforms import Bytes, TrainingTransform
+from dmnet.transforms import TrainingTransform
 
 ORDER, AUGMENTATION, DROPOUT = 0, 1, 2  # what a stream of random numbers is for
 
@@ -24,7 +24,7 @@ Batch = tuple[Tensor, Tensor, list[str]]  # images [B, 3, H, W], labels [B, H, W
 
 
 def stream_seed(*key: int) -> int:
-    """Return a 64-bit seed for the stream of random numbers that `key` names; near keys are unrelated."""
+    """Return a 64-bit seed for the stream of random numbers of `key`. Used in {doc}`06_training`."""
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
 
 
@@ -38,17 +38,18 @@ class TrainingSamples(Dataset[tuple[Tensor, Tensor, str]]):
     """An endless sequence of augmented samples: `samples[n]` for n = 0, 1, 2, ...
 
     Every epoch is a new permutation, cut to full batches. A data set smaller than one batch is repeated:
-    its epochs follow one another within a batch.
+    its epochs follow one another within a batch. Used in {doc}`06_training`.
 
     Args:
-        dataset: dataset[i] -> (image, mask, id).
-        transform: see `dmnet.transforms.training_transform`.
+        dataset: dataset[i] -> (image, mask, id); examples of other people's are checked.
+        transform: a function of (image, mask, generator).
         batch_size: decides how many samples of an epoch are used.
         seed: of everything.
     """
 
     def __init__(self, dataset: Any, transform: TrainingTransform, batch_size: int, seed: int) -> None:
-        self.dataset, self.transform, self.batch_size, self.seed = dataset, transform, batch_size, seed
+        self.dataset, self.transform = checked(dataset), transform
+        self.batch_size, self.seed = batch_size, seed
         length = len(dataset)
         self.per_epoch = length if length < batch_size else length - length % batch_size
 
@@ -56,37 +57,8 @@ class TrainingSamples(Dataset[tuple[Tensor, Tensor, str]]):
         epoch, position = divmod(n, self.per_epoch)
         index = _order(self.seed, epoch, len(self.dataset))[position]
         image, mask, name = self.dataset[index]
-        check_sample(image, mask, name, len(self.dataset.classes))
         generator = torch.Generator().manual_seed(stream_seed(AUGMENTATION, self.seed, n))
         return *self.transform(image, mask, generator), name
-
-
-def check_sample(image: Bytes, mask: Bytes, name: str, classes: int) -> None:
-    """Raise a `DataError` if the mask has another size than its image, or a label that is no class."""
-    if mask.shape != image.shape[:2]:
-        raise DataError(f"{name}: the image is {image.shape[:2]}, its mask {mask.shape} (height, width)")
-    wrong = mask[(mask >= classes) & (mask != IGNORE)]
-    if wrong.size:
-        raise DataError(
-            f"{name}: the mask has the label {wrong[0]}, but there are {classes} classes, 0 to {classes - 1} "
-            f"(and {IGNORE}, ignored); complete the class list or correct the mask"
-        )
-
-
-class _Batches(Sampler[list[int]]):
-    """The numbers of the samples that process `rank` of `processes` draws for iterations start..stop-1."""
-
-    def __init__(self, start: int, stop: int, batch_size: int, rank: int, processes: int) -> None:
-        self.iterations, self.batch_size, self.rank = range(start, stop), batch_size, rank
-        self.share = batch_size // processes
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for iteration in self.iterations:
-            first = iteration * self.batch_size + self.rank * self.share
-            yield list(range(first, first + self.share))
-
-    def __len__(self) -> int:
-        return len(self.iterations)
 
 
 def training_batches(
@@ -96,22 +68,24 @@ def training_batches(
     workers: int = 0,
     pin_memory: bool = False,
     rank: int = 0,
-    processes: int = 1,
+    world_size: int = 1,
 ) -> Generator[Batch, None, None]:
-    """Yield the batches of iterations start..stop-1, or of each the part of one of several processes.
+    """Yield the batches of iterations start..stop-1, or of each the part of process `rank` of `world_size`.
 
     Args:
-        samples: knows the size of the whole batch.
+        samples: knows the size of the whole batch, a multiple of `world_size`.
         start: first iteration, from 0.
         stop: iteration after the last.
         workers: processes that load images; 0 loads them in this one.
         pin_memory: see `torch.utils.data.DataLoader`.
         rank: which of the training processes this is.
-        processes: how many there are; the batch size is a multiple of it.
+        world_size: how many there are. Used in {doc}`06_training`.
     """
+    whole, part = samples.batch_size, samples.batch_size // world_size
+    firsts = range(start * whole + rank * part, stop * whole, whole)  # of each batch, or part
     loader: DataLoader[Any] = DataLoader(
         samples,
-        batch_sampler=_Batches(start, stop, samples.batch_size, rank, processes),
+        batch_sampler=(list(range(first, first + part)) for first in firsts),
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin_memory,

@@ -9,7 +9,6 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from importlib import import_module
 from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -125,7 +124,7 @@ class Recipe:
         2.0,
     )  # random factor on `resize`
     crop: Size | None = (512, 512)
-    max_class_share: Share = 0.75  # a crop with more of one class is drawn again, up to 10 times
+    cat_max_ratio: Share = 0.75  # a crop with more of one class is drawn again, up to 10 times
     flip: Share = 0.5  # probability of a horizontal flip
     quarter_turns: bool = False  # rotate by a random multiple of 90 degrees
     photometric: bool = True
@@ -290,7 +289,9 @@ def zoo() -> Any:
 
     Used in {doc}`05_dmnet`.
     """
-    return import_module("dmnet.zoo")
+    import dmnet.zoo
+
+    return dmnet.zoo
 
 
 class _Systems(Mapping[str, System]):

@@ -1,11 +1,8 @@
 """From a photograph to what the network sees: at evaluation, and with augmentation at training.
 
 Images are uint8 RGB arrays [H, W, 3] and masks uint8 arrays [H, W] on the way in, float32 tensors [3, h, w],
-normalised, and int64 tensors [h, w] on the way out. Both pipelines are those of the public implementations.
-
-The steps are OpenCV's and NumPy's, not those of torchvision.transforms.v2: theirs draw from a global state,
-which no generator decides, and resizing, hue and normalising in floats cost several times as much. The tests
-hold each step against torchvision's; `tools/input_speed.py` measures how fast the whole is.
+normalised, and int64 tensors [h, w] on the way out. The steps are OpenCV's and NumPy's, not those of
+torchvision.transforms.v2, which draw from a global state and cost more; the tests hold each against those.
 """
 
 from dataclasses import dataclass
@@ -52,18 +49,13 @@ def evaluation_image(system: System | str | None, image: Any) -> Tensor:
     return network_input(read_image(image), system.evaluation.resize if system else None)
 
 
-def network_input(pixels: Bytes, limits: tuple[int, int] | None) -> Tensor:
-    """Return pixels, uint8 [H, W, 3], as the network sees them: resized, then normalised.
+def network_input(pixels: Bytes, limits: Size | None) -> Tensor:
+    """Return RGB pixels, uint8 [H, W, 3], as the network sees them: resized, normalised, float32 [3, h, w].
 
-    Args:
-        pixels: RGB.
-        limits: of the long and of the short side (ratio kept, bilinear); None leaves the image at its size.
-
-    Returns:
-        Tensor [3, h, w], float32. Used in {doc}`07_evaluation`.
+    `limits` are of the long and of the short side; None leaves the size. Used in {doc}`07_evaluation`.
     """
     if limits is not None:
-        pixels = resize_image(pixels, fitted_size(_size(pixels), limits))
+        pixels = resize_image(pixels, fitted_size(pixels.shape[:2], limits))
     return torch.from_numpy(normalise(pixels)).permute(2, 0, 1)  # a view: channels stay last in memory
 
 
@@ -72,30 +64,22 @@ def network_input(pixels: Bytes, limits: tuple[int, int] | None) -> Tensor:
 
 @dataclass(frozen=True)
 class TrainingTransform:
-    """The published augmentation, in its order; a recipe's neutral values leave steps out.
-
-    The generator decides everything: the same state of it gives the same sample. Shown in {doc}`06_training`.
-    """
+    """The published augmentation; neutral values leave steps out. Shown in {doc}`06_training`."""
 
     recipe: Recipe
 
     def __call__(self, image: Bytes, mask: Bytes, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Return one training sample.
+        """Return a training sample of an image, uint8 [H, W, 3], and its mask, uint8 [H, W].
 
-        Args:
-            image: uint8 [H, W, 3], RGB.
-            mask: uint8 [H, W]; 255 is ignored.
-            generator: source of all randomness.
-
-        Returns:
-            Image [3, h, w], float32, and mask [h, w], int64; h x w is the recipe's crop, if it has one.
+        The sample is an image [3, h, w], float32, and a mask [h, w], int64; h x w is the recipe's crop, if it
+        has one. The generator decides everything: the same state of it gives the same sample.
         """
         recipe = self.recipe
         if recipe.resize is not None:
             image, mask = random_resize(image, mask, recipe.resize, recipe.scale_range, generator)
         if recipe.crop is not None:
-            image, mask = random_crop(image, mask, recipe.crop, recipe.max_class_share, generator)
-        size = recipe.crop or _size(mask)
+            image, mask = random_crop(image, mask, recipe.crop, recipe.cat_max_ratio, generator)
+        size = recipe.crop or mask.shape[:2]
         image, mask = random_flip(image, mask, recipe.flip, generator)
         if recipe.quarter_turns:
             image, mask = random_turn(image, mask, size, generator)
@@ -112,7 +96,7 @@ def random_resize(
 ) -> tuple[Bytes, Bytes]:
     """Resize, ratio kept, to `limits` (long, short) times one uniform factor. Shown in {doc}`06_training`."""
     factor = uniform(*scale_range, generator)
-    size = fitted_size(_size(mask), (int(limits[0] * factor), int(limits[1] * factor)))
+    size = fitted_size(mask.shape[:2], (int(limits[0] * factor), int(limits[1] * factor)))
     return resize_image(image, size), resize_mask(mask, size)
 
 
@@ -124,7 +108,7 @@ def random_crop(
     A window is drawn again, 10 draws at most, while it shows fewer than two classes or while one class fills
     `cat_max_ratio` or more of its labelled pixels. A ratio of 1 takes the first.
     """
-    height, width = (min(side, wanted) for side, wanted in zip(_size(mask), size, strict=True))
+    height, width = (min(side, wanted) for side, wanted in zip(mask.shape[:2], size, strict=True))
     for _ in range(CROP_DRAWS):
         top = integer(0, mask.shape[0] - height, generator)
         left = integer(0, mask.shape[1] - width, generator)
@@ -176,14 +160,9 @@ def photometric_distortion(image: Bytes, generator: Generator) -> Floats:
 
 
 def fitted_size(size: Size, limits: tuple[int, int]) -> Size:
-    """Return the largest size of the same shape whose sides stay within the limits.
+    """Return the largest (height, width) of the same shape whose sides stay within the limits, in any order.
 
-    Args:
-        size: (height, width), in pixels.
-        limits: of the long side and of the short side. The order of the two doesn't matter.
-
-    Returns:
-        (height, width), rounded half up as in mmcv, each at least 1. Used in {doc}`07_evaluation`.
+    Rounded half up as in mmcv, each at least 1. Used in {doc}`07_evaluation`.
     """
     scale = min(max(limits) / max(size), min(limits) / min(size))
     height, width = (max(int(side * scale + 0.5), 1) for side in size)
@@ -192,7 +171,7 @@ def fitted_size(size: Size, limits: tuple[int, int]) -> Size:
 
 def resize_image(image: Bytes, size: Size) -> Bytes:
     """Resize to (height, width), bilinear without anti-aliasing. Used in {doc}`06_training`."""
-    return image if size == _size(image) else cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return image if size == image.shape[:2] else cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def resize_mask(mask: Bytes, size: Size) -> Bytes:
@@ -208,15 +187,10 @@ def resize_mask(mask: Bytes, size: Size) -> Bytes:
 
 
 def adjust_hsv(image: Floats, saturation: float, hue_shift: float) -> Floats:
-    """Multiply the S of HSV by a factor, at most to 1, and shift H; V stays. Shown in {doc}`06_training`.
+    """Multiply the S of HSV by a factor, at most to 1, and shift H by a part of the colour circle; V stays.
 
-    Args:
-        image: [H, W, 3], float32, RGB values 0..255.
-        saturation: factor, at least 0.
-        hue_shift: -1..1, part of the colour circle; 1/3 makes red green, green blue and blue red.
-
-    Returns:
-        [H, W, 3], float32, RGB values 0..255.
+    Takes and returns RGB values 0..255, [H, W, 3]. A shift of 1/3 makes red green, green blue and blue red.
+    Shown in {doc}`06_training`.
     """
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)  # in degrees, 0..1 and 0..255
     hsv[..., 0] += hue_shift % 1 * 360  # OpenCV takes hues of 360 degrees and more modulo 360
@@ -239,7 +213,7 @@ def denormalise(image: Tensor) -> Bytes:
 
 def pad(array: NDArray[Any], size: Size, value: float) -> NDArray[Any]:
     """Pad an image or a mask with a value to `size`, half on each side. Shown in {doc}`06_training`."""
-    down, right = (max(new - old, 0) for old, new in zip(_size(array), size, strict=True))
+    down, right = (max(new - old, 0) for old, new in zip(array.shape[:2], size, strict=True))
     if not (down or right):
         return array
     borders = (down // 2, down - down // 2, right // 2, right - right // 2)
@@ -259,7 +233,3 @@ def integer(low: int, high: int, generator: Generator) -> int:
 def chance(probability: float, generator: Generator) -> bool:
     """Draw True with the given probability. Used in {doc}`06_training`."""
     return uniform(0, 1, generator) < probability
-
-
-def _size(array: NDArray[Any]) -> Size:
-    return array.shape[0], array.shape[1]

@@ -14,7 +14,7 @@ from test_training import assert_same_weights
 from typer.testing import CliRunner
 
 from dmnet import worlds
-from dmnet.cli import app
+from dmnet.cli import application
 from dmnet.interrupts import Stopped, stop_request
 
 ENDS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit}
@@ -87,9 +87,9 @@ def test_a_run_that_a_cluster_stops_goes_on_by_its_folder_alone(tmp_path):
     done = len(log.read_text().splitlines()) - 1
     assert f"Stopped after iteration {done}, and saved. Go on with: dmnet train --resume" in said
     assert 0 < done < 60
-    result = CliRunner().invoke(app, ["train", "--resume", str(tmp_path / "run"), "--workers", "0"])
+    result = CliRunner().invoke(application(), ["train", "--resume", str(tmp_path / "run"), "--workers", "0"])
     assert result.exit_code == 0, result.output
     whole = ["train", "demo_scale", "--run", str(tmp_path / "whole"), *options, "--workers", "0"]
-    assert CliRunner().invoke(app, whole).exit_code == 0
+    assert CliRunner().invoke(application(), whole).exit_code == 0
     one, other = (load_file(tmp_path / name / "last.safetensors") for name in ("run", "whole"))
     assert_same_weights(one, other)

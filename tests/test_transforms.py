@@ -130,7 +130,7 @@ def test_evaluation_image_takes_what_can_be_read(tmp_path):
 def by_hand(recipe: Recipe, image: np.ndarray, mask: np.ndarray, random: torch.Generator):
     """The protocol, step by step."""
     image, mask = random_resize(image, mask, recipe.resize, recipe.scale_range, random)
-    image, mask = random_crop(image, mask, recipe.crop, recipe.max_class_share, random)
+    image, mask = random_crop(image, mask, recipe.crop, recipe.cat_max_ratio, random)
     image, mask = random_flip(image, mask, recipe.flip, random)
     image = normalise(photometric_distortion(image, random))
     image, mask = pad(image, recipe.crop, 0), pad(mask, recipe.crop, 255)

@@ -79,7 +79,7 @@ def plain_crop(recipe: Recipe, image: Array, mask: Array, random: np.random.Gene
         left = random.integers(0, mask.shape[1] - width + 1)
         window = slice(top, top + height), slice(left, left + width)
         counts = np.bincount(mask[window].ravel(), minlength=256)[:255]
-        if (counts > 0).sum() > 1 and counts.max() < recipe.max_class_share * counts.sum():
+        if (counts > 0).sum() > 1 and counts.max() < recipe.cat_max_ratio * counts.sum():
             break
     return image[window], mask[window]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dmnet import datasets
+from dmnet.datasets.published import PUBLISHED, Published
 from dmnet.download import download
 from dmnet.errors import DataError, DownloadError, extra
 from dmnet.files import data_dir, progress, shipped
@@ -114,7 +115,7 @@ def prepare(
     if name not in SPLITS:
         raise DataError(f"there is nothing to prepare for {name!r}; there are {', '.join(SPLITS)}")
     wanted = archives_of(name)
-    published = datasets.PUBLISHED[name]
+    published = PUBLISHED[name]
     start = data_dir() if root is None else Path(root).expanduser()
     start.mkdir(parents=True, exist_ok=True)
     store = start / "archives" if archives is None else Path(archives).expanduser()
@@ -158,7 +159,7 @@ def prepare(
     return Prepared(published.title, home, counts, left)
 
 
-def _is_made(archive: Archive, home: Path, published: datasets.Published) -> bool:
+def _is_made(archive: Archive, home: Path, published: Published) -> bool:
     if archive.into == sbd.MASKS:
         return sbd.is_augmented(home)
     return (home / archive.into).is_dir() if archive.into else published.is_at(home)
