@@ -29,9 +29,9 @@ from dmnet.errors import DataError, DMNetError
 from dmnet.files import interactive
 from dmnet.files import progress as progress_bar
 from dmnet.images import read_image
-from dmnet.interrupts import leave_to_parent
 from dmnet.metrics import ConfusionMatrix, Metric
 from dmnet.model import DMNet, ScaleGates
+from dmnet.sampling import leave_to_parent
 from dmnet.systems import Evaluation
 from dmnet.transforms import fitted_size, network_input
 from dmnet.upsampling import interpolation_matrix
