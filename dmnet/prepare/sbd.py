@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from dmnet.classes import VOC, label_image
-from dmnet.datasets import Mask
+from dmnet.datasets.base import Mask
 from dmnet.datasets.files import IMAGES, LISTS, MASKS, read_list
 from dmnet.datasets.published import AUGMENTED
 from dmnet.errors import DataError
