@@ -34,14 +34,14 @@ REMEMBERED = 40  # pictures that the front end need not give again
 
 
 class Reply(NamedTuple):
-    """What goes back to the front end."""
+    """What goes back to the front end. Used in {doc}`09_ablation`."""
 
     content: dict[str, Any]
     buffers: list[bytes]
 
 
 class Desk:
-    """Takes the front end's requests.
+    """Takes the front end's requests. Used in {doc}`09_ablation`.
 
     Args:
         model: the network that answers; the other demo system is loaded when its scenes are asked for.
@@ -195,7 +195,10 @@ def _packed(image: NDArray[np.uint8], truth: Labels | None) -> bytes:
 
 @cache
 def exported(world: str) -> bytes:
-    """Return a demo system as ONNX, with its inside; the first time this takes 10 seconds."""
+    """Return a demo system as ONNX, with its inside; the first time this takes 10 seconds.
+
+    Used in {doc}`09_ablation`.
+    """
     with TemporaryDirectory() as folder:
         file = Path(folder, "demo.onnx")
         export(load_pretrained(world), file, inner=True)

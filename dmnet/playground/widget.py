@@ -33,7 +33,7 @@ EDITS = {
 
 
 class Playground(anywidget.AnyWidget):
-    """The interactive scale ablation.
+    """The interactive scale ablation. Shown in {doc}`09_ablation`.
 
     ```
     playground = Playground("demo_scale")
