@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dmnet.datasets import IGNORE, Example, checked
+from dmnet.datasets import checked
+from dmnet.datasets.base import IGNORE, Example
 from dmnet.errors import DataError, DMNetError
 from dmnet.files import interactive
 from dmnet.files import progress as progress_bar
