@@ -1,5 +1,5 @@
 """`python -m dmnet` is `dmnet`."""
 
-from dmnet.cli import app
+from dmnet.cli import main
 
-app(prog_name="dmnet")
+main()

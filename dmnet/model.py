@@ -10,7 +10,8 @@ Assembled by hand in {doc}`05_dmnet`. The modules' names stand in weight files; 
 is the filter generator, the head's `fuse` the bottleneck or fusion convolution, `classify` the classifier.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -155,3 +156,15 @@ def from_system(system: System) -> DMNet:
     model = DMNet(system.architecture)
     model.system = system
     return model
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch every module to evaluation mode, and each back as it was. Used in {doc}`07_evaluation`."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

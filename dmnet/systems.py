@@ -9,7 +9,6 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from importlib import import_module
 from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -290,7 +289,9 @@ def zoo() -> Any:
 
     Used in {doc}`05_dmnet`.
     """
-    return import_module("dmnet.zoo")
+    import dmnet.zoo
+
+    return dmnet.zoo
 
 
 class _Systems(Mapping[str, System]):

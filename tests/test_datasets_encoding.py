@@ -1,11 +1,17 @@
-"""Stored values and labels: there and back, and what is ignored."""
+"""Stored values and labels: there and back, what is ignored, and how class names take them."""
 
 import numpy as np
 import pytest
 from torchvision.datasets import Cityscapes
 
-from dmnet.classes import CITYSCAPES
-from dmnet.datasets.encoding import ADE20K_VALUES, CITYSCAPES_VALUES, VOC_VALUES, Encoding
+from dmnet.classes import CITYSCAPES, DEMO_SCALE, VOC, ClassList, voc_palette
+from dmnet.datasets import PUBLISHED, Encoding
+from dmnet.datasets.files import IGNORED, labels_of
+from dmnet.errors import DataError
+
+VOC_VALUES, ADE20K_VALUES, CITYSCAPES_VALUES = (
+    PUBLISHED[name].encoding for name in ("voc", "ade20k", "cityscapes")
+)
 
 
 @pytest.mark.parametrize("values", [VOC_VALUES, ADE20K_VALUES, CITYSCAPES_VALUES, Encoding.plain(3)])
@@ -35,7 +41,7 @@ def test_the_published_numbers() -> None:
 
 
 def test_fewer_classes_leave_values_without_meaning() -> None:
-    three = CITYSCAPES_VALUES.first(3)
+    three = Encoding(CITYSCAPES_VALUES.stored[:3], CITYSCAPES_VALUES.ignored)
     assert three.decode([7, 8, 11]).tolist() == [0, 1, 2] and not three.valid[12]
 
 
@@ -47,3 +53,42 @@ def test_cityscapes_is_as_in_torchvisions_table() -> None:
     assert CITYSCAPES.palette.tolist() == [list(kind.color) for kind in kinds]
     others = {kind.id % 256 for kind in Cityscapes.classes} - set(CITYSCAPES_VALUES.stored)
     assert set(CITYSCAPES_VALUES.ignored) == others
+
+
+def test_names_take_the_stored_values_in_order() -> None:
+    classes, encoding = labels_of(("a", "b", "c"), CITYSCAPES_VALUES)
+    assert classes.names == ("a", "b", "c") and encoding.stored == (7, 8, 11)
+    assert encoding.ignored == CITYSCAPES_VALUES.ignored
+    np.testing.assert_array_equal(classes.palette, voc_palette(3))
+
+
+def test_ignored_names_are_no_classes() -> None:
+    classes, encoding = labels_of((IGNORED, "a", IGNORED, "b"), Encoding.plain())
+    assert classes.names == ("a", "b") and encoding.stored == (1, 3)
+    assert encoding.decode(np.array([0, 1, 2, 3, 255])).tolist() == [255, 0, 255, 1, 255]
+    assert not encoding.valid[4]
+
+
+@pytest.mark.parametrize("known", [VOC, CITYSCAPES, DEMO_SCALE])
+def test_known_names_get_their_own_colours(known: ClassList) -> None:
+    classes, _ = labels_of(known.names, Encoding.plain())
+    np.testing.assert_array_equal(classes.palette, known.palette)
+
+
+def test_given_colours_are_kept() -> None:
+    given = ClassList.parse("one 010203; two 040506")
+    assert labels_of(given, Encoding.plain())[0] is given
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([str(i) for i in range(20)], "20 class names, but masks for 19"),
+        ([IGNORED], "no class"),
+        ([], "no class"),
+        (["a", "b", "a"], "a more than once"),
+    ],
+)
+def test_names_that_cannot_be(names: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        labels_of(names, CITYSCAPES_VALUES)

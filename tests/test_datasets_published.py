@@ -85,8 +85,8 @@ def test_a_value_that_stands_for_nothing(tmp_path: Path, name: str, value: int) 
     values = np.array(Image.open(file))
     values[0, :3] = value
     put(file, values)
-    count, stored = {"ade20k": (150, r"1\.\.150"), "cityscapes": (19, r"7\.\.8, 11\.\.13")}[name]
-    with pytest.raises(DataError, match=rf"{file.name} .*{value} \(3 pixels\).*{count} classes, {stored}"):
+    count = {"ade20k": 150, "cityscapes": 19}[name]
+    with pytest.raises(DataError, match=rf"{file.name} .*{value} \(3 pixels\).*{count} classes"):
         dataset[0]
 
 
@@ -98,7 +98,7 @@ def test_a_missing_mask_and_a_missing_picture(tmp_path: Path, name: str) -> None
     dataset.image_file(dataset.ids[1]).unlink()
     with pytest.raises(DataError, match=rf"no file .*{dataset.ids[1]}"):
         dataset[1]
-    with pytest.raises(DataError, match=rf"no mask of .*{dataset.ids[0]}"):  # folders are listed when loaded
+    with pytest.raises(DataError, match=rf"no mask {dataset.ids[0]}"):  # folders are listed when loaded
         quietly(name, root)[0]
 
 
@@ -163,7 +163,7 @@ def test_other_classes_are_not_measured_by_the_published_size(tmp_path: Path) ->
         warnings.simplefilter("error")
         dataset = load("cityscapes", root, classes=[f"class {number}" for number in range(19)])
     assert dataset.official_size is None and "size=3)" in repr(dataset)
-    with pytest.raises(DataError, match=r"holds the label 11 .*2 classes, 7\.\.8,"):
+    with pytest.raises(DataError, match=r"holds the label 11 .*2 classes"):
         load("cityscapes", root, classes=["road", "path"])[0]
 
 

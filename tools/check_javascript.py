@@ -1,7 +1,7 @@
 """Check our own JavaScript: style (ESLint), types (TypeScript, from the JSDoc comments).
 
 `make lint` calls this. Both programs come from `package-lock.json` and lie in `.venv/javascript`. The unit
-tests run with the others: tests/test_javascript.py.
+tests run with the others: tests/playground/test_javascript.py.
 """
 
 import subprocess

@@ -41,9 +41,9 @@ class CommandLine(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return a definition list."""
-        from dmnet.cli import app
+        from dmnet.cli import application
 
-        every = commands(typer.main.get_command(app), "dmnet")
+        every = commands(typer.main.get_command(application()), "dmnet")
         return self.parse_text_to_nodes("\n".join(line for one in every for line in described(*one)))
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dmnet.inference import evaluating
-from dmnet.model import DMNet
+from dmnet.model import DMNet, evaluating
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ def look_inside(
     image: Tensor,
     scale_gates: Sequence[float],
     *,
-    lender: Tensor | None = None,
-    lent: Sequence[float] | None = None,
+    donor: Tensor | None = None,
+    donor_share: Sequence[float] | None = None,
 ) -> Answer:
     """Run the network on one image, and keep what its scales computed. Used in {doc}`09_ablation`.
 
@@ -41,22 +40,23 @@ def look_inside(
         model: any DMNet, on any device; its mode is left as it was.
         image: [3, H, W], normalised; see `dmnet.transforms.evaluation_image`.
         scale_gates: weight of each scale's response.
-        lender: another image [3, H', W'] whose filters are lent to this one; None lends nothing.
-        lent: for each scale how much of its filter is the lender's, 0 to 1; all 1 by default.
+        donor: another image [3, H', W'] whose filters are used instead of this one's; None: its own.
+        donor_share: for each scale how much of its filter is the donor's, 0 to 1; all 1 by default.
 
     Returns:
-        The `Answer`; without a lender its logits are those of `model(image[None], scale_gates)`.
+        The `Answer`; without a donor its logits are those of `model(image[None], scale_gates)`.
 
     Raises:
-        DMNetError: if `scale_gates` or `lent` does not hold one number per scale.
+        DMNetError: if `scale_gates` or `donor_share` does not hold one number per scale.
     """
     weight = next(model.parameters())
     with evaluating(model), torch.inference_mode():
         features = model.backbone(image[None].to(weight)).stage4
         filters = model.head.filters(features)
-        shares = model.head.gates([1.0] * len(filters) if lent is None else lent, features, "lent")
-        if lender is not None:
-            others = model.head.filters(model.backbone(lender[None].to(weight)).stage4)
+        given = [1.0] * len(filters) if donor_share is None else donor_share
+        shares = model.head.gates(given, features, "donor_share")
+        if donor is not None:
+            others = model.head.filters(model.backbone(donor[None].to(weight)).stage4)
             filters = [own.lerp(*one) for own, *one in zip(filters, others, shares, strict=True)]
         responses = model.head.responses(features, filters)
         logits = model.head.logits(features, responses, model.head.gates(scale_gates, features))

@@ -1,8 +1,29 @@
-"""The command line: `dmnet systems | train | evaluate | predict | submit | download | export | data`.
+"""The command line: `dmnet systems | download | predict | export | train | evaluate | submit | data`.
 
 Each command reads its arguments, calls one function of the package and says what came of it. PyTorch takes
 seconds to import, so commands import what they need when they run: `dmnet --help` answers at once.
 """
 
-from dmnet.cli import _systems, _train, _evaluate, _predict, _submit, _export, _data, _check  # noqa: F401, I001 -- in the order of --help
-from dmnet.cli._shared import app as app
+import sys
+from importlib import import_module
+from typing import Any
+
+from dmnet.errors import MissingExtraError, extra
+
+
+def application() -> Any:
+    """Return the application with all its commands, in the order of --help."""
+    with extra("cli"):
+        for name in ("models", "train", "evaluate", "data"):
+            import_module(f"dmnet.cli._{name}")
+        from dmnet.cli._shared import app
+    return app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    try:
+        app = application()
+    except MissingExtraError as error:
+        sys.exit(f"Error: {error}")
+    app(arguments, prog_name="dmnet")

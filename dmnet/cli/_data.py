@@ -1,13 +1,19 @@
-"""`dmnet data prepare | draw`; `check` is in `_check`."""
+"""`dmnet data prepare | draw | check`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from dmnet.cli._shared import app, console
-from dmnet.worlds import DemoDataset, write_layout
+from dmnet.cli._shared import FAILED, DataRoot, app, console, load_data, print_table, say
+from dmnet.errors import DataError
+from dmnet.files import atomic_write
+
+if TYPE_CHECKING:
+    from dmnet.doctor import Report
+
+COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+QUICK = 24  # masks per split: what training looks at before it starts
 
 data_app = typer.Typer(help="Fetch, draw or check data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -31,19 +37,12 @@ def prepare_data(
     """Fetch, check and unpack a published data set; repeat it after an interruption."""
     from dmnet.prepare import prepare
 
-    def say(text: str) -> None:
-        console.print(text, soft_wrap=True)  # paths are not to be broken
-
     prepared = prepare(name, root, archives=archives, mirror=mirror, verify=not unverified, say=say)
-    table = Table("split", box=None)
-    for column in ("examples", "published"):
-        table.add_column(column, justify="right")
-    for count in prepared.counts:
-        table.add_row(count.split, f"{count.found:,}", f"{count.official:,}")
     say(f"{prepared.title} in {prepared.folder}")
-    console.print(table)
-    if not prepared.verified:
-        say("It was not unpacked here from the published archives: compare the numbers.")
+    rows = ((split, f"{found:,}", f"{official:,}") for split, (found, official) in prepared.counts.items())
+    print_table(("split", "examples", "published"), rows)
+    if any(found != official for found, official in prepared.counts.values()):
+        say("These are other numbers than the published: if it is no part by intent, prepare it again.")
     for archive in prepared.archives:
         say(f"No longer needed: {archive} ({archive.stat().st_size:,} bytes)")
     place = "" if root is None else f' --data-root "{prepared.folder}"'
@@ -60,6 +59,85 @@ def draw_data(
     layout: Annotated[str, typer.Option(help="As which data set lies: voc, ade20k or cityscapes.")] = "voc",
 ) -> None:
     """Draw a demo data set and write it as a real one lies on disk; `--data FOLDER` reads it."""
+    from dmnet.worlds import DemoDataset, write_layout
+
     drawn = [DemoDataset(name, part, size=size, seed=seed) for part in split or ["train", "val"]]
     folder = write_layout(drawn, output, layout)
-    console.print(f"{sum(map(len, drawn))} scenes in {folder}", soft_wrap=True)
+    say(f"{sum(map(len, drawn))} scenes in {folder}")
+
+
+@data_app.command("check")
+def check_data(
+    data: Annotated[str, typer.Argument(help="Name of a data set, or its folder.")],
+    split: Annotated[list[str] | None, typer.Option(help="May be repeated. Default: train and val.")] = None,
+    data_root: DataRoot = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Read a few masks of each split only.")] = False,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Draw examples and the classes' shares into this folder."),
+    ] = None,
+) -> None:
+    """Look for the usual mistakes in images and masks, and say how to mend each."""
+    from dmnet import doctor
+
+    sets, missing = [], []
+    for name in split or ("train", "val"):
+        try:
+            sets.append(load_data(data, name, data_root))
+        except DataError as error:
+            if split:
+                raise
+            missing.append(error)
+    if not sets:
+        raise missing[0]
+    for why in missing:
+        console.print(f"Not checked: {why}", style="yellow", soft_wrap=True)
+    report = doctor.examine(sets, limit=QUICK if quick else None)
+    frame = report.table().astype(object)
+    rows = (
+        [name, *("" if str(cell) == "<NA>" else cell for cell in row)] for name, *row in frame.itertuples()
+    )
+    print_table(["class", *frame.columns], rows)
+    for finding in report.findings:
+        first, *rest = str(finding).splitlines()
+        console.print(f"\n{first}", style=COLOURS[finding.severity], soft_wrap=True)
+        for line in rest:
+            say(line)
+    if coded := [finding.split for finding in report.findings if finding.code]:
+        dataset = next(one for one in sets if one.split == coded[0])
+        say("\nBefore the remedies' lines of Python come:")
+        say("    import numpy as np")
+        say("    from dmnet.datasets import load")
+        say("    from dmnet.doctor import mending")
+        say(f"    dataset = load({dataset.name!r}, {str(dataset.root)!r}, {dataset.split!r})  # and so on")
+        say("The masks as they were are kept beside the new ones.\n")
+    if pictures is not None:
+        _draw(report, sets, pictures)
+    counts = [f"{part.split}: {part.examined} of {part.size} examples read" for part in report.splits]
+    kinds = {kind: sum(finding.severity == kind for finding in report.findings) for kind in COLOURS}
+    found = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in kinds.items() if count)
+    say(f"{', '.join(counts)}; {found or 'nothing wrong was found'}.")
+    if report.errors:
+        raise typer.Exit(FAILED)
+
+
+def _draw(report: "Report", sets: list[Any], folder: Path) -> None:
+    """Save a sheet of examples per split, and the classes' shares."""
+    import matplotlib as mpl
+
+    from dmnet import doctor
+
+    figures = {}
+    with mpl.rc_context({"backend": "Agg"}):
+        for dataset in sets:
+            try:
+                figures[f"{dataset.split}.png"] = doctor.pictures(dataset)
+            except DataError as error:
+                console.print(f"No pictures of {dataset.split}: {error}", style="yellow", soft_wrap=True)
+        if any(part.pixels.any() for part in report.splits):
+            figures["class_shares.png"] = doctor.shares(report, sets[0].palette)
+        for name, figure in figures.items():
+            with atomic_write(folder / name) as temporary:
+                figure.savefig(temporary, dpi=150)
+    if figures:
+        say(f"{', '.join(figures)} are in {folder}")

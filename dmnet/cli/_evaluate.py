@@ -1,35 +1,35 @@
-"""`dmnet evaluate`: one system in every detail, or all systems against their published scores."""
+"""`dmnet evaluate | submit`: scores of one system or of all, and predictions for evaluation servers."""
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
-from rich.table import Table
 
 from dmnet import systems
-from dmnet.cli._protocol import Flip, Protocol, Scales, Stride, Window, chosen
 from dmnet.cli._shared import (
     FAILED,
     Data,
     DataRoot,
     Device,
+    Flip,
+    Protocol,
+    Scales,
+    Stride,
+    SystemOrFile,
     Weights,
+    Window,
     app,
+    chosen,
     console,
     load_data,
     load_model,
     print_scores,
-)
+    print_table,
+    say,
+)  # fmt: skip
 from dmnet.errors import DMNetError
 from dmnet.files import atomic_write
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from dmnet.metrics import ConfusionMatrix
-    from dmnet.model import DMNet
-    from dmnet.systems import Evaluation
 
 
 @app.command()
@@ -55,7 +55,6 @@ def evaluate(
     sizes: Annotated[bool, typer.Option("--sizes", help="Also by the size of the objects.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 0,
-    processes: Annotated[int, typer.Option(min=1, help="Processes that predict.")] = 1,
     output: Annotated[
         Path | None, typer.Option(help="CSV file for the scores per class; with --all their folder.")
     ] = None,
@@ -65,7 +64,7 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Score a system on a data set, or with --all every system on its own."""
-    speed = {"batch_size": batch_size, "workers": workers, "processes": processes}
+    speed: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "progress": True}
     given = (split, weights, protocol, window, stride, scales, flip, boundaries or None, sizes or None)
     if every:
         if system is not None or given != (None,) * len(given):
@@ -73,54 +72,29 @@ def evaluate(
         return _evaluate_all(data, data_root, output, parts=parts, device=device, **speed)
     if system is None:
         raise DMNetError("name a system (`dmnet systems` lists them) or a weight file, or ask for --all")
-    model = load_model(system, weights, device)
-    dataset = _dataset(model, data, split, data_root)
-    how = chosen(model, protocol, window, stride, scales, flip)
-    _evaluate_one(model, dataset, how, boundaries, sizes, output, speed)
-
-
-def _dataset(model: "DMNet", data: str | None, split: str | None, root: Path | None) -> Any:
-    if data is None and model.system is None:
-        raise DMNetError("the weight file does not say which data set it belongs to: give --data")
-    own = model.system.dataset if model.system else ""
-    return load_data(data or own, split or "val", root)
-
-
-def _evaluate_one(
-    model: "DMNet",
-    dataset: Any,
-    protocol: "Evaluation | None",
-    boundaries: bool,
-    sizes: bool,
-    output: Path | None,
-    speed: dict[str, Any],
-) -> None:
     from dmnet import inference
     from dmnet.analysis.boundaries import BoundaryIoU, Trimap
     from dmnet.analysis.object_sizes import ObjectSizes
-    from dmnet.memory import peak_memory
 
-    count = len(dataset.classes)
-    extra = [Trimap(count), BoundaryIoU(count)] if boundaries else []
-    extra += [ObjectSizes(count)] if sizes else []
+    model = load_model(system, weights, device)
+    if data is None and model.system is None:
+        raise DMNetError("the weight file does not say which data set it belongs to: give --data")
+    dataset = load_data(data or (model.system.dataset if model.system else ""), split or "val", data_root)
+    how, classes = chosen(model, protocol, window, stride, scales, flip), dataset.classes
+    more = [Trimap(len(classes)), BoundaryIoU(len(classes))] if boundaries else []
+    more += [ObjectSizes(len(classes))] if sizes else []
     start = time.perf_counter()
-    matrix = inference.evaluate(model, dataset, protocol=protocol, metrics=extra, progress=True, **speed)
+    matrix = inference.evaluate(model, dataset, protocol=how, metrics=more, **speed)
     seconds = time.perf_counter() - start
-    print_scores(matrix, dataset.classes)
-    for metric in extra:
-        _print_table(metric.table(dataset.classes) if isinstance(metric, BoundaryIoU) else metric.table())
-    peak = peak_memory(next(model.parameters()).device)
-    memory = "" if peak is None else f", peak memory {peak / 1e6:,.0f} MB"
-    memory += " without the processes that predict" if memory and speed["processes"] > 1 else ""
-    console.print(f"{len(dataset) / seconds:.2f} images/s{memory}")
+    print_scores(matrix, classes)
+    for metric in more:
+        frame = metric.table(classes) if isinstance(metric, BoundaryIoU) else metric.table()
+        print_table([str(frame.index.name), *map(str, frame.columns)], frame.itertuples())
+    console.print(f"{len(dataset) / seconds:.2f} images/s")
     if output is not None:
-        _write(matrix, dataset.classes, output)
-
-
-def _write(matrix: "ConfusionMatrix", classes: tuple[str, ...], output: Path) -> None:
-    with atomic_write(output) as temporary:
-        matrix.table(classes).to_csv(temporary, float_format="%.4f")
-    console.print(f"Written: {output}", soft_wrap=True)
+        with atomic_write(output) as temporary:
+            matrix.table(classes).to_csv(temporary, float_format="%.4f")
+        say(f"Written: {output}")
 
 
 def _evaluate_all(data: str | None, root: Path | None, output: Path | None, **options: Any) -> None:
@@ -130,43 +104,49 @@ def _evaluate_all(data: str | None, root: Path | None, output: Path | None, **op
     names = list(dict.fromkeys(names))
     if not names:
         raise DMNetError(f"no trained system belongs to the data set {data!r}")
-    failed = scores.score_all(root, names, output, report=_say, progress=True, **options)
-    _print_comparison(scores.table(output, [name for name in names if systems.get(name).published]))
+    failed = scores.score_all(root, names, output, report=say, **options)
+    frame = scores.table(output, [name for name in names if systems.get(name).published])
+    columns = ("published", "measured", "difference")
+    rows = [  # a line for each protocol: 80 characters hold no more
+        (name, prefix or "single", *(row[prefix + column] for column in columns))
+        for name, row in frame.iterrows()
+        for prefix in ("", "ms+flip ")
+        if row.get(f"{prefix}published", "–") != "–"
+    ]
+    if rows:
+        print_table(("system", "protocol", *columns), rows)
     if failed:
         console.print(f"{len(failed)} could not be scored; the reasons stand above.")
         raise typer.Exit(FAILED)
 
 
-def _print_comparison(frame: "pd.DataFrame") -> None:
-    """Print the published and the measured scores, a line for each: 80 characters hold no more."""
-    columns = ("published", "measured", "difference")
-    table = Table(box=None, pad_edge=False, collapse_padding=True)
-    for title in ("system", "protocol"):
-        table.add_column(title, no_wrap=True)
-    for title in columns:
-        table.add_column(title, justify="right", no_wrap=True)
-    for name, row in frame.iterrows():
-        for prefix in ("", "ms+flip "):
-            if row[f"{prefix}published"] != "–":
-                table.add_row(str(name), prefix or "single", *(row[prefix + column] for column in columns))
-    if table.row_count:
-        console.print(table)
+@app.command()
+def submit(
+    system: SystemOrFile,
+    output: Annotated[Path, typer.Option(help="Folder for the label maps and the archive.")],
+    data: Annotated[
+        str | None, typer.Option(help="voc, ade20k or cityscapes. Default: the system's own.")
+    ] = None,
+    data_root: DataRoot = None,
+    split: Annotated[str, typer.Option(help="What to predict.")] = "test",
+    weights: Weights = None,
+    protocol: Protocol = None,
+    window: Window = None,
+    stride: Stride = None,
+    scales: Scales = None,
+    flip: Flip = None,
+    device: Device = "auto",
+) -> None:
+    """Predict a test set and pack it for the evaluation server of VOC, ADE20K or Cityscapes."""
+    from dmnet import datasets
+    from dmnet.benchmark import submissions
 
-
-def _say(line: str) -> None:
-    console.print(line, soft_wrap=True)
-
-
-def _print_table(frame: "pd.DataFrame") -> None:
-    """Print any table of the package, its percentages with two decimals."""
-    table = Table(box=None)
-    table.add_column(str(frame.index.name), no_wrap=True)
-    for column in frame.columns:
-        table.add_column(str(column), justify="right")
-    for name, *values in frame.itertuples():
-        table.add_row(str(name), *(_cell(value) for value in values))
-    console.print(table)
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    model = load_model(system, weights, device)
+    name = data or (model.system.dataset if model.system else "")
+    if name not in submissions.FORMATS:
+        known = ", ".join(submissions.FORMATS)
+        raise DMNetError(f"there is no server for {name or 'this weight file'}; --data may be {known}")
+    dataset = cast(datasets.FileDataset, datasets.load(name, data_root, split, labelled=False))
+    how = chosen(model, protocol, window, stride, scales, flip)
+    archive = submissions.write_submission(model, dataset, output, protocol=how, progress=True)
+    say(f"{len(dataset)} label maps, packed: {archive}")

@@ -1,76 +1,43 @@
-"""Data sets: `load(name)` gives labelled pictures by index, wherever they come from."""
+"""Data sets: `load(name)` gives labelled images by index, wherever they come from."""
 
 import os
-from collections.abc import Callable, Iterator
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from dmnet.datasets.ade20k import SCENE_PARSING, load_ade20k
-from dmnet.datasets.base import IGNORE, Dataset, Example, Image, Mask
-from dmnet.datasets.cityscapes import FINE, load_cityscapes
-from dmnet.datasets.files import FileDataset
-from dmnet.datasets.folder import IMAGES, FolderDataset
-from dmnet.datasets.lists import NAMES, Classes
-from dmnet.datasets.pairs import PairsDataset, is_pairs, load_pairs
-from dmnet.datasets.published import Published
-from dmnet.datasets.voc import VOC2012, load_voc
+from dmnet.datasets.base import IGNORE as IGNORE
+from dmnet.datasets.base import Dataset as Dataset
+from dmnet.datasets.base import Example as Example
+from dmnet.datasets.base import check_example as check_example
+from dmnet.datasets.base import checked as checked
 from dmnet.errors import DataError
 
-__all__ = [
-    "IGNORE",
-    "PUBLISHED",
-    "Dataset",
-    "Example",
-    "FileDataset",
-    "FolderDataset",
-    "Image",
-    "Mask",
-    "PairsDataset",
-    "Published",
-    "check_example",
-    "checked",
-    "layout_of",
-    "load",
-    "names",
-]
+if TYPE_CHECKING:
+    from dmnet.datasets.files import Encoding as Encoding
+    from dmnet.datasets.files import FileDataset as FileDataset
+    from dmnet.datasets.published import PUBLISHED as PUBLISHED
 
-PUBLISHED = {one.name: one for one in (VOC2012, SCENE_PARSING, FINE)}
-DRAWN = ("demo_context", "demo_scale")  # made by the wing `dmnet.worlds`
-_READERS: dict[str, Callable[..., FileDataset]] = {
-    "voc": load_voc,
-    "ade20k": load_ade20k,
-    "cityscapes": load_cityscapes,
-    "folder": FolderDataset,
-    "pairs": load_pairs,
-}
+_LAZY = {"Encoding": "files", "FileDataset": "files", "PUBLISHED": "published"}  # name -> module
+_NAMES = ("voc", "ade20k", "cityscapes", "folder", "pairs", "demo_context", "demo_scale")
 
 
 def names() -> tuple[str, ...]:
-    """Return the names that `load` knows."""
-    return (*_READERS, *DRAWN)
+    """Return the names that `load` knows. Shown in {doc}`02_data`."""
+    return _NAMES
 
 
-def load(
-    name: str,
-    root: str | os.PathLike[str] | None = None,
-    split: str = "train",
-    classes: Classes | None = None,
-    **options: Any,
-) -> Any:
-    """Return a data set: `dataset[i]` is an image, its mask and its id.
+def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "train", **options: Any) -> Any:
+    """Return a data set: `dataset[i]` is an image, its mask and its id. Shown in {doc}`02_data`.
 
     Args:
-        name: "voc", "ade20k", "cityscapes"; anybody's own pictures as "folder", in VOC's layout, or as
+        name: "voc", "ade20k", "cityscapes"; anybody's own images as "folder", in VOC's layout, or as
             "pairs", a folder of images and one of masks; or "demo_context" and "demo_scale", drawn here.
-        root: where the files are; needed for one's own pictures, by default the data folder for the published
+        root: where the files are; needed for one's own images, by default the data folder for the published
             sets, of no use to the drawn ones.
         split: "train", "val" or another that the data set has; the drawn sets have a "test" too.
-        classes: names, or a `ClassList` of names and colours; by default those of a `classes.txt` in the
-            folder, or the published ones.
-        options: for files `labelled=False`, to read a test set's pictures alone, and what `load_pairs` and
-            `FolderDataset` describe; for the drawn sets `size`, `seed` and `workers`, see `DemoDataset`.
+        options: for files `classes`, names or a `ClassList`, by default those of a `classes.txt` in the
+            folder, or the published ones; `labelled=False`, to read a test set's images alone; and what
+            `load_folder` and `load_pairs` describe; for the drawn sets see `dmnet.worlds.DemoDataset`.
 
     Returns:
         What `Dataset` describes.
@@ -78,25 +45,33 @@ def load(
     Raises:
         DataError: if there is no such data set or split, or its files are not as they should be.
     """
-    if name in DRAWN:
-        if root is not None:
-            raise DataError(
-                f"{name} is drawn, not read, so it has no root; leave out root={os.fspath(root)!r}"
-            )
-        if classes is not None:
-            raise DataError(f"{name} is drawn with its own classes; leave out classes")
+    if name not in _NAMES:
+        raise DataError(f"there is no data set {name!r}; there are {', '.join(_NAMES)}")
+    if name.startswith("demo"):
+        if root is not None or options.get("classes") is not None:
+            raise DataError(f"{name} is drawn with its own classes, not read; leave out root and classes")
         from dmnet.worlds import DemoDataset  # a door: the core itself draws nothing
 
-        return DemoDataset(name, split, **options)
-    if name not in _READERS:
-        raise DataError(f"there is no data set {name!r}; there are {', '.join(names())}")
-    if root is None and name not in PUBLISHED:
+        return DemoDataset(name, split, **{key: value for key, value in options.items() if key != "classes"})
+    from dmnet.datasets import files, published
+
+    if name in published.PUBLISHED:
+        dataset = published.load_published(name, root, split, **options)
+    elif root is None:
         raise DataError(f"the data set {name!r} needs a root, the folder that holds images and masks")
-    return _READERS[name](root, split, classes=classes, **options)
+    else:
+        dataset = (files.load_folder if name == "folder" else files.load_pairs)(root, split, **options)
+    if dataset.official_size not in (None, len(dataset)):
+        warnings.warn(
+            f"{dataset.source} has {len(dataset)} of the {dataset.official_size} examples of {name} {split}; "
+            "unpack the archive again if this is not meant to be a part",
+            stacklevel=2,
+        )
+    return dataset
 
 
 def layout_of(folder: str | os.PathLike[str]) -> str:
-    """Return the name by which `load` reads a folder, as its contents show.
+    """Return the name by which `load` reads a folder, as its contents show. Shown in {doc}`02_data`.
 
     - `leftImg8bit`: "cityscapes";
     - `images/training` and `annotations/training`, or the same of `validation`: "ade20k";
@@ -106,14 +81,16 @@ def layout_of(folder: str | os.PathLike[str]) -> str:
     Raises:
         DataError: if it is none of these.
     """
+    from dmnet.datasets import files, published
+
     folder = Path(folder).expanduser()
-    if FINE.is_at(folder):
+    if published.PUBLISHED["cityscapes"].is_at(folder):
         return "cityscapes"
-    if SCENE_PARSING.is_at(folder) and (folder / "annotations").is_dir():
+    if published.PUBLISHED["ade20k"].is_at(folder) and (folder / "annotations").is_dir():
         return "ade20k"
-    if (folder / IMAGES).is_dir():
-        return "voc" if folder.name == "VOC2012" and not (folder / NAMES).is_file() else "folder"
-    if is_pairs(folder):
+    if published.PUBLISHED["voc"].is_at(folder):
+        return "voc" if folder.name == "VOC2012" and not (folder / files.NAMES).is_file() else "folder"
+    if all(any((folder / one).is_dir() for one in usual) for usual in (files.OWN_IMAGES, files.OWN_MASKS)):
         return "pairs"
     raise DataError(
         f"{folder} is laid out as no data set is: it needs JPEGImages and SegmentationClass, or images and "
@@ -121,59 +98,10 @@ def layout_of(folder: str | os.PathLike[str]) -> str:
     )
 
 
-def check_example(image: Any, mask: Any, name: str, num_classes: int) -> None:
-    """Raise a DataError unless an image and its mask can be trained on. Used in {doc}`06_training`.
+def __getattr__(name: str) -> Any:
+    """Import what reads files when it is asked for: the protocol alone is light."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-    Args:
-        image: must be uint8 [H, W, 3].
-        mask: must be integers [H, W], each a label in 0..num_classes - 1 or 255, which is ignored.
-        name: the example's id, for the message.
-        num_classes: how many classes there are.
-    """
-    image, mask = np.asarray(image), np.asarray(mask)
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise DataError(f"{name}: the image is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]")
-    if mask.ndim != 2 or mask.dtype.kind not in "iub":
-        raise DataError(f"{name}: the mask is {mask.dtype} {list(mask.shape)}, not integers [H, W]")
-    if mask.shape != image.shape[:2]:
-        raise DataError(f"{name}: the image is {image.shape[:2]}, its mask {mask.shape} (height, width)")
-    wrong = mask[((mask < 0) | (mask >= num_classes)) & (mask != IGNORE)]
-    if wrong.size:
-        raise DataError(
-            f"{name}: the mask has the label {wrong[0]}, but there are {num_classes} classes, "
-            f"0 to {num_classes - 1} (and {IGNORE}, ignored); complete the class list or correct the mask"
-        )
-
-
-def checked(dataset: Any) -> Any:
-    """Return a data set whose examples pass `check_example`. Used in {doc}`06_training`.
-
-    The package's own data sets check what they read, and are returned as they are; any other object with
-    `classes`, a length and dataset[i] -> (image, mask, id) is wrapped.
-    """
-    return dataset if getattr(dataset, "checks_itself", False) else _Checked(dataset)
-
-
-class _Checked:
-    """A data set, each of whose examples is checked when it is asked for; all else is the original's."""
-
-    checks_itself = True
-
-    def __init__(self, dataset: Any) -> None:
-        self.original = dataset
-
-    def __len__(self) -> int:
-        return len(self.original)
-
-    def __getitem__(self, index: int) -> Example:
-        image, mask, name = self.original[index]
-        check_example(image, mask, name, len(self.original.classes))
-        return image, mask, name
-
-    def __iter__(self) -> Iterator[Example]:
-        return (self[index] for index in range(len(self)))
-
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute == "original":  # while a copy is being unpickled
-            raise AttributeError(attribute)
-        return getattr(self.original, attribute)
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,220 +1,393 @@
-"""What all data sets in files share: a picture is read with its mask, and what is wrong with them is said."""
+"""Images and masks in files: how they are found, what the stored numbers mean, what is wrong with them.
 
+Anybody's own images lie in one of two ways. "folder" is the layout of PASCAL VOC:
+
+    root/JPEGImages/<id>.jpg
+    root/SegmentationClass/<id>.png             8-bit palette or grey: the value is the class, 255 is void
+    root/ImageSets/Segmentation/<split>.txt     one id a line
+
+"pairs" is a folder of images and one of masks. Which image is in which split, folders say:
+
+    root/images/train/a.jpg    root/masks/train/a.png
+    root/images/val/b.jpg      root/masks/val/b.png
+
+or the lists root/train.txt and root/val.txt, or, where there are none, chance. In both, `root/classes.txt`
+has one name a line, the first for the value 0; the name "(ignored)" makes a value void.
+"""
+
+import hashlib
 import os
-import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import ClassVar, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from dmnet.classes import ClassList
-from dmnet.datasets.base import IGNORE, Example, Image, Mask, checked_index
-from dmnet.datasets.encoding import Encoding
+from dmnet.classes import KNOWN, ClassList
+from dmnet.datasets.base import IGNORE, Example, Image, Mask
 from dmnet.errors import DataError
 from dmnet.files import progress
-from dmnet.images import orientation, read_image, read_mask
+from dmnet.images import read_image, read_mask
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".webp", ".tif", ".tiff", ".bmp")
-_SHOWN = 20  # problems that one message lists
+NAMES, IGNORED = "classes.txt", "(ignored)"
+IMAGES, MASKS, LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"  # VOC's
+OWN_IMAGES = ("images", "img_dir")  # of pairs: the first that exists is taken
+OWN_MASKS = ("masks", "labels", "annotations", "ann_dir")
+MASK_ENDINGS = ("", "_mask", "_label", "_labels", "_gt")  # what a mask's name may have after its image's
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+UNKNOWN = 254  # in an encoding's table: a stored value that stands for nothing
+
+Classes = ClassList | Sequence[str]
+Files = dict[str, tuple[Path | None, Path | None]]  # id -> image and mask; None if it is not there
 
 
-class FileDataset(ABC):
-    """Labelled pictures in files; see `dmnet.datasets.base.Dataset` for what it offers.
+@dataclass(frozen=True)
+class Encoding:
+    """The stored value of every label, and those that mean "ignore this pixel". Shown in {doc}`02_data`.
 
-    Lists and folders are read at once, pictures when they are asked for; `check()` reads them all.
-    A derived class says which file belongs to an id.
+    | data set | stored value of class 0, 1, 2, ... | ignored |
+    | --- | --- | --- |
+    | PASCAL VOC, and images of one's own | 0, 1, 2, ... | 255 |
+    | ADE20K [SceneParse150] | 1, 2, 3, ... | 0, "other" |
+    | Cityscapes, `*_labelIds.png` [cityscapesScripts, `labels.py`] | 7, 8, 11, ..., 33 | all others |
+
+    Attributes:
+        stored: stored value of label 0, 1, 2, ..., at most 254 of them.
+        ignored: stored values that become 255; the first is written for it.
+    """
+
+    stored: tuple[int, ...]
+    ignored: tuple[int, ...] = (IGNORE,)
+
+    @classmethod
+    def plain(cls, count: int = UNKNOWN) -> Self:
+        """Return the encoding of VOC with `count` classes: a label is stored as itself."""
+        return cls(tuple(range(count)))
+
+    @cached_property
+    def table(self) -> Mask:
+        """[256]: the label of every stored value, 255 if it is ignored, 254 if it stands for nothing."""
+        table = np.full(256, UNKNOWN, np.uint8)
+        table[list(self.ignored)] = IGNORE
+        table[list(self.stored)] = np.arange(len(self.stored))
+        return table
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """[256]: whether a stored value stands for a label, or for "ignore"."""
+        return self.table != UNKNOWN
+
+    def decode(self, stored: ArrayLike) -> Mask:
+        """Return the labels of stored values, uint8 of the same shape; see `table`."""
+        return self.table[np.asarray(stored, np.uint8)]
+
+    def encode(self, labels: ArrayLike) -> Mask:
+        """Return what is stored for labels in [0, number of classes) and 255, uint8 of the same shape."""
+        table = np.full(256, self.ignored[0], np.uint8)
+        table[: len(self.stored)] = self.stored
+        return table[np.asarray(labels, np.uint8)]
+
+
+@dataclass(eq=False, repr=False)
+class FileDataset:
+    """Labelled images in files; see `dmnet.datasets.Dataset`. Shown in {doc}`02_data`.
+
+    Lists and folders are read at once, images when they are asked for; `check()` reads them all.
 
     Attributes:
         name: what `dmnet.datasets.load` knows the kind as, e.g. "voc".
         root: the folder that everything lies in.
-        source: the list or folder that says which examples there are.
+        split: which part of the data this is.
+        files: the image and the mask of every id.
+        class_list: names and colours of the classes.
         encoding: how the files of the masks store the labels.
+        source: the list or folder that says which examples there are.
         labelled: False if there are no masks, as in a test set: then only `image(index)` can be asked for.
+        unpaired: masks that belong to no image.
         official_size: how many examples the split has where it is published; None if it is one's own.
     """
 
-    ignore_index = IGNORE
-    checks_itself = True  # see `dmnet.datasets.checked`
+    name: str
+    root: Path
+    split: str
+    files: Files
+    class_list: ClassList
+    encoding: Encoding
+    source: Path
+    labelled: bool = True
+    unpaired: tuple[Path, ...] = ()
+    official_size: int | None = None
 
-    def __init__(
-        self,
-        name: str,
-        root: Path,
-        split: str,
-        ids: Sequence[str],
-        labels: tuple[ClassList, Encoding],
-        *,
-        source: Path,
-        labelled: bool = True,
-        official_size: int | None = None,
-    ) -> None:
-        self.name, self.root, self.split, self.source = name, root, split, source
-        self.ids, self.labelled, self.official_size = tuple(ids), labelled, official_size
-        classes, self.encoding = labels
-        self.classes, self.palette = classes.names, classes.palette
-        if official_size not in (None, len(self.ids)):
-            warnings.warn(
-                f"{source} has {len(self.ids)} of the {official_size} examples of {name} {split}; "
-                "unpack the archive again if this is not meant to be a part",
-                stacklevel=5,  # who called `load`
-            )
+    ignore_index: ClassVar[int] = IGNORE
+    checks_itself: ClassVar[bool] = True  # see `dmnet.datasets.checked`
 
-    @abstractmethod
+    def __post_init__(self) -> None:
+        self.ids, self.classes = tuple(self.files), self.class_list.names
+        self.palette = self.class_list.palette
+
     def image_file(self, name: str) -> Path:
-        """Return the file of the picture with that id; a DataError if there is none."""
+        """Return the file of the image with that id; a DataError if there is none."""
+        if file := self.files[name][0]:
+            return file
+        hint = "an id a line, without folder and suffix"
+        raise DataError(f"there is no image {name} in {self.root}, which {self.source} asks for ({hint})")
 
-    @abstractmethod
     def mask_file(self, name: str) -> Path:
         """Return the file of the mask with that id; a DataError if there is none."""
-
-    def unpaired_masks(self) -> list[Path]:
-        """Return the files of masks that belong to no picture, where folders say which pictures there are."""
-        return []
+        if file := self.files[name][1]:
+            return file
+        raise DataError(f"there is no mask {name}.png in {self.root}, for the image {self.files[name][0]}")
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Example:
-        name = self.ids[checked_index(index, len(self))]
         if not self.labelled:
-            raise DataError(f"{self!r} was loaded without labels; its pictures are dataset.image(index)")
+            raise DataError(f"{self!r} was loaded without labels; its images are dataset.image(index)")
+        name = self.ids[index]
         image_file, mask_file = self.image_file(name), self.mask_file(name)
         image, stored = read_image(image_file), read_mask(mask_file)
-        _check_sizes(image, stored, image_file, mask_file)
-        _check_values(stored, self.encoding, mask_file)
-        return image, self.encoding.decode(stored), name
+        if image.shape[:2] != stored.shape:
+            (h, w), (height, width) = stored.shape, image.shape[:2]
+            raise DataError(
+                f"{mask_file} is {w}x{h} pixels (width x height), but its image {image_file.name} is "
+                f"{width}x{height}, turned upright where its EXIF data say so; make a mask of the same size"
+            )
+        labels = self.encoding.decode(stored)
+        if (unknown := labels == UNKNOWN).any():
+            values, counts = np.unique(stored[unknown], return_counts=True)
+            found = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values[:5], counts[:5], strict=True))
+            raise DataError(
+                f"{mask_file} holds the label {found}, which is not void and none of the {len(self.classes)} "
+                "classes; correct the mask or add the class's name"
+            )
+        return image, labels, name
 
     def __iter__(self) -> Iterator[Example]:
         return (self[index] for index in range(len(self)))
 
     def __repr__(self) -> str:
-        size = (
-            f"{len(self)}"
-            if self.official_size in (None, len(self))
-            else f"{len(self)} of {self.official_size}"
-        )
-        return f"{type(self).__name__}({self.name!r}, {str(self.root)!r}, {self.split!r}, size={size})"
+        of = f" of {self.official_size}" if self.official_size not in (None, len(self)) else ""
+        return f"FileDataset({self.name!r}, {str(self.root)!r}, {self.split!r}, size={len(self)}{of})"
 
     def image(self, index: int) -> tuple[Image, str]:
-        """Return a picture and its id, without looking at the mask."""
-        name = self.ids[checked_index(index, len(self))]
-        return read_image(self.image_file(name)), name
+        """Return an image and its id, without looking at the mask."""
+        return read_image(self.image_file(self.ids[index])), self.ids[index]
 
-    def problems(self) -> list[str]:
-        """Read every example and return one message for each that cannot be used."""
+    def check(self) -> None:
+        """Read every example; raise one DataError that lists all that is wrong, if anything is."""
         found = []
         for index in progress(range(len(self)), desc=f"checking {self.root.name} {self.split}"):
             try:
-                if self.labelled:
-                    self[index]
-                else:
-                    self.image(index)
+                _ = self[index] if self.labelled else self.image(index)
             except DataError as error:
                 found.append(str(error))
-        return found
-
-    def check(self) -> None:
-        """Read every example.
-
-        Raises:
-            DataError: one error that lists all that is wrong, if anything is.
-        """
-        if not (found := self.problems()):
-            return
-        listed = "".join(f"\n- {problem}" for problem in found[:_SHOWN])
-        more = f"\n- and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise DataError(
-            f"{len(found)} of {len(self)} examples of {self.source} cannot be used:{listed}{more}"
-        )
+        if found:
+            more = [f"and {len(found) - 20} more"] if len(found) > 20 else []
+            shown = "\n- ".join(found[:20] + more)
+            raise DataError(f"{len(found)} of {len(self)} examples of {self.source} fail:\n- {shown}")
 
 
-def find_folder(root: Path, places: Sequence[str], inside: Sequence[str]) -> Path | None:
-    """Return the first of `root` and the places below it that holds one of the folders `inside`."""
-    for folder in (root, *(root / place for place in places)):
-        if any((folder / one).is_dir() for one in inside):
-            return folder
-    return None
-
-
-def listed(folder: Path, ending: str | None = None) -> dict[str, Path]:
-    """Return the pictures of a folder by id, in the order of the ids; one level of folders below is read too.
+def load_folder(
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    classes: Classes | None = None,
+    labelled: bool = True,
+    masks: str = MASKS,
+) -> FileDataset:
+    """Return a split in VOC's layout, see above. Shown in {doc}`02_data`.
 
     Args:
-        folder: what to list; hidden files are left out.
-        ending: what follows the id in a file's name, e.g. "_leftImg8bit.png"; by default a picture's suffix.
+        root: the folder, laid out as above.
+        split: name of the list, without ".txt".
+        classes: names, with or without colours; by default those of `classes.txt`.
+        labelled: False reads images alone, and needs no masks.
+        masks: folder below `root` that the masks lie in.
+    """
+    root = Path(root).expanduser()
+    for folder in (IMAGES, masks) if labelled else (IMAGES,):
+        if not (root / folder).is_dir():
+            raise DataError(f"there is no folder {root / folder}; the layout is {IMAGES}, {MASKS}, {LISTS}")
+    labels = labels_of(class_names(root) if classes is None else classes, Encoding.plain())
+    source = root / LISTS / f"{split}.txt"
+    there = ", ".join(sorted(other.stem for other in source.parent.glob("*.txt")))
+    ids = read_list(source, f"this data set has {there}" if there else "write the ids into it, one a line")
+    images = list_files(root / IMAGES)
+    masked = list_files(root / masks, ".png") if labelled else {}
+    files = {name: (images.get(name), masked.get(name)) for name in ids}
+    return FileDataset("folder", root, split, files, *labels, source, labelled)
 
-    Raises:
-        DataError: if the folder is missing, or two files have the same id.
+
+def load_pairs(
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    classes: Classes | None = None,
+    labelled: bool = True,
+    images: str | os.PathLike[str] | None = None,
+    masks: str | os.PathLike[str] | None = None,
+    val_share: float = 0.2,
+    seed: int = 0,
+) -> FileDataset:
+    """Return a split of images in one folder and masks in another, see above. Shown in {doc}`02_data`.
+
+    Without folders or lists for the splits, "val" is a part drawn by lot, always the same, "train" is the
+    rest, and "all" is both. Write lists where images resemble each other, like the frames of a film.
+
+    Args:
+        root: the folder that everything lies in.
+        split: "train", "val" or another that has a folder or a list.
+        classes: names, with or without colours; by default those of `classes.txt`.
+        labelled: False reads images alone, and needs no masks.
+        images: folder of the images, from `root`; by default the first of `images`, `img_dir`.
+        masks: folder of the masks; by default the first of `masks`, `labels`, `annotations`, `ann_dir`.
+        val_share: how much of the images a lot gives to "val".
+        seed: another lot.
+    """
+    root = Path(root).expanduser()
+    folders = [_own_folder(root, images, OWN_IMAGES)]
+    folders += [_own_folder(root, masks, OWN_MASKS)] if labelled else []
+    labels = labels_of(class_names(root) if classes is None else classes, Encoding.plain())
+    lists = sorted(file.stem for file in root.glob("*.txt") if file.name != NAMES)
+    source, ids = root / f"{split}.txt", None
+    if splits := sorted(one.name for one in folders[0].glob("[!.]*/")):
+        if split not in splits:
+            raise DataError(f"{folders[0]} has no split {split!r}; it has {', '.join(splits)}")
+        folders = [folder / split for folder in folders]
+    elif split in lists or (split != "all" and {"train", "val"} & {*lists}):  # never a lot beside a list
+        ids = read_list(source, f"this data set has {', '.join(lists)}")
+    elif split in ("train", "val"):
+        ids = divide(list(list_files(folders[0])), val_share, seed)[split == "val"]
+    elif split != "all":
+        raise DataError(f"{root} has no split {split!r}; write its ids into {source}, one a line")
+    found, unpaired = pair(*folders, ids=ids)
+    source = source if source.is_file() and not splits else folders[0]
+    return FileDataset("pairs", root, split, found, *labels, source, labelled, unpaired)
+
+
+def pair(
+    images: Path,
+    masks: Path | None = None,
+    *,
+    endings: tuple[str, str] = ("", ""),
+    ids: Iterable[str] | None = None,
+) -> tuple[Files, tuple[Path, ...]]:
+    """Return the files of two folders, paired by name. Used in {doc}`02_data`.
+
+    Args:
+        images: folder of the images.
+        masks: folder of the masks, or None.
+        endings: what follows the id in the names of images and masks; by default any image's suffix, after
+            one of `MASK_ENDINGS` in the names of masks.
+        ids: the examples; by default all images.
+
+    Returns:
+        The files of every id, and the masks that belong to no image.
+    """
+    found = list_files(images, endings[0], deep=True)
+    if not found:
+        raise DataError(f"there is no image in {images}")
+    if masks and not masks.is_dir():
+        raise DataError(f"there is no folder {masks} of masks; labelled=False reads images alone")
+    masked = list_files(masks, endings[1], deep=True) if masks else {}
+    ids = tuple(found if ids is None else ids)
+    ways = {name: [name + ending for ending in MASK_ENDINGS] for name in (*found, *ids)}
+    mask_of = {name: next((masked[way] for way in ways[name] if way in masked), None) for name in ids}
+    used = {way for several in ways.values() for way in several}
+    unpaired = tuple(file for name, file in masked.items() if name not in used)
+    return {name: (found.get(name), mask_of[name]) for name in ids}, unpaired
+
+
+def divide(ids: Sequence[str], share: float, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Divide ids by lot: the rest, and `share` of them; each part has at least one. Used in {doc}`02_data`.
+
+    An id draws its own number, so ids that come later move few from one part to the other.
+    """
+    if not 0 < share < 1 or len(ids) < 2:
+        raise DataError(f"val_share={share} of {len(ids)} images is no split; give another, or write lists")
+    order = sorted(ids, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    held = set(order[: min(max(round(share * len(ids)), 1), len(ids) - 1)])
+    return tuple(name for name in ids if name not in held), tuple(name for name in ids if name in held)
+
+
+def labels_of(classes: Classes, encoding: Encoding) -> tuple[ClassList, Encoding]:
+    """Return the classes and how they are stored: the first has the first stored value, and so on.
+
+    Args:
+        classes: names, or names with colours; values whose name is "(ignored)" are ignored, not a class.
+        encoding: the stored values in the order of the names; it may know more. Shown in {doc}`02_data`.
+    """
+    names = classes.names if isinstance(classes, ClassList) else tuple(classes)
+    kept = tuple(name for name in names if name != IGNORED)
+    if len(names) > len(encoding.stored):
+        raise DataError(f"there are {len(names)} class names, but masks for {len(encoding.stored)} at most")
+    if not kept:
+        raise DataError(f"there is no class: every name is {IGNORED}")
+    if again := repeated(names):
+        raise DataError(f"the class names have {', '.join(again)} more than once; one stands for one label")
+    if not isinstance(classes, ClassList):
+        classes = next((one for one in KNOWN if one.names == kept), ClassList.with_voc_colours(kept))
+    values = list(zip(names, encoding.stored, strict=False))
+    ignored = (*encoding.ignored, *(value for name, value in values if name == IGNORED))
+    return classes, Encoding(tuple(value for name, value in values if name != IGNORED), ignored)
+
+
+def class_names(root: Path) -> tuple[str, ...]:
+    """Return the names that the folder's `classes.txt` lists. Shown in {doc}`02_data`."""
+    return read_list(root / NAMES, "write the class names into it, one a line, in the order of their labels")
+
+
+def read_list(file: Path, remedy: str) -> tuple[str, ...]:
+    """Return the lines of a text file that hold something: ids, or class names. Shown in {doc}`02_data`."""
+    if not file.is_file():
+        raise DataError(f"there is no list {file}; {remedy}")
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} cannot be read as UTF-8 text: {error}") from error
+    found = tuple(line.strip() for line in lines if line.strip())
+    if not found:
+        raise DataError(f"{file} is empty; {remedy}")
+    if again := repeated(found):
+        raise DataError(f"{file} has {', '.join(again)} more than once; remove the repetitions")
+    return found
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """Return up to five names that occur more than once; "(ignored)" may. Used in {doc}`02_data`."""
+    return [name for name, count in Counter(names).items() if count > 1 and name != IGNORED][:5]
+
+
+def list_files(folder: Path, ending: str = "", *, deep: bool = False) -> dict[str, Path]:
+    """Return the images of a folder by id, sorted, but no hidden ones. Used in {doc}`02_data`.
+
+    Args:
+        folder: what to list.
+        ending: what follows the id in a file's name, e.g. "_leftImg8bit.png"; by default an image's suffix.
+        deep: list the folders in it, too.
     """
     if not folder.is_dir():
-        there = folders_in(folder.parent) if folder.parent.is_dir() else []
-        raise DataError(f"there is no folder {folder}" + (f"; there is {', '.join(there)}" if there else ""))
+        there = ", ".join(sorted(one.name for one in folder.parent.glob("[!.]*/")))
+        raise DataError(f"there is no folder {folder}; there is {there or 'none'}")
     found: dict[str, Path] = {}
-    for file in _files(folder):
-        if not (file.suffix.lower() in SUFFIXES if ending is None else file.name.endswith(ending)):
-            continue
-        name = file.name.removesuffix(ending or file.suffix)
-        if name in found:
-            raise DataError(f"{found[name]} and {file} have the same id {name}; rename or remove one")
-        found[name] = file
+    for file in (*folder.glob("[!.]*"), *(folder.glob("[!.]*/[!.]*") if deep else ())):
+        if file.name.endswith(ending) if ending else file.suffix.lower() in SUFFIXES:
+            name = file.name.removesuffix(ending or file.suffix)
+            if name in found:
+                raise DataError(f"{found[name]} and {file} have the same id {name}; rename or remove one")
+            found[name] = file
     return dict(sorted(found.items()))
 
 
-def folders_in(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder, without hidden ones."""
-    return sorted(entry.name for entry in _entries(folder) if entry.is_dir())
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Return the files in a folder and in the folders in it."""
-    for entry in _entries(folder):
-        inside = _entries(entry) if entry.is_dir() else [entry]
-        yield from (Path(one.path) for one in inside)
-
-
-def _entries(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
-    """Return what is in a folder, but nothing hidden: macOS's "._a.jpg", Jupyter's ".ipynb_checkpoints"."""
-    with os.scandir(folder) as entries:
-        return [entry for entry in entries if not entry.name.startswith(".")]
-
-
-def _check_sizes(image: Image, mask: Mask, image_file: Path, mask_file: Path) -> None:
-    """Raise a DataError unless image and mask cover the same pixels."""
-    if image.shape[:2] == mask.shape:
-        return
-    sizes = [f"{width}x{height}" for height, width in (image.shape[:2], mask.shape)]
-    message = (
-        f"{mask_file} is {sizes[1]} pixels (width x height), but its image {image_file.name} is {sizes[0]}"
-    )
-    turned, stored = orientation(image_file)
-    if turned and stored == mask.shape[::-1]:
-        raise DataError(
-            f"{message}: the photograph's EXIF data turn it upright, the mask was made for the unturned "
-            "pixels; turn the mask likewise, or remove the orientation from the photograph's EXIF data"
-        )
-    raise DataError(f"{message}; a mask must have a label for every pixel of its own image")
-
-
-def _check_values(stored: Mask, encoding: Encoding, file: Path) -> None:
-    """Raise a DataError if a stored value stands for nothing."""
-    if encoding.valid[stored].all():
-        return
-    counts = np.bincount(stored.ravel(), minlength=256)
-    wrong = np.flatnonzero((counts > 0) & ~encoding.valid).tolist()
-    found = ", ".join(f"{value} ({counts[value]} pixels)" for value in wrong[:5])
-    raise DataError(
-        f"{file} holds the label {found}, but there are {len(encoding.stored)} classes, "
-        f"{_runs(encoding.stored)}, and {_runs(encoding.ignored)} for void; correct the mask or add the "
-        "class's name"
-    )
-
-
-def _runs(values: Sequence[int]) -> str:
-    """Write numbers with their runs shortened: "0..6, 9, 255"."""
-    runs = [
-        [value for _, value in run]
-        for _, run in groupby(enumerate(sorted(set(values))), lambda p: p[1] - p[0])
-    ]
-    return ", ".join(f"{run[0]}..{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+def _own_folder(root: Path, given: str | os.PathLike[str] | None, usual: Sequence[str]) -> Path:
+    """Return a folder below `root`: the one given, or the first of the usual ones that exists."""
+    for folder in usual if given is None else [given]:
+        if (root / folder).is_dir():
+            return root / folder
+    asked = " or ".join(usual) if given is None else root / given
+    raise DataError(f"{root}: there is no folder {asked}; the layout is images, masks and {NAMES}")

@@ -1,20 +1,36 @@
-"""What is known of a published data set beforehand: where it lies, how it is labelled, how large it is."""
+"""The published data sets: where each lies, how it is labelled, how large it is.
+
+- PASCAL VOC 2012 [Everingham et al., The PASCAL Visual Object Classes Challenge: A Retrospective, IJCV 2015].
+  The training set that all compare with, "trainaug", has the masks of the SBD beside VOC's own [Hariharan et
+  al., Semantic Contours from Inverse Detectors, ICCV 2011].
+- ADE20K [Zhou et al., Scene Parsing through ADE20K Dataset, CVPR 2017].
+- Cityscapes, fine masks [Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR
+  2016].
+"""
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dmnet.classes import ClassList
-from dmnet.datasets.encoding import Encoding
-from dmnet.datasets.lists import NAMES, Classes, labels_of, read_classes
+from dmnet.classes import ADE20K, CITYSCAPES, VOC, ClassList
+from dmnet.datasets import files as own
+from dmnet.datasets.base import IGNORE
+from dmnet.datasets.files import Classes, Encoding, FileDataset
 from dmnet.errors import DataError
 from dmnet.files import data_dir
+
+AUGMENTED = (
+    f"{own.MASKS}Aug"  # where the masks of VOC's trainaug lie by custom: its own and the SBD's together
+)
+ADE20K_FOLDERS = {"train": "training", "val": "validation", "test": "testing"}
+CITYSCAPES_FOLDERS = ("leftImg8bit", "gtFine")
+CITYSCAPES_ENDINGS = ("_leftImg8bit.png", "_gtFine_labelIds.png")  # after <city>_<sequence>_<frame>
 
 
 @dataclass(frozen=True)
 class Published:
-    """A published data set.
+    """A published data set. Shown in {doc}`02_data`.
 
     Attributes:
         name: what `dmnet.datasets.load` knows it as.
@@ -40,41 +56,108 @@ class Published:
         """Return whether the folder itself is laid out as this data set."""
         return any((folder / one).is_dir() for one in self.inside)
 
-    def find(self, root: str | os.PathLike[str] | None = None) -> Path | None:
-        """Return the data set's folder: `root` (by default the data folder) or one of its places below it."""
-        return next((folder for folder in self._candidates(root) if self.is_at(folder)), None)
-
-    def folder(self, root: str | os.PathLike[str] | None = None) -> Path:
-        """Return the data set's folder as `find` does.
-
-        Raises:
-            DataError: if it isn't there; the message says where it was looked for and what to fetch.
-        """
-        if folder := self.find(root):
-            return folder
-        looked = ", ".join(str(folder) for folder in self._candidates(root))
-        raise DataError(
-            f"{self.title} was not found: no {' or '.join(self.inside)} in {looked}. Give its folder as root "
-            f"or see `dmnet data prepare {self.name}`; by hand: unpack {self.archives}"
-        )
-
-    def names(self, folder: Path, classes: Classes | None = None) -> Classes:
-        """Return the classes that are given, else those of a `classes.txt` in the folder, else the published.
-
-        A folder that `dmnet.worlds.write_layout` made has a `classes.txt`.
-        """
-        if classes is not None:
-            return classes
-        return read_classes(folder / NAMES) if (folder / NAMES).is_file() else self.classes
-
-    def labels(self, folder: Path, classes: Classes | None = None) -> tuple[ClassList, Encoding]:
-        """Return the classes, as `names` does, and how they are stored."""
-        return labels_of(self.names(folder, classes), self.encoding)
-
-    def size(self, split: str, classes: Classes) -> int | None:
-        """Return the published number of examples; None if it isn't known, or the classes are others."""
-        return self.sizes.get(split) if classes is self.classes else None
-
-    def _candidates(self, root: str | os.PathLike[str] | None) -> list[Path]:
+    def candidates(self, root: str | os.PathLike[str] | None = None) -> list[Path]:
+        """Return where it is looked for: `root` (by default the data folder), and its places below that."""
         folder = data_dir() if root is None else Path(root).expanduser()
         return [folder, *(folder / place for place in self.places)]
+
+    def find(self, root: str | os.PathLike[str] | None = None) -> Path | None:
+        """Return the first of the candidates that is laid out as this data set."""
+        return next((folder for folder in self.candidates(root) if self.is_at(folder)), None)
+
+
+PUBLISHED = {
+    one.name: one
+    for one in (
+        Published(
+            name="voc",
+            title="PASCAL VOC 2012",
+            places=("VOCdevkit/VOC2012", "VOC2012"),
+            inside=(own.IMAGES,),
+            classes=VOC,
+            encoding=Encoding.plain(21),
+            sizes={"train": 1464, "val": 1449, "trainval": 2913, "trainaug": 10582, "test": 1456},
+            archives="VOCtrainval_11-May-2012.tar, which holds VOCdevkit/VOC2012",
+        ),
+        Published(
+            name="ade20k",
+            title="ADE20K",
+            places=("ADEChallengeData2016",),
+            inside=("images/training", "images/validation"),
+            classes=ADE20K,
+            encoding=Encoding(tuple(range(1, 151)), ignored=(0, IGNORE)),
+            sizes={"train": 20210, "val": 2000},
+            archives="ADEChallengeData2016.zip",
+        ),
+        Published(
+            name="cityscapes",
+            title="Cityscapes",
+            places=("cityscapes",),
+            inside=CITYSCAPES_FOLDERS[:1],
+            classes=CITYSCAPES,
+            encoding=Encoding(  # labelIds -> trainIds; 255 is -1, the licence plate
+                (7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33),
+                ignored=(0, *range(1, 7), 9, 10, 14, 15, 16, 18, 29, 30, IGNORE),
+            ),
+            sizes={"train": 2975, "val": 500, "test": 1525},
+            archives="leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip into one folder; "
+            "cityscapes-dataset.com wants a login",
+        ),
+    )
+}
+
+
+def load_published(
+    name: str,
+    root: str | os.PathLike[str] | None = None,
+    split: str = "train",
+    *,
+    classes: Classes | None = None,
+    labelled: bool = True,
+) -> FileDataset:
+    """Return a split of a published data set. Shown in {doc}`02_data`.
+
+    Args:
+        name: "voc", "ade20k" or "cityscapes".
+        root: its folder, e.g. `VOCdevkit/VOC2012`, or one above it; by default the data folder.
+        split: see `Published.sizes`; "test" has no public masks. `dmnet data prepare voc` makes "trainaug".
+        classes: names; by default those of a `classes.txt` in the folder, such as `dmnet.worlds.write_layout`
+            makes, or the published ones.
+        labelled: False reads images alone.
+
+    Raises:
+        DataError: if the data set, the list, or a folder of the split is not there.
+    """
+    published = PUBLISHED[name]
+    folder = published.find(root)
+    release = None
+    if name == "ade20k" and split == "test" and not labelled:  # whose archive unpacks to a folder of its own
+        start = published.candidates(root)[0]
+        places = (start / place / "testing" for place in ("", "release_test", "../release_test"))
+        if release := next((place.resolve() for place in places if place.is_dir()), None):
+            folder = release.parent
+    if folder is None:
+        looked = ", ".join(map(str, published.candidates(root)))
+        raise DataError(
+            f"{published.title} was not found: no {' or '.join(published.inside)} in {looked}. Give its "
+            f"folder as root or see `dmnet data prepare {name}`; by hand: unpack {published.archives}"
+        )
+    if classes is None:
+        classes = own.class_names(folder) if (folder / own.NAMES).is_file() else published.classes
+    size = published.sizes.get(split) if classes is published.classes else None
+    if name == "voc":
+        masks = AUGMENTED if split == "trainaug" else own.MASKS
+        if labelled and not (folder / masks).is_dir():
+            hint = "; `dmnet data prepare voc` makes it" if masks == AUGMENTED else ""
+            raise DataError(f"there is no folder {folder / masks} of masks{hint}")
+        dataset = own.load_folder(folder, split, classes=classes, labelled=labelled, masks=masks)
+        return replace(dataset, name=name, official_size=size)
+    if name == "ade20k":
+        below, endings = ADE20K_FOLDERS.get(split, split), ("", "")
+        image_folder, mask_folder = release or folder / "images" / below, folder / "annotations" / below
+    else:
+        image_folder, mask_folder = (folder / one / split for one in CITYSCAPES_FOLDERS)
+        endings = CITYSCAPES_ENDINGS
+    files, unpaired = own.pair(image_folder, mask_folder if labelled else None, endings=endings)
+    labels = own.labels_of(classes, published.encoding)
+    return FileDataset(name, folder, split, files, *labels, image_folder, labelled, unpaired, size)

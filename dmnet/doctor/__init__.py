@@ -113,7 +113,7 @@ def examine(dataset: Any, *, limit: int | None = None, workers: int | None = Non
     """Read pictures and masks, and say what is wrong with them.
 
     Args:
-        dataset: see `dmnet.datasets.base.Dataset`; or a list of several, the splits of one data set.
+        dataset: see `dmnet.datasets.Dataset`; or a list of several, the splits of one data set.
         limit: read so many examples of each split, spread over it, instead of all. What needs all of them,
             such as a class that never occurs, is not said then.
         workers: threads that read files, by default one per core.
@@ -238,7 +238,7 @@ def pictures(dataset: Any, count: int = 6, *, ids: Sequence[str] | None = None) 
     another size stretched to the image's.
 
     Args:
-        dataset: see `dmnet.datasets.base.Dataset`.
+        dataset: see `dmnet.datasets.Dataset`.
         count: how many examples, spread over the set.
         ids: which examples instead.
 

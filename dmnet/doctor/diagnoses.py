@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from dmnet.classes import voc_palette
 from dmnet.datasets.base import IGNORE
-from dmnet.datasets.encoding import Encoding
-from dmnet.datasets.files import FileDataset
+from dmnet.datasets.files import Encoding, FileDataset
 from dmnet.doctor.measuring import ImageFacts, MaskFacts, Measurement
 
 SHOWN = 5  # files that a finding names
@@ -68,7 +67,7 @@ class Case:
     """One split, measured.
 
     Attributes:
-        dataset: see `dmnet.datasets.base.Dataset`.
+        dataset: see `dmnet.datasets.Dataset`.
         examples: what was measured of it.
         absent: "missing-image" and "missing-mask" -> ids and messages, of all examples.
     """
@@ -166,7 +165,7 @@ def files(case: Case) -> Iterator[Finding]:
             "unreadable-image": ("image", f"copy or download the file again, or {case.leave_out}"),
             "unreadable-mask": ("mask", f"export the mask again as PNG, or {case.leave_out}"),
             "unreadable-example": ("example", "correct what the message says"),
-            "wrong-array": ("example", "return (image, mask, id) as `dmnet.datasets.base.Dataset` says"),
+            "wrong-array": ("example", "return (image, mask, id) as `dmnet.datasets.Dataset` says"),
         }[problem]
         message = f"{counted(len(messages), what)} unusable: {next(iter(messages.values()))}"
         yield case.finding(problem, "error", message, remedy, messages)
@@ -213,7 +212,7 @@ def unpaired(cases: Sequence[Case]) -> Iterator[Finding]:
     for case in cases:
         if not isinstance(case.dataset, FileDataset) or case.absent.get("missing-mask"):
             continue
-        masks = case.dataset.unpaired_masks()
+        masks = case.dataset.unpaired
         names = [str(file) for file in masks if str(file) not in told]
         if not names:
             continue

@@ -312,7 +312,7 @@ def _shifted(case: Case, values: list[int], files: list[str]) -> Finding | None:
         "ADE20K, and is counted by accident"
     )
     remedy = (
-        "if 0 shall not count, put (ignored) as the first line into classes.txt (or zero_is_void=True), or "
+        "if 0 shall not count, put (ignored) as the first line into classes.txt, or "
         f"store every label one lower and 0 as 255; if it is a class, {_NAMES_FILE} lacks its name"
     )
     code = _mend("np.where((mask == 0) | (mask == 255), 255, mask - 1)")
@@ -361,7 +361,7 @@ def _zero(case: Case, masks: Masks, counts: NDArray[np.int64], values: list[int]
             "zero-counted", "warning",
             f"the value 0 is the class {first!r} and counts: {counts[0] / counts.sum():.1%} of the pixels",
             "if these pixels shall not count, put (ignored) as the first line into classes.txt instead of "
-            f"{first} (or zero_is_void=True)", _having(masks, [0]),
+            f"{first}", _having(masks, [0]),
         )  # fmt: skip
     if stored != tuple(range(1, len(stored) + 1)) or case.encoding.valid[0] == 0 or 0 not in values:
         return None
@@ -374,7 +374,7 @@ def _zero(case: Case, masks: Masks, counts: NDArray[np.int64], values: list[int]
         f"the last class {case.classes[-1]}: the masks seem to count from 0, so that {first!r} is void and "
         "every other class is taken for its neighbour"
     )
-    remedy, code = "take the first line, (ignored), out of classes.txt (or leave out zero_is_void)", ""
+    remedy, code = "take the first line, (ignored), out of classes.txt", ""
     if getattr(case.dataset, "name", "") == "ade20k":  # whose masks must have an ignored 0
         remedy, code = "store every label one higher", _mend("np.where(mask == 255, 255, mask + 1)")
     return case.finding("zero-ignored", "warning", message, remedy, _having(masks, [0]), code)

@@ -108,7 +108,7 @@ def measure(
     """Measure some examples, in their order.
 
     Args:
-        dataset: see `dmnet.datasets.base.Dataset`; the files of a `FileDataset` are opened directly.
+        dataset: see `dmnet.datasets.Dataset`; the files of a `FileDataset` are opened directly.
         indices: which examples.
         workers: threads, by default one per core. A data set without files is read by one thread, since
             nobody knows whether it bears several.

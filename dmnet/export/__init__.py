@@ -18,40 +18,40 @@ outputs  filters_k          [C, k, k]      the filters that were used
 
 All are float32, the batch is one image. The file records what it is (`read_metadata`).
 
-Two things in this network stop the usual exporters: adaptive pooling to 3, 5 and 7 bins, which ONNX lacks,
-and a convolution whose weight is computed. Here the first is two matrix products, the second a plain `Conv`
-with the filters as its second input; see `dmnet.export.onnx_graph`.
+PyTorch's exporter writes the graph. ONNX has no adaptive pooling: `adaptive_pooling` says it as two products.
 """
 
 import copy
 import json
+import logging
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-import dmnet
 from dmnet.checkpoints import PathLike
 from dmnet.errors import ExportError
-from dmnet.export.onnx_graph import IR_VERSION, OPSET, Graph, Value, write
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
-from dmnet.provenance import weights_digest
+from dmnet.runs import weights_digest
 from dmnet.transforms import MEAN, STD
 
+OPSET = 20  # of ONNX's operators; ONNX Runtime reads it since 1.18
 TOLERANCE = 1e-4  # largest difference from PyTorch, as a fraction of the largest value
-CHECKED_SIZES = ((64, 64), (65, 97))  # pixels; odd ones too, which no stride divides
-NEEDED = "ONNX export needs onnx and onnxruntime: pip install 'dmnet[export]'"
+EXAMPLE_SIZE = (72, 104)  # pixels; the exporter follows an image of this size through the network
+CHECKED_SIZES = ((64, 64), (65, 97))  # odd ones too, which no stride divides
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and how far it is from PyTorch."""
+    """What was written, and how far it is from PyTorch; see {doc}`differences`."""
 
     path: Path
     bytes: int
@@ -65,6 +65,8 @@ def export(
 ) -> Exported:
     """Write a model as ONNX, after comparing what was written with PyTorch in ONNX Runtime.
 
+    It takes 10 to 30 seconds: the graph must hold for all sizes of image. Shown in {doc}`differences`.
+
     Args:
         model: any system, on any device, in training or evaluation; it is exported as it is in evaluation,
             in float32, without its auxiliary head, and stays as it was.
@@ -76,8 +78,8 @@ def export(
         A short report.
 
     Raises:
-        ExportError: if onnx or onnxruntime isn't installed, `size` is too small, the network uses what
-            cannot be exported, or the file computes something else than PyTorch; nothing is written then.
+        ExportError: if the libraries aren't installed, `size` is too small, the network uses what cannot be
+            exported, or the file computes something else than PyTorch; nothing is written then.
         OSError: if it cannot be written; an older file at `path` is then intact.
     """
     onnx, _ = _libraries()
@@ -102,7 +104,8 @@ def read_metadata(path: PathLike) -> dict[str, Any]:
 
     Under `system`, `dataset` and `classes` what it predicts; under `architecture` how it is built; under
     `mean`, `std` and `channel_order` how `image` is normalised; under `image_size` [height, width] or None;
-    further `filter_sizes`, `opset`, `dmnet_version` and `weights_sha256` (`weights_digest`).
+    further `filter_sizes`, `opset`, `dmnet_version` and `weights_sha256` (`weights_digest`). Used in
+    {doc}`differences`.
 
     Raises:
         ExportError: if the file isn't ONNX, or not from here.
@@ -126,6 +129,8 @@ def read_metadata(path: PathLike) -> dict[str, Any]:
 class OpenNetwork(nn.Module):
     """A network for one image, with its inside as further results; its weights are the model's.
 
+    Used in {doc}`differences`.
+
     Args:
         model: in evaluation mode.
         inner: take and return what is inside.
@@ -144,59 +149,32 @@ class OpenNetwork(nn.Module):
             outputs += [f"filters_{k}" for k in self.sizes] + [f"responses_{k}" for k in self.sizes]
         return inputs, outputs
 
-    def forward(
-        self, image: Tensor, scale_gates: Tensor, other_weight: Tensor, other_filters: Sequence[Tensor]
-    ) -> tuple[Tensor, ...]:
+    def example(self, size: tuple[int, int], seed: int) -> dict[str, Tensor]:
+        """Return random inputs, by name; gates and mixtures between 0 and 1."""
+        generator = torch.Generator().manual_seed(seed)
+        scales = len(self.sizes)
+        inputs = [torch.randn(1, 3, *size, generator=generator), torch.rand(scales, generator=generator)]
+        if self.inner:
+            inputs.append(torch.rand(scales, generator=generator))
+            inputs += [torch.randn(self.channels, k, k, generator=generator) for k in self.sizes]
+        return dict(zip(self.names()[0], inputs, strict=True))
+
+    def forward(self, image: Tensor, scale_gates: Tensor, *other: Tensor) -> tuple[Tensor, ...]:
         """Return logits [1, K, h, w]; with `inner` then all filters [C, k, k], all responses [C, h, w].
 
         Args:
             image: [1, 3, H, W].
             scale_gates: [S].
-            other_weight: [S]; not read without `inner`.
-            other_filters: [C, k, k] for each scale; not read without `inner`.
+            *other: with `inner` the weights [S] and the filters [C, k, k] of another image, for each scale.
         """
         features = self.backbone(image).stage4
         filters = self.head.filters(features)
-        scales = range(len(filters))
         if self.inner:
-            shares = [other_weight[number] for number in scales]
-            filters = [(1.0 - shares[n]) * filters[n] + shares[n] * other_filters[n] for n in scales]
+            mixed = zip(filters, other[1:], other[0], strict=True)
+            filters = [(1.0 - share) * own + share * other for own, other, share in mixed]
         responses = self.head.responses(features, filters)
-        logits = self.head.logits(features, responses, [scale_gates[number] for number in scales])
+        logits = self.head.logits(features, responses, scale_gates)
         return (logits, *(one[0] for one in (*filters, *responses))) if self.inner else (logits,)
-
-
-def _example(network: OpenNetwork, size: tuple[int, int], generator: torch.Generator) -> dict[str, Tensor]:
-    """Return random inputs, by name; gates and mixtures between 0 and 1."""
-    example = {
-        "image": torch.randn(1, 3, *size, generator=generator),
-        "scale_gates": torch.rand(len(network.sizes), generator=generator),
-        "other_weight": torch.rand(len(network.sizes), generator=generator),
-    }
-    for k in network.sizes:
-        example[f"other_filters_{k}"] = torch.randn(network.channels, k, k, generator=generator)
-    return {name: example[name] for name in network.names()[0]}
-
-
-def _results(network: OpenNetwork, example: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return what the open network computes, by name."""
-    nothing = torch.empty(0)
-    others = [example.get(f"other_filters_{k}", nothing) for k in network.sizes]
-    with torch.inference_mode():
-        results = network(
-            example["image"], example["scale_gates"], example.get("other_weight", nothing), others
-        )
-    return dict(zip(network.names()[1], results, strict=True))
-
-
-def _own_results(model: DMNet, network: OpenNetwork, example: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the same by way of the model itself, with its own filters."""
-    with torch.inference_mode():
-        results = [model(example["image"], example["scale_gates"]).logits]
-        if network.inner:
-            features = model.backbone(example["image"]).stage4
-            results += [one[0] for one in (*model.head.filters(features), *model.head.responses(features))]
-    return dict(zip(network.names()[1], results, strict=True))
 
 
 # The file -------------------------------------------------------------------------------------------------
@@ -204,42 +182,67 @@ def _own_results(model: DMNet, network: OpenNetwork, example: dict[str, Tensor])
 
 def _proto(network: OpenNetwork, size: tuple[int, int] | None) -> Any:
     """Return the network as an `onnx.ModelProto`."""
-    onnx, _ = _libraries()
-    example = _example(network, size or CHECKED_SIZES[0], torch.Generator().manual_seed(0))
-    shapes = {name: tuple(tensor.shape) for name, tensor in _results(network, example).items()}
-    rows, columns = shapes["logits"][2:]
-    graph = Graph(pooled_size=(rows, columns) if size else None)
-    results = write(
-        network,
-        graph,
-        {
-            "image": Value("image"),
-            "scale_gates": Value("scale_gates"),
-            "other_weight": Value("other_weight"),
-            "other_filters": [Value(f"other_filters_{k}") for k in network.sizes],
-        },
-    )
-    for result, name in zip(results, shapes, strict=True):
-        graph.add("Identity", result, name=name)
-    make = onnx.helper.make_tensor_value_info
-    inputs = [make(name, onnx.TensorProto.FLOAT, _dims(name, x.shape, size)) for name, x in example.items()]
-    outputs = [make(name, onnx.TensorProto.FLOAT, _dims(name, shape, size)) for name, shape in shapes.items()]
-    weights = [onnx.numpy_helper.from_array(array, name) for name, array in graph.initializers.items()]
-    return onnx.helper.make_model(
-        onnx.helper.make_graph(graph.nodes, "dmnet", inputs, outputs, weights),
-        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="dmnet",
-        producer_version=dmnet.__version__,
-    )
+    example = network.example(size or EXAMPLE_SIZE, 0)
+    inputs, outputs = network.names()
+    any_size = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    shapes = (any_size, None, *([(None,) * len(inputs[2:])] if network.inner else []))  # *other is one
+    # It warns at length of inequalities between sizes that it cannot solve; the comparison is what counts.
+    logging.getLogger("torch.fx.experimental.symbolic_shapes").setLevel(logging.ERROR)
+    try:
+        program: Any = torch.onnx.export(
+            network,
+            tuple(example.values()),
+            input_names=inputs,
+            output_names=outputs,
+            opset_version=OPSET,
+            dynamo=True,
+            dynamic_shapes=None if size else shapes,
+            custom_translation_table={torch.ops.aten.adaptive_avg_pool2d.default: adaptive_pooling},
+            verbose=False,
+        )
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = error.__cause__ or error
+        raise ExportError(f"the network uses what PyTorch cannot write as ONNX: {reason}") from error
+    proto = program.model_proto
+    graph = proto.graph
+    # Where in whose source each node comes from: half of a small file, with the paths of this machine.
+    del graph.value_info[:], graph.metadata_props[:]
+    for entry in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        del entry.metadata_props[:]
+    for value in (*graph.input, *graph.output):
+        free = [dim for dim in value.type.tensor_type.shape.dim if dim.dim_param]
+        names = ("height", "width") if value.name == "image" else ("rows", "columns")
+        for dim, name in zip(free, names, strict=False):
+            dim.dim_param = name
+    return proto
 
 
-def _dims(name: str, shape: Sequence[int], size: tuple[int, int] | None) -> list[int | str]:
-    """Return a tensor's shape as the file states it: height and width by name where they are free."""
-    free = {"image": ["height", "width"], "logits": ["rows", "columns"]}
-    if size is None and (name in free or name.startswith("responses_")):
-        return [*shape[:-2], *free.get(name, free["logits"])]
-    return list(shape)
+def adaptive_pooling(x: Any, bins: Sequence[int]) -> Any:
+    r"""Write adaptive average pooling as $P_h X P_w^\top$: [1, C, h, w] -> [1, C, k, k], whatever h and w.
+
+    Derived in {doc}`04_dynamic_filters`.
+    """
+    from onnxscript import opset20
+
+    op: Any = opset20
+    if tuple(bins) == (1, 1):
+        return op.GlobalAveragePool(x)
+    rows, columns = (_pooling_matrix(op, x, axis, k) for axis, k in zip((2, 3), bins, strict=True))
+    return op.MatMul(rows, op.MatMul(x, op.Transpose(columns, perm=[1, 0])))
+
+
+def _pooling_matrix(op: Any, x: Any, axis: int, bins: int) -> Any:
+    """Write P [k, length]: bin i averages pixels floor(i * length / k) to ceil((i + 1) * length / k) - 1.
+
+    Without a division, pixel p is in bin i if i * length < (p + 1) * k and p * k < (i + 1) * length.
+    """
+    bin_ = op.Unsqueeze(op.Constant(value_ints=list(range(bins))), [1])
+    length = op.Shape(x, start=axis, end=axis + 1)
+    pixel = op.Range(0, op.Squeeze(length), 1)
+    ends_behind_start = op.Less(op.Mul(bin_, length), op.Mul(op.Add(pixel, 1), bins))
+    starts_before_end = op.Less(op.Mul(pixel, bins), op.Mul(op.Add(bin_, 1), length))
+    inside = op.Cast(op.And(ends_behind_start, starts_before_end), to=1)  # float32
+    return op.Div(inside, op.ReduceSum(inside, [1]))
 
 
 def _metadata(model: DMNet, size: tuple[int, int] | None) -> dict[str, str]:
@@ -256,7 +259,7 @@ def _metadata(model: DMNet, size: tuple[int, int] | None) -> dict[str, str]:
         "channel_order": "RGB",
         "image_size": size,
         "opset": OPSET,
-        "dmnet_version": dmnet.__version__,
+        "dmnet_version": version("dmnet"),
         "weights_sha256": weights_digest(model),
     }
     return {key: json.dumps(value) for key, value in facts.items()}
@@ -276,23 +279,35 @@ def _check(model: DMNet, network: OpenNetwork, path: PathLike, sizes: Sequence[t
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors only
     session = runtime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
-    generator = torch.Generator().manual_seed(1)
     differences = [0.0]
-    for size in sizes:
-        example = _example(network, size, generator)
-        if network.inner:
-            differences += _differences(session, example, _results(network, example))
-            example["other_weight"].zero_()
-        differences += _differences(session, example, _own_results(model, network, example))
+    for seed, size in enumerate(sizes):
+        example = network.example(size, seed)
+        with torch.inference_mode():
+            if network.inner:
+                differences += _differences(session, network, example, network(*example.values()))
+                example["other_weight"].zero_()
+            # The same by way of the model itself, with its own filters.
+            results = [model(example["image"], example["scale_gates"]).logits]
+            if network.inner:
+                features = model.backbone(example["image"]).stage4
+                results += [
+                    one[0] for one in (*model.head.filters(features), *model.head.responses(features))
+                ]
+            differences += _differences(session, network, example, results)
     return max(differences)
 
 
-def _differences(session: Any, example: dict[str, Tensor], expected: dict[str, Tensor]) -> list[float]:
+def _differences(
+    session: Any, network: OpenNetwork, example: dict[str, Tensor], expected: Sequence[Tensor]
+) -> list[float]:
     """Return max|found - expected| / max|expected| of each output; too large a one is an error."""
-    found = session.run(list(expected), {name: x.numpy() for name, x in example.items()})
+    names = network.names()[1]
+    found = session.run(names, {name: x.numpy() for name, x in example.items()})
     differences = []
-    for (name, tensor), array in zip(expected.items(), found, strict=True):
-        difference = _difference(tensor, torch.from_numpy(array))
+    for name, tensor, array in zip(names, expected, found, strict=True):
+        scale = tensor.abs().max().item() or 1.0
+        same_shape = tuple(tensor.shape) == array.shape
+        difference = np.abs(array - tensor.numpy()).max().item() / scale if same_shape else math.inf
         if not difference <= TOLERANCE:  # NaN too
             height, width = example["image"].shape[-2:]
             raise ExportError(
@@ -304,19 +319,13 @@ def _differences(session: Any, example: dict[str, Tensor], expected: dict[str, T
     return differences
 
 
-def _difference(expected: Tensor, found: Tensor) -> float:
-    """Infinite for another shape, NaN where a number is not finite."""
-    if expected.shape != found.shape:
-        return math.inf
-    scale = expected.abs().max().item()
-    return (found - expected).abs().max().item() / (scale or 1.0)
-
-
 def _libraries() -> tuple[Any, Any]:
     """Import onnx and onnxruntime, which only export needs."""
     try:
         import onnx
         import onnxruntime
+        import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ExportError(f"{NEEDED} ({error})") from error
+        needed = "ONNX export needs onnx, onnxscript and onnxruntime: pip install 'dmnet[export]'"
+        raise ExportError(f"{needed} ({error})") from error
     return onnx, onnxruntime

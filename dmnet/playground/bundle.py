@@ -23,7 +23,7 @@ TYPES = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n|/\*\*.*?\*/ ?", re.M | re.S)
 
 @cache
 def script() -> str:
-    """Return the JavaScript module; its default export is what anywidget expects."""
+    """Return the JavaScript module; its default export is what anywidget expects. Used in {doc}`welcome`."""
     parts = []
     for name in MODULES:
         source = (FRONTEND / f"{name}.js").read_text(encoding="utf8")
@@ -33,5 +33,5 @@ def script() -> str:
 
 @cache
 def style() -> str:
-    """Return the style sheet."""
+    """Return the style sheet. Used in {doc}`welcome`."""
     return (FRONTEND / "playground.css").read_text(encoding="utf8")

@@ -5,6 +5,7 @@ A request is a message with an `id` and a `kind`; the reply carries `reply_to`, 
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from dmnet.model import DMNet
 from dmnet.pictures import class_list
 from dmnet.playground import site
 from dmnet.playground.layers import pack_layers
-from dmnet.playground.scenes import SCENES, find_scene, pack
+from dmnet.playground.scenes import FILTER_SIZES, SCENES, find_scene, pack
 from dmnet.transforms import evaluation_image
 from dmnet.zoo import load_pretrained
 
@@ -33,30 +34,41 @@ REMEMBERED = 40  # pictures that the front end need not give again
 
 
 class Reply(NamedTuple):
-    """What goes back to the front end."""
+    """What goes back to the front end. Used in {doc}`09_ablation`."""
 
     content: dict[str, Any]
     buffers: list[bytes]
 
 
 class Desk:
-    """Takes the front end's requests.
+    """Takes the front end's requests. Used in {doc}`09_ablation`.
 
     Args:
         model: the network that answers; the other demo system is loaded when its scenes are asked for.
         pictures: name -> picture; None offers the drawn scenes, which are those of the demo systems.
         truths: name -> labels of as many of the pictures as have any.
+        static: folder with ONNX Runtime for pages, which a network that runs in the page needs.
 
     Raises:
-        DMNetError: if the network is no demo system and there are no pictures.
+        DMNetError: if the network has other scales than 1, 3, 5 and 7, or is no demo system and there are no
+            pictures.
         DataError: if a picture cannot be read or its labels have another size.
     """
 
     def __init__(
-        self, model: DMNet, pictures: Mapping[str, Any] | None, truths: Mapping[str, Labels] | None
+        self,
+        model: DMNet,
+        pictures: Mapping[str, Any] | None,
+        truths: Mapping[str, Labels] | None,
+        static: Path | None = None,
     ) -> None:
         self.name = model.system.name if model.system else "network"
-        self.models = {self.name: model}
+        if model.architecture.filter_sizes != FILTER_SIZES:
+            raise DMNetError(
+                f"the playground has switches for the filter sizes 1, 3, 5 and 7; {self.name} has "
+                f"{model.architecture.filter_sizes}. Use dmnet.predict(..., scale_gates=...) for it"
+            )
+        self.models, self.static = {self.name: model}, static
         if pictures is None and self.name not in SCENES:
             raise DMNetError(
                 f"{self.name} needs pictures to choose from, e.g. pictures={{'street': 'photo.jpg'}}; drawn "
@@ -134,7 +146,19 @@ class Desk:
             if scene:
                 layers = what == "layers.gz"
                 return pack_layers(scene) if layers else pack(scene, self.model(kind), answers=False)
-        return _static(name)
+        world = name.removesuffix(".onnx")
+        return exported(world) if world in SCENES else self._served(name)
+
+    def _served(self, name: str) -> bytes:
+        """Return one of the files of ONNX Runtime."""
+        root = self.static.resolve() if self.static else None
+        file = (root / "playground" / name).resolve() if root else None
+        if not root or not file or not file.is_relative_to(root) or not file.is_file():
+            raise DMNetError(
+                f"there is no file {name}: engine='browser' needs static=, the folder of ONNX Runtime for "
+                "pages (in a clone `.venv/static`, after `make setup`); use engine='kernel'"
+            )
+        return file.read_bytes()
 
     def _picture(self, request: dict[str, Any], buffers: Sequence[Any]) -> Reply:
         pixels = np.frombuffer(buffers[0], np.uint8).reshape(request["height"], request["width"], 3)
@@ -145,13 +169,13 @@ class Desk:
         return Reply({"number": number}, [])
 
     def _answer(self, request: dict[str, Any], _: Sequence[Any]) -> Reply:
-        number, other = request["picture"], request["lender"]
+        number, other = request["picture"], request["donor"]
         model = self.model(request["world"])
         if number not in self.registered or not (other is None or other in self.registered):
             return Reply({"forgotten": True}, [])  # the front end gives it anew
         image, size = self.registered[number]
-        lender = None if other is None else self.registered[other][0]
-        answer = look_inside(model, image, request["gates"], lender=lender)
+        donor = None if other is None else self.registered[other][0]
+        answer = look_inside(model, image, request["gates"], donor=donor)
         grids = [_channel(one, request["channel"]) for one in (*answer.filters, *answer.responses)]
         labels = labels_at(answer.logits, size, model.architecture.align_corners)
         content = {"shapes": [list(grid.shape) for grid in grids], "channels": len(answer.filters[0])}
@@ -169,22 +193,13 @@ def _packed(image: NDArray[np.uint8], truth: Labels | None) -> bytes:
     return save({"image": image} if truth is None else {"image": image, "truth": np.asarray(truth, np.uint8)})
 
 
-def _static(name: str) -> bytes:
-    """Return one of the files that run a network in a page.
+@cache
+def exported(world: str) -> bytes:
+    """Return a demo system as ONNX, with its inside; the first time this takes 10 seconds.
 
-    The runtime is what `make setup` fetches into `.venv/static` of a clone; networks are exported here.
+    Used in {doc}`09_ablation`.
     """
-    world = name.removesuffix(".onnx")
-    if world in SCENES:
-        with TemporaryDirectory() as folder:
-            file = Path(folder, name)
-            export(load_pretrained(world), file, inner=True)
-            return file.read_bytes()
-    root = (Path(__file__).resolve().parents[2] / ".venv" / "static").resolve()  # .venv may be a link
-    file = (root / "playground" / name).resolve()
-    if not file.is_relative_to(root) or not file.is_file():
-        raise DMNetError(
-            f"there is no file {name}: engine='browser' needs a clone in which `make setup` has run; "
-            "use engine='kernel'"
-        )
-    return file.read_bytes()
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "demo.onnx")
+        export(load_pretrained(world), file, inner=True)
+        return file.read_bytes()

@@ -37,7 +37,10 @@ DIAMETERS = {"demo_scale": (7.0, 32.0), "demo_context": (12.0, 96.0)}
 
 @dataclass(frozen=True)
 class Cover:
-    """Paints a card of grey paper that hides what is under it, and is no object: its label is void."""
+    """Paints a card of grey paper that hides what is under it, and is no object: its label is void.
+
+    Used in {doc}`welcome`.
+    """
 
     item: Item
 
@@ -58,7 +61,7 @@ class Cover:
 
 @dataclass(frozen=True)
 class Stamp:
-    """An object cut out: a picture `p` under it becomes `p * through + added`.
+    """An object cut out: a picture `p` under it becomes `p * through + added`. Used in {doc}`welcome`.
 
     Attributes:
         left, top: where the cut begins, in pixels from the pixel that holds the object's centre.
@@ -75,7 +78,7 @@ class Stamp:
 
 
 def cut_out(painter: Painter, diameter: float) -> Stamp:
-    """Paint an object by itself.
+    """Paint an object by itself. Used in {doc}`welcome`.
 
     To paint is an affine map of every pixel that is painted over, so what becomes of black and of white tells
     everything.
@@ -99,7 +102,10 @@ def cut_out(painter: Painter, diameter: float) -> Stamp:
 
 
 def sizes(painter: Painter, world: str) -> dict[int, float]:
-    """Return the sizes that an object can have: step -> diameter; two steps double it, 0 is as it is."""
+    """Return the sizes that an object can have: step -> diameter; two steps double it, 0 is as it is.
+
+    Used in {doc}`welcome`.
+    """
     diameter = painter.item.diameter
     if isinstance(painter, Cover):
         return {step: diameter * 2 ** (step / 2) for step in range(-2, 5)}
@@ -109,7 +115,7 @@ def sizes(painter: Painter, world: str) -> dict[int, float]:
 
 
 def pack_layers(scene: PlayScene) -> bytes:
-    """Return a scene's layers, as gzipped safetensors.
+    """Return a scene's layers, as gzipped safetensors. Used in {doc}`welcome`.
 
     Tensors: `grounds` uint8 [V, H, W, 3], the ground with all patches in version 0, 1, ...; `patch` uint16
     [H, W]; `versions` uint8 [patches], which one each patch has; `stamps` uint8 [5, n], the pixels of all

@@ -36,7 +36,7 @@ GROUP = {"demo_scale": "Coins", "demo_context": "Quilt"}
 
 @dataclass(frozen=True)
 class Question:
-    """What some objects ask of the ground.
+    """What some objects ask of the ground. Shown in {doc}`09_ablation`.
 
     Attributes:
         text: in words.
@@ -67,7 +67,7 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class PlayScene:
-    """One of the playground's scenes.
+    """One of the playground's scenes. Shown in {doc}`09_ablation`.
 
     Attributes:
         world: "demo_scale" or "demo_context"; also the name of the network that labels it.
@@ -101,30 +101,33 @@ STILL = (PlayScene("demo_scale", 26), PlayScene("demo_scale", 16), PlayScene("de
 
 
 def scenes() -> Iterator[PlayScene]:
-    """Yield all scenes, world by world."""
+    """Yield all scenes, world by world. Used in {doc}`09_ablation`."""
     for world, indices in SCENES.items():
         for index in indices:
             yield PlayScene(world, index)
 
 
 def find_scene(name: str) -> PlayScene | None:
-    """Return the scene with an id, or None."""
+    """Return the scene with an id, or None. Used in {doc}`09_ablation`."""
     return next((scene for scene in scenes() if scene.id == name), None)
 
 
 def subset_labels(model: DMNet, answer: Answer, size: tuple[int, int]) -> Labels:
-    """Return the labels of every subset of the scales, uint8 [16, *size], in the order of `SUBSETS`."""
+    """Return the labels of every subset of the scales, uint8 [16, *size], in the order of `SUBSETS`.
+
+    Used in {doc}`09_ablation`.
+    """
     logits = gated_logits(model, SUBSETS, answer.features, answer.responses)
     return np.stack([labels_at(one, size) for one in logits])
 
 
 def full_answer(scene: PlayScene, drawn: Scene, model: DMNet) -> Answer:
-    """Return the network's answer with every scale at its full weight."""
+    """Return the network's answer with every scale at its full weight. Used in {doc}`09_ablation`."""
     return look_inside(model, evaluation_image(scene.world, drawn.image), (1.0,) * 4)
 
 
 def score(labels: Labels, truth: Labels, classes: int) -> float:
-    """Return the mIoU of one picture, in 0..1."""
+    """Return the mIoU of one picture, in 0..1. Used in {doc}`09_ablation`."""
     matrix = ConfusionMatrix(classes)
     matrix.update(labels, truth)
     return matrix.miou()
@@ -134,6 +137,7 @@ def window_votes(scene: Scene, question: Question, side: int) -> list[bool]:
     """Return for every object that asks a question whether the tiles around it give the right answer.
 
     The vote is the majority of the tiles in a square window; it is what an average over that extent can know.
+    Used in {doc}`09_ablation`.
 
     Args:
         scene: with its truth.
@@ -151,7 +155,7 @@ def window_votes(scene: Scene, question: Question, side: int) -> list[bool]:
 
 
 def pack(scene: PlayScene, model: DMNet, *, answers: bool = True) -> bytes:
-    """Return all that the page needs of a scene, as gzipped safetensors.
+    """Return all that the page needs of a scene, as gzipped safetensors. Used in {doc}`09_ablation`.
 
     Without `answers`, the labels of the subsets are left out: a kernel computes them when they are asked for.
 

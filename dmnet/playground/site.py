@@ -59,12 +59,15 @@ LONG_SIDE = 240  # pixels of a reader's own picture
 
 
 def catalogue() -> dict[str, Any]:
-    """Return what there is to choose from: worlds with their classes, colours and scenes."""
+    """Return what there is to choose from: worlds with their classes, colours and scenes.
+
+    Used in {doc}`welcome`.
+    """
     return {"long_side": LONG_SIDE, "worlds": [world_entry(world) for world in SCENES]}
 
 
 def world_entry(world: str) -> dict[str, Any]:
-    """Return the catalogue's entry of one drawn world."""
+    """Return the catalogue's entry of one drawn world. Used in {doc}`welcome`."""
     classes = WORLDS[world].classes
     return {
         "name": world,
@@ -83,17 +86,19 @@ def world_entry(world: str) -> dict[str, Any]:
 
 
 def scene_file(scene: PlayScene) -> str:
-    """Return where a scene lies in the folder."""
+    """Return where a scene lies in the folder. Used in {doc}`welcome`."""
     return f"{scene.world}/{scene.index}.safetensors.gz"
 
 
 def layers_file(scene: PlayScene) -> str:
-    """Return where its layers lie."""
+    """Return where its layers lie. Used in {doc}`welcome`."""
     return f"{scene.world}/{scene.index}.layers.gz"
 
 
 def write_site(folder: Path) -> None:
     """Write all files; scenes and pictures that the folder has already are left as they are.
+
+    Used in {doc}`welcome`.
 
     Args:
         folder: where to. It is good for one state of the package: `book/extensions/playground_pages.py`.
@@ -116,7 +121,7 @@ def _write_once(file: Path, content: Callable[[], bytes]) -> None:
 
 
 def write_front_end(folder: Path) -> None:
-    """Write script, style sheet and catalogue."""
+    """Write script, style sheet and catalogue. Used in {doc}`welcome`."""
     texts = {"playground.js": bundle.script(), "playground.css": bundle.style()}
     texts["catalogue.json"] = json.dumps(catalogue())
     for name, text in texts.items():
@@ -125,7 +130,10 @@ def write_front_end(folder: Path) -> None:
 
 
 def write_still(scene: PlayScene, model: DMNet, folder: Path) -> None:
-    """Write a scene, the labels of its 16 subsets as pictures, and the mIoU of each."""
+    """Write a scene, the labels of its 16 subsets as pictures, and the mIoU of each.
+
+    Used in {doc}`welcome`.
+    """
     drawn = scene.draw()
     palette = WORLDS[scene.world].classes.palette
     with atomic_write(folder / f"{scene.id}.png") as temporary:
@@ -144,12 +152,12 @@ def write_still(scene: PlayScene, model: DMNet, folder: Path) -> None:
 
 
 def subset_name(gates: Sequence[int]) -> str:
-    """Return which scales are on, e.g. "1011" without 3 x 3."""
+    """Return which scales are on, e.g. "1011" without 3 x 3. Used in {doc}`welcome`."""
     return "".join(map(str, gates))
 
 
 def still_html(folder: Path, address: str) -> str:
-    """Return the pictures for a page where no script runs.
+    """Return the pictures for a page where no script runs. Used in {doc}`welcome`.
 
     Args:
         folder: where `write_site` has put the files.

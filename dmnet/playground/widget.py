@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from html import escape
 from json import dumps
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -32,7 +33,7 @@ EDITS = {
 
 
 class Playground(anywidget.AnyWidget):
-    """The interactive scale ablation.
+    """The interactive scale ablation. Shown in {doc}`09_ablation`.
 
     ```
     playground = Playground("demo_scale")
@@ -47,6 +48,7 @@ class Playground(anywidget.AnyWidget):
         pictures: name -> picture (path, PIL image or array), for the reader to choose from. Each is seen
             whole, in one run: the sliding windows of a system's protocol have a filter each.
         truths: name -> labels, uint8 [H, W], 255 where nothing counts; for those pictures that have any.
+        static: for the engine "browser": the folder of ONNX Runtime for pages, of a clone `.venv/static`.
         engine: "kernel" computes with `model`; "browser" with the exported network, in the page.
         **state: the traits below.
 
@@ -54,13 +56,14 @@ class Playground(anywidget.AnyWidget):
         scale_gates: the weight of each scale, four numbers, 0 to 2.
         scene: id of the picture that is shown, e.g. "scale-26".
         channel: which channel of filters and responses is shown; -1 is the mean over all.
-        lender: id of the picture whose filters are used instead of its own, or "".
+        donor: id of the picture whose filters are used instead of its own, or "".
         reveal: which of the scene's questions is answered on the picture; -1 is none.
         edits: changes of the drawn scene, e.g. `["move 3 45 60", "exchange warm"]`; see `EDITS`. They end
             with the scene. The number of an object is shown in the workbench, which "Change ..." opens.
 
     Raises:
-        DMNetError: if a scene, an engine or a weight is none; if pictures are missing or cannot be used.
+        DMNetError: if a scene, an engine or a weight is none; if the network's filter sizes are not 1, 3, 5
+            and 7; if pictures are missing or cannot be used.
     """
 
     _esm = bundle.script()
@@ -68,7 +71,7 @@ class Playground(anywidget.AnyWidget):
     scale_gates = traitlets.List(traitlets.Float(), [1.0] * 4, minlen=4, maxlen=4).tag(sync=True)
     scene = traitlets.Unicode("").tag(sync=True)
     channel = traitlets.Int(-1, min=-1).tag(sync=True)
-    lender = traitlets.Unicode("").tag(sync=True)
+    donor = traitlets.Unicode("").tag(sync=True)
     reveal = traitlets.Int(-1, min=-1).tag(sync=True)
     edits = traitlets.List(traitlets.Unicode()).tag(sync=True)
     engine = traitlets.Enum(["kernel", "browser"], "kernel").tag(sync=True)
@@ -78,11 +81,12 @@ class Playground(anywidget.AnyWidget):
         model: DMNet | str = "demo_scale",
         pictures: Mapping[str, Any] | None = None,
         truths: Mapping[str, NDArray[np.uint8]] | None = None,
+        static: str | Path | None = None,
         **state: Any,
     ) -> None:
         if isinstance(model, str):
             model = load_pretrained(model)
-        self._desk = Desk(model, pictures, truths)
+        self._desk = Desk(model, pictures, truths, Path(static) if static else None)
         known = self._desk.scene_ids
         state.setdefault("scene", known[0])
         super().__init__(**state)
@@ -99,10 +103,10 @@ class Playground(anywidget.AnyWidget):
             raise DMNetError(f"a scale's weight is a number from 0 to 2, got {list(proposal['value'])}")
         return proposal["value"]
 
-    @traitlets.validate("scene", "lender")
+    @traitlets.validate("scene", "donor")
     def _valid_scene(self, proposal: Any) -> str:
         name, known = proposal["value"], self._desk.scene_ids
-        if name not in known and not (name == "" and proposal["trait"].name == "lender"):
+        if name not in known and not (name == "" and proposal["trait"].name == "donor"):
             raise DMNetError(f"there is no scene {name!r}; there are {', '.join(known)}")
         return name
 
@@ -128,7 +132,7 @@ class Playground(anywidget.AnyWidget):
                 "scene": self.scene,
                 "gates": self.scale_gates,
                 "channel": self.channel,
-                "lender": self.lender,
+                "donor": self.donor,
                 "reveal": self.reveal,
                 "edits": self.edits,
             }

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from dmnet.classes import DEMO_CONTEXT, DEMO_SCALE, ClassList
-from dmnet.datasets.base import IGNORE, Example, Image, Mask, checked_index
+from dmnet.datasets.base import IGNORE, Example, Image, Mask
 from dmnet.errors import DataError
 from dmnet.files import atomic_write, data_dir, progress
 from dmnet.worlds import context as context_world
@@ -74,7 +74,7 @@ WORLDS = {
 
 
 class DemoDataset:
-    """A drawn data set; see `dmnet.datasets.base.Dataset` for what it offers. Shown in {doc}`02_data`.
+    """A drawn data set; see `dmnet.datasets.Dataset` for what it offers. Shown in {doc}`02_data`.
 
     Args:
         name: "demo_context" or "demo_scale".
@@ -117,9 +117,8 @@ class DemoDataset:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Example:
-        index = checked_index(index, len(self))
-        images, masks = self._arrays
-        return images[index].copy(), masks[index].copy(), self.ids[index]
+        name, (images, masks) = self.ids[index], self._arrays
+        return images[index].copy(), masks[index].copy(), name
 
     def __iter__(self) -> Iterator[Example]:
         return (self[index] for index in range(len(self)))
@@ -133,7 +132,7 @@ class DemoDataset:
 
     def scene(self, index: int) -> Scene:
         """Draw scene `index` again, with the hidden truth that its labels come from."""
-        return self.world.scene(self.seed, self.split, checked_index(index, len(self)))
+        return self.world.scene(self.seed, self.split, range(len(self))[index])
 
     @property
     def cache_file(self) -> Path:

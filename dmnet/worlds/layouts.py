@@ -19,10 +19,9 @@ from typing import NamedTuple
 from PIL import Image as PILImage
 
 from dmnet.classes import label_image
-from dmnet.datasets import ade20k, cityscapes, folder
 from dmnet.datasets.base import Dataset, Image, Mask
-from dmnet.datasets.encoding import ADE20K_VALUES, CITYSCAPES_VALUES, Encoding
-from dmnet.datasets.lists import NAMES, repeated
+from dmnet.datasets.files import IMAGES, LISTS, MASKS, NAMES, Encoding, repeated
+from dmnet.datasets.published import ADE20K_FOLDERS, CITYSCAPES_ENDINGS, CITYSCAPES_FOLDERS, PUBLISHED
 from dmnet.errors import DataError
 from dmnet.files import add_filename, progress
 from dmnet.images import read_image
@@ -37,27 +36,27 @@ class _Layout(NamedTuple):
 
 
 def _voc_files(_split: str, name: str) -> tuple[str, str]:
-    return f"{folder.IMAGES}/{name}.jpg", f"{folder.MASKS}/{name}.png"
+    return f"{IMAGES}/{name}.jpg", f"{MASKS}/{name}.png"
 
 
 def _ade20k_files(split: str, name: str) -> tuple[str, str]:
-    below = ade20k.FOLDERS.get(split, split)
-    return f"{ade20k.IMAGES}/{below}/{name}.jpg", f"{ade20k.MASKS}/{below}/{name}.png"
+    below = ADE20K_FOLDERS.get(split, split)
+    return f"images/{below}/{name}.jpg", f"annotations/{below}/{name}.png"
 
 
 def _cityscapes_files(split: str, name: str) -> tuple[str, str]:
     city = name.split("_")[0] if "_" in name else split  # a file's name starts with its city's
-    folders, endings = (cityscapes.IMAGES, cityscapes.MASKS), cityscapes.ENDINGS
     image, mask = (
-        f"{below}/{split}/{city}/{name}{ending}" for below, ending in zip(folders, endings, strict=True)
+        f"{below}/{split}/{city}/{name}{ending}"
+        for below, ending in zip(CITYSCAPES_FOLDERS, CITYSCAPES_ENDINGS, strict=True)
     )
     return image, mask
 
 
 LAYOUTS = {
-    "voc": _Layout(Encoding.plain(255), _voc_files, palette=True),
-    "ade20k": _Layout(ADE20K_VALUES, _ade20k_files),
-    "cityscapes": _Layout(CITYSCAPES_VALUES, _cityscapes_files),
+    "voc": _Layout(Encoding.plain(), _voc_files, palette=True),
+    "ade20k": _Layout(PUBLISHED["ade20k"].encoding, _ade20k_files),
+    "cityscapes": _Layout(PUBLISHED["cityscapes"].encoding, _cityscapes_files),
 }
 
 
@@ -133,7 +132,7 @@ def _write_folder(splits: Sequence[Dataset], root: Path, layout: str) -> None:
     encoding, files, palette = LAYOUTS[layout]
     for dataset in splits:
         if layout == "voc":
-            ids = root / folder.LISTS / f"{dataset.split}.txt"
+            ids = root / LISTS / f"{dataset.split}.txt"
             ids.parent.mkdir(parents=True, exist_ok=True)
             ids.write_text("\n".join(dataset.ids) + "\n", encoding="utf-8")
         for index in progress(range(len(dataset)), desc=f"writing {dataset.split}"):

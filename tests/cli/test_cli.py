@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from dmnet import datasets, systems, worlds
 from dmnet.checkpoints import save_weights
-from dmnet.cli import app
+from dmnet.cli import application
 from dmnet.cli._shared import load_data, plain_warnings
 from dmnet.errors import DataError
 from dmnet.model import build_model
@@ -24,7 +24,7 @@ SMALL = ["--iterations", "2", "--batch-size", "2"]
 
 
 def run(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(application(), [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output
     return result
 
@@ -64,6 +64,12 @@ def test_an_error_is_one_line_with_the_nearest_name():
     result = run("systems", "demo_scael", code=2)
     assert result.stderr.startswith("Error: there is no system called 'demo_scael'. Did you mean demo_scale")
     assert result.stderr.count("\n") == 1 and "Traceback" not in result.output
+
+
+def test_without_typer_the_extra_is_named():
+    code = "import sys; sys.modules['typer'] = None; from dmnet.cli import main; main(['systems'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr == "Error: typer is not installed: pip install 'dmnet[cli]'\n"
 
 
 def test_python_m_dmnet():
@@ -132,7 +138,7 @@ def test_results_never_overwrite_each_other(weights, photo, tmp_path):
     other = tmp_path / "folder" / photo.name
     other.parent.mkdir()
     other.write_bytes(photo.read_bytes())
-    assert "two pictures are called photo" in run("predict", weights, photo, other, code=2).stderr
+    assert "two images are called photo" in run("predict", weights, photo, other, code=2).stderr
 
 
 def test_drawn_data_are_written_and_checked(tmp_path):

@@ -10,7 +10,7 @@ import torch.distributed.run
 from typer.testing import CliRunner
 
 from dmnet import systems, worlds
-from dmnet.cli import app
+from dmnet.cli import application
 
 TINY = ["backbone=tiny_resnet", "channels=4", "fusion_channels=8", "aux_channels=4", "resize=(64,32)"]
 SMALL = ["--iterations", "2", "--batch-size", "2", "--crop", "32", "--no-pretrained"]
@@ -18,7 +18,7 @@ SMALL += [word for setting in TINY for word in ("--set", setting)]
 
 
 def run(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(application(), [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output
     return result
 

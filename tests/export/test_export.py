@@ -1,8 +1,11 @@
 """ONNX: every system exports, runs in ONNX Runtime and gives PyTorch's numbers; what does not is refused."""
 
+import dataclasses
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -10,15 +13,15 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from onnxscript import opset20
 from test_model import GOLDENS, REFERENCE, fill, filled_model
 from torch import nn
 from typer.testing import CliRunner
 
 import dmnet
 from dmnet import backbone, export, model, systems
-from dmnet.cli import app
+from dmnet.cli import application
 from dmnet.errors import ExportError
-from dmnet.export import onnx_graph
 from dmnet.model import build_model
 
 PUBLISHED = [system.name for system in systems.SYSTEMS.values() if system.published]
@@ -67,7 +70,17 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "build_backbone", build)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+def one_of_each() -> list[object]:
+    """All published systems; those that differ from an earlier one in nothing but their classes are slow."""
+    seen, marked = set(), []
+    for name in PUBLISHED:
+        shape = dataclasses.replace(systems.get(name).architecture, num_classes=2)
+        marked.append(pytest.param(name, marks=[pytest.mark.slow] if str(shape) in seen else []))
+        seen.add(str(shape))
+    return marked
+
+
+@pytest.mark.parametrize("name", one_of_each())
 @pytest.mark.usefixtures("narrow")
 def test_every_published_system_exports_and_runs(name: str, tmp_path: Path) -> None:
     assert len(PUBLISHED) == 24
@@ -136,14 +149,13 @@ def test_other_filters_take_the_place_of_an_images_own(demos: dict[str, Path]) -
     assert np.abs(swapped["logits"] - own["logits"]).max() > 0.1
 
 
-def test_an_image_of_fixed_size(tmp_path: Path) -> None:
-    network = dmnet.load_pretrained("demo_scale")
-    done = export.export(network, tmp_path / "fixed.onnx", size=(61, 50))
-    free = export.export(network, tmp_path / "free.onnx")
-    assert (done.size, free.size) == ((61, 50), None)
-    assert done.nodes < free.nodes  # its pooling matrices are constants
-    assert [one.shape for one in session(done.path).get_inputs()] == [[1, 3, 61, 50], [4]]
-    assert [one.shape for one in session(free.path).get_inputs()] == [[1, 3, "height", "width"], [4]]
+def test_an_image_of_fixed_size(tmp_path: Path, demos: dict[str, Path]) -> None:
+    network, free = dmnet.load_pretrained("demo_scale"), demos["demo_scale"]
+    done = export.export(network, tmp_path / "fixed.onnx", size=(61, 50), inner=True)
+    assert done.size == (61, 50)
+    assert done.nodes < len(onnx.load(free).graph.node)  # its pooling matrices are constants
+    assert [one.shape for one in session(done.path).get_inputs()][:2] == [[1, 3, 61, 50], [4]]
+    assert [one.shape for one in session(free).get_inputs()][:2] == [[1, 3, "height", "width"], [4]]
     assert export.read_metadata(done.path)["image_size"] == [61, 50]
     with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument):
         run(done.path, image=torch.zeros(1, 3, 64, 64))
@@ -178,41 +190,39 @@ def test_what_the_file_says_of_itself(demos: dict[str, Path]) -> None:
     assert facts["weights_sha256"] != export.weights_digest(network)
 
 
-def test_weights_keep_their_names(demos: dict[str, Path]) -> None:
-    state = dmnet.load_pretrained("demo_scale").state_dict()
-    stored = {one.name for one in onnx.load(demos["demo_scale"]).graph.initializer}
-    assert {name for name in state if not name.endswith("num_batches_tracked")} <= stored
+def test_no_file_tells_where_it_was_made(demos: dict[str, Path], root: Path) -> None:
+    for path in demos.values():
+        content = path.read_bytes()
+        assert str(root).encode() not in content and b".py" not in content
 
 
-def test_equal_weights_make_equal_files(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        export.export(dmnet.load_pretrained("demo_scale"), tmp_path / name)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+def test_equal_weights_make_equal_files(tmp_path: Path, demos: dict[str, Path]) -> None:
+    export.export(dmnet.load_pretrained("demo_scale"), tmp_path / "again.onnx", inner=True)
+    assert (tmp_path / "again.onnx").read_bytes() == demos["demo_scale"].read_bytes()
 
 
 def test_the_model_stays_as_it_was(tmp_path: Path) -> None:
-    network = build_model("demo_scale").train()
+    network = build_model("demo_scale").train().to(torch.bfloat16)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     export.export(network, tmp_path / "x.onnx")
     assert network.training and network.backbone.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert "scales" not in vars(network.head)
-    export.export(network.to(torch.bfloat16), tmp_path / "half.onnx")
     assert network.head.classify.weight.dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("inner", [False, True])
-def test_a_file_that_differs_from_pytorch_is_refused(inner: bool, tmp_path: Path) -> None:
+def test_a_file_that_differs_from_pytorch_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_text("an older file")
+    pooling = export.adaptive_pooling
 
-    def shifted(graph: onnx_graph.Graph, name: str, x: onnx_graph.Value) -> onnx_graph.Value:
-        return graph.add("Relu", graph.add("Sub", x, 1e-3, name=f"{name}.shifted"), name=name)
+    def shifted(x: Any, bins: Sequence[int]) -> Any:
+        return opset20.Add(pooling(x, bins), 1e-2)
 
     with (
-        mock.patch.dict(onnx_graph.FUNCTIONS, {torch.nn.functional.relu: lambda *a, **_: shifted(*a)}),
+        mock.patch.object(export, "adaptive_pooling", shifted),
         pytest.raises(ExportError, match=r"differs from PyTorch: logits by .* 64 x 64; allowed are 1e-04"),
     ):
-        export.export(dmnet.load_pretrained("demo_context"), tmp_path / "x.onnx", inner=inner)
+        export.export(dmnet.load_pretrained("demo_context"), tmp_path / "x.onnx", inner=True)
     assert [path.name for path in tmp_path.iterdir()] == ["x.onnx"]
     assert (tmp_path / "x.onnx").read_text() == "an older file"
 
@@ -225,14 +235,17 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_has_no_node_is_refused(tmp_path: Path) -> None:
+class Choosy(nn.Module):
+    """Computes another thing for another image, which no graph can."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if x.mean() > 0 else -x
+
+
+def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     network = build_model("demo_scale")
-    network.head.fuse[2] = nn.Hardswish()
-    with pytest.raises(ExportError, match=r"the module Hardswish \(head\.fuse\.2\).*add a function"):
-        export.export(network, tmp_path / "x.onnx")
-    network.head.fuse[2] = nn.ReLU()
-    network.head.fuse[0].padding_mode = "reflect"
-    with pytest.raises(ExportError, match="reflect"):
+    network.head.fuse[2] = Choosy()
+    with pytest.raises(ExportError, match="uses what PyTorch cannot write as ONNX"):
         export.export(network, tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -267,12 +280,11 @@ def test_without_onnx_the_message_says_what_to_install() -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     target = tmp_path / "demo.onnx"
-    done = CliRunner().invoke(app, ["export", "demo_scale", str(target), "--size", "96x64"])
+    command = ["export", "demo_scale", str(target), "--size", "96x64", "--inner"]
+    done = CliRunner().invoke(application(), command)
     assert done.exit_code == 0, done.output
     assert "images of 96 x 64 pixels" in done.stdout and "of PyTorch" in done.stdout
     assert export.read_metadata(target)["image_size"] == [96, 64]
-    done = CliRunner().invoke(app, ["export", "demo_scale", str(target), "--inner"])
-    assert "images of any size" in done.stdout
-    done = CliRunner().invoke(app, ["export", "demo_scale", str(target), "--size", "big"])
+    done = CliRunner().invoke(application(), ["export", "demo_scale", str(target), "--size", "big"])
     assert (done.exit_code, "HEIGHTxWIDTH" in done.stderr) == (2, True)
-    assert export.read_metadata(target)["image_size"] is None  # the older file is intact
+    assert export.read_metadata(target)["image_size"] == [96, 64]  # the older file is intact

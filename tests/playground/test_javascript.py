@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = sorted((ROOT / "tests" / "javascript").glob("*.test.mjs"))
+MODULES = sorted((ROOT / "tests" / "playground" / "javascript").glob("*.test.mjs"))
 
 
 def node() -> str:

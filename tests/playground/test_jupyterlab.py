@@ -384,10 +384,11 @@ def test_two_views_stay_in_step(notebook: Notebook) -> None:
 
 def test_the_network_in_the_browser(notebook: Notebook) -> None:
     """Its files come from the kernel."""
-    notebook.run("other = Playground(engine='browser', scene='scale-16'); other")
+    static = str(Path(__file__).resolve().parents[2] / ".venv" / "static")
+    notebook.run(f"other = Playground(engine='browser', static={static!r}, scene='scale-16'); other")
     live = re.compile("^Live: the network runs in your browser")
 
-    expect(notebook.app(-1).locator(".engine")).to_have_text(live, timeout=20_000)
+    expect(notebook.app(-1).locator(".engine")).to_have_text(live, timeout=60_000)  # it is exported first
     model, scene = dmnet.load_pretrained("demo_scale"), STILL[1]
     place = "[...document.querySelectorAll('.dmnet-app')].at(-1).parentElement.playground"
     found = changed(notebook.page, {"gates": [1, 0.5, 0, 2]}, place)

@@ -63,18 +63,18 @@ class TestInside:
         assert [tuple(one.shape) for one in answer.filters] == [(16, k, k) for k in (1, 3, 5, 7)]
         assert [tuple(one.shape) for one in answer.responses] == [(16, 8, 10)] * 4
 
-    def test_lent_filters_are_the_lenders(self, model: DMNet) -> None:
+    def test_swapped_filters_are_the_donors(self, model: DMNet) -> None:
         x, other = random_image(0), random_image(1)
-        own, lender = (look_inside(model, one, [1] * 4) for one in (x, other))
-        lent = look_inside(model, x, [1] * 4, lender=other, lent=[0, 1, 0.5, 0])
+        own, donor = (look_inside(model, one, [1] * 4) for one in (x, other))
+        lent = look_inside(model, x, [1] * 4, donor=other, donor_share=[0, 1, 0.5, 0])
         torch.testing.assert_close(lent.filters[0], own.filters[0])
-        torch.testing.assert_close(lent.filters[1], lender.filters[1])
-        torch.testing.assert_close(lent.filters[2], (own.filters[2] + lender.filters[2]) / 2)
+        torch.testing.assert_close(lent.filters[1], donor.filters[1])
+        torch.testing.assert_close(lent.filters[2], (own.filters[2] + donor.filters[2]) / 2)
         torch.testing.assert_close(lent.responses[3], own.responses[3])
 
     def test_a_picture_that_lends_to_itself_changes_nothing(self, model: DMNet) -> None:
         x = random_image(0)
-        own, lent = look_inside(model, x, GATES), look_inside(model, x, GATES, lender=x)
+        own, lent = look_inside(model, x, GATES), look_inside(model, x, GATES, donor=x)
         torch.testing.assert_close(own.logits, lent.logits)
 
     def test_many_settings_at_once_are_each_alone(self, model: DMNet) -> None:
@@ -88,8 +88,8 @@ class TestInside:
     def test_a_wrong_number_of_gates_is_refused(self, model: DMNet) -> None:
         with pytest.raises(DMNetError, match=r"scale_gates needs 4 numbers.*\[1, 1\]"):
             look_inside(model, random_image(0), [1, 1])
-        with pytest.raises(DMNetError, match="lent needs 4 numbers"):
-            look_inside(model, random_image(0), [1] * 4, lent=[1])
+        with pytest.raises(DMNetError, match="donor_share needs 4 numbers"):
+            look_inside(model, random_image(0), [1] * 4, donor_share=[1])
 
     def test_the_mode_is_left_as_it_was(self, model: DMNet) -> None:
         model.train()
@@ -288,7 +288,7 @@ class TestWidget:
         [
             ({"scale_gates": [1, 1, 1, 3]}, "from 0 to 2"),
             ({"scene": "scale-1000"}, "there is no scene 'scale-1000'"),
-            ({"lender": "x"}, "there is no scene 'x'"),
+            ({"donor": "x"}, "there is no scene 'x'"),
             ({"edits": ["move 3"]}, "a change of a scene is one of move, .*got 'move 3'"),
             ({"edits": ["paint 3 4 5"]}, "got 'paint 3 4 5'"),
         ],
@@ -320,7 +320,7 @@ class TestKernel:
         image = COINS.draw().image
         size = {"height": 160, "width": 160, "world": "demo_scale"}
         number = ask("picture", [memoryview(image.tobytes())], **size).content["number"]
-        reply = ask("answer", world="demo_scale", picture=number, lender=None, gates=GATES, channel=2)
+        reply = ask("answer", world="demo_scale", picture=number, donor=None, gates=GATES, channel=2)
         expected = look_inside(model, evaluation_image("demo_scale", image), GATES)
         labels, logits, *grids = reply.buffers
         assert reply.content["reply_to"] == 7
@@ -335,9 +335,9 @@ class TestKernel:
         numbers = [ask("picture", [bytes(768)], **size).content["number"] for _ in range(REMEMBERED + 3)]
         assert len(set(numbers)) == len(numbers)
         asked = {"world": "demo_scale", "gates": [1] * 4, "channel": -1}
-        assert ask("answer", picture=numbers[2], lender=None, **asked).content["forgotten"]
-        assert ask("answer", picture=numbers[-1], lender=numbers[2], **asked).content["forgotten"]
-        assert "forgotten" not in ask("answer", picture=numbers[-1], lender=numbers[3], **asked).content
+        assert ask("answer", picture=numbers[2], donor=None, **asked).content["forgotten"]
+        assert ask("answer", picture=numbers[-1], donor=numbers[2], **asked).content["forgotten"]
+        assert "forgotten" not in ask("answer", picture=numbers[-1], donor=numbers[3], **asked).content
 
     def test_files(self, model: DMNet) -> None:
         ask = Asked(model, None, None)
@@ -350,10 +350,19 @@ class TestKernel:
     @pytest.mark.parametrize(
         "name", ["../../stamp.json", "../../../README.md", "demo_scale/../x", "/etc/hosts", "x"]
     )
-    def test_no_other_file_is_given_out(self, model: DMNet, name: str) -> None:
-        reply = Asked(model, None, None)("asset", name=name)
-        assert "there is no file" in reply.content["error"]
-        assert reply.buffers == []
+    def test_no_other_file_is_given_out(self, model: DMNet, name: str, root: Path) -> None:
+        for static in (None, root / ".venv" / "static"):
+            reply = Asked(model, None, None, static)("asset", name=name)
+            assert "there is no file" in reply.content["error"]
+            assert reply.buffers == []
+
+    def test_a_page_gets_its_runtime_from_the_folder_that_is_named(
+        self, model: DMNet, tmp_path: Path
+    ) -> None:
+        (tmp_path / "onnxruntime").mkdir()
+        (tmp_path / "onnxruntime" / "ort.mjs").write_bytes(b"runtime")
+        asked = Asked(model, None, None, tmp_path)
+        assert asked("asset", name="../onnxruntime/ort.mjs").buffers == [b"runtime"]
 
     def test_any_system_with_pictures_of_ones_own(self) -> None:
         model = dmnet.build_model("small_r18")
@@ -366,7 +375,7 @@ class TestKernel:
         scene = load(ask("asset", name="pictures/wall").buffers[0])
         assert (scene["image"] == picture).all() and (scene["truth"] == labels).all()
         ask("picture", [picture.tobytes()], world="small_r18", height=40, width=50)
-        reply = ask("answer", world="small_r18", picture=0, lender=None, gates=[1] * 4, channel=-1)
+        reply = ask("answer", world="small_r18", picture=0, donor=None, gates=[1] * 4, channel=-1)
         assert len(reply.buffers[0]) == 40 * 50
         assert reply.content["channels"] == 64
 
@@ -374,12 +383,16 @@ class TestKernel:
         model = dmnet.build_model("small_r18")
         with pytest.raises(DMNetError, match="small_r18 needs pictures"):
             Desk(model, None, None)
+        with pytest.raises(DMNetError, match=r"sizes 1, 3, 5 and 7; small_r18 has \(3, 7\)"):
+            Playground(
+                dmnet.build_model("small_r18", filter_sizes=(3, 7)), {"a": np.zeros((8, 8, 3), np.uint8)}
+            )
         with pytest.raises(DataError, match="labels of 'b' need a picture"):
             Desk(model, {"a": np.zeros((8, 8, 3), np.uint8)}, {"b": np.zeros((8, 8), np.uint8)})
 
     def test_a_request_that_fails_says_why(self, model: DMNet) -> None:
         reply = Asked(model, None, None)(
-            "answer", world="nowhere", picture=0, lender=None, gates=[1], channel=-1
+            "answer", world="nowhere", picture=0, donor=None, gates=[1], channel=-1
         )
         assert reply.content == {"error": "DMNetError: there is no network for 'nowhere'", "reply_to": 7}
 

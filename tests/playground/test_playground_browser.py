@@ -50,11 +50,11 @@ def test_every_subset_answers_as_pytorch(visit: Visit, scene: Any) -> None:
 
 def test_lent_filters_answer_as_pytorch(visit: Visit) -> None:
     tab = shown(visit)
-    found = changed(tab.page, {"scene": "context-13", "gates": [1, 0.5, 1, 2], "lender": "context-15"})
+    found = changed(tab.page, {"scene": "context-13", "gates": [1, 0.5, 1, 2], "donor": "context-15"})
     model = dmnet.load_pretrained("demo_context")
     pictures = [find_scene(name).draw().image for name in ("context-13", "context-15")]  # type: ignore[union-attr]
-    x, lender = (evaluation_image("demo_context", picture) for picture in pictures)
-    expected = look_inside(model, x, [1, 0.5, 1, 2], lender=lender).logits.numpy()
+    x, donor = (evaluation_image("demo_context", picture) for picture in pictures)
+    expected = look_inside(model, x, [1, 0.5, 1, 2], donor=donor).logits.numpy()
     np.testing.assert_allclose(
         np.array(found["logits"]).reshape(expected.shape), expected, atol=1e-3 * np.abs(expected).max()
     )
@@ -190,7 +190,7 @@ def test_which_scale_matters(visit: Visit) -> None:
 def test_a_shared_address_brings_it_all_back(visit: Visit) -> None:
     page = shown(visit).page
     changed(
-        page, {"scene": "scale-7", "gates": [1, 0, 0.55, 2], "lender": "scale-1", "channel": 4, "reveal": 1}
+        page, {"scene": "scale-7", "gates": [1, 0, 0.55, 2], "donor": "scale-1", "channel": 4, "reveal": 1}
     )
     page.wait_for_url("**#play&scene=scale-7&gates=1,0,0.55,2&*")  # once the reader pauses
     address = page.url
@@ -316,11 +316,11 @@ WIDGET = """async ([script, state]) => {
 
 
 @pytest.mark.parametrize(("engine", "place"), [("kernel", "in the kernel"), ("browser", "in your browser")])
-def test_as_a_widget(visit: Visit, tmp_path: Path, engine: str, place: str) -> None:
+def test_as_a_widget(visit: Visit, tmp_path: Path, root: Path, engine: str, place: str) -> None:
     """What JupyterLab does, without JupyterLab: a blob module, a model with traits, messages with buffers."""
     (tmp_path / "page.html").write_text("<link rel=icon href=data:><main></main>")
     tab = visit("page.html", folder=tmp_path)
-    desk = Desk(dmnet.load_pretrained("demo_scale"), None, None)
+    desk = Desk(dmnet.load_pretrained("demo_scale"), None, None, root / ".venv" / "static")
 
     def ask(content: Any, buffers: list[str]) -> dict[str, Any]:
         reply = desk.reply(content, [base64.b64decode(one) for one in buffers])
@@ -334,7 +334,7 @@ def test_as_a_widget(visit: Visit, tmp_path: Path, engine: str, place: str) -> N
         "scene": "scale-26",
         "scale_gates": [1] * 4,
         "channel": -1,
-        "lender": "",
+        "donor": "",
         "reveal": -1,
         "edits": [],
         "engine": engine,

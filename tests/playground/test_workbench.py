@@ -282,7 +282,7 @@ def test_filters_of_the_scene_as_it_was(visit: Visit) -> None:
     changed(page, {"scene": "context-13", "edits": ["exchange warm"]})
     page.get_by_label("Filters of").select_option(label="Quilt 1, as it was")
     expect(page.locator(".scale[data-k='7'] .caption").first).to_have_text("filter")
-    changed(page, {"scene": "context-13", "edits": [], "lender": "context-15"})
+    changed(page, {"scene": "context-13", "edits": [], "donor": "context-15"})
     page.get_by_role("button", name="⇄").click()
     expect(page.get_by_label("Filters of")).to_have_value("context-13")
     expect(page.get_by_label("Scene")).to_have_value("context-15")

@@ -121,7 +121,7 @@ def test_what_is_imported_is_what_is_loaded(module: str) -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["systems"], None])
 def test_the_command_line_answers_before_pytorch_is_there(arguments: list[str] | None) -> None:
-    run = f"from dmnet.cli import app\ntry: app({arguments})\nexcept SystemExit as end: assert not end.code"
+    run = f"from dmnet.cli import main\ntry: main({arguments})\nexcept SystemExit as end: assert not end.code"
     found = loaded(run if arguments else "import dmnet")
     assert {"torch", "dmnet.training", "dmnet.doctor", "dmnet.worlds"} & found == set()
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmnet.datasets import FolderDataset, load
+from dmnet.datasets import load
 from dmnet.errors import DataError
 from dmnet.worlds import DemoDataset, demo, write_voc_layout
 from dmnet.worlds import context as context_world
@@ -224,7 +224,7 @@ def test_examples_can_be_changed_without_harm() -> None:
         ({"split": "trainval"}, "train, val, test"),
         ({"size": 0}, "size"),
         ({"seed": -1}, "seed"),
-        ({"root": "somewhere"}, "no root"),
+        ({"root": "somewhere"}, "leave out root"),
     ],
 )
 def test_bad_options(options: dict, message: str) -> None:
@@ -342,7 +342,7 @@ def test_written_and_read_again(name: str, tmp_path: Path) -> None:
     splits = [DemoDataset(name, "train", size=3), DemoDataset(name, "val", size=2)]
     folder = write_voc_layout(splits, tmp_path / "out")
     for split in splits:
-        again = FolderDataset(folder, split.split)
+        again = load("folder", folder, split.split)
         again.check()
         assert again.ids == split.ids and again.classes == split.classes
         for (image, mask, _), (drawn, labels, _) in zip(again, split, strict=True):

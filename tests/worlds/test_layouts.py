@@ -8,7 +8,7 @@ import torchvision
 from PIL import Image
 from test_datasets_folder import make, put_list
 
-from dmnet.datasets import FolderDataset, layout_of, load
+from dmnet.datasets import layout_of, load
 from dmnet.errors import DataError
 from dmnet.images import read_mask
 from dmnet.inference import evaluate
@@ -36,7 +36,7 @@ def test_written_masks_have_the_palette(drawn: DemoDataset, tmp_path: Path) -> N
 def test_an_empty_folder_is_filled(drawn: DemoDataset, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     write_layout(drawn, tmp_path / "out")
-    FolderDataset(tmp_path / "out", "val").check()
+    load("folder", tmp_path / "out", "val").check()
 
 
 @pytest.mark.parametrize("what", ["folder", "file"])
@@ -69,10 +69,10 @@ def test_splits_that_do_not_go_together(drawn: DemoDataset, tmp_path: Path) -> N
     with pytest.raises(DataError, match="split val is given twice"):
         write_layout([drawn, drawn], tmp_path / "out")
     with pytest.raises(DataError, match="different classes"):
-        write_layout([drawn, FolderDataset(root)], tmp_path / "out")
+        write_layout([drawn, load("folder", root)], tmp_path / "out")
     put_list(root, "b\nc\n", "val")
     with pytest.raises(DataError, match="share the ids b, c"):
-        write_layout([FolderDataset(root), FolderDataset(root, "val")], tmp_path / "out")
+        write_layout([load("folder", root), load("folder", root, "val")], tmp_path / "out")
     with pytest.raises(DataError, match="no data set"):
         write_layout([], tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -140,7 +140,7 @@ def test_the_files_are_those_of_the_real_data_sets(places: dict[str, Path]) -> N
 
 
 def test_void_is_stored_as_the_data_set_stores_it(tmp_path: Path) -> None:
-    voc = FolderDataset(make(tmp_path / "data"))  # its masks hold 0, 1, 2 and 255
+    voc = load("folder", make(tmp_path / "data"))  # its masks hold 0, 1, 2 and 255
     for layout, stored in (("voc", {0, 1, 2, 255}), ("ade20k", {1, 2, 3, 0}), ("cityscapes", {7, 8, 11, 0})):
         dataset = load(layout, write_layout(voc, tmp_path / layout, layout))
         assert set(np.unique(read_mask(dataset.mask_file("a")))) == stored
@@ -148,7 +148,7 @@ def test_void_is_stored_as_the_data_set_stores_it(tmp_path: Path) -> None:
 
 
 def test_a_city_is_what_the_id_begins_with(tmp_path: Path) -> None:
-    voc = FolderDataset(make(tmp_path / "data", ("ulm_0_1", "plain")))
+    voc = load("folder", make(tmp_path / "data", ("ulm_0_1", "plain")))
     root = write_layout(voc, tmp_path / "out", "cityscapes")
     assert (root / "leftImg8bit/train/ulm/ulm_0_1_leftImg8bit.png").is_file()
     assert (root / "gtFine/train/train/plain_gtFine_labelIds.png").is_file()
@@ -158,7 +158,7 @@ def test_a_city_is_what_the_id_begins_with(tmp_path: Path) -> None:
 def test_layouts_that_cannot_be(tmp_path: Path, drawn: DemoDataset) -> None:
     with pytest.raises(DataError, match="no layout 'coco'; there are voc, ade20k, cityscapes"):
         write_layout(drawn, tmp_path / "out", "coco")
-    many = FolderDataset(make(tmp_path / "data", classes=[f"class {number}" for number in range(20)]))
+    many = load("folder", make(tmp_path / "data", classes=[f"class {number}" for number in range(20)]))
     with pytest.raises(DataError, match="cityscapes stores 19 classes at most, not 20"):
         write_layout(many, tmp_path / "out", "cityscapes")
     assert load("ade20k", write_layout(many, tmp_path / "out", "ade20k")).classes == many.classes

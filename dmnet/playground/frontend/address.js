@@ -5,7 +5,7 @@
  * @property {string} scene id of a scene, or "own"
  * @property {number[]} gates the weight of each scale, 0..2
  * @property {number} channel which channel of filters and responses is shown; -1 is the mean
- * @property {string} lender id of the scene whose filters are lent, or ""
+ * @property {string} donor id of the scene whose filters are lent, or ""
  * @property {number} reveal which question's answer is shown on the picture; -1 is none
  * @property {string[]} edits changes of the scene; see edits.js
  */
@@ -14,7 +14,7 @@ import { readEdit } from "./edits.js";
 const MARK = "#play&";
 
 /** @type {Readonly<State>} */
-export const START = Object.freeze({ scene: "", gates: [1, 1, 1, 1], channel: -1, lender: "", reveal: -1, edits: [] });
+export const START = Object.freeze({ scene: "", gates: [1, 1, 1, 1], channel: -1, donor: "", reveal: -1, edits: [] });
 
 /**
  * Return a page's fragment for a state; what is as at the start is left out.
@@ -24,7 +24,7 @@ export function toFragment(state) {
   const parts = [`scene=${encodeURIComponent(state.scene)}`];
   if (state.gates.some((gate) => gate !== 1)) parts.push(`gates=${state.gates.join(",")}`);
   if (state.channel !== -1) parts.push(`channel=${state.channel}`);
-  if (state.lender) parts.push(`lender=${encodeURIComponent(state.lender)}`);
+  if (state.donor) parts.push(`donor=${encodeURIComponent(state.donor)}`);
   if (state.reveal !== -1) parts.push(`reveal=${state.reveal}`);
   if (state.edits.length) parts.push(`edits=${state.edits.map((edit) => edit.replaceAll(" ", "+")).join(",")}`);
   return MARK + parts.join("&");
@@ -42,14 +42,14 @@ export function fromFragment(fragment, start, known) {
   if (!fragment.startsWith(MARK)) return state;
   const given = new URLSearchParams(fragment.slice(MARK.length));
   const scene = given.get("scene") ?? "";
-  const lender = given.get("lender") ?? "";
+  const donor = given.get("donor") ?? given.get("lender") ?? ""; // its name in older links
   const gates = (given.get("gates") ?? "").split(",").map(Number);
   const [channel, reveal] = ["channel", "reveal"].map((name) => Number(given.get(name) ?? NaN));
   if (known(scene)) {
     state.scene = scene;
     state.edits = (given.get("edits") ?? "").split(",").filter(readEdit);
   }
-  if (known(lender)) state.lender = lender;
+  if (known(donor)) state.donor = donor;
   if (gates.length === 4 && gates.every((gate) => gate >= 0 && gate <= 2)) state.gates = gates;
   if (Number.isInteger(channel) && channel >= -1) state.channel = channel;
   if (Number.isInteger(reveal) && reveal >= -1) state.reveal = reveal;

@@ -8,7 +8,7 @@
  * @property {Picture} picture
  * @property {number[]} gates
  * @property {number} channel of the filters and responses wanted; -1 is the mean
- * @property {Picture | null} lender the picture whose filters are lent, if any
+ * @property {Picture | null} donor the picture whose filters are lent, if any
  *
  * @typedef {object} Answer
  * @property {Uint8Array} labels [height, width]
@@ -118,7 +118,7 @@ export class BrowserEngine {
     /** @type {Promise<unknown>} */
     this.busy = Promise.resolve();
     /** @type {WeakMap<Picture, Promise<Record<string, any>>>} */
-    this.lenders = new WeakMap();
+    this.donors = new WeakMap();
   }
 
   /** @type {Promise<any> | undefined} */
@@ -152,8 +152,8 @@ export class BrowserEngine {
    * @param {Inquiry} inquiry
    * @returns {Promise<Answer>}
    */
-  async answer({ picture, gates, channel, lender }) {
-    const outputs = await this.run(picture, gates, lender);
+  async answer({ picture, gates, channel, donor }) {
+    const outputs = await this.run(picture, gates, donor);
     const { data, dims } = outputs.logits;
     const grids = (/** @type {string} */ name) =>
       SIZES.map((k) => channelOf(outputs[`${name}_${k}`].data, outputs[`${name}_${k}`].dims, channel));
@@ -171,11 +171,11 @@ export class BrowserEngine {
   /**
    * @param {Picture} picture
    * @param {number[]} gates
-   * @param {Picture | null} lender
+   * @param {Picture | null} donor
    * @returns {Promise<Record<string, any>>}
    */
-  async run(picture, gates, lender) {
-    const lent = lender && (await this.filtersOf(lender));
+  async run(picture, gates, donor) {
+    const lent = donor && (await this.filtersOf(donor));
     const tensor = (/** @type {Float32Array} */ values, /** @type {number[]} */ shape) =>
       new this.ort.Tensor("float32", values, shape); // the worker takes its memory: always a fresh array
     /** @type {Record<string, any>} */
@@ -195,8 +195,8 @@ export class BrowserEngine {
 
   /** @param {Picture} picture */
   filtersOf(picture) {
-    let filters = this.lenders.get(picture);
-    if (!filters) this.lenders.set(picture, (filters = this.run(picture, [1, 1, 1, 1], null)));
+    let filters = this.donors.get(picture);
+    if (!filters) this.donors.set(picture, (filters = this.run(picture, [1, 1, 1, 1], null)));
     return filters;
   }
 }
@@ -346,12 +346,12 @@ export class KernelEngine {
    * @param {Inquiry} inquiry
    * @returns {Promise<Answer>}
    */
-  async answer({ picture, gates, channel, lender }) {
-    const [number, other] = await Promise.all([this.number(picture), lender && this.number(lender)]);
-    const reply = await this.kernel.ask({ kind: "answer", world: this.world, picture: number, lender: other, gates, channel });
+  async answer({ picture, gates, channel, donor }) {
+    const [number, other] = await Promise.all([this.number(picture), donor && this.number(donor)]);
+    const reply = await this.kernel.ask({ kind: "answer", world: this.world, picture: number, donor: other, gates, channel });
     if (reply.forgotten) {
       this.known = new WeakMap();
-      return this.answer({ picture, gates, channel, lender });
+      return this.answer({ picture, gates, channel, donor });
     }
     const arrays = reply.buffers.map(copied);
     const grid = (/** @type {ArrayBuffer} */ buffer, /** @type {number[]} */ [height, width]) =>

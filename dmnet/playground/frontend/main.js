@@ -6,7 +6,7 @@
 import { Kernel, pageAssets } from "./engines.js";
 import { OWN, Playground } from "./playground.js";
 
-const TRAITS = "change:scale_gates change:channel change:lender change:reveal change:edits";
+const TRAITS = "change:scale_gates change:channel change:donor change:reveal change:edits";
 
 /**
  * As an anywidget, in a notebook.
@@ -16,7 +16,7 @@ function render({ model, el }) {
   const kernel = new Kernel(model);
   const read = () => ({
     scene: model.get("scene"), gates: model.get("scale_gates"), channel: model.get("channel"),
-    lender: model.get("lender"), reveal: model.get("reveal"), edits: model.get("edits"),
+    donor: model.get("donor"), reveal: model.get("reveal"), edits: model.get("edits"),
   });
   const playground = new Playground(el, kernel.assets(), read(), { kernel, engine: model.get("engine"), address: false });
   Object.assign(el, { playground }); // for the console, and for tests
@@ -24,8 +24,8 @@ function render({ model, el }) {
     playground.say(text);
     playground.view.engine.hidden = text !== ""; // it says that the network is live
   };
-  playground.listeners.push(({ scene, gates, channel, lender, reveal, edits }) => {
-    model.set({ scale_gates: [...gates], channel, lender, reveal, edits: [...edits], ...(scene === OWN ? {} : { scene }) });
+  playground.listeners.push(({ scene, gates, channel, donor, reveal, edits }) => {
+    model.set({ scale_gates: [...gates], channel, donor, reveal, edits: [...edits], ...(scene === OWN ? {} : { scene }) });
     model.save_changes();
   });
   const take = (/** @type {{scene?: string}} */ own) => {

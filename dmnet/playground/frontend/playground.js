@@ -90,15 +90,15 @@ export class Playground {
   /** @returns {import("./view.js").Actions} */
   actions() {
     return {
-      choose: (scene) => this.set({ scene, lender: "" }),
+      choose: (scene) => this.set({ scene, donor: "" }),
       step: (by) => this.step(by),
       tour: () => this.tour.go(0),
       share: () => this.share(),
       reset: () => this.reset(),
       weigh: (scale, gate) => this.set({ gates: this.state.gates.map((old, i) => (i === scale ? gate : old)) }),
       channel: (channel) => this.set({ channel }),
-      lend: (lender) => this.set({ lender }),
-      swap: () => this.set({ scene: this.state.lender, lender: this.state.scene }),
+      lend: (donor) => this.set({ donor }),
+      swap: () => this.set({ scene: this.state.donor, donor: this.state.scene }),
       edit: () => this.toggleEditor(),
       change: (edits) => this.set({ edits }),
       reveal: (reveal) => this.set({ reveal }),
@@ -131,7 +131,7 @@ export class Playground {
     Object.assign(this.state, changes);
     if (this.world !== world) [this.state.channel, this.state.reveal] = [-1, -1];
     if (this.state.scene !== scene && !changes.edits) this.state.edits = [];
-    if (this.state.lender === this.state.scene && !this.state.edits.length) this.state.lender = ""; // it is the same
+    if (this.state.donor === this.state.scene && !this.state.edits.length) this.state.donor = ""; // it is the same
     this.listeners.forEach((listener) => listener(this.state));
     this.writeAddress();
     return this.refresh();
@@ -155,7 +155,7 @@ export class Playground {
   step(by) {
     const all = this.worlds.flatMap((world) => world.scenes.map((scene) => scene.id));
     const at = all.indexOf(this.state.scene);
-    this.set({ scene: all[(at + by + all.length) % all.length], lender: "" });
+    this.set({ scene: all[(at + by + all.length) % all.length], donor: "" });
   }
 
   /** The world that the scene shown belongs to; an own picture belongs to the world that was shown before. */
@@ -242,7 +242,7 @@ export class Playground {
     this.showControls();
     try {
       const base = await this.scene(this.state.scene);
-      const lender = this.state.lender ? await this.scene(this.state.lender) : null;
+      const donor = this.state.donor ? await this.scene(this.state.donor) : null;
       const composed = await this.composed();
       if (turn !== this.turn) return;
       const scene = composed && this.state.edits.length ? composed.scene : base;
@@ -250,8 +250,8 @@ export class Playground {
       if (this.view.editor.isOpen) this.paintScene(scene); // at once: the network's answer follows
       const engine = this.ready.get(this.world.name);
       const answer = engine
-        ? await this.ask(engine, base, scene, lender, turn)
-        : this.state.lender || this.state.channel >= 0 ? null : precomputed(scene, this.state.gates);
+        ? await this.ask(engine, base, scene, donor, turn)
+        : this.state.donor || this.state.channel >= 0 ? null : precomputed(scene, this.state.gates);
       if (turn !== this.turn) return;
       if (!answer) return this.wait(scene);
       this.answer = answer;
@@ -285,15 +285,15 @@ export class Playground {
    * @param {BrowserEngine | KernelEngine} engine
    * @param {Scene} base
    * @param {Scene} scene
-   * @param {Scene | null} lender
+   * @param {Scene | null} donor
    * @param {number} turn
    */
-  async ask(engine, base, scene, lender, turn) {
+  async ask(engine, base, scene, donor, turn) {
     while (this.asking) {
       await this.asking;
       if (turn !== this.turn) return null;
     }
-    const answer = this.answers(engine, base, scene, lender);
+    const answer = this.answers(engine, base, scene, donor);
     this.asking = answer.then(() => {}, () => {}).finally(() => (this.asking = null));
     return answer;
   }
@@ -302,16 +302,16 @@ export class Playground {
    * @param {BrowserEngine | KernelEngine} engine
    * @param {Scene} base
    * @param {Scene} scene
-   * @param {Scene | null} lender
+   * @param {Scene | null} donor
    * @returns {Promise<Answer>}
    */
-  async answers(engine, base, scene, lender) {
+  async answers(engine, base, scene, donor) {
     const { gates, channel } = this.state;
-    const answer = await engine.answer({ picture: scene.picture, gates: [...gates], channel, lender: lender?.picture ?? null });
-    if (gates.every((gate) => gate === 1) && !lender && channel < 0) this.full.set(scene, answer);
+    const answer = await engine.answer({ picture: scene.picture, gates: [...gates], channel, donor: donor?.picture ?? null });
+    if (gates.every((gate) => gate === 1) && !donor && channel < 0) this.full.set(scene, answer);
     for (const one of [base, scene]) {
       if (this.full.has(one)) continue;
-      this.full.set(one, await engine.answer({ picture: one.picture, gates: ALL, channel: -1, lender: null }));
+      this.full.set(one, await engine.answer({ picture: one.picture, gates: ALL, channel: -1, donor: null }));
     }
     return answer;
   }
@@ -332,17 +332,17 @@ export class Playground {
 
   /** The controls, which never wait for an answer. */
   showControls() {
-    const { scene, gates, channel, lender, edits } = this.state;
+    const { scene, gates, channel, donor, edits } = this.state;
     const world = this.world;
     this.view.scene.value = scene;
     this.view.scene.classList.toggle("none", scene === OWN);
     say(this.view.hint, scene === OWN ? OWN_HINT : world.hint);
     const changed = edits.length > 0;
     const others = world.scenes.filter((one) => changed || one.id !== scene);
-    this.view.fill(this.view.lender, `${world.name} ${scene} ${changed}`, [["", "this picture"],
+    this.view.fill(this.view.donor, `${world.name} ${scene} ${changed}`, [["", "this picture"],
       ...others.map(({ id, title }) => /** @type {[string, string]} */ ([id, id === scene ? `${title}, as it was` : title]))]);
-    this.view.lender.value = lender;
-    this.view.swap.hidden = !lender || lender === scene || scene === OWN;
+    this.view.donor.value = donor;
+    this.view.swap.hidden = !donor || donor === scene || scene === OWN;
     this.view.edit.hidden = !this.entry(scene)?.layers;
     this.view.edit.classList.toggle("ready", changed);
     this.view.channel.value = String(channel);
@@ -355,7 +355,7 @@ export class Playground {
    */
   get other() {
     const [scene, base] = [/** @type {Scene} */ (this.present), /** @type {Scene} */ (this.base)];
-    const before = scene !== base && this.state.gates.every((gate) => gate === 1) && !this.state.lender;
+    const before = scene !== base && this.state.gates.every((gate) => gate === 1) && !this.state.donor;
     const compared = before ? base : scene;
     const answer = /** @type {Answer} */ (this.full.get(compared));
     return { scene: compared, answer, words: before ? "before" : "the full network" };
@@ -467,7 +467,7 @@ export class Playground {
     if (!mattersBox.open || !full || matters.dataset.for === key) return;
     const engine = this.ready.get(this.world.name);
     const parts = await reasons(this.world, scene, full, async (gates) =>
-      precomputed(scene, gates) ?? (engine ? engine.answer({ picture: scene.picture, gates, channel: -1, lender: null }) : null));
+      precomputed(scene, gates) ?? (engine ? engine.answer({ picture: scene.picture, gates, channel: -1, donor: null }) : null));
     if (!parts || scene !== this.present) return;
     matters.dataset.for = key;
     matters.replaceChildren(...parts);
@@ -509,7 +509,7 @@ export class Playground {
     this.scenes.set(OWN, Promise.resolve({ picture, truth: null, tensors: {}, facts: NO_FACTS }));
     delete this.view.matters.dataset.for;
     if (this.view.editor.isOpen) this.view.toggleEditor();
-    return this.set({ scene: OWN, lender: "" });
+    return this.set({ scene: OWN, donor: "" });
   }
 
   /** Open or close the workbench. */

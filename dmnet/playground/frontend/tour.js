@@ -30,7 +30,7 @@ export const STEPS = [
     title: "Switch off 7 × 7. What do you expect?",
     ask: "A ruby is labelled by the side of the mosaic that it lies on, warm or cool; a jade by its block, light or dark. " +
       "Guess first: which of the two will the network get wrong? Then move the switch 7 × 7.",
-    set: { scene: "scale-26", gates: [1, 1, 1, 1], channel: -1, lender: "", edits: [] },
+    set: { scene: "scale-26", gates: [1, 1, 1, 1], channel: -1, donor: "", edits: [] },
     done: (state) => state.gates[3] === 0,
     tell: ({ now, full }) => `With all scales: ${listed(full)}. Without 7 × 7: ${listed(now)}. ` +
       "A side is wide: only the largest filters average over enough tiles to see it.",
@@ -38,7 +38,7 @@ export const STEPS = [
   {
     title: "Now 3 × 3",
     ask: "7 × 7 is on again. What will happen without 3 × 3?",
-    set: { scene: "scale-26", gates: [1, 1, 1, 1], channel: -1, lender: "", edits: [] },
+    set: { scene: "scale-26", gates: [1, 1, 1, 1], channel: -1, donor: "", edits: [] },
     done: (state) => state.gates[1] === 0,
     tell: ({ now, full }) => `With all scales: ${listed(full)}. Without 3 × 3: ${listed(now)}. ` +
       "A block is three tiles wide: larger filters blend it with its neighbours.",
@@ -46,7 +46,7 @@ export const STEPS = [
   {
     title: "More is not better",
     ask: "Weights can also be raised. Push the slider of 7 × 7 to 2. Will the rubies gain?",
-    set: { scene: "scale-26", gates: [1, 1, 1, 1], channel: -1, lender: "", edits: [] },
+    set: { scene: "scale-26", gates: [1, 1, 1, 1], channel: -1, donor: "", edits: [] },
     done: (state) => state.gates[3] >= 1.9,
     tell: ({ now, full }) => `With weights of 1: ${listed(full)}. Now: ${listed(now)}. ` +
       "The network was trained with weights of 1, and what follows the filters expects them.",
@@ -55,8 +55,8 @@ export const STEPS = [
     title: "Borrowed filters",
     ask: "This is the other world: what a piece of jewellery is called depends on the whole quilt, here a cool one. Under " +
       "“Filters of”, lend it those of Quilt 6, a warm one. No pixel of the picture changes. What will the network say?",
-    set: { scene: "context-13", gates: [1, 1, 1, 1], channel: -1, lender: "", edits: [] },
-    done: (state) => state.lender !== "",
+    set: { scene: "context-13", gates: [1, 1, 1, 1], channel: -1, donor: "", edits: [] },
+    done: (state) => state.donor !== "",
     tell: ({ now, full, changed }) => `With its own filters: ${listed(full)}. With borrowed ones: ${listed(now)}; ` +
       `${percent(changed)} of the pixels have changed their label. What the network knows of the whole picture, it keeps in its filters.`,
   },

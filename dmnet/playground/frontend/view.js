@@ -46,7 +46,7 @@ export class View {
     this.scales = new ScaleCards(actions.weigh);
     this.channel = make("select", { onchange: () => actions.channel(Number(this.channel.value)) },
       make("option", { value: -1 }, "mean of all channels"));
-    this.lender = make("select", { onchange: () => actions.lend(this.lender.value) });
+    this.donor = make("select", { onchange: () => actions.lend(this.donor.value) });
     this.swap = makeButton("⇄", actions.swap, "The other way round: that picture with the filters of this one");
     this.reveal = make("select", { onchange: () => actions.reveal(Number(this.reveal.value)) });
     this.revealChoice = this.choice("Reveal", this.reveal);
@@ -61,7 +61,7 @@ export class View {
     /** @type {HTMLElement} */
     this.element = make("section.dmnet-app", { "aria-label": "Playground: switch the network's scales on and off" },
       this.toolbar(actions), this.hint, tour, this.field, this.summary, this.scales.element,
-      make("div.choices", {}, this.choice("Show", this.channel), this.choice("Filters of", this.lender, this.swap),
+      make("div.choices", {}, this.choice("Show", this.channel), this.choice("Filters of", this.donor, this.swap),
         this.revealChoice),
       make("div.below", {}, this.classes, this.mattersBox), this.footer(actions, privacy), this.message, this.aloud);
   }

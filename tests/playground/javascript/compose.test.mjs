@@ -1,9 +1,9 @@
 /** Changing a scene: the sentences, the picture put together from its layers, the labels and maps that follow. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { arranged, Composer, objectAt, painted, visibleShare } from "../../dmnet/playground/frontend/compose.js";
-import { readEdit, withEdit } from "../../dmnet/playground/frontend/edits.js";
-import { statistics } from "../../dmnet/playground/frontend/results.js";
+import { arranged, Composer, objectAt, painted, visibleShare } from "../../../dmnet/playground/frontend/compose.js";
+import { readEdit, withEdit } from "../../../dmnet/playground/frontend/edits.js";
+import { statistics } from "../../../dmnet/playground/frontend/results.js";
 
 const [HEIGHT, WIDTH, AREA] = [4, 6, 24];
 const stamp = [-1, -1, 2, 2, 0]; // four pixels: up and left of the centre, and it

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { fromFragment, START, toFragment } from "../../dmnet/playground/frontend/address.js";
-import { precomputed } from "../../dmnet/playground/frontend/engines.js";
-import { diverging } from "../../dmnet/playground/frontend/paint.js";
-import { declaredSize, fittedSize } from "../../dmnet/playground/frontend/pictures.js";
-import { inflated, readSafetensors } from "../../dmnet/playground/frontend/safetensors.js";
+import { fromFragment, START, toFragment } from "../../../dmnet/playground/frontend/address.js";
+import { precomputed } from "../../../dmnet/playground/frontend/engines.js";
+import { diverging } from "../../../dmnet/playground/frontend/paint.js";
+import { declaredSize, fittedSize } from "../../../dmnet/playground/frontend/pictures.js";
+import { inflated, readSafetensors } from "../../../dmnet/playground/frontend/safetensors.js";
 
 /** Write safetensors: a header's length, the header, the data. */
 function written(header, data) {
@@ -41,12 +41,12 @@ test("another type of number is refused", () => {
 
 test("an address holds the state, and nothing that makes no sense", () => {
   const known = (scene) => scene.startsWith("scale-");
-  const state = { scene: "scale-26", gates: [1, 0, 0.55, 2], channel: 3, lender: "scale-1", reveal: 1, edits: ["move 3 45 -6", "exchange warm"] };
+  const state = { scene: "scale-26", gates: [1, 0, 0.55, 2], channel: 3, donor: "scale-1", reveal: 1, edits: ["move 3 45 -6", "exchange warm"] };
   assert.match(toFragment(state), /&edits=move\+3\+45\+-6,exchange\+warm$/);
   assert.deepEqual(fromFragment(toFragment(state), START, known), state);
   assert.equal(toFragment({ ...START, scene: "scale-26" }), "#play&scene=scale-26");
   const start = { ...START, scene: "scale-1" };
-  for (const fragment of ["", "#three-lines", "#play&scene=other&gates=1,1&channel=-9&lender=x", "#play&gates=1,1,1,3", "#play&edits=remove+1"]) {
+  for (const fragment of ["", "#three-lines", "#play&scene=other&gates=1,1&channel=-9&donor=x", "#play&gates=1,1,1,3", "#play&edits=remove+1"]) {
     assert.deepEqual(fromFragment(fragment, start, known), start);
   }
   assert.deepEqual(fromFragment("#play&scene=scale-1&edits=paint+it,remove+1", START, known).edits, ["remove 1"]);

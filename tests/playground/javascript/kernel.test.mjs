@@ -1,7 +1,7 @@
 /** Asking a notebook's kernel: each view hears its own replies; a kernel that is busy or gone is told of. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Kernel, KernelEngine } from "../../dmnet/playground/frontend/engines.js";
+import { Kernel, KernelEngine } from "../../../dmnet/playground/frontend/engines.js";
 
 /** A widget's model as the page sees it; what is sent to the kernel is kept in `sent`. */
 class Model {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   channelOf, iou, labelsOf, mean, normalised, occurringIn, shareChanged, subsetNumber, taps,
-} from "../../dmnet/playground/frontend/numbers.js";
+} from "../../../dmnet/playground/frontend/numbers.js";
 
 test("a pixel is normalised by the mean and deviation of its channel", () => {
   const values = normalised({ pixels: Uint8Array.of(124, 116, 104, 255, 0, 0), height: 1, width: 2 });

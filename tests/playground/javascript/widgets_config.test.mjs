@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import vm from "node:vm";
 
-const source = readFileSync(new URL("../../book/assets/widgets_config.js", import.meta.url), "utf8");
+const source = readFileSync(new URL("../../../book/assets/widgets_config.js", import.meta.url), "utf8");
 
 /** Run the script as a page at `address` would. */
 function load(address, MathJax) {
