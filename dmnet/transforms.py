@@ -88,9 +88,6 @@ class TrainingTransform:
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), torch.from_numpy(labels)
 
 
-training_transform = TrainingTransform
-
-
 def random_resize(
     image: Bytes, mask: Bytes, limits: tuple[int, int], scale_range: tuple[float, float], generator: Generator
 ) -> tuple[Bytes, Bytes]:
