@@ -35,8 +35,7 @@ from dmnet.files import progress as progress_bar
 from dmnet.inference import evaluate, predict
 from dmnet.losses import draw_shift, labelled, on_grid, segmentation_loss
 from dmnet.metrics import ConfusionMatrix
-from dmnet.model import DMNet, from_system
-from dmnet.model import pick_device as pick_device
+from dmnet.model import DMNet, from_system, pick_device
 from dmnet.plots import overlay
 from dmnet.sampling import DROPOUT, TrainingSamples, stream_seed, training_batches
 from dmnet.systems import Recipe, System
