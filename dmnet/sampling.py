@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dmnet.datasets import checked
+from dmnet.datasets.base import checked
 from dmnet.errors import DataError
 from dmnet.transforms import TrainingTransform
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from dmnet.classes import VOC, label_image
-from dmnet.datasets import Mask
+from dmnet.datasets.base import Mask
 from dmnet.errors import DataError, extra
 from dmnet.files import atomic_write, progress
 
