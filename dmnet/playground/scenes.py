@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from dmnet.analysis.inside import Answer, gated_logits, look_inside
-from dmnet.fusion import Labels, labels_at
+from dmnet.inference import Labels, labels_at
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet
 from dmnet.playground.catalogue import FILTER_SIZES, QUESTIONS, SUBSETS, PlayScene, Question

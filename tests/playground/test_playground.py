@@ -387,5 +387,5 @@ class TestKernel:
 
 
 def test_both_worlds_have_a_title_a_hint_and_pairs() -> None:
-    for table in (site.TITLES, site.HINTS, site.PAIRS, site.ALTS):
+    for table in (catalogue.TITLES, catalogue.HINTS, catalogue.PAIRS, catalogue.ALTS):
         assert set(table) == set(SCENES)
