@@ -41,7 +41,7 @@ _STRANGE = 254  # label, in pictures, of values that stand for nothing
 
 @dataclass(frozen=True, eq=False)
 class SplitCounts:
-    """What was counted in one split.
+    """What was counted in one split. Used in {doc}`02_data`.
 
     Attributes:
         split: its name.
@@ -69,7 +69,7 @@ class SplitCounts:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What the doctor found.
+    """What the doctor found. Used in {doc}`02_data`.
 
     Attributes:
         classes: names of the classes.
@@ -110,7 +110,7 @@ class Report:
 
 
 def examine(dataset: Any, *, limit: int | None = None, workers: int | None = None) -> Report:
-    """Read pictures and masks, and say what is wrong with them.
+    """Read pictures and masks, and say what is wrong with them. Used in {doc}`02_data`.
 
     Args:
         dataset: see `dmnet.datasets.Dataset`; or a list of several, the splits of one data set.
@@ -134,6 +134,8 @@ def examine(dataset: Any, *, limit: int | None = None, workers: int | None = Non
 
 def quick_check(train_set: Any, val_set: Any = None, *, progress: bool = True) -> None:
     """Look at the lists, whether all files are there, and at a few masks of each set: seconds at most.
+
+    Used in {doc}`02_data`.
 
     Warnings are given with `warnings.warn`.
 
@@ -234,6 +236,8 @@ def _counted(case: Case) -> SplitCounts:
 def pictures(dataset: Any, count: int = 6, *, ids: Sequence[str] | None = None) -> "Figure":
     """Show examples: the image, its mask in the classes' colours, and both laid over each other.
 
+    Used in {doc}`02_data`.
+
     Masks that the reader refuses are shown too: values without a class in magenta, colours as they are,
     another size stretched to the image's.
 
@@ -267,7 +271,10 @@ def pictures(dataset: Any, count: int = 6, *, ids: Sequence[str] | None = None) 
 
 
 def shares(report: Report, palette: NDArray[np.uint8]) -> "Figure":
-    """Show the classes' shares of the pixels as bars, split by split; `palette` is the data set's, [K, 3]."""
+    """Show the classes' shares of the pixels as bars, split by split; `palette` is the data set's, [K, 3].
+
+    Used in {doc}`02_data`.
+    """
     from dmnet.plots import show_class_shares
 
     table = report.table()

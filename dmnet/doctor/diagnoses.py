@@ -29,7 +29,7 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or looks wrong.
+    """One thing that is wrong, or looks wrong. Used in {doc}`02_data`.
 
     Attributes:
         name: of the kind, e.g. "binary-255".
@@ -64,7 +64,7 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One split, measured.
+    """One split, measured. Used in {doc}`02_data`.
 
     Attributes:
         dataset: see `dmnet.datasets.Dataset`.
@@ -143,7 +143,7 @@ class Case:
 
 
 def counted(count: int, what: str) -> str:
-    """Return "1 mask is" or "3 masks are"."""
+    """Return "1 mask is" or "3 masks are". Used in {doc}`02_data`."""
     return f"1 {what} is" if count == 1 else f"{count} {what}s are"
 
 
@@ -151,7 +151,7 @@ def counted(count: int, what: str) -> str:
 
 
 def files(case: Case) -> Iterator[Finding]:
-    """Files that are missing, or cannot be read."""
+    """Files that are missing, or cannot be read. Used in {doc}`02_data`."""
     for kind in ("image", "mask"):
         if absent := case.absent.get(f"missing-{kind}"):
             yield _missing(case, kind, absent)
@@ -207,7 +207,10 @@ def _longer_names(case: Case, kind: str, absent: dict[str, str]) -> tuple[Path, 
 
 
 def unpaired(cases: Sequence[Case]) -> Iterator[Finding]:
-    """Masks that belong to no picture; where pictures lack masks too, it is the names that do not fit."""
+    """Masks that belong to no picture; where pictures lack masks too, it is the names that do not fit.
+
+    Used in {doc}`02_data`.
+    """
     told: set[str] = set()  # splits may share a folder
     for case in cases:
         if not isinstance(case.dataset, FileDataset) or case.absent.get("missing-mask"):
@@ -226,7 +229,7 @@ def unpaired(cases: Sequence[Case]) -> Iterator[Finding]:
 
 
 def sizes(case: Case) -> Iterator[Finding]:
-    """Masks that have another size than their images, and why."""
+    """Masks that have another size than their images, and why. Used in {doc}`02_data`."""
     differ = [pair for pair in case.pairs if pair[1].size != pair[2].size]
     if turned := [pair for pair in differ if pair[1].stored == pair[2].size]:
         yield _exif(case, turned)
@@ -287,7 +290,7 @@ def _same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def unusual_sizes(case: Case) -> Iterator[Finding]:
-    """Images too small to learn from, or too large to compute with."""
+    """Images too small to learn from, or too large to compute with. Used in {doc}`02_data`."""
     images = [(one.image_name, one.image.size) for one in case.examples if one.image]
     for name, odd, remedy in (
         (
@@ -311,7 +314,7 @@ def unusual_sizes(case: Case) -> Iterator[Finding]:
 
 
 def belonging(case: Case) -> Iterator[Finding]:
-    """Masks whose borders lie on other images' edges, not on their own image's.
+    """Masks whose borders lie on other images' edges, not on their own image's. Used in {doc}`02_data`.
 
     Where labels change, pictures change too. So the mean step of grey along a mask's borders is larger in
     its own image than along the borders of other masks, whatever the picture shows.
@@ -387,7 +390,10 @@ def _untilted(image: ImageFacts) -> NDArray[np.uint8]:
 
 
 def absent_classes(cases: Sequence[Case]) -> Iterator[Finding]:
-    """Classes without a pixel in one split or in all; only where every mask was counted."""
+    """Classes without a pixel in one split or in all; only where every mask was counted.
+
+    Used in {doc}`02_data`.
+    """
     if not all(case.complete and case.masks for case in cases):
         return
     classes = cases[0].classes
@@ -419,7 +425,10 @@ def absent_classes(cases: Sequence[Case]) -> Iterator[Finding]:
 
 
 def duplicates(cases: Sequence[Case]) -> Iterator[Finding]:
-    """The same picture in two splits, or twice in one; the same file or, without files, the same pixels."""
+    """The same picture in two splits, or twice in one; the same file or, without files, the same pixels.
+
+    Used in {doc}`02_data`.
+    """
     places: dict[bytes, list[tuple[str, str]]] = defaultdict(list)
     for case in cases:
         for one in case.examples:

@@ -28,7 +28,7 @@ Colour = tuple[int, int, int]
 
 
 def labels(case: Case) -> Iterator[Finding]:
-    """All that the values of a split's masks give away."""
+    """All that the values of a split's masks give away. Used in {doc}`02_data`."""
     masks = list(case.masks)
     for rule in (_coloured, _renumbered, _lossy, _large, _blended):
         found, concerned = rule(case, masks)

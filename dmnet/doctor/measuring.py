@@ -32,7 +32,7 @@ Size = tuple[int, int]  # width, height
 
 @dataclass(frozen=True, eq=False)
 class ImageFacts:
-    """What is known of a picture.
+    """What is known of a picture. Used in {doc}`02_data`.
 
     Attributes:
         size: as the eye sees it.
@@ -52,7 +52,7 @@ class ImageFacts:
 
 @dataclass(frozen=True, eq=False)
 class MaskFacts:
-    """What is known of a mask.
+    """What is known of a mask. Used in {doc}`02_data`.
 
     Attributes:
         size: width and height.
@@ -83,7 +83,7 @@ class MaskFacts:
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """One example: its facts, or why there are none.
+    """One example: its facts, or why there are none. Used in {doc}`02_data`.
 
     Attributes:
         name: its id.
@@ -105,7 +105,7 @@ class Measurement:
 def measure(
     dataset: Any, indices: Sequence[int], *, workers: int | None = None, hidden: bool = False
 ) -> Iterator[Measurement]:
-    """Measure some examples, in their order.
+    """Measure some examples, in their order. Used in {doc}`02_data`.
 
     Args:
         dataset: see `dmnet.datasets.Dataset`; the files of a `FileDataset` are opened directly.
@@ -144,7 +144,7 @@ def _without_copies(one: Measurement) -> Measurement:
 
 
 def measure_files(dataset: FileDataset, name: str) -> Measurement:
-    """Measure the two files of one id."""
+    """Measure the two files of one id. Used in {doc}`02_data`."""
     facts: dict[str, Any] = {"image": None, "mask": None}
     files: dict[str, str] = {"image": name, "mask": name}
     problems: dict[str, str] = {}
@@ -168,7 +168,7 @@ def measure_files(dataset: FileDataset, name: str) -> Measurement:
 
 
 def measure_arrays(dataset: Any, index: int) -> Measurement:
-    """Measure what `dataset[index]` returns."""
+    """Measure what `dataset[index]` returns. Used in {doc}`02_data`."""
     try:
         image, mask, name = dataset[index]
     except (DataError, OSError) as error:
@@ -192,7 +192,10 @@ def measure_arrays(dataset: Any, index: int) -> Measurement:
 
 
 def image_facts(content: bytes) -> ImageFacts:
-    """Measure a picture's file. It is decoded to its end, so a damaged one raises Pillow's error."""
+    """Measure a picture's file. It is decoded to its end, so a damaged one raises Pillow's error.
+
+    Used in {doc}`02_data`.
+    """
     with Image.open(BytesIO(content)) as image:
         stored = image.size
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -222,7 +225,7 @@ def _grid(size: Size) -> Size:
 
 
 def read_stored(source: str | PathLike[str] | bytes) -> tuple[NDArray[Any], str, str]:
-    """Open a mask as it is stored, whatever it holds.
+    """Open a mask as it is stored, whatever it holds. Used in {doc}`02_data`.
 
     Returns:
         The values, integers [H, W] (palette indices, not colours) or uint8 [H, W, 3] of a mask of colours;
@@ -239,7 +242,7 @@ def read_stored(source: str | PathLike[str] | bytes) -> tuple[NDArray[Any], str,
 
 
 def mask_file_facts(content: bytes) -> MaskFacts:
-    """Measure a mask's file."""
+    """Measure a mask's file. Used in {doc}`02_data`."""
     values, mode, form = read_stored(content)
     facts = mask_facts(values, mode, form if form in LOSSY else "")
     return replace(facts, palette=_used_palette(content, facts.counts)) if mode == "P" else facts
@@ -254,7 +257,7 @@ def _used_palette(content: bytes, counts: NDArray[np.int64]) -> tuple[tuple[int,
 
 
 def mask_facts(values: ArrayLike, mode: str = "array", lossy: str = "") -> MaskFacts:
-    """Measure the values of a mask: integers [H, W], or colours uint8 [H, W, 3]."""
+    """Measure the values of a mask: integers [H, W], or colours uint8 [H, W, 3]. Used in {doc}`02_data`."""
     array = np.asarray(values)
     height, width = array.shape[:2]
     colours: tuple[tuple[tuple[int, int, int], int], ...] = ()
