@@ -19,13 +19,11 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from dmnet.datasets.files import FileDataset
 from dmnet.errors import DataError
 from dmnet.files import progress
+from dmnet.images import BROKEN, LABEL_MODES, LOSSY
 
-LOSSY = ("JPEG", "MPO", "WEBP", "AVIF")
 GRID = 96  # longest side of the small copies that borders and edges are compared on
 KEPT = 64  # examples whose small copies are kept
 _COLOURS = 64  # colours of a mask that are kept, the most frequent ones
-_SINGLE = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")
-_BROKEN = (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 Size = tuple[int, int]  # width, height
 
@@ -162,7 +160,7 @@ def measure_files(dataset: FileDataset, name: str) -> Measurement:
             facts[kind] = read(file.read_bytes())
         except UnidentifiedImageError:
             problems[f"unreadable-{kind}"] = f"{file} is no picture that Pillow reads, or its head is damaged"
-        except _BROKEN as error:
+        except BROKEN as error:
             problems[f"unreadable-{kind}"] = f"{file} is damaged or cut off: {error}"
     return Measurement(name, files["image"], files["mask"], facts["image"], facts["mask"], problems)
 
@@ -234,7 +232,7 @@ def read_stored(source: str | PathLike[str] | bytes) -> tuple[NDArray[Any], str,
     with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
         image.load()
         mode, form = image.mode, image.format or ""
-        if mode in _SINGLE:
+        if mode in LABEL_MODES:
             return np.asarray(image), mode, form
         if mode == "F":
             return np.rint(np.asarray(image)).astype(np.int64), mode, form
