@@ -41,25 +41,15 @@ _STRANGE = 254  # label, in pictures, of values that stand for nothing
 
 @dataclass(frozen=True, eq=False)
 class SplitCounts:
-    """What was counted in one split. Used in {doc}`02_data`.
+    """What was counted in one split. Used in {doc}`02_data`."""
 
-    Attributes:
-        split: its name.
-        size: how many examples it has.
-        examined: how many of them were read.
-        pixels: int64 [K], per class.
-        images: int64 [K], masks that have the class.
-        void: pixels that count nowhere.
-        unknown: pixels whose value stands for nothing.
-    """
-
-    split: str
-    size: int
-    examined: int
-    pixels: NDArray[np.int64]
-    images: NDArray[np.int64]
-    void: int
-    unknown: int
+    split: str  # its name
+    size: int  # how many examples it has
+    examined: int  # how many of them were read
+    pixels: NDArray[np.int64]  # int64 [K], per class
+    images: NDArray[np.int64]  # int64 [K], masks that have the class
+    void: int  # pixels that count nowhere
+    unknown: int  # pixels whose value stands for nothing
 
     @property
     def total(self) -> int:
@@ -69,17 +59,11 @@ class SplitCounts:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What the doctor found. Used in {doc}`02_data`.
+    """What the doctor found. Used in {doc}`02_data`."""
 
-    Attributes:
-        classes: names of the classes.
-        splits: the counts.
-        findings: what is wrong or looks wrong; errors first.
-    """
-
-    classes: tuple[str, ...]
-    splits: tuple[SplitCounts, ...]
-    findings: tuple[Finding, ...]
+    classes: tuple[str, ...]  # names of the classes
+    splits: tuple[SplitCounts, ...]  # the counts
+    findings: tuple[Finding, ...]  # what is wrong or looks wrong; errors first
 
     @property
     def errors(self) -> tuple[Finding, ...]:

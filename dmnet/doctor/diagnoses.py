@@ -29,28 +29,18 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or looks wrong. Used in {doc}`02_data`.
+    """One thing that is wrong, or looks wrong. Used in {doc}`02_data`."""
 
-    Attributes:
-        name: of the kind, e.g. "binary-255".
-        severity: "error" if training or scores cannot be right, "warning" if they probably are not what was
-            meant, "note" if it is good to know.
-        split: which part of the data; several are joined by "+".
-        message: what is wrong.
-        remedy: what to do about it.
-        code: lines of Python that mend it, or "". They use `np`, `mending` and the split as `dataset`.
-        files: the first few files (or ids) concerned.
-        count: how many files are concerned.
-    """
-
-    name: str
+    name: str  # of the kind, e.g. "binary-255"
+    # "error" if training or scores cannot be right, "warning" if they probably are not what was meant, "note"
+    # if it is good to know
     severity: Severity
-    split: str
-    message: str
-    remedy: str
-    code: str = ""
-    files: tuple[str, ...] = ()
-    count: int = 0
+    split: str  # which part of the data; several are joined by "+"
+    message: str  # what is wrong
+    remedy: str  # what to do about it
+    code: str = ""  # lines of Python that mend it, or "". They use `np`, `mending` and the split as `dataset`
+    files: tuple[str, ...] = ()  # the first few files (or ids) concerned
+    count: int = 0  # how many files are concerned
 
     def __str__(self) -> str:
         lines = [f"{self.severity} in {self.split} [{self.name}]: {self.message}"]
@@ -64,16 +54,11 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One split, measured. Used in {doc}`02_data`.
+    """One split, measured. Used in {doc}`02_data`."""
 
-    Attributes:
-        dataset: see `dmnet.datasets.Dataset`.
-        examples: what was measured of it.
-        absent: "missing-image" and "missing-mask" -> ids and messages, of all examples.
-    """
-
-    dataset: Any
-    examples: tuple[Measurement, ...]
+    dataset: Any  # see `dmnet.datasets.Dataset`
+    examples: tuple[Measurement, ...]  # what was measured of it
+    # "missing-image" and "missing-mask" -> ids and messages, of all examples
     absent: dict[str, dict[str, str]]
 
     @property

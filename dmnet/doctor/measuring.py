@@ -30,74 +30,46 @@ Size = tuple[int, int]  # width, height
 
 @dataclass(frozen=True, eq=False)
 class ImageFacts:
-    """What is known of a picture. Used in {doc}`02_data`.
+    """What is known of a picture. Used in {doc}`02_data`."""
 
-    Attributes:
-        size: as the eye sees it.
-        stored: as the file holds it; another one where EXIF data turn the picture.
-        orientation: EXIF, 1 (upright) to 8.
-        digest: of the file, or of the pixels if there is none.
-        small: uint8 [h, w], its grey values, upright, on a grid of at most `GRID` pixels; empty where it was
-            not kept, see `measure`.
-    """
-
-    size: Size
-    stored: Size
-    orientation: int
-    digest: bytes
+    size: Size  # as the eye sees it
+    stored: Size  # as the file holds it; another one where EXIF data turn the picture
+    orientation: int  # EXIF, 1 (upright) to 8
+    digest: bytes  # of the file, or of the pixels if there is none
+    # uint8 [h, w], its grey values, upright, on a grid of at most `GRID` pixels; empty where it was not kept,
+    # see `measure`
     small: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class MaskFacts:
-    """What is known of a mask. Used in {doc}`02_data`.
+    """What is known of a mask. Used in {doc}`02_data`."""
 
-    Attributes:
-        size: width and height.
-        mode: Pillow's, e.g. "P" or "RGB"; "array" where there is no file.
-        lossy: the name of the format if it changes values, else "".
-        counts: int64 [256], pixels of every stored value; all 0 in a mask of colours.
-        steps: places where the value changes along a row; of a tall mask, some of its rows.
-        between: pixels that lie strictly between two different neighbours in value: a ramp, not a border.
-        colours: the most frequent colours and their pixels, in a mask of colours.
-        shades: how many colours there are.
-        outside: values below 0 or above 255, up to ten.
-        small: uint8 [h, w], the values on the grid of the picture's small copy.
-        palette: in a palette picture, the values that occur and their colours.
-    """
-
-    size: Size
-    mode: str
-    lossy: str
-    counts: NDArray[np.int64]
-    steps: int
-    between: int
+    size: Size  # width and height
+    mode: str  # Pillow's, e.g. "P" or "RGB"; "array" where there is no file
+    lossy: str  # the name of the format if it changes values, else ""
+    counts: NDArray[np.int64]  # int64 [256], pixels of every stored value; all 0 in a mask of colours
+    steps: int  # places where the value changes along a row; of a tall mask, some of its rows
+    between: int  # pixels that lie strictly between two different neighbours in value: a ramp, not a border
+    # the most frequent colours and their pixels, in a mask of colours
     colours: tuple[tuple[tuple[int, int, int], int], ...]
-    shades: int
-    outside: tuple[int, ...]
-    small: NDArray[np.uint8]
+    shades: int  # how many colours there are
+    outside: tuple[int, ...]  # values below 0 or above 255, up to ten
+    small: NDArray[np.uint8]  # uint8 [h, w], the values on the grid of the picture's small copy
+    # in a palette picture, the values that occur and their colours
     palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """One example: its facts, or why there are none. Used in {doc}`02_data`.
+    """One example: its facts, or why there are none. Used in {doc}`02_data`."""
 
-    Attributes:
-        name: its id.
-        image_name: the picture's file, or the id.
-        mask_name: the mask's file, or the id.
-        image: None if it could not be read.
-        mask: None if it could not be read.
-        problems: kind ("missing-image", "unreadable-mask", ...) -> message.
-    """
-
-    name: str
-    image_name: str
-    mask_name: str
-    image: ImageFacts | None
-    mask: MaskFacts | None
-    problems: dict[str, str]
+    name: str  # its id
+    image_name: str  # the picture's file, or the id
+    mask_name: str  # the mask's file, or the id
+    image: ImageFacts | None  # None if it could not be read
+    mask: MaskFacts | None  # None if it could not be read
+    problems: dict[str, str]  # kind ("missing-image", "unreadable-mask", ...) -> message
 
 
 def measure(
