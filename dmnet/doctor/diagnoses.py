@@ -318,8 +318,7 @@ def belonging(case: Case) -> Iterator[Finding]:
         yield case.finding(
             "exif-turned", "warning",
             f"{counted(len(against), 'photograph')} turned by EXIF data, but the borders of the masks fit "
-            "the "
-            "pixels as stored",
+            "the pixels as stored",
             "look at the pictures (`dmnet data check --pictures`); if so, turn the masks likewise", against,
             "mending.turn(dataset, every=True)",
         )  # fmt: skip
@@ -329,8 +328,8 @@ def belonging(case: Case) -> Iterator[Finding]:
         yield case.finding(
             "wrong-order", "warning",
             "the borders of the masks follow their own images hardly better than other masks do "
-            f"({won:.0%} of "
-            "the comparisons): the files may be paired wrongly, or the masks shifted or mirrored",
+            f"({won:.0%} of the comparisons): the files may be paired wrongly, or the masks shifted or "
+            "mirrored",
             "look at the pictures (`dmnet data check --pictures`) and give each mask its own image's name",
             [one.mask_name for one, _, _ in case.pairs],
         )  # fmt: skip

@@ -185,9 +185,8 @@ def _checked(labels: NDArray[Any], file: Path) -> NDArray[Any]:
     """Raise a DataError unless this is a label map."""
     if labels.ndim != 2 or labels.dtype.kind not in "iub" or labels.min() < 0 or labels.max() > 255:
         raise DataError(
-            f"{file} would become {labels.dtype} {list(labels.shape)} of {labels.min()} to "
-            f"{labels.max()}, not "
-            "labels [H, W] in 0..255; no mask was changed (has this been done before?)"
+            f"{file} would become {labels.dtype} {list(labels.shape)} of {labels.min()} to {labels.max()}, "
+            "not labels [H, W] in 0..255; no mask was changed (has this been done before?)"
         )
     return labels
 
