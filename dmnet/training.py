@@ -32,13 +32,15 @@ from dmnet import checkpoints, runs, systems
 from dmnet.errors import DataError, DMNetError, DownloadError, extra
 from dmnet.files import atomic_write, interactive
 from dmnet.files import progress as progress_bar
-from dmnet.inference import evaluate, overlay, predict
+from dmnet.inference import evaluate, predict
 from dmnet.losses import draw_shift, labelled, on_grid, segmentation_loss
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet, from_system
+from dmnet.model import pick_device as pick_device
+from dmnet.plots import overlay
 from dmnet.sampling import DROPOUT, TrainingSamples, stream_seed, training_batches
 from dmnet.systems import Recipe, System
-from dmnet.transforms import training_transform
+from dmnet.transforms import TrainingTransform
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -140,7 +142,7 @@ def train(
             raise DMNetError("the ranks have found different data; it must be the same on all machines")
         torch.manual_seed(seed)
         trainer = Trainer(system, fabric, seed, fabric.broadcast(run.state), compile)
-        samples = TrainingSamples(train_set, training_transform(recipe), recipe.batch_size, seed)
+        samples = TrainingSamples(train_set, TrainingTransform(recipe), recipe.batch_size, seed)
         batches = training_batches(samples, trainer.iteration, stop, workers, gpu, rank, world_size)
         progress, hidden = progress and rank == 0, not (progress and rank == 0 and interactive())
         bar = progress_bar(total=iterations, initial=trainer.iteration, disable=hidden)
@@ -413,16 +415,6 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 # Devices and ranks ---------------------------------------------------------------------------------------
-
-
-def pick_device(device: str) -> torch.device:
-    """Return the device of that name; "auto" is a GPU if there is one. Used in {doc}`06_training`."""
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise DMNetError(f"the device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return torch.device(name)
 
 
 def make_fabric(device: str = "auto", precision: Precision = "32-true") -> "Fabric":

@@ -233,7 +233,7 @@ def pictures(dataset: Any, count: int = 6, *, ids: Sequence[str] | None = None) 
     Raises:
         DataError: if an id is unknown, or none of the examples can be read.
     """
-    from dmnet.plots import show_examples
+    from dmnet.doctor.figures import show_examples
 
     indices = _spread(len(dataset), count)
     if ids is not None:
@@ -259,7 +259,7 @@ def shares(report: Report, palette: NDArray[np.uint8]) -> "Figure":
 
     Used in {doc}`02_data`.
     """
-    from dmnet.plots import show_class_shares
+    from dmnet.doctor.figures import show_class_shares
 
     table = report.table()
     columns = {part.split: table[f"{part.split} %"] for part in report.splits}
