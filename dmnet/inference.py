@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dmnet.datasets import checked
-from dmnet.datasets.base import IGNORE, Example
+from dmnet.datasets.base import IGNORE, Example, checked
 from dmnet.errors import DataError, DMNetError
 from dmnet.files import interactive
 from dmnet.files import progress as progress_bar
