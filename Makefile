@@ -2,7 +2,7 @@
 
 # The first Python that is new enough; another one: make PYTHON=/path/to/python
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' 2>/dev/null && echo $$python && break; done)
 PORT ?= 8000
 BIN := .venv/bin
 
@@ -12,7 +12,7 @@ help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup:  ## make or update the environment .venv (every other target does this first)
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found (python3 is" \
+	@test -n "$(PYTHON)" || { echo "Python 3.11.4 or newer is needed, and none was found (python3 is" \
 		"$$(python3 --version 2>/dev/null || echo missing)). Give one: make PYTHON=/path/to/python"; exit 1; }
 	@$(PYTHON) tools/environment.py
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dmnet.datasets import IGNORE
+from dmnet.datasets.base import IGNORE
 from dmnet.errors import DMNetError
 from dmnet.upsampling import interpolation_matrix
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dmnet.datasets import IGNORE, Example
+from dmnet.datasets.base import IGNORE, Example
 from dmnet.errors import DataError, DMNetError
 from dmnet.files import interactive
 from dmnet.files import progress as progress_bar
@@ -25,11 +25,11 @@ from dmnet.fusion import Labels, Layer, axis_matrix, fused_labels, make_layer
 from dmnet.fusion import labels_at as labels_at
 from dmnet.helpers import Helpers
 from dmnet.images import read_image
-from dmnet.interrupts import leave_to_parent
 from dmnet.metrics import ConfusionMatrix, Metric
 from dmnet.model import DMNet, ScaleGates
 from dmnet.pictures import class_list as class_list
 from dmnet.pictures import overlay as overlay
+from dmnet.sampling import leave_to_parent
 from dmnet.systems import Evaluation
 from dmnet.upsampling import interpolation_matrix
 from dmnet.views import View, cut, view_image, views

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dmnet.datasets import IGNORE
+from dmnet.datasets.base import IGNORE
 from dmnet.model import Output
 from dmnet.systems import Recipe
 from dmnet.upsampling import upsample_grid

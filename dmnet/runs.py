@@ -10,223 +10,193 @@
 - `.lock`: held by the process that trains, so that a second one cannot write into the same run.
 """
 
-import csv
 import hashlib
 import json
-import os
 import pickle
+import platform
+import subprocess
+import sys
 import warnings
 import zipfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
+from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
-from filelock import BaseFileLock, FileLock, Timeout
 from PIL import Image
+from torch import nn
 
-from dmnet.errors import CheckpointError, DMNetError
+from dmnet.errors import CheckpointError, DMNetError, extra
 from dmnet.files import add_filename, atomic_write
 from dmnet.systems import System
-from dmnet.tensorboard import Events
 
 LOCK_SECONDS = 10.0  # loading processes outlive a killed run by a few seconds, and its lock with them
 COLUMNS = ("iteration", "epoch", "lr", "loss", "aux_loss", "seconds", "images_per_second", "val_miou")
+TAGS = {  # what TensorBoard calls the columns
+    "loss": "loss",
+    "aux_loss": "loss/auxiliary",
+    "lr": "learning_rate",
+    "images_per_second": "images_per_second",
+    "val_miou": "mIoU/val",
+}
 STATE = {"iteration", "best", "seconds", "model", "optimizer", "precision", "random"}  # of a checkpoint
-DECISIVE = ("torch", "device", "gpu", "processes", "threads", "precision", "accumulate", "compile")
-Row = dict[str, Any]  # a value, or None, for each of COLUMNS
-
-
-def configuration(system: System, train_set: Any, val_set: Any, seed: int) -> dict[str, Any]:
-    """Return what decides a run's result, ready for JSON: two runs with the same one are the same run."""
-    config = {
-        "system": asdict(system),
-        "seed": seed,
-        "train_set": _describe(train_set),
-        "val_set": None if val_set is None else _describe(val_set),
-    }
-    return json.loads(json.dumps(config))
-
-
-def _describe(dataset: Any) -> dict[str, Any]:
-    """Return what identifies a data set, as far as it tells."""
-    facts = {name: getattr(dataset, name, None) for name in ("name", "split", "seed", "revision")}
-    known = {name: value for name, value in facts.items() if isinstance(value, str | int)}
-    ids = hashlib.sha256("\n".join(getattr(dataset, "ids", ())).encode()).hexdigest()[:16]
-    return {
-        "type": type(dataset).__name__,
-        **known,
-        "images": len(dataset),
-        "ids_sha256": ids,  # the first 16 digits
-        "classes": list(dataset.classes),
-    }
+DECISIVE = ("torch", "device", "gpu", "world_size", "threads", "precision", "accumulate", "compile")
 
 
 class Run:
-    """A run's folder, and its log; with `folder` None the log is kept in memory alone.
-
-    Args:
-        folder: made if missing.
-        config: see `configuration`.
-        resume: go on from the folder's checkpoint; a folder without one starts at the beginning.
-        options: kept in `config.json` too, but another run may have others.
-        environment: see `dmnet.provenance.environment`; kept in `environment.json`.
-        writes: False, for all but the first of several processes, reads the checkpoint and writes nothing.
+    """A run while it goes on; see `open_run`. Used in {doc}`06_training`.
 
     Attributes:
+        folder: None writes nothing and keeps the log in memory alone.
         state: the checkpoint to go on from, or None.
         rows: the log.
-
-    Raises:
-        DMNetError: if the folder's checkpoint is that of another configuration, `resume` is not set, or
-            another process is training there.
-        CheckpointError: if the checkpoint cannot be read.
     """
 
-    def __init__(
-        self,
-        folder: str | os.PathLike[str] | None,
-        config: dict[str, Any],
-        resume: bool = False,
-        *,
-        options: dict[str, Any] | None = None,
-        environment: dict[str, Any] | None = None,
-        writes: bool = True,
-    ) -> None:
-        self.folder = Path(folder) if folder is not None and writes else None
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
         self.state: dict[str, Any] | None = None
-        self.rows: list[Row] = []
-        self._log: TextIO | None = None
-        self._events: Events | None = None
-        self._lock: BaseFileLock | None = None
-        if self.folder is not None:
-            self._lock = _locked(self.folder)
-            try:
-                self._claim(self.folder, config, resume, options or {})
-                _sweep(self.folder)
-                done = self.state["iteration"] if self.state else 0
-                _add_session(self.folder / "environment.json", {"iteration": done, **(environment or {})})
-                self._open_log(self.folder / "log.csv", done)
-                self._events = Events(self.folder / "tensorboard", done)
-            except BaseException:
-                self._lock.release()
-                raise
-        elif folder is not None and resume and (checkpoint := Path(folder) / "last.ckpt").exists():
-            self.state = read_state(checkpoint)
+        self.rows: list[dict[Any, Any]] = []
+        self._log: Any = None  # an open file
+        self._events: Any = None  # a SummaryWriter
 
-    def _claim(self, folder: Path, config: dict[str, Any], resume: bool, options: dict[str, Any]) -> None:
-        """Make the folder this run's, unless that would lose a checkpoint."""
-        path, checkpoint = folder / "config.json", folder / "last.ckpt"
-        if not checkpoint.exists():
-            _write_json(path, {**config, **options})
-            (folder / "environment.json").unlink(missing_ok=True)  # of an attempt that saved nothing
-            return
-        if not path.exists():
-            raise DMNetError(f"{checkpoint} has no config.json beside it; choose another folder")
-        there = read_config(folder)
-        if different := _differences({key: there.get(key) for key in config}, config):
-            raise DMNetError(
-                f"{folder} holds a run with another configuration ({'; '.join(different[:3])}). "
-                "Choose another folder, or repeat that run's settings to resume it."
-            )
-        if not resume:
-            raise DMNetError(
-                f"{folder} holds this very run. Resume it (resume=True, --resume), or choose another."
-            )
-        self.state = read_state(checkpoint)
-
-    def _open_log(self, path: Path, iteration: int) -> None:
-        """Cut the log back to the checkpoint's iteration and open it for more."""
-        self.rows = _read_log(path, iteration)
-        with atomic_write(path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        self._log = path.open("a", newline="")
-
-    def log(self, row: Row) -> None:
-        """Add one row; it is in the file when this returns."""
+    def log(self, row: dict[str, Any]) -> None:
+        """Add one row, a value or None for each of `COLUMNS`; it is in the file when this returns."""
         self.rows.append(row)
         if self._log is not None:
+            values = ("" if row.get(name) is None else str(row[name]) for name in COLUMNS)
             try:
-                csv.DictWriter(self._log, COLUMNS).writerow(row)
-                self._log.flush()
+                self._log.write((",".join(values) + "\n").encode())
             except OSError as error:
                 add_filename(error, Path(self._log.name))
                 raise
         if self._events is not None:
-            self._events.scalars(row)
+            for name in TAGS.keys() & row.keys():
+                if row[name] is not None:
+                    self._events.add_scalar(TAGS[name], row[name], row["iteration"])
 
-    def add_picture(self, picture: Image.Image, iteration: int) -> None:
+    def add_image(self, image: Image.Image, iteration: int) -> None:
         """Keep a sample prediction."""
-        if self.folder is not None and self._events is not None:
+        if self.folder is not None:
             with atomic_write(self.folder / "predictions" / f"{iteration:06d}.png") as temporary:
-                picture.save(temporary)
-            self._events.picture(picture, iteration)
+                image.save(temporary)
+        if self._events is not None:
+            self._events.add_image("prediction", np.asarray(image), iteration, dataformats="HWC")
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Write the checkpoint to go on from; the one before stays until this one is complete."""
-        if self.folder is not None and self._events is not None:
-            self._events.flush()  # the resumed run writes none of these steps again
+        if self._events is not None:
+            self._events.flush()  # a resumed run writes none of these steps again
+        if self.folder is not None:
             path = self.folder / "last.ckpt"
             with atomic_write(path) as temporary:
                 try:
                     torch.save(state, temporary)
                 except RuntimeError as error:  # how PyTorch reports a full disk
                     reason = str(error).splitlines()[0]
-                    raise OSError(
-                        f"{path} could not be written, is the disk full? The checkpoint before it, if there "
-                        f"is one, is intact ({reason})"
-                    ) from error
+                    raise OSError(f"{path} could not be written, is the disk full? ({reason})") from error
 
     def history(self) -> pd.DataFrame:
         """Return the log, indexed by iteration."""
-        table = pd.DataFrame(self.rows, columns=list(COLUMNS)).set_index("iteration").astype(float)
-        return table.set_index(table.index.astype(int))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._log is not None:
-            with suppress(OSError):  # of a full disk: `log` has told of it, and its row comes again
-                self._log.close()
-        if self._events is not None:
-            with suppress(OSError):
-                self._events.close()
-        if self._lock is not None:
-            self._lock.release()
+        table = pd.DataFrame(self.rows, columns=list(COLUMNS)).astype(float).astype({"iteration": int})
+        return table.set_index("iteration")
 
 
-def _locked(folder: Path) -> BaseFileLock:
-    """Keep other processes out of a run's folder, until the lock is released or this process ends."""
+@contextmanager
+def open_run(
+    folder: str | PathLike[str] | None,
+    config: dict[str, Any],
+    resume: bool,
+    options: Any,
+    facts: dict[str, Any],
+) -> Iterator[Run]:
+    """Lock a run's folder and make it this run's, unless that would lose a checkpoint.
+
+    Used in {doc}`06_training`.
+
+    Args:
+        folder: made if missing; None writes nothing.
+        config: see `configuration`; another one than the folder's is refused.
+        resume: go on from the folder's checkpoint; a folder without one starts at the beginning.
+        options: kept in `config.json` too, but may be others every time.
+        facts: kept in `environment.json`; see `environment`.
+
+    Raises:
+        DMNetError: if the folder holds another run, or this one and `resume` is not set, or is in use.
+        CheckpointError: if the checkpoint cannot be read.
+    """
+    if folder is None:
+        yield Run()
+        return
+    run, before = Run(folder := Path(folder)), []
+    with extra("train"):
+        from filelock import FileLock, Timeout
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock", timeout=LOCK_SECONDS)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise DMNetError(
-            f"another process is training in {folder}: wait until it has ended, or choose another folder"
-        ) from None
-    return lock
-
-
-def _sweep(folder: Path) -> None:
-    """Remove the unfinished files of a process that was killed while it saved."""
-    for place in (folder, folder / "predictions"):
-        for unfinished in place.glob(".*.????????.tmp.*"):  # see `dmnet.files.atomic_write`
+    log, checkpoint, sessions = folder / "log.csv", folder / "last.ckpt", folder / "environment.json"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(folder / ".lock", timeout=LOCK_SECONDS))
+        except Timeout:
+            raise DMNetError(f"another process is training in {folder}; choose another folder") from None
+        for unfinished in folder.rglob(".*.????????.tmp.*"):  # of a process that was killed while it saved
             unfinished.unlink()
+        if checkpoint.exists():
+            there = read_json(folder / "config.json", dict)
+            old, new = (pd.json_normalize(one).to_dict("records")[0] for one in (there, config))
+            if changed := [name for name in new if old.get(name) != new[name]]:
+                different = "; ".join(
+                    f"{name}: {old.get(name)} there, {new[name]} here" for name in changed[:3]
+                )
+                raise DMNetError(
+                    f"{folder} holds a run with another configuration ({different}); choose another"
+                )
+            if not resume:
+                raise DMNetError(f"{folder} holds this very run: resume it (resume=True, --resume)")
+            run.state = read_state(checkpoint)
+            before = read_json(sessions, list)
+            if changed := [
+                f"{k} {before[-1].get(k)} -> {facts[k]}" for k in DECISIVE if before[-1].get(k) != facts[k]
+            ]:
+                warnings.warn(
+                    f"resumed with {', '.join(changed)}: the weights will differ from an unbroken run's by "
+                    "rounding, or by batch norm's statistics",
+                    stacklevel=2,
+                )
+        else:
+            _write_json(folder / "config.json", {**config, "options": options})
+        done = run.state["iteration"] if run.state else 0
+        _write_json(sessions, [*before, {"iteration": done, **facts}])
+        # Cut the log back to the checkpoint; a killed process may have left half a line.
+        lines = log.read_text().splitlines(keepends=True)[1:] if log.exists() else []
+        try:
+            kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[0]) <= done]
+            values = [[float(value) if value else None for value in line.strip().split(",")] for line in kept]
+            run.rows = [dict(zip(COLUMNS, row, strict=True)) for row in values]
+        except ValueError as error:  # edited, or a power cut left garbage
+            raise DMNetError(f"{log} is damaged ({error}): mend it, or move it away") from error
+        with atomic_write(log) as temporary:
+            temporary.write_text("".join([",".join(COLUMNS) + "\n", *kept]))
+        run._log = stack.enter_context(log.open("ab", buffering=0))
+        with suppress(ImportError):  # TensorBoard need not be there
+            from torch.utils.tensorboard import SummaryWriter
+
+            # TensorBoard hides what a killed process has written after its last checkpoint.
+            run._events = stack.enter_context(SummaryWriter(folder / "tensorboard", purge_step=done + 1))
+        yield run
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Return the checkpoint of a run. Never unpickles arbitrary objects."""
+    """Return the checkpoint of a run: tensors and plain values alone. Used in {doc}`06_training`."""
+    reason: Exception | None = None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if isinstance(state, dict) and state.keys() >= STATE:
             return state
-        reason: Exception | None = None
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, zipfile.BadZipFile) as error:
         reason = error
     raise CheckpointError(
@@ -234,44 +204,22 @@ def read_state(path: Path) -> dict[str, Any]:
     ) from reason
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return what a run's `config.json` says.
+def read_json(path: Path, kind: type) -> Any:
+    """Return what a JSON file of a run says, a dict or a list. Used in {doc}`06_training`.
 
     Raises:
         DMNetError: if there is none, or it is damaged.
     """
-    config = _read_json(folder / "config.json")
-    if not isinstance(config, dict):
-        raise DMNetError(f"{folder / 'config.json'} is not that of a run; choose another folder")
-    return config
-
-
-def _add_session(path: Path, session: dict[str, Any]) -> None:
-    """Add how training goes on to how it went before, and warn if that makes a difference."""
-    before = _read_json(path) if path.exists() else []
-    if not isinstance(before, list):
-        raise DMNetError(f"{path} is damaged: move it away to go on without it")
-    _write_json(path, [*before, session])
-    last = before[-1] if before else session
-    if changed := [
-        f"{key} {last.get(key)} -> {session.get(key)}"
-        for key in DECISIVE
-        if last.get(key) != session.get(key)
-    ]:
-        warnings.warn(
-            f"resumed with {', '.join(changed)}: the weights will differ from an unbroken run's by rounding, "
-            "or by batch norm's statistics",
-            stacklevel=2,
-        )
-
-
-def _read_json(path: Path) -> Any:
+    value = None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DMNetError(f"there is no run in {path.parent}: it has no {path.name}") from None
-    except ValueError as error:
-        raise DMNetError(f"{path} is damaged, or not that of a run; choose another folder") from error
+    except ValueError:
+        pass
+    if not isinstance(value, kind):
+        raise DMNetError(f"{path} is damaged, or not that of a run; choose another folder")
+    return value
 
 
 def _write_json(path: Path, value: Any) -> None:
@@ -279,26 +227,67 @@ def _write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def _read_log(path: Path, iteration: int) -> list[Row]:
-    """Return the complete rows up to an iteration."""
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines(keepends=True)
-    complete = [line for line in lines if line.endswith("\n")]  # a kill may leave half a line
+# What a result was made with -----------------------------------------------------------------------------
+
+
+def configuration(system: System, train_set: Any, val_set: Any, seed: int) -> dict[str, Any]:
+    """Return what decides a run's result, ready for JSON: two runs with the same one are the same run.
+
+    Shown in {doc}`06_training`.
+    """
+    config: dict[str, Any] = {"system": asdict(system), "seed": seed, "train_set": None, "val_set": None}
+    for key, dataset in (("train_set", train_set), ("val_set", val_set)):
+        if dataset is not None:
+            facts = {name: getattr(dataset, name, None) for name in ("name", "split", "seed", "revision")}
+            ids = hashlib.sha256("\n".join(getattr(dataset, "ids", ())).encode()).hexdigest()
+            config[key] = {name: value for name, value in facts.items() if isinstance(value, str | int)} | {
+                "type": type(dataset).__name__,
+                "images": len(dataset),
+                "classes": dataset.classes,
+                "ids_sha256": ids[:16],
+            }
+    return json.loads(json.dumps(config))
+
+
+def environment(device: torch.device, world_size: int = 1) -> dict[str, Any]:
+    """Return versions, device, commit and command, ready for JSON; no host. Used in {doc}`06_training`."""
+    gpu = device.type == "cuda"
+    return {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "commit": commit(Path(__file__).resolve().parents[1]),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        **{name: version(name) for name in ("dmnet", "torchvision", "numpy")},
+        "platform": platform.platform(),
+        "device": device.type,
+        "gpu": torch.cuda.get_device_name(device) if gpu else None,
+        "cuda": torch.version.cuda if gpu else None,
+        "world_size": world_size,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def commit(clone: Path) -> str | None:
+    """Return the commit of a clone, "-dirty" behind it if files were changed; None without clone or git.
+
+    Used in {doc}`06_training`.
+    """
+    command = ["git", "-C", str(clone), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
-        rows = [row for row in csv.DictReader(complete) if int(row["iteration"]) <= iteration]
-        values = [{name: float(value) if value else None for name, value in row.items()} for row in rows]
-    except (ValueError, KeyError, TypeError) as error:  # edited, or a power cut left garbage
-        raise DMNetError(
-            f"{path} is damaged ({error}): mend it, or move it away to go on with a new log"
-        ) from error
-    return [{**value, "iteration": int(row["iteration"])} for value, row in zip(values, rows, strict=True)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if (clone / ".git").exists() else None
 
 
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """Return one line per value that differs between two configurations."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = list(dict.fromkeys([*old, *new]))
-        parts = (_differences(old.get(key), new.get(key), f"{name}.{key}".lstrip(".")) for key in keys)
-        return [line for part in parts for line in part]
-    return [] if old == new else [f"{name}: {old} there, {new} here"]
+def weights_digest(model: nn.Module) -> str:
+    """Return the SHA-256 of all parameters and buffers: names, types, shapes and bytes, sorted by name.
+
+    Used in {doc}`07_evaluation`.
+    """
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        array = tensor.detach().cpu().contiguous()
+        total.update(f"{name} {array.dtype} {list(array.shape)}\0".encode())
+        total.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

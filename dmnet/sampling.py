@@ -4,6 +4,7 @@ Nothing here has a state. Sample number n of a training run is the same whether 
 workers do, and whether the run is in its first hour or was resumed after a crash.
 """
 
+import signal
 from collections.abc import Generator
 from functools import lru_cache
 from typing import Any
@@ -13,13 +14,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dmnet.datasets import checked
+from dmnet.datasets.base import checked
 from dmnet.errors import DataError
-from dmnet.interrupts import leave_to_parent
 from dmnet.transforms import TrainingTransform
 
 ORDER, AUGMENTATION, DROPOUT = 0, 1, 2  # what a stream of random numbers is for
 
+GRACE_SECONDS = 120  # that a loading process lives on after a SIGTERM, which may be meant for its parent
 Batch = tuple[Tensor, Tensor, list[str]]  # images [B, 3, H, W], labels [B, H, W], ids
 
 
@@ -100,6 +101,16 @@ def training_batches(
     finally:
         if workers:  # left to itself, it waits until nobody holds the traceback of an error any more
             batches._shutdown_workers()  # type: ignore[attr-defined]
+
+
+def leave_to_parent(worker: int = 0) -> None:
+    """Let a loading process live through Ctrl-C and SIGTERM: its parent ends it when it has finished.
+
+    Used in {doc}`06_training`.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(GRACE_SECONDS))
 
 
 def _collate(samples: list[tuple[Tensor, Tensor, str]]) -> Batch:

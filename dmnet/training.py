@@ -2,70 +2,53 @@
 
 What it promises: the same seed gives the same weights on the same machine, however many processes load the
 images; and a run that was killed and resumed ends with the weights of one that was not, bit for bit on a CPU.
-Several training processes, and a batch that is computed in parts, follow one process with the whole batch as
-closely as rounding and batch normalisation let them: the loss is the mean over all labelled pixels of the
+Several ranks, and gradients that are accumulated over micro-batches, follow one process with the whole batch
+as closely as rounding and batch normalisation let them: the loss is the mean over all labelled pixels of the
 whole batch.
 """
 
 import difflib
+import logging
 import math
+import os
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import asdict, dataclass, fields, replace
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, fields, replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
-from dmnet import checkpoints, systems
-from dmnet.doctor import quick_check
-from dmnet.errors import DMNetError, DownloadError
+from dmnet import checkpoints, runs, systems
+from dmnet.errors import DataError, DMNetError, DownloadError, extra
 from dmnet.files import atomic_write, interactive
 from dmnet.files import progress as progress_bar
 from dmnet.inference import evaluate, overlay, predict
-from dmnet.interrupts import Stopped, StopRequest, stop_request
 from dmnet.losses import draw_shift, labelled, on_grid, segmentation_loss
 from dmnet.metrics import ConfusionMatrix
-from dmnet.model import DMNet, Output, from_system
-from dmnet.optimisation import (
-    iterations_per_epoch,
-    learning_rate,
-    make_optimizer,
-    set_learning_rate,
-    total_iterations,
-)
-from dmnet.parallel import (
-    Engine,
-    Precision,
-    align,
-    gathered,
-    launched,
-    make_fabric,
-    share,
-    synchronise,
-    total,
-)
-from dmnet.parallel import pick_device as pick_device
-from dmnet.provenance import environment
-from dmnet.runs import Row, Run, configuration
-from dmnet.sampling import DROPOUT, Batch, TrainingSamples, stream_seed, training_batches
-from dmnet.systems import Architecture, Evaluation, Recipe, System
+from dmnet.model import DMNet, from_system
+from dmnet.sampling import DROPOUT, TrainingSamples, stream_seed, training_batches
+from dmnet.systems import Recipe, System
 from dmnet.transforms import training_transform
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-EVALUATION = "evaluation."  # before the name of a setting: `flip` is the recipe's, `evaluation.flip` is not
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What `train` returns."""
+    """What `train` returns. Shown in {doc}`06_training`."""
 
     model: DMNet  # in evaluation mode, on the device that it was trained on
     history: pd.DataFrame  # a row per iteration: lr, loss, ...; see `dmnet.runs.COLUMNS`
@@ -80,8 +63,6 @@ def train(
     *,
     seed: int = 0,
     device: str = "auto",
-    devices: int = 1,
-    nodes: int = 1,
     precision: Precision = "32-true",
     accumulate: int = 1,
     compile: bool = False,
@@ -94,9 +75,10 @@ def train(
     options: dict[str, Any] | None = None,
     **overrides: Any,
 ) -> TrainingResult:
-    """Train a system as its recipe says.
+    """Train a system as its recipe says; the loop is rebuilt by hand in {doc}`06_training`.
 
-    With a `run_dir`, the first Ctrl-C or SIGTERM finishes the step and saves; the second stops at once.
+    Under `torchrun` or SLURM's `srun` every rank computes its part of each batch on its own device. With a
+    `run_dir`, the first Ctrl-C or SIGTERM finishes the step and saves; the second stops at once.
 
     Args:
         system: a `System` or the name of one; its number of classes becomes the data set's.
@@ -106,10 +88,8 @@ def train(
             machines need one that all of them see.
         seed: of the weights, the order of the images, their augmentation and dropout.
         device: "cpu", "cuda", ... or "auto", which takes a GPU if there is one.
-        devices: processes per machine, each with a device and its part of every batch.
-        nodes: machines. Started by `torchrun` or SLURM's `srun`, both numbers are known: leave them out.
         precision: "32-true", "bf16-mixed" or, on a GPU, "16-mixed".
-        accumulate: parts that each process computes its images in, to need less memory.
+        accumulate: micro-batches per step, to need less memory. Batch normalisation sees one at a time.
         compile: let `torch.compile` translate the network first.
         workers: processes that load images; 0 loads them in this one. The result is the same.
         evaluate_every: iterations between evaluations on `val_set`.
@@ -121,247 +101,218 @@ def train(
         **overrides: fields of the system, e.g. `iterations=200, filter_sizes=(3,)`; see `resolve`.
 
     Raises:
-        DMNetError: if `run_dir` holds another run, an override is unknown, the devices or the precision
+        DMNetError: if `run_dir` holds another run, an override is unknown, the device or the precision
             cannot be had, or the loss is no longer a number.
         DataError: if a data set is empty, or labels do not fit the classes.
         DownloadError: if the ImageNet weights that the recipe starts from cannot be had.
         Stopped: after a Ctrl-C or SIGTERM; a `KeyboardInterrupt`.
     """
     system = resolve(system, train_set, **overrides)
-    where: dict[str, Any] = {"device": device, "devices": devices, "nodes": nodes}
-    engine = Engine(**where, precision=precision, accumulate=accumulate, compile=compile)
-    fabric = make_fabric(engine)
-    share(system.recipe.batch_size, fabric.world_size, accumulate)
-    first, gpu = fabric.global_rank == 0, fabric.device.type == "cuda"
-    if first:
-        quick_check(train_set, val_set, progress=progress)
-    config = configuration(system, train_set, val_set, seed)
-    run = Run(
-        run_dir,
-        config,
-        resume,
-        options={"options": options},
-        environment=asdict(engine) | environment(fabric.device, fabric.world_size),
-        writes=first,
-    )
+    for name, dataset in (("training", train_set), ("validation", val_set)):
+        if dataset is not None and not len(dataset):
+            raise DataError(f"the {name} set is empty")
+    if val_set is not None and tuple(val_set.classes) != system.classes:
+        raise DataError(
+            f"the validation set's classes are not the training set's: {', '.join(val_set.classes)}"
+        )
+    recipe, corners = system.recipe, system.architecture.align_corners
+    iterations = total_iterations(recipe, len(train_set))
+    per_epoch = steps_per_epoch(recipe, len(train_set))
+    stop = iterations if stop_after is None else min(stop_after, iterations)
+    fabric: Any = make_fabric(device, precision)
+    rank, world_size, gpu = fabric.global_rank, fabric.world_size, fabric.device.type == "cuda"
+    micro_batch, rest = divmod(recipe.batch_size, world_size * max(accumulate, 1))
+    if rest or accumulate < 1:
+        raise DMNetError(
+            f"a batch of {recipe.batch_size} images cannot be divided evenly among {world_size} ranks with "
+            f"{accumulate} micro-batches each; batch_size must be a multiple of {world_size * accumulate}"
+        )
+    config = runs.configuration(system, train_set, val_set, seed)
+    facts = runs.environment(fabric.device, world_size)
+    facts |= {"precision": precision, "accumulate": accumulate, "compile": compile}
     with (
-        run,
+        runs.open_run(run_dir if rank == 0 else None, config, resume, options, facts) as run,
+        stop_request(run_dir is not None, aloud=rank == 0) as signals,
         torch.random.fork_rng([fabric.device] if gpu else []),  # the caller's random state stays as it is
-        stop_request(run_dir is not None, aloud=first) as request,
-        launched(fabric),
     ):
-        _require_one_run(fabric, config, run.state)
+        fabric.launch()
+        if fabric.broadcast(config) != config:
+            raise DMNetError("the ranks have found different data; it must be the same on all machines")
         torch.manual_seed(seed)
-        trainer = Trainer(system, len(train_set), fabric, engine, run.state, seed, request)
-        stop = trainer.iterations if stop_after is None else min(stop_after, trainer.iterations)
-        size, place = system.recipe.batch_size, (fabric.global_rank, fabric.world_size)
-        samples = TrainingSamples(train_set, training_transform(system.recipe), size, seed)
-        with closing(training_batches(samples, trainer.iteration, stop, workers, gpu, *place)) as batches:
-            for row in _shown(map(trainer.step, batches), trainer, progress and first):
-                done = trainer.iteration
-                if val_set is not None and (done == trainer.iterations or _every(evaluate_every, done)):
-                    row["val_miou"] = _validate(trainer, val_set, run, workers)
+        trainer = Trainer(system, fabric, seed, fabric.broadcast(run.state), compile)
+        samples = TrainingSamples(train_set, training_transform(recipe), recipe.batch_size, seed)
+        batches = training_batches(samples, trainer.iteration, stop, workers, gpu, rank, world_size)
+        progress, hidden = progress and rank == 0, not (progress and rank == 0 and interactive())
+        bar = progress_bar(total=iterations, initial=trainer.iteration, disable=hidden)
+        matrix, clock = None, time.perf_counter()
+        with closing(batches), bar, _explained():
+            for images, labels, names in batches:  # of each batch this rank's part
+                rate = learning_rate(recipe, trainer.iteration, iterations)
+                for group in trainer.optimizer.param_groups:
+                    group["lr"] = rate
+                trainer.optimizer.zero_grad()
+                images = images.to(fabric.device, memory_format=torch.channels_last, non_blocking=True)
+                labels = labels.to(fabric.device, non_blocking=True)
+
+                # The loss is the mean over all labelled pixels of the whole batch: every micro-batch of every
+                # rank is divided by the same number (the ranks' mean, as gradients are their mean, too).
+                shift = draw_shift(labels, recipe.label_stride)
+                if recipe.label_stride > 1:
+                    shift = fabric.broadcast(shift)
+                pixels = labelled(on_grid(labels, shift, recipe.label_stride), recipe.background_weight)
+                pixels, losses = fabric.all_reduce(pixels.float()), []
+                for start in range(0, len(images), micro_batch):
+                    part = slice(start, start + micro_batch)
+                    with fabric.no_backward_sync(trainer.network, enabled=part.stop < len(images)):
+                        output = trainer.network(images[part])
+                        loss = segmentation_loss(output, labels[part], recipe, corners, shift, pixels)
+                        fabric.backward(loss.total)
+                    losses.append(torch.stack([term.detach() for term in loss if term is not None]))
+                value, _, *aux = fabric.all_reduce(torch.stack(losses).sum(0)).tolist()
+                if not math.isfinite(value):
+                    every = ", ".join(name for some in _all_gather(fabric, names) for name in some)
+                    raise DMNetError(
+                        f"the loss became {value} at iteration {trainer.iteration + 1} (images {every}). "
+                        "A smaller learning rate or a longer warm-up usually helps (learning_rate, warmup)."
+                    )
+                trainer.optimizer.step()  # "16-mixed" leaves out a step whose gradients overflowed
+
+                trainer.iteration = done = trainer.iteration + 1
+                elapsed = time.perf_counter() - clock  # includes the wait for the images
+                trainer.seconds += elapsed
+                row = {"iteration": done, "epoch": done / per_epoch, "lr": rate, "loss": value}
+                row |= {"aux_loss": aux[0] if aux else None, "seconds": trainer.seconds}
+                row |= {"images_per_second": recipe.batch_size / elapsed}
+                matrix = None
+                if val_set is not None and (done == iterations or _every(evaluate_every, done)):
+                    matrix = trainer.validate(val_set, run, workers)
+                    row["val_miou"] = matrix.miou()
                 run.log(row)
-                if done == stop or trainer.stopped or _every(checkpoint_every, done):
+                bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
+                bar.update()
+                if hidden and progress and _every(max(iterations // 10, 1), done):
+                    left = trainer.seconds / done * (iterations - done)
+                    print(f"iteration {done}/{iterations}  loss {value:.3f}  {left:.0f} s left", flush=True)
+                stopped = fabric.all_reduce(float(len(signals))) > 0  # all ranks stop at the same iteration
+                if done == stop or stopped or _every(checkpoint_every, done):
                     run.save_state(trainer.state())
-                if trainer.stopped and done < stop:
-                    fabric.barrier()  # a launcher may end all processes when the first of them ends
-                    raise Stopped(f"stopped after iteration {done}, and saved", request.number)
-        return _finish(trainer, val_set, run, workers)
+                if stopped and done < stop:
+                    fabric.barrier()  # torchrun may end all ranks when the first of them ends
+                    raise Stopped(f"stopped after iteration {done}, and saved", *signals[:1])
+                clock = time.perf_counter()
+        if matrix is None and val_set is not None and trainer.iteration == iterations:
+            matrix = trainer.validate(val_set, run, workers)  # a run that had been completed before
+        trainer.save_weights(run, "last", matrix)
+        if run.folder is not None and matrix is not None:
+            with atomic_write(run.folder / "classes.csv") as temporary:
+                matrix.table(system.classes).to_csv(temporary, float_format="%.4f")
+        return TrainingResult(trainer.model.eval(), run.history(), matrix)
+
+
+def _every(interval: int | None, done: int) -> bool:
+    return bool(interval) and done % (interval or 1) == 0
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say what to do where PyTorch shows only a shape inside the network."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        advice = "train with two images or more at a time, or with larger crops (batch_size, crop)"
+        raise DMNetError(f"{error}: {advice}") from error
 
 
 class Trainer:
-    """What changes during training, and one step of it.
+    """What changes during training: the network, its optimizer, the counters. Used in {doc}`06_training`.
 
     Args:
         system: fully resolved; see `resolve`.
-        images: length of the training set, which makes epochs into iterations.
-        fabric: launched; it knows the device and the other processes.
-        engine: what `fabric` was made from.
+        fabric: launched; it knows the device and the other ranks.
+        seed: of the dropout in all ranks but the first, which goes on with the global random state.
         state: of an earlier trainer, to go on from there.
-        seed: of the dropout in all processes but the first, which goes on with the global random state.
-        request: when to stop, for this process; see `stopped`.
-
-    Attributes:
-        iteration: how many are done, of `iterations`.
-        stopped: whether any process has been asked to stop: all of them know at the same iteration.
-        model: the network itself, to evaluate and to save.
-        network: the same as Fabric runs it.
-        matrix: of an evaluation after the last step, or None.
+        compile: see `train`.
     """
 
     def __init__(
-        self,
-        system: System,
-        images: int,
-        fabric: "Fabric",
-        engine: Engine,
-        state: dict[str, Any] | None = None,
-        seed: int = 0,
-        request: StopRequest | None = None,
+        self, system: System, fabric: Any, seed: int, state: dict[str, Any] | None, compile: bool = False
     ) -> None:
-        self.system, self.fabric, self.request = system, fabric, request or StopRequest()
-        self.share = share(system.recipe.batch_size, fabric.world_size, engine.accumulate)
-        self.iterations = total_iterations(system.recipe, images)
-        self.per_epoch = iterations_per_epoch(images, system.recipe.batch_size)
-        self.iteration = 0
-        self.best = -1.0  # mIoU so far
-        self.seconds = 0.0  # spent in training, evaluation not counted
-        self.stopped = False
-        self.matrix: ConfusionMatrix | None = None
-        self.model = self._build(state is None)
-        self.optimizer = make_optimizer(self.model, system.recipe)
-        if fabric.global_rank:  # dropout differs between the processes, the start does not
+        self.fabric, self.iteration = fabric, 0
+        self.seconds, self.best = 0.0, -1.0  # in training, evaluation not counted; best mIoU
+        self.model = from_system(system)
+        if system.recipe.pretrained and state is None and fabric.global_rank == 0:
+            try:
+                systems.zoo().load_imagenet(self.model)  # the other ranks are sent its weights
+            except DownloadError as error:
+                raise DownloadError(
+                    f"{error} The recipe starts from these ImageNet weights. To start from random ones, "
+                    "which takes far longer to train, say pretrained=False (--no-pretrained)."
+                ) from error
+        # Channels last: several times faster on a CPU, and what a GPU's tensor cores want.
+        self.model.to(fabric.device).to(memory_format=torch.channels_last).train()
+        _synchronise(self.model, fabric)
+        for module in self.model.modules():
+            if system.recipe.freeze_bn and isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        optimizer = make_optimizer(self.model, system.recipe)
+        if fabric.global_rank:  # dropout differs between the ranks, the start does not
             torch.manual_seed(stream_seed(DROPOUT, seed, fabric.global_rank))
         if state is not None:
-            self._load(state)
-        network: Any = torch.compile(self.model) if engine.compile else self.model
-        self.network, self._stepper = fabric.setup(network, self.optimizer)
-        self.clock = time.perf_counter()  # when the last step ended
-
-    def _build(self, fresh: bool) -> DMNet:
-        """Return the network in training mode, on its device; a fresh one has its start weights."""
-        recipe = self.system.recipe
-        model = from_system(self.system)
-        if recipe.pretrained and fresh and self.fabric.global_rank == 0:  # the others are sent its weights
-            _load_imagenet(model)
-        # Channels last: several times faster on a CPU, and what a GPU's tensor cores want.
-        model = model.to(self.fabric.device).to(memory_format=torch.channels_last).train()
-        synchronise(model, self.fabric)
-        if recipe.freeze_bn:
-            for module in model.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-        return model
-
-    def step(self, batch: Batch) -> Row:
-        """Learn from one batch; return a row for the log.
-
-        Args:
-            batch: of several processes, this one's part of it.
-
-        Raises:
-            DMNetError: if the loss is not a finite number; the weights are those before the step.
-        """
-        images, labels, names = batch
-        rate = learning_rate(self.system.recipe, self.iteration, self.iterations)
-        set_learning_rate(self.optimizer, rate)
-        self._stepper.zero_grad()
-        images = images.to(self.fabric.device, memory_format=torch.channels_last, non_blocking=True)
-        loss, aux = self._accumulate(images, labels.to(self.fabric.device, non_blocking=True))
-        self._require_finite(loss, names)
-        self._stepper.step()  # with "16-mixed", the scaler leaves out a step whose gradients overflowed
-        self.iteration += 1
-        self.matrix = None
-        return self._row(loss, aux, rate)
-
-    def _accumulate(self, images: Tensor, labels: Tensor) -> tuple[float, float | None]:
-        """Add up the gradients of the whole batch; return its loss and its auxiliary loss."""
-        recipe, corners = self.system.recipe, self.system.architecture.align_corners
-        parts = list(zip(images.split(self.share), labels.split(self.share), strict=True))
-        values = []
-        for number, (some_images, some_labels) in enumerate(parts, start=1):
-            with self.fabric.no_backward_sync(self.network, enabled=number < len(parts)):
-                output = self._forward(some_images)
-                if number == 1:
-                    shift, weight = self._agree(labels)
-                loss = segmentation_loss(output, some_labels, recipe, corners, shift, weight)
-                self.fabric.backward(loss.total)
-            values.append(torch.stack([part.detach() for part in loss if part is not None]))
-        value = (
-            torch.stack(values).sum(0) / self.fabric.world_size
-        )  # DDP takes the mean of the gradients, too
-        stop = value.new_tensor([bool(self.request.number)])
-        # A GPU has to be waited for, so everything is read at once.
-        stopped, loss_value, _, *aux = total(self.fabric, torch.cat([stop, value])).tolist()
-        self.stopped = stopped > 0
-        return loss_value, aux[0] if aux else None
-
-    def _agree(self, labels: Tensor) -> tuple[tuple[int, int], Tensor]:
-        """Return what all parts of a batch share: the grid's shift, and the weight of their labelled pixels.
-
-        The weight is that of the whole batch, divided by the number of processes.
-        """
-        recipe, processes = self.system.recipe, self.fabric.world_size
-        shift = draw_shift(labels, recipe.label_stride)
-        if processes > 1 and recipe.label_stride > 1:
-            shift = self.fabric.broadcast(shift)
-        weight = labelled(on_grid(labels, shift, recipe.label_stride), recipe.background_weight)
-        return shift, total(self.fabric, weight.float()) / processes
-
-    def _forward(self, images: Tensor) -> Output:
-        try:
-            return self.network(images)
-        except ValueError as error:  # PyTorch's message shows a shape inside the network
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise DMNetError(
-                f"a batch of shape {list(images.shape)} leaves batch normalisation one value per channel; "
-                "train with two images or more at a time, or with larger crops (batch_size, crop)"
-            ) from error
-
-    def _require_finite(self, loss: float, names: list[str]) -> None:
-        """Raise, in all processes alike, if the loss of the whole batch is not a finite number."""
-        if not math.isfinite(loss):
-            everything = [name for part in gathered(self.fabric, names) for name in part]
-            raise DMNetError(
-                f"the loss became {loss} at iteration {self.iteration + 1} (images {', '.join(everything)}). "
-                "A smaller learning rate or a longer warm-up usually helps (learning_rate, warmup)."
-            )
-
-    def _row(self, loss: float, aux: float | None, rate: float) -> Row:
-        elapsed = time.perf_counter() - self.clock  # includes the wait for the images
-        self.seconds += elapsed
-        self.clock += elapsed
-        return {
-            "iteration": self.iteration,
-            "epoch": self.iteration / self.per_epoch,
-            "lr": rate,
-            "loss": loss,
-            "aux_loss": aux,
-            "seconds": self.seconds,
-            "images_per_second": self.system.recipe.batch_size / elapsed,
-            "val_miou": None,
-        }
-
-    def score(self, dataset: Any, workers: int = 0) -> ConfusionMatrix:
-        """Return the scores of the network on a data set, of which each process takes a part.
-
-        Args:
-            dataset: see `dmnet.inference.evaluate`.
-            workers: processes that read its images ahead, for each of the training processes.
-        """
-        align(self.model, self.fabric)
-        return evaluate(self.model, dataset, workers=workers)
+            self.iteration, self.seconds, self.best = state["iteration"], state["seconds"], state["best"]
+            self.model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            if state["precision"]:
+                fabric.strategy.precision.load_state_dict(state["precision"])
+            if fabric.global_rank < len(state["random"]):
+                cpu, gpu = state["random"][fabric.global_rank]
+                torch.set_rng_state(cpu)
+                if gpu is not None and fabric.device.type == "cuda":
+                    torch.cuda.set_rng_state(gpu, fabric.device)
+        network: Any = torch.compile(self.model) if compile else self.model
+        self.network, self.optimizer = fabric.setup(network, optimizer)
 
     def state(self) -> dict[str, Any]:
-        """Return all that a resumed run needs, as tensors and plain values. All processes call it."""
-        gpu = self.fabric.device.type == "cuda"
-        random = (torch.get_rng_state(), torch.cuda.get_rng_state(self.fabric.device) if gpu else None)
+        """Return all that a resumed run needs, as tensors and plain values. All ranks call it."""
+        gpu = torch.cuda.get_rng_state(self.fabric.device) if self.fabric.device.type == "cuda" else None
         return {
             "iteration": self.iteration,
-            "best": self.best,
             "seconds": self.seconds,
+            "best": self.best,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),  # the gradient scaler of "16-mixed"
-            "random": gathered(self.fabric, random),
+            "random": _all_gather(self.fabric, (torch.get_rng_state(), gpu)),
         }
 
-    def _load(self, state: dict[str, Any]) -> None:
-        self.iteration, self.best, self.seconds = state["iteration"], state["best"], state["seconds"]
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if state["precision"]:
-            self.fabric.strategy.precision.load_state_dict(state["precision"])
-        if self.fabric.global_rank < len(state["random"]):
-            cpu, gpu = state["random"][self.fabric.global_rank]
-            torch.set_rng_state(cpu)
-            if gpu is not None and self.fabric.device.type == "cuda":
-                torch.cuda.set_rng_state(gpu, self.fabric.device)
+    def validate(self, dataset: Any, run: runs.Run, workers: int) -> ConfusionMatrix:
+        """Return the scores; keep the weights if they are the best so far, and one prediction as an image.
+
+        All ranks call it, and each predicts a part of the data set.
+        """
+        if self.fabric.world_size > 1:  # on CPUs each rank has batch norm's statistics of its own images
+            for statistics in self.model.buffers():
+                torch.distributed.broadcast(statistics, 0)
+        matrix = evaluate(self.model, dataset, workers=workers)
+        if matrix.miou() > self.best:
+            self.best = matrix.miou()
+            self.save_weights(run, "best", matrix)
+        if run.folder is not None:
+            image, mask, _ = dataset[0]
+            labels = (mask, predict(self.model, image))
+            panels = [image, *(np.asarray(overlay(image, label, dataset.palette)) for label in labels)]
+            run.add_image(Image.fromarray(np.concatenate(panels, axis=1)), self.iteration)
+        return matrix
+
+    def save_weights(self, run: runs.Run, name: str, matrix: ConfusionMatrix | None) -> None:
+        """Write the weights into the run's folder, with what is known of them."""
+        if run.folder is not None:
+            notes = {"iteration": self.iteration} | ({"miou": matrix.miou()} if matrix is not None else {})
+            checkpoints.save_weights(self.model, run.folder / f"{name}.safetensors", **notes)
 
 
-# Before training -----------------------------------------------------------------------------------------
+# What a recipe says --------------------------------------------------------------------------------------
 
 
 def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
@@ -377,128 +328,194 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
     Raises:
         UnknownSystemError: if there is no such system.
         DMNetError: if an override is no such field, or its value cannot be used.
+
+    Used in {doc}`06_training`.
     """
     system = systems.get(system) if isinstance(system, str) else system
-    recipe, architecture, evaluation = _sorted(overrides)
-    for given, other in (("iterations", "epochs"), ("epochs", "iterations")):
-        if recipe.get(given) is not None:
-            recipe.setdefault(other, None)
-    if "resize" in recipe:
-        evaluation.setdefault("resize", recipe["resize"])
     classes = tuple(train_set.classes)
-    if (count := architecture.get("num_classes", len(classes))) != len(classes):
+    if overrides.get("num_classes", len(classes)) != len(classes):
+        count = overrides["num_classes"]
         raise DMNetError(f"num_classes is {count}, but the data set has {len(classes)}: leave it out")
+    for given, other in (("iterations", "epochs"), ("epochs", "iterations")):
+        if overrides.get(given) is not None:
+            overrides.setdefault(other, None)
+    if "resize" in overrides:
+        overrides.setdefault("evaluation.resize", overrides["resize"])
+    parts = {"recipe": "", "architecture": "", "evaluation": "evaluation."}  # `flip` is the recipe's
+    changes: dict[str, dict[str, Any]] = {part: {} for part in parts}
+    known = {
+        prefix + field.name: (part, field.name)
+        for part, prefix in parts.items()
+        for field in fields(getattr(system, part))
+    }
+    for name, value in ({"num_classes": len(classes)} | overrides).items():
+        if name not in known:
+            near = [f"evaluation.{name}"] if f"evaluation.{name}" in known else []
+            near = near or difflib.get_close_matches(name, known, n=1)
+            raise DMNetError(
+                f"there is no setting {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+            )
+        part, field_name = known[name]
+        changes[part][field_name] = value
     return replace(
         system,
         classes=classes,
-        recipe=replace(system.recipe, **recipe),
-        architecture=replace(system.architecture, **{"num_classes": len(classes)} | architecture),
-        evaluation=replace(system.evaluation, **evaluation),
+        **{part: replace(getattr(system, part), **values) for part, values in changes.items()},
     )
 
 
-def _sorted(overrides: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what is to be changed in the recipe, in the architecture and in the evaluation."""
-    parts = [(Recipe, ""), (Architecture, ""), (Evaluation, EVALUATION)]
-    places = [{prefix + field.name: field.name for field in fields(kind)} for kind, prefix in parts]
-    known = {name for place in places for name in place}
-    for name in sorted(overrides.keys() - known):
-        near = [full for full in (EVALUATION + name,) if full in known]
-        near = near or difflib.get_close_matches(name, known, n=1)
-        raise DMNetError(f"there is no setting {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
-    return [{place[name]: value for name, value in overrides.items() if name in place} for place in places]
+def steps_per_epoch(recipe: Recipe, images: int) -> int:
+    """Return the full batches of an epoch, at least 1. Used in {doc}`06_training`."""
+    return max(images // recipe.batch_size, 1)
 
 
-def _load_imagenet(model: DMNet) -> None:
+def total_iterations(recipe: Recipe, images: int) -> int:
+    """Return the number of steps: the recipe's iterations, or its epochs of full batches.
+
+    Used in {doc}`06_training`.
+    """
+    if recipe.iterations is not None:
+        return recipe.iterations
+    if recipe.epochs is None:
+        raise DMNetError("the recipe says neither iterations nor epochs")
+    return recipe.epochs * steps_per_epoch(recipe, images)
+
+
+def learning_rate(recipe: Recipe, iteration: int, iterations: int) -> float:
+    r"""Return the learning rate of one step. Derived in {doc}`06_training`.
+
+    With $t$ = `iteration`, $T$ = `iterations`, $\eta_0$ = `learning_rate`, $\eta_T$ = `final_learning_rate`:
+
+    - poly: $(\eta_0 - \eta_T)\,(1 - t/T)^{0.9} + \eta_T$;
+    - cosine: $(\eta_0 - \eta_T)\,(1 + \cos(\pi t/T))/2 + \eta_T$;
+    - in the first $w$ = `warmup` steps, $(t + 1)/w$ of that.
+
+    Args:
+        recipe: names the schedule and its numbers (`power` is the poly schedule's 0.9).
+        iteration: steps done before this one, from 0.
+        iterations: steps in all.
+    """
+    left = 1 - iteration / iterations
+    share = left**recipe.power if recipe.schedule == "poly" else (1 - math.cos(math.pi * left)) / 2
+    rate = (recipe.learning_rate - recipe.final_learning_rate) * share + recipe.final_learning_rate
+    return rate * min((iteration + 1) / recipe.warmup, 1) if recipe.warmup else rate
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the optimizer over all parameters; every one decays, as in the public implementations.
+
+    Used in {doc}`06_training`.
+    """
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(model.parameters(), rate, momentum=recipe.momentum, weight_decay=decay)
+    return torch.optim.AdamW(model.parameters(), rate, betas=(recipe.momentum, 0.99), weight_decay=decay)
+
+
+# Devices and ranks ---------------------------------------------------------------------------------------
+
+
+def pick_device(device: str) -> torch.device:
+    """Return the device of that name; "auto" is a GPU if there is one. Used in {doc}`06_training`."""
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     try:
-        systems.zoo().load_imagenet(model)
-    except DownloadError as error:
-        raise DownloadError(
-            f"{error} The recipe starts from these ImageNet weights. To start from random ones, which takes "
-            "far longer to train, say pretrained=False (--no-pretrained)."
-        ) from error
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise DMNetError(f"the device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return torch.device(name)
 
 
-def _require_one_run(fabric: "Fabric", config: dict[str, Any], state: dict[str, Any] | None) -> None:
-    """Raise, in all processes alike, if they have not found the same: machines may see different files."""
-    found = gathered(fabric, (config, 0 if state is None else state["iteration"]))
-    if len(set(starts := [start for _, start in found])) > 1:
-        raise DMNetError(
-            f"the processes would go on from the iterations {starts}: the run's folder must be one that all "
-            "machines see"
+def make_fabric(device: str = "auto", precision: Precision = "32-true") -> "Fabric":
+    """Return Lightning Fabric for one process, or for one of those that `torchrun` or `srun` has started.
+
+    Used in {doc}`06_training`.
+
+    Raises:
+        DMNetError: if there is no such device, or it cannot compute in that precision.
+    """
+    with extra("train"):
+        from lightning_fabric import Fabric
+        from lightning_fabric.plugins.environments import SLURMEnvironment
+
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every start
+    per_node = nodes = 1
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun
+        per_node = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // per_node
+    elif SLURMEnvironment.detect():
+        per_node = int(os.environ.get("SLURM_NTASKS_PER_NODE", 1))
+        nodes = int(os.environ.get("SLURM_NNODES", 1))
+    devices: Any = per_node
+    if per_node * nodes == 1:
+        one = pick_device(device)
+        device, devices = one.type, 1 if one.index is None else [one.index]
+    elif device == "auto":  # not touched here: each rank is to use its own alone
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if precision == "16-mixed" and device == "cpu":
+        raise DMNetError("16-mixed needs a GPU; a CPU computes in 32-true or bf16-mixed")
+    strategy = "ddp" if per_node * nodes > 1 else "auto"
+    try:
+        return Fabric(
+            accelerator=device, devices=devices, num_nodes=nodes, precision=precision, strategy=strategy
         )
-    if any(other != config for other, _ in found):
-        raise DMNetError("the processes have found different data; it must be the same on all machines")
+    except (RuntimeError, ValueError) as error:
+        raise DMNetError(f"training cannot start on {device} in {precision}: {error}") from error
 
 
-# During training, and after ------------------------------------------------------------------------------
+def _synchronise(model: nn.Module, fabric: "Fabric") -> None:
+    """Let batch normalisation see the images of all GPUs; CPUs have no such layer."""
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # replaces the layers in their place
 
 
-def _every(interval: int | None, done: int) -> bool:
-    return bool(interval) and done % (interval or 1) == 0
+def _all_gather(fabric: "Fabric", value: Any) -> list[Any]:
+    """Return the value of each rank, in their order."""
+    values = [value] * fabric.world_size
+    if fabric.world_size > 1:
+        torch.distributed.all_gather_object(values, value)
+    return values
 
 
-def _shown(rows: Iterator[Row], trainer: Trainer, progress: bool) -> Iterator[Row]:
-    """Pass the rows on, and show how it goes."""
-    hidden = not (progress and interactive())
-    with progress_bar(total=trainer.iterations, initial=trainer.iteration, disable=hidden) as bar:
-        for row in rows:
-            yield row
-            speed = f"{row['images_per_second']:.0f} images/s"
-            bar.set_postfix_str(f"loss {row['loss']:.3f}, {speed}", refresh=False)
-            bar.update()
-            if progress and hidden and _every(max(trainer.iterations // 10, 1), trainer.iteration):
-                print(_line(row, trainer), flush=True)
+# Ctrl-C and SIGTERM --------------------------------------------------------------------------------------
 
 
-def _line(row: Row, trainer: Trainer) -> str:
-    left = trainer.seconds / trainer.iteration * (trainer.iterations - trainer.iteration)
-    parts = [
-        f"iteration {trainer.iteration}/{trainer.iterations}",
-        f"loss {row['loss']:.3f}",
-        f"{trainer.iteration * trainer.system.recipe.batch_size / trainer.seconds:.0f} images/s",
-        f"{left:.0f} s left",
-    ]
-    return "  ".join(parts + ([] if row["val_miou"] is None else [f"mIoU {row['val_miou']:.1%}"]))
+class Stopped(KeyboardInterrupt):
+    """Training was asked to stop, and has saved all that a resumed run needs. Used in {doc}`06_training`."""
+
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number  # what a shell would say
 
 
-def _validate(trainer: Trainer, val_set: Any, run: Run, workers: int) -> float:
-    """Score the network; keep it if it is the best so far, and paint one prediction."""
-    trainer.matrix = trainer.score(val_set, workers)
-    miou = trainer.matrix.miou()
-    improved = miou > trainer.best
-    trainer.best = max(miou, trainer.best)
-    if improved:
-        _save_weights(trainer, run, "best")
-    if run.folder is not None:
-        run.add_picture(_sample_picture(trainer.model, val_set), trainer.iteration)
-    trainer.clock = time.perf_counter()
-    return miou
+@contextmanager
+def stop_request(active: bool = True, aloud: bool = True) -> Iterator[list[int]]:
+    """Note the first Ctrl-C or SIGTERM instead of raising; a second one stops at once.
 
+    Used in {doc}`06_training`.
 
-def _sample_picture(model: DMNet, dataset: Any) -> Image.Image:
-    """Return the first image, its labels and its prediction side by side."""
-    image, mask, _ = dataset[0]
-    labels = (mask, predict(model, image))
-    panels = [image, *(np.asarray(overlay(image, label, dataset.palette)) for label in labels)]
-    return Image.fromarray(np.concatenate(panels, axis=1))
+    Args:
+        active: False changes nothing. Nor is anything changed in a thread, which gets no signals.
+        aloud: answer the first signal with a line on the standard error.
 
+    Yields:
+        The numbers of the signals so far.
+    """
+    signals: list[int] = []
 
-def _finish(trainer: Trainer, val_set: Any, run: Run, workers: int) -> TrainingResult:
-    """Write the weights and the scores; return the result."""
-    if trainer.matrix is None and val_set is not None and trainer.iteration == trainer.iterations:
-        trainer.matrix = trainer.score(val_set, workers)  # a run that had been completed before
-    _save_weights(trainer, run, "last")
-    if run.folder is not None and trainer.matrix is not None:
-        with atomic_write(run.folder / "classes.csv") as temporary:
-            trainer.matrix.table(trainer.system.classes).to_csv(temporary, float_format="%.4f")
-    return TrainingResult(trainer.model.eval(), run.history(), trainer.matrix)
+    def note(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+        if len(signals) > 1:
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+        if aloud:
+            with suppress(RuntimeError):  # the signal came while another line was being printed
+                print("\nStopping after this step; a second signal stops at once.", file=sys.stderr)
 
-
-def _save_weights(trainer: Trainer, run: Run, name: str) -> None:
-    if run.folder is None:
+    if not active or threading.current_thread() is not threading.main_thread():
+        yield signals
         return
-    notes: dict[str, Any] = {"iteration": trainer.iteration}
-    if trainer.matrix is not None:
-        notes["miou"] = trainer.matrix.miou()
-    checkpoints.save_weights(trainer.model, run.folder / f"{name}.safetensors", **notes)
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

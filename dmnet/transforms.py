@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from dmnet import systems
-from dmnet.datasets import IGNORE
+from dmnet.datasets.base import IGNORE
 from dmnet.images import read_image
 from dmnet.systems import Recipe, System
 

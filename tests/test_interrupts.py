@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from dmnet import worlds
 from dmnet.cli import application
-from dmnet.interrupts import Stopped, stop_request
+from dmnet.training import Stopped, stop_request
 
 ENDS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit}
 
@@ -31,10 +31,10 @@ def in_the_foreground():
 @pytest.mark.parametrize("number", ENDS)
 def test_the_first_is_noted_and_the_second_stops(number, capsys):
     before = signal.getsignal(number)
-    with pytest.raises(ENDS[number]), stop_request() as request:
-        assert not request.number
+    with pytest.raises(ENDS[number]), stop_request() as signals:
+        assert not signals
         signal.raise_signal(number)
-        assert request.number == number
+        assert signals == [number]
         assert "a second signal stops at once" in capsys.readouterr().err
         signal.raise_signal(number)
     assert signal.getsignal(number) == before
@@ -49,13 +49,13 @@ def test_a_thread_cannot_receive_signals_and_trains_all_the_same():
     seen = []
 
     def work():
-        with stop_request() as request:
-            seen.append(request.number)
+        with stop_request() as signals:
+            seen.append(signals)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [0]
+    assert seen == [[]]
 
 
 def test_the_exit_code_is_the_shells():

@@ -1,7 +1,5 @@
-"""Peak memory: what is reported, and what prediction may use."""
+"""What memory prediction may use."""
 
-import subprocess
-import sys
 import tracemalloc
 import weakref
 from collections import Counter
@@ -14,27 +12,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from dmnet import memory, systems
+from dmnet import systems
 from dmnet.inference import predict
-from dmnet.memory import peak_memory
 from dmnet.model import Output
 from dmnet.systems import Architecture
 from dmnet.views import view_image, views
-
-
-def test_peak_memory_grows_with_what_is_used():
-    code = (
-        "import numpy as np; from dmnet.memory import peak_memory; before = peak_memory();"
-        "block = np.ones(2**27, np.uint8); del block; print(peak_memory() - before)"
-    )
-    grown = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
-    assert 0.9 * 2**27 < grown < 1.5 * 2**27
-
-
-def test_peak_memory_without_proc(monkeypatch):
-    wanted = peak_memory()
-    monkeypatch.setattr(memory.Path, "read_text", lambda _: "no such line")
-    assert peak_memory() >= 0.9 * wanted
 
 
 class CountedBytes(TorchDispatchMode):

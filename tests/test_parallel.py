@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from functools import partial
 from types import SimpleNamespace
 
@@ -16,11 +17,10 @@ from safetensors.torch import load_file
 from test_training import SMALL, Blocks, assert_same_weights, weights
 from torch import nn
 
-from dmnet import training
+from dmnet import training, worlds
 from dmnet.errors import DataError as DataError
 from dmnet.errors import DMNetError
-from dmnet.parallel import Engine, make_fabric, share, synchronise
-from dmnet.training import train
+from dmnet.training import _synchronise, make_fabric, train
 
 # SGD: AdamW divides by the size of the gradient, and with it makes rounding errors large.
 SAME = SMALL | {"optimizer": "sgd", "learning_rate": 0.01, "batch_size": 4, "dropout": 0.0, "freeze_bn": True}
@@ -96,11 +96,11 @@ TOGETHER = """
         t.train("demo_scale", t.Blocks(), None, folder / "nan", **(t.SAME | {"learning_rate": 1e30}))
     except t.DMNetError as error:
         said.append(str(error))
-    for place, images in ((folder / ("whole" if rank == 0 else "elsewhere"), 12), (None, 12 + rank)):
-        try:
-            t.train("demo_scale", t.Blocks(images), None, place, resume=True, **random)
-        except t.DMNetError as error:
-            said.append(str(error))
+    # The second needs not see the run's folder: the first tells it where to go on.
+    place = folder / ("whole" if rank == 0 else "elsewhere")
+    again = t.train("demo_scale", t.Blocks(), None, place, resume=True, **random)
+    t.assert_same_weights(t.weights(again.model), t.load_file(folder / "whole" / "last.safetensors"))
+    assert rank == 0 or not place.exists()
     (folder / f"said{rank}.json").write_text(json.dumps(said))
 """
 
@@ -125,7 +125,7 @@ def test_two_processes_with_half_the_batch_each_follow_one_with_all_of_it(togeth
     tables = [(together / name / "classes.csv").read_text() for name in ("same", "alone")]
     assert tables[0] == tables[1]
     (session,) = json.loads((together / "same" / "environment.json").read_text())
-    assert session["processes"] == 2 and session["devices"] == 1
+    assert session["world_size"] == 2
 
 
 def test_two_processes_stop_together_and_go_on_exactly(together):
@@ -143,76 +143,72 @@ def test_a_loss_that_is_no_number_stops_both_with_the_whole_batch(together):
     assert said[0] == said[1] and said[0].count("block") == 4
 
 
-def test_processes_that_see_different_files_are_told(together):
-    said = [json.loads((together / f"said{rank}.json").read_text())[2:] for rank in (0, 1)]
-    assert (
-        said[0] == said[1] and "from the iterations [8, 0]" in said[0][0] and "different data" in said[0][1]
-    )
-
-
-# Two processes, of which the first has started the second
+# A rank that fails ends the others
 
 UNEQUAL = """
-    import os, signal, sys, time
+    import os, sys
     sys.path.insert(0, sys.argv[1])
     import test_parallel as t
     t.torch.set_num_threads(1)
-    from pathlib import Path
-    mishap, second, sign = sys.argv[2], os.environ.get("LOCAL_RANK") == "1", Path(sys.argv[0] + ".sign")
+    mishap, rank = sys.argv[2], int(os.environ["RANK"])
 
     class Odd(t.Blocks):
         asked = 0
 
         def __getitem__(self, index):
-            self.asked += t.torch.distributed.is_initialized()  # before, the first examines the data
-            if self.asked == 5 and mishap == "second" and second:
+            self.asked += 1
+            if self.asked == 5 and mishap == f"rank {rank}":
                 raise t.DataError("block is damaged")
-            if self.asked == 5 and mishap == "first" and not second:
-                raise t.DMNetError("the first has failed")
-            if self.asked == 5 and mishap == "killed":
-                if second:
-                    sign.touch()
-                    time.sleep(1000)
-                while not sign.exists():
-                    time.sleep(0.1)
-                os.kill(os.getpid(), signal.SIGKILL)
             return super().__getitem__(index)
 
     try:
-        t.train("demo_scale", Odd(), devices=2, device="cpu", **t.SMALL)
+        t.train("demo_scale", Odd(12 + rank if mishap == "data" else 12), None, sys.argv[3], **t.SMALL)
     except (t.DMNetError, t.DataError) as error:
-        print(second, error, flush=True)
+        print(rank, error, flush=True)
         sys.exit(3)
 """
 
 
-def started(tmp_path, mishap):
+@pytest.mark.parametrize(
+    ("mishap", "words"),
+    [
+        ("rank 0", "0 block is damaged"),
+        ("rank 1", "1 block is damaged"),
+        ("data", "1 the ranks have found different data"),
+    ],
+)
+def test_a_rank_that_fails_says_why_and_ends_the_others(tmp_path, mishap, words):
     (tmp_path / "script.py").write_text(textwrap.dedent(UNEQUAL))
-    command = [sys.executable, str(tmp_path / "script.py"), os.path.dirname(__file__), mishap]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += [str(tmp_path / "script.py"), os.path.dirname(__file__), mishap, str(tmp_path / "run")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, env=environment
+    )  # returns when all have closed what they print to
+    assert done.returncode == 1 and words in done.stdout
+    assert not (tmp_path / "run" / "last.safetensors").exists()
 
 
-def test_where_the_first_fails_the_second_ends_without_a_word(tmp_path):
-    done = started(tmp_path, "first")  # returns when both have closed what they print to
-    assert done.stdout == "False the first has failed\n" and "Traceback" not in done.stderr
-
-
-def test_where_the_second_fails_the_first_says_so(tmp_path):
-    done = started(tmp_path, "second")
-    assert done.returncode == 3 and "Traceback" not in done.stderr
-    second, first = done.stdout.splitlines()
-    assert second == "True block is damaged" and first.startswith("False another training process has failed")
-
-
-def test_where_the_first_is_killed_the_second_ends_though_it_is_busy(tmp_path):
-    done = started(tmp_path, "killed")  # would wait for the second otherwise
-    assert done.returncode == -signal.SIGKILL
-
-
-def test_what_cannot_be_run_again_cannot_be_shared():
-    code = "from dmnet.parallel import *; make_fabric(Engine(device='cpu', devices=2))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "put this into a file" in done.stderr
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_the_command_starts_torchrun_and_ctrl_c_ends_all_ranks_after_the_step(tmp_path):
+    words = ["train", "demo_scale", "--run", str(tmp_path / "run"), "--devices", "2", "--device", "cpu"]
+    scenes = [worlds.DemoDataset("demo_scale", split, size=2, seed=7) for split in ("train", "val")]
+    words += ["--data", str(worlds.write_voc_layout(scenes, tmp_path / "world")), "--batch-size", "2"]
+    words += ["--val-split", "none", "--iterations", "5000", "--set", "filter_sizes=(1,3)"]
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(
+        [sys.executable, "-m", "dmnet", *words], start_new_session=True, **output
+    ) as process:
+        log, end = tmp_path / "run" / "log.csv", time.monotonic() + 120
+        while not log.exists() or log.read_text().count("\n") < 5:
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    done = len(log.read_text().splitlines()) - 1
+    assert f"Stopped after iteration {done}, and saved. Go on with: dmnet train --resume" in said
+    state = torch.load(tmp_path / "run" / "last.ckpt")
+    assert state["iteration"] == done and len(state["random"]) == 2
 
 
 # Devices and precisions
@@ -234,8 +230,8 @@ def test_float16_leaves_out_a_step_that_overflowed_and_keeps_the_scale(tmp_path,
     """On the CPU, with the GPU's plugin: the loss is scaled beyond what float16 gradients can hold."""
     from lightning_fabric.plugins.precision import MixedPrecision
 
-    def with_scaler(engine):
-        fabric = make_fabric(engine)
+    def with_scaler(device, precision):
+        fabric = make_fabric(device, precision)
         scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40, growth_interval=1000)
         fabric.strategy.precision = fabric._precision = MixedPrecision("16-mixed", "cpu", scaler)
         return fabric
@@ -256,7 +252,7 @@ def test_float16_leaves_out_a_step_that_overflowed_and_keeps_the_scale(tmp_path,
 )
 def test_gpus_share_the_statistics_of_batch_norm(processes, device, synced):
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(nn.BatchNorm2d(4)))
-    synchronise(model, SimpleNamespace(world_size=processes, device=torch.device(device)))
+    _synchronise(model, SimpleNamespace(world_size=processes, device=torch.device(device)))
     assert isinstance(model[1][0], nn.SyncBatchNorm) is synced
 
 
@@ -264,11 +260,9 @@ def test_gpus_share_the_statistics_of_batch_norm(processes, device, synced):
     ("settings", "words"),
     [
         ({"precision": "16-mixed", "device": "cpu"}, "16-mixed needs a GPU"),
-        ({"precision": "8-mixed"}, "precision must be '32-true' or 'bf16-mixed' or '16-mixed'"),
-        ({"devices": 0}, "devices must be at least 1"),
-        ({"device": "cpu:0", "devices": 2}, "'cpu:0' is one device; for several say 'cpu'"),
-        ({"device": "abacus", "devices": 2}, "there is no device 'abacus'"),
-        ({"accumulate": 3}, "batch of 2 images cannot be divided evenly among 1 processes in 3 parts"),
+        ({"precision": "8-mixed"}, "Precision '8-mixed' is invalid"),
+        ({"accumulate": 3}, "2 images cannot be divided evenly among 1 ranks with 3 micro-batches each"),
+        ({"accumulate": 0}, "with 0 micro-batches"),
     ],
 )
 def test_what_cannot_be_had_is_refused(settings, words, tmp_path):
@@ -278,15 +272,14 @@ def test_what_cannot_be_had_is_refused(settings, words, tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
-def test_gpus_that_are_not_there_are_refused():
+def test_gpus_that_are_not_there_are_refused(monkeypatch):
     with pytest.raises(DMNetError, match="cuda"):
-        make_fabric(Engine(device="cuda", devices=2))
-
-
-def test_a_share_is_a_whole_number_of_images():
-    assert share(16, 4, 2) == 2
-    with pytest.raises(DMNetError, match="multiple of 12"):
-        share(16, 4, 3)
+        make_fabric("cuda")
+    for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("LOCAL_WORLD_SIZE", "2"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    for device in ("cuda", "cuda:1", "abacus"):
+        with pytest.raises(DMNetError, match=f"cannot start on {device}"):
+            make_fabric(device)
 
 
 def test_slurm_says_how_many_processes_there_are(monkeypatch):
@@ -294,14 +287,12 @@ def test_slurm_says_how_many_processes_there_are(monkeypatch):
     for variable in variables.split():
         name, _, value = variable.partition("=")
         monkeypatch.setenv(f"SLURM_{name}", value)
-    fabric = make_fabric(Engine(device="cpu"))
+    fabric = make_fabric("cpu")
     assert (fabric.world_size, fabric.global_rank, fabric.node_rank, fabric.local_rank) == (8, 5, 1, 1)
-    with pytest.raises(DMNetError, match="leave devices and nodes out"):
-        make_fabric(Engine(device="cpu", devices=2))
 
 
 def test_the_compiled_network_trains_and_is_saved_under_its_own_names(monkeypatch, tmp_path):
-    make_fabric(Engine(device="cpu"))  # Fabric wants to see how torch.compile is called
+    make_fabric("cpu")  # Fabric wants to see how torch.compile is called
     graphs = []
 
     def backend(graph, inputs):  # takes the place of the C++ compiler

@@ -20,7 +20,7 @@ DRIVER = """
     # Imports everything once, then forks for every folder that it reads: a process to kill costs no start.
     import os, sys, time
     sys.path.insert(0, sys.argv[1])
-    import tensorboardX.summary
+    import torch.utils.tensorboard
     import test_training as t
     t.torch.set_num_threads(1)
     save = t.torch.save

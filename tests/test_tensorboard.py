@@ -1,13 +1,18 @@
 """TensorBoard's events: in the file, and once per step after a crash."""
 
 import struct
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
-from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-from dmnet.tensorboard import Events
+from dmnet import runs
+
+FACTS = runs.environment(torch.device("cpu")) | dict.fromkeys(("precision", "accumulate", "compile"))
 
 
 def events(folder: Path) -> list[Event]:
@@ -34,39 +39,49 @@ def shown(folder: Path) -> dict[tuple[str, int], list[float]]:
     return values
 
 
+def opened(folder: Path, resume: bool = False):
+    return runs.open_run(folder, {"seed": 0}, resume, None, FACTS)
+
+
 def row(iteration: int, loss: float) -> dict[str, float | None]:
     return {"iteration": iteration, "loss": loss, "lr": 0.5, "images_per_second": 3.0, "aux_loss": None}
 
 
 def test_a_resumed_run_shows_every_step_once(tmp_path):
-    first = Events(tmp_path)
-    for iteration in range(1, 8):
-        first.scalars(row(iteration, 1.0))
-    first.flush()  # killed at 7, the checkpoint is that of iteration 4
-    second = Events(tmp_path, 4)
-    for iteration in range(5, 11):
-        second.scalars(row(iteration, 2.0))
-    second.close()
-    first.close()
-    assert len(list(tmp_path.iterdir())) == 2
-    values = shown(tmp_path)
+    with opened(tmp_path) as first:
+        for iteration in range(1, 8):  # killed at 7, the checkpoint is that of iteration 4
+            first.log(row(iteration, 1.0))
+        first.save_state(dict.fromkeys(runs.STATE) | {"iteration": 4})
+    time.sleep(1)  # files are read in the order of the seconds that they were made in
+    with opened(tmp_path, resume=True) as second:
+        assert [row["iteration"] for row in second.rows] == [1, 2, 3, 4]
+        for iteration in range(5, 11):
+            second.log(row(iteration, 2.0))
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 2
+    values = shown(tmp_path / "tensorboard")
     assert [values["loss", step] for step in range(1, 11)] == [[1.0]] * 4 + [[2.0]] * 6
     assert values["learning_rate", 3] == [0.5] and ("loss/auxiliary", 3) not in values
 
 
-def test_what_is_flushed_is_there(tmp_path):
-    log = Events(tmp_path)
-    log.scalars(row(1, 1.5))
-    log.flush()
-    assert shown(tmp_path)["loss", 1] == [1.5]
-    log.close()
+def test_what_happened_before_a_checkpoint_is_in_the_file(tmp_path):
+    with opened(tmp_path) as run:
+        run.log(row(1, 1.5))
+        run.save_state({})
+        assert shown(tmp_path / "tensorboard")["loss", 1] == [1.5]
 
 
-def test_a_prediction_is_kept_as_a_picture(tmp_path):
-    log = Events(tmp_path)
-    log.picture(Image.fromarray(np.zeros((6, 9, 3), np.uint8)), 12)
-    log.close()
-    (event,) = (event for event in events(tmp_path) if event.summary.value)
+def test_a_prediction_is_kept_as_an_image(tmp_path):
+    with opened(tmp_path) as run:
+        run.add_image(Image.fromarray(np.zeros((6, 9, 3), np.uint8)), 12)
+    (event,) = (event for event in events(tmp_path / "tensorboard") if event.summary.value)
     (value,) = event.summary.value
     assert (event.step, value.tag) == (12, "prediction")
     assert (value.image.height, value.image.width) == (6, 9)
+    assert (tmp_path / "predictions" / "000012.png").exists()
+
+
+def test_without_tensorboard_a_run_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with opened(tmp_path) as run:
+        run.log(row(1, 1.5))
+    assert not (tmp_path / "tensorboard").exists() and len(run.history()) == 1

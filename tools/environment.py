@@ -48,8 +48,8 @@ NODE = ((20, 19), (22, 13), (24, 0))  # the first versions that the linter runs 
 
 
 def main():
-    if sys.version_info < (3, 11):  # noqa: UP036 -- the Makefile's PYTHON may name any
-        sys.exit(f"Python 3.11 or newer is needed; {sys.executable} is {sys.version.split()[0]}.")
+    if sys.version_info < (3, 11, 4):
+        sys.exit(f"Python 3.11.4 or newer is needed; {sys.executable} is {sys.version.split()[0]}.")
     wanted = {
         "place": str(ROOT),  # a virtual environment cannot be moved
         "python": sys.version.split()[0],

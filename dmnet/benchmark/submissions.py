@@ -32,7 +32,7 @@ from dmnet.files import progress as progress_bar
 from dmnet.images import read_image, read_mask
 from dmnet.inference import predict
 from dmnet.model import DMNet
-from dmnet.provenance import weights_digest
+from dmnet.runs import weights_digest
 from dmnet.systems import Evaluation
 
 NOTE = "submission.json"  # what the predictions in a folder were made with; not part of the archive

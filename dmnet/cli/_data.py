@@ -39,10 +39,10 @@ def prepare_data(
 
     prepared = prepare(name, root, archives=archives, mirror=mirror, verify=not unverified, say=say)
     say(f"{prepared.title} in {prepared.folder}")
-    rows = ((count.split, f"{count.found:,}", f"{count.official:,}") for count in prepared.counts)
+    rows = ((split, f"{found:,}", f"{official:,}") for split, (found, official) in prepared.counts.items())
     print_table(("split", "examples", "published"), rows)
-    if not prepared.verified:
-        say("It was not unpacked here from the published archives: compare the numbers.")
+    if any(found != official for found, official in prepared.counts.values()):
+        say("These are other numbers than the published: if it is no part by intent, prepare it again.")
     for archive in prepared.archives:
         say(f"No longer needed: {archive} ({archive.stat().st_size:,} bytes)")
     place = "" if root is None else f' --data-root "{prepared.folder}"'

@@ -1,9 +1,12 @@
 """`dmnet train`."""
 
 import ast
+import inspect
+import os
 import shlex
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,12 +14,7 @@ from dmnet import systems
 from dmnet.cli._shared import Data, DataRoot, Device, app, console, load_data, print_scores
 from dmnet.errors import DMNetError
 
-if TYPE_CHECKING:
-    from dmnet.training import TrainingResult
-
 SPLITS = {"voc": "trainaug"}  # what the published recipes train on; else "train"
-ENGINE = ("device", "devices", "nodes", "precision", "accumulate", "compile")
-LOOP = ("seed", "workers", "evaluate_every", "checkpoint_every")
 
 
 @app.command()
@@ -53,11 +51,12 @@ def train(
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load images, per device.")] = 0,
     device: Device = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="Devices per machine; they share the batch.")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    devices: Annotated[
+        int, typer.Option(min=1, help="Devices of this machine that share the batch: starts torchrun.")
+    ] = 1,
     precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed (GPU).")] = "32-true",
     accumulate: Annotated[
-        int, typer.Option(min=1, help="Parts that a device computes its images in, to need less memory.")
+        int, typer.Option(min=1, help="Micro-batches per step and device, to need less memory.")
     ] = 1,
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was left.")] = False,
@@ -72,34 +71,38 @@ def train(
     --nnodes 2 --nproc-per-node 4 --node-rank 0 --master-addr HOST -m -- dmnet train ...`, with its own number
     as the node rank. Without the `--`, torchrun takes --run for an option of its own.
     """
-    from dmnet import training
-    from dmnet.interrupts import Stopped
-    from dmnet.parallel import is_first
-
     asked, folder = _asked(context)
     overrides = _overrides(asked)  # before the data are looked for: mistakes are told at once
+    if devices > 1 and "TORCHELASTIC_RUN_ID" not in os.environ:
+        os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "120")  # to finish the step and save
+        torchrun = f"-m torch.distributed.run --standalone --nproc-per-node {devices} -m -- dmnet".split()
+        os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv[1:]])
+    from dmnet import training
+    from dmnet.doctor import quick_check
+
     train_set, val_set = _data(asked)
+    first = int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0
+    if first:
+        quick_check(train_set, val_set)
+    known = inspect.signature(training.train).parameters  # the options have the names of its arguments
+    options = {name: value for name, value in asked.items() if name in known and name != "system"}
     try:
         result = training.train(
-            asked["system"],
-            train_set,
-            val_set,
-            folder,
-            resume=resume,
-            options=asked,
-            **{name: asked[name] for name in (*ENGINE, *LOOP)},
-            **overrides,
+            asked["system"], train_set, val_set, folder, resume=resume, options=asked, **options, **overrides
         )
     except KeyboardInterrupt as stopped:
-        if is_first() and (folder / "last.ckpt").exists():
+        if first and (folder / "last.ckpt").exists():
             command = f"dmnet train --resume {shlex.quote(str(folder))}"
             said = str(stopped).capitalize() or "Interrupted"
             console.print(f"{said}. Go on with: {command}", soft_wrap=True)
-        if isinstance(stopped, Stopped):
+        if isinstance(stopped, training.Stopped):
             raise typer.Exit(stopped.exit_code) from None
         raise
-    if is_first():
-        _print_result(result, folder)
+    if first:
+        assert result.model.system is not None
+        if result.matrix is not None:
+            print_scores(result.matrix, result.model.system.classes)
+        console.print(f"Weights: {folder / 'last.safetensors'}", soft_wrap=True)
 
 
 def _asked(context: typer.Context) -> tuple[dict[str, Any], Path]:
@@ -110,19 +113,16 @@ def _asked(context: typer.Context) -> tuple[dict[str, Any], Path]:
         return asked, Path(run)
     if not resume:
         raise DMNetError("say where the run is to be written: --run FOLDER")
-    from dmnet.runs import read_config
+    from dmnet.runs import read_json
 
     folder = Path(asked.pop("system"))
-    recorded = read_config(folder).get("options")
+    recorded = read_json(folder / "config.json", dict).get("options")
     if not isinstance(recorded, dict) or "system" not in recorded:
         raise DMNetError(f"{folder} was not begun by `dmnet train`: resume it from Python (resume=True)")
-    given = {name for name in asked if _is_given(context, name)}
+    # What is given again is taken, and so is what a record of an earlier version does not have.
+    sources = {name: getattr(context.get_parameter_source(name), "name", "") for name in asked}
+    given = {name for name, source in sources.items() if source == "COMMANDLINE"}
     return recorded | {name: asked[name] for name in given | (asked.keys() - recorded.keys())}, folder
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _overrides(asked: dict[str, Any]) -> dict[str, Any]:
@@ -141,13 +141,6 @@ def _data(asked: dict[str, Any]) -> tuple[Any, Any]:
     train_set = load_data(source, asked["split"] or SPLITS.get(source, "train"), root)
     val_split = asked["val_split"]
     return train_set, None if val_split == "none" else load_data(source, val_split, root)
-
-
-def _print_result(result: "TrainingResult", run: Path) -> None:
-    assert result.model.system is not None
-    if result.matrix is not None:
-        print_scores(result.matrix, result.model.system.classes)
-    console.print(f"Weights: {run / 'last.safetensors'}", soft_wrap=True)
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dmnet.classes import KNOWN, ClassList
-from dmnet.datasets import IGNORE, Example, Image, Mask
+from dmnet.datasets.base import IGNORE, Example, Image, Mask
 from dmnet.errors import DataError
 from dmnet.files import progress
 from dmnet.images import read_image, read_mask

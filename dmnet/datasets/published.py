@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dmnet.classes import ADE20K, CITYSCAPES, VOC, ClassList
-from dmnet.datasets import IGNORE
 from dmnet.datasets import files as own
+from dmnet.datasets.base import IGNORE
 from dmnet.datasets.files import Classes, Encoding, FileDataset
 from dmnet.errors import DataError
 from dmnet.files import data_dir

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dmnet.classes import voc_palette
-from dmnet.datasets import IGNORE
+from dmnet.datasets.base import IGNORE
 from dmnet.datasets.files import FileDataset
 from dmnet.doctor import diagnoses
 from dmnet.doctor.diagnoses import Case, Finding

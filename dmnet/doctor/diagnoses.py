@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmnet.classes import voc_palette
-from dmnet.datasets import IGNORE
+from dmnet.datasets.base import IGNORE
 from dmnet.datasets.files import Encoding, FileDataset
 from dmnet.doctor.measuring import ImageFacts, MaskFacts, Measurement
 

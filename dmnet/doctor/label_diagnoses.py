@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmnet.classes import VOID_COLOUR
-from dmnet.datasets import IGNORE
+from dmnet.datasets.base import IGNORE
 from dmnet.doctor.diagnoses import Case, Finding, Severity, counted
 from dmnet.doctor.measuring import MaskFacts, Measurement
 

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from dmnet.classes import VOID_COLOUR, colour_table, label_image
-from dmnet.datasets import IGNORE
+from dmnet.datasets.base import IGNORE
 from dmnet.datasets.files import FileDataset
 from dmnet.doctor.measuring import image_facts, read_stored
 from dmnet.errors import DataError

@@ -1,389 +1,185 @@
 """Fetch a file over a network that breaks, and accept it only if it is the right one.
 
-A download is resumed where it broke off, measured, hashed, and takes its final name in one step: a file
-of that name is always complete. Files whose digest is published are held to it. The digest of any other
-file is recorded when it first arrives, and held to from then on ("trust on first use").
-
-A digest is a SHA-256, whole or its first digits, or "md5:" and an MD5, for files of which nothing else is
-published. Two files with the same MD5 can be made on purpose [Wang and Yu, EUROCRYPT 2005], so whoever packed
-a file could have packed a second one. To make another file for an MD5 that is given is not known to be
-possible: it protects against damage, and against a server or a network that puts a file of its own in place.
+The files have 0.2 to 11 GB, so a broken download goes on where it broke off; pooch would begin it anew. A
+digest is a SHA-256, whole or its first digits, or "md5:" and an MD5, for files of which nothing else is
+published: it protects against damage, and against a network that puts another file in place, but not against
+whoever packed the file [Wang and Yu, EUROCRYPT 2005].
 """
 
 import errno
 import hashlib
-import ipaddress
 import json
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
-from typing import Self
+from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-import requests
 from filelock import FileLock
 
 from dmnet.errors import DownloadError
-from dmnet.files import atomic_write, data_dir, progress
+from dmnet.files import progress
 
+ATTEMPTS = 4
+BACKOFF = 1.0  # seconds before the second attempt; doubles with each
+TIMEOUT = 30.0  # seconds without a byte after which a connection counts as broken
 CHUNK = 1 << 16  # bytes; what a broken connection loses at most
-WORTH_RETRYING = {408, 425, 429, 500, 502, 503, 504}  # HTTP: the server asks to come again
+BUSY = {408, 425, 429, 500, 502, 503, 504}  # HTTP: the server asks to come again
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-BROKEN_CONNECTION = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-)
-_DIGITS = {"sha256": (8, 64), "md5": (32, 32)}  # fewest and most that are accepted; see `_Digest`
+DIGEST = re.compile(r"(sha256:)?[0-9a-f]{8,64}|md5:[0-9a-f]{32}", re.IGNORECASE)
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
-class _Interrupted(Exception):
-    """The connection broke, or the server is busy: worth another attempt."""
+def download(url: str, path: str | os.PathLike[str], digest: str | None = None) -> Path:
+    """Fetch `url` into the file `path`, unless a good copy is already there. Used in {doc}`05_dmnet`.
 
-
-def download(
-    url: str,
-    path: str | os.PathLike[str],
-    digest: str | None = None,
-    *,
-    check: Callable[[Path], object] | None = None,
-    timeout: float = 30.0,
-    attempts: int = 4,
-    backoff: float = 1.0,
-) -> Path:
-    """Fetch `url` into the file `path`, unless a good copy is already there.
-
-    What arrives is kept in `<path>.part` until it is complete; an interrupted download, even a killed one,
-    goes on from there next time. Of two processes that want the same file, the second waits
-    and finds it done.
+    What arrives is kept in `<path>.part` until it is complete and right; an interrupted download, even a
+    killed one, goes on from there next time. Of two processes, the second waits and finds the file.
 
     Args:
-        url: https address; http only from this machine (loopback), or with a whole digest: then nothing that
-            is changed on the way is accepted.
+        url: https; http only from this machine or with a whole digest, which would tell of any change.
         path: where the file goes; missing folders are made.
-        digest: the SHA-256, or at least its first eight hexadecimal digits, or "md5:" and a whole MD5. None:
-            the SHA-256 recorded for this address in `digests.json` of the data folder, which the first
-            complete download writes.
-        check: called with the complete file before it is accepted; raises to refuse it.
-        timeout: seconds without a byte after which the connection counts as broken.
-        attempts: how often to try before giving up.
-        backoff: seconds to wait before the second attempt; doubles with each.
-
-    Returns:
-        `path`.
+        digest: the SHA-256, or at least its first eight hexadecimal digits, or "md5:" and a whole MD5.
 
     Raises:
         DownloadError: if the address is refused, the file cannot be fetched, the disk is full, or the digest
             is not the expected one. A wrong download is removed, a wrong file that was at `path` isn't.
     """
+    if digest is not None and not DIGEST.fullmatch(digest):
+        raise ValueError(
+            f"a digest is 8 to 64 digits of a SHA-256, or md5: and 32, hexadecimal, got {digest!r}"
+        )
+    algorithm, _, digits = (digest or "").lower().rpartition(":")
+    whole = algorithm == "md5" or len(digits) == 64
+    _require_safe(url, whole)
     target = Path(path)
-    expected = _Digest.parse(digest) if digest is not None else None
-    plain_http = expected is not None and expected.whole
-    _require_safe(url, plain_http)
-    part = _Part(url, target.with_name(target.name + ".part"), plain_http)
-    if not target.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_name(f".{target.name}.lock")):
-            if not target.is_file():  # nobody else was faster
-                _fetch_patiently(part, timeout, attempts, backoff)
-                _accept_part(part, target, expected, check)
-                return target
-    _accept(url, target, expected, check, remedy=f"Move {target} away and it is fetched again.")
-    with suppress(OSError):  # mostly it isn't there, and others' folders may be read-only
-        part.note.unlink()  # of a process that was killed at the last moment
+    if target.is_file():
+        _verify(target, url, algorithm, digits, f"Move {target} away and it is fetched again.")
+        return target
+    part, note = (target.with_name(target.name + suffix) for suffix in (".part", ".part.json"))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        if not target.is_file():  # nobody else was faster
+            _fetch_patiently(url, part, note, whole)
+            note.unlink()
+            try:
+                _verify(part, url, algorithm, digits, "The download was removed; try again later.")
+            except DownloadError:
+                part.unlink()
+                raise
+            os.replace(part, target)
     return target
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    return _hash(Path(path), "sha256")
+    """Return the SHA-256 of a file as 64 hexadecimal digits. Used in {doc}`07_evaluation`."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# Trust ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Digest:
-    """What a file is known by.
-
-    Attributes:
-        algorithm: "sha256" or "md5".
-        digits: hexadecimal, in lower case; the first ones of a SHA-256 may do.
-    """
-
-    algorithm: str
-    digits: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read "<digits>" or "sha256:<digits>" of a SHA-256, or "md5:<digits>"; else raise a ValueError."""
-        algorithm, digits = text.lower().rpartition(":")[::2]
-        algorithm = algorithm or "sha256"
-        least, most = _DIGITS.get(algorithm, (1, 0))
-        if not (least <= len(digits) <= most and set(digits) <= set("0123456789abcdef")):
-            raise ValueError(
-                f"a digest is 8 to 64 hexadecimal digits of a SHA-256, or md5: and 32, got {text!r}"
-            )
-        return cls(algorithm, digits)
-
-    @property
-    def name(self) -> str:
-        """The algorithm, as people write it."""
-        return "MD5" if self.algorithm == "md5" else "SHA-256"
-
-    @property
-    def whole(self) -> bool:
-        """Whether no digit is left out: others could find a file for eight digits."""
-        return len(self.digits) == _DIGITS[self.algorithm][1]
-
-
-def _hash(path: Path, algorithm: str) -> str:
-    found = hashlib.new(algorithm, usedforsecurity=False)  # or MD5 would be missing where policy bans it
-    size, title = path.stat().st_size, f"checking {path.name}"
-    with progress(total=size, unit="B", unit_scale=True, desc=title, delay=1) as bar, path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            found.update(chunk)
-            bar.update(len(chunk))
-    return found.hexdigest()
-
-
-def _require_safe(url: str, plain_http: bool = False) -> None:
-    """Refuse every address that could be changed on its way here; `plain_http`: a whole digest would tell."""
-    parts = urlsplit(url)
-    if parts.scheme == "https":
-        return
-    if parts.scheme == "http" and (plain_http or _is_loopback(parts.hostname or "")):
-        return
-    raise DownloadError(
-        f"{url} is refused: only https is fetched, or http from this machine itself or with a whole digest"
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name
-        return False
-
-
-def _accept(
-    url: str, path: Path, published: _Digest | None, check: Callable[[Path], object] | None, remedy: str
-) -> None:
-    """Raise unless `path` is the file that `url` stands for; record its SHA-256 if no digest was known."""
-    recorded = _recorded().get(url) if published is None else None
-    expected = published or (_Digest.parse(recorded) if recorded else None)
-    found = _hash(path, expected.algorithm if expected else "sha256")
-    if expected and not found.startswith(expected.digits):
-        known = "is published" if published else f"was recorded in {_digests()} when it first arrived"
+def _verify(path: Path, url: str, algorithm: str, digits: str, remedy: str) -> None:
+    """Raise unless `path` is the file that `url` stands for, as far as the digest tells."""
+    with path.open("rb") as file:
+        new = partial(
+            hashlib.new, algorithm or "sha256", usedforsecurity=False
+        )  # MD5 even where it is banned
+        found = hashlib.file_digest(file, new).hexdigest()
+    if not found.startswith(digits):
         raise DownloadError(
-            f"{path} is not the file that {url} stands for: the {expected.name} {expected.digits} {known}, "
-            f"found {found}. {remedy}"
+            f"{path} is not the file that {url} stands for: the {'MD5' if algorithm == 'md5' else 'SHA-256'} "
+            f"{digits} is published, found {found}. {remedy}"
         )
-    if check is not None:
-        check(path)
-    if expected is None:
-        _record(url, found)
 
 
-def _accept_part(
-    part: "_Part", target: Path, published: _Digest | None, check: Callable[[Path], object] | None
-) -> None:
-    """Give a complete download its final name, or remove it if it isn't accepted."""
-    try:
-        _accept(part.url, part.path, published, check, remedy="The download was removed; try again later.")
-    except Exception:  # not Ctrl-C: then the download stays, to be accepted next time
-        part.remove()
-        raise
-    os.replace(part.path, target)
-    part.remove()  # what is left is the note
+def _require_safe(url: str, whole_digest: bool) -> None:
+    """Refuse every address that could be changed on its way here, unless a whole digest would tell."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (
+        parts.scheme == "http" and (whole_digest or parts.hostname in LOOPBACK)
+    ):
+        raise DownloadError(f"{url} is refused: it is not https, and no whole digest makes up for that")
 
 
-def _digests() -> Path:
-    return data_dir() / "digests.json"
+class _SafeRedirects(HTTPRedirectHandler):
+    def __init__(self, whole_digest: bool) -> None:
+        self.whole_digest = whole_digest
+
+    def redirect_request(self, *args: Any) -> Request | None:
+        _require_safe(args[-1], self.whole_digest)
+        return super().redirect_request(*args)
 
 
-def _recorded() -> dict[str, str]:
-    """Return address -> SHA-256 of the files that were accepted on first use."""
-    try:
-        return json.loads(_digests().read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise DownloadError(
-            f"{_digests()} is damaged ({error}). It holds the digests of earlier downloads: restore it, or "
-            "delete it to trust the next download of each file."
-        ) from error
-
-
-def _record(url: str, digest: str) -> None:
-    _digests().parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(_digests().with_name(".digests.json.lock")):
-        known = _recorded() | {url: digest}
-        with atomic_write(_digests()) as temporary:
-            temporary.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-# Fetching ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Origin:
-    """What an unfinished file is a piece of; its rest may only come from the same."""
-
-    url: str
-    validator: str | None  # strong ETag or date of change
-    size: int | None  # bytes of the whole file
-
-    @classmethod
-    def of(cls, url: str, response: requests.Response, size: int | None) -> "_Origin":
-        etag = response.headers.get("ETag", "")
-        strong = etag if etag and not etag.startswith("W/") else None
-        return cls(url, strong or response.headers.get("Last-Modified"), size)
-
-
-class _Part:
-    """An unfinished file and, beside it, a note of what it is a piece of.
-
-    Args:
-        url: where it comes from.
-        path: the unfinished file; it need not exist.
-        plain_http: whether it may come over a connection that others could change.
-    """
-
-    def __init__(self, url: str, path: Path, plain_http: bool) -> None:
-        self.url = url
-        self.path = path
-        self.plain_http = plain_http
-        self.note = path.with_name(path.name + ".json")
-
-    def origin(self) -> _Origin | None:
-        """Return what the unfinished file is a piece of, or None where nobody can tell."""
-        try:
-            origin = _Origin(**json.loads(self.note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-        return origin if origin.url == self.url else None
-
-    def resumable(self) -> _Origin | None:
-        """Return the origin if the rest can be had from it without the risk of mixing two files."""
-        origin = self.origin()
-        return origin if origin and origin.validator and self.size() else None
-
-    def size(self) -> int:
-        return self.path.stat().st_size if self.path.is_file() else 0
-
-    def start(self, origin: _Origin) -> None:
-        """Begin anew: empty the file first, so that a note never describes older bytes."""
-        self.path.write_bytes(b"")
-        self.note.write_text(json.dumps(asdict(origin)), encoding="utf-8")
-
-    def remove(self) -> None:
-        for path in (self.path, self.note):
-            path.unlink(missing_ok=True)
-
-
-def _fetch_patiently(part: _Part, timeout: float, attempts: int, backoff: float) -> None:
+def _fetch_patiently(url: str, part: Path, note: Path, whole_digest: bool) -> None:
     """Bring `part` to its full size, in several attempts if need be."""
-    for attempt in range(attempts):
+    for attempt in range(ATTEMPTS):
         if attempt:
-            time.sleep(backoff * 2 ** (attempt - 1))
+            time.sleep(BACKOFF * 2 ** (attempt - 1))
         try:
-            return _fetch(part, timeout)
-        except (_Interrupted, *BROKEN_CONNECTION) as error:
+            return _fetch(url, part, note, whole_digest)
+        except (OSError, HTTPException) as error:
+            if getattr(error, "errno", None) in DISK_FULL:
+                raise DownloadError(
+                    f"the disk is full: {url} does not fit into {part.parent} ({error}). Make room, or set "
+                    "DMNET_HOME to a folder on another disk, and try again; what arrived is kept."
+                ) from error
             reason = error
-        except OSError as error:
-            if error.errno not in DISK_FULL:
-                raise DownloadError(f"{part.url} could not be written to {part.path}: {error}") from error
-            raise _disk_full(part) from error
-        except requests.RequestException as error:
-            raise DownloadError(f"{part.url} could not be fetched: {error}") from error
-    kept = f" {part.size():,} bytes are kept; trying again goes on from there." if part.resumable() else ""
-    raise DownloadError(
-        f"{part.url} could not be fetched in {attempts} attempts; the last one ended with: {reason}.{kept}"
-    ) from reason
+    kept = f"; {part.stat().st_size:,} bytes are kept" if part.exists() else ""
+    raise DownloadError(f"{url} could not be fetched in {ATTEMPTS} attempts: {reason}{kept}") from reason
 
 
-def _fetch(part: _Part, timeout: float) -> None:
-    """Make one request, for the whole file or for what is missing, and write what comes."""
-    headers = {"Accept-Encoding": "identity"}  # sizes and ranges count the file's own bytes
-    if (origin := part.resumable()) and origin.validator:
-        headers |= {"Range": f"bytes={part.size()}-", "If-Range": origin.validator}
-    with requests.get(part.url, headers=headers, stream=True, timeout=timeout) as response:
-        for step in (*response.history, response):
-            _require_safe(step.url, part.plain_http)
-        if response.status_code == 416:  # nothing after this offset: complete, or another file by now
-            return _finish_or_restart(part, origin)
-        _require_success(part, response)
-        size = _total(response)
-        now = _Origin.of(part.url, response, size)
-        if response.status_code != 206:
-            part.start(now)
-        elif origin != now or _offset(response) != part.size():
-            part.remove()
-            raise _Interrupted("the file changed at its source while it was being fetched")
-        _write(part, response, size)
+def _fetch(url: str, part: Path, note: Path, whole_digest: bool) -> None:
+    """Make one request, for the whole file or for what is missing, and write what comes.
 
-
-def _finish_or_restart(part: _Part, origin: _Origin | None) -> None:
-    if origin is None or origin.size != part.size():
-        part.remove()
-        raise _Interrupted("the server has less of the file than was already here")
-
-
-def _require_success(part: _Part, response: requests.Response) -> None:
-    status = f"the server answered {response.status_code} {response.reason}"
-    if response.status_code in WORTH_RETRYING:
-        raise _Interrupted(status)
-    if response.status_code not in (200, 206):
-        raise DownloadError(f"{part.url} could not be fetched: {status}")
-
-
-def _total(response: requests.Response) -> int | None:
-    """Return the size of the whole file in bytes, or None where the server doesn't tell."""
-    if response.status_code == 206:
-        size = response.headers.get("Content-Range", "").rpartition("/")[2]
-    else:
-        size = response.headers.get("Content-Length", "")
-    return int(size) if size.isdigit() else None
-
-
-def _offset(response: requests.Response) -> int | None:
-    first = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-    return int(first) if first.isdigit() else None
-
-
-def _write(part: _Part, response: requests.Response, size: int | None) -> None:
-    """Append the body to the unfinished file; raise unless that completes it."""
-    done = part.size()
-    if size is not None and shutil.disk_usage(part.path.parent).free < size - done:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # before the work is wasted
-    bar = progress(total=size, initial=done, unit="B", unit_scale=True, desc=part.path.stem)
-    with bar, part.path.open("ab") as file:
-        for chunk in response.iter_content(CHUNK):
-            file.write(chunk)
-            bar.update(len(chunk))
-        file.flush()
-        os.fsync(file.fileno())  # the final name must not reach the disk before the bytes
-    if size is not None and part.size() != size:
-        if part.size() > size:
-            part.remove()
-        raise _Interrupted(f"{part.size():,} of {size:,} bytes arrived")
-
-
-def _disk_full(part: _Part) -> DownloadError:
-    origin = part.origin()
-    needed = f"{origin.size:,} bytes" if origin and origin.size else "it"
-    free = "0"
-    with suppress(OSError):
-        free = f"{shutil.disk_usage(part.path.parent).free:,}"
-    return DownloadError(
-        f"the disk is full: {part.url} needs {needed} in {part.path.parent}, {free} bytes are free. Make "
-        "room, or set DMNET_HOME to a folder on another disk, and try again; what arrived is kept."
-    )
+    The note says what `part` is a piece of (address, ETag or date, size): its rest must be of the same.
+    """
+    request = Request(url, headers={"User-Agent": "dmnet", "Accept-Encoding": "identity"})
+    done, known = 0, {}
+    with suppress(OSError, ValueError, TypeError, KeyError):  # none, or one that was never finished
+        noted = json.loads(note.read_text(encoding="utf-8"))
+        if noted["url"] == url and noted["validator"] and (done := part.stat().st_size):
+            known = noted
+            request.add_header("Range", f"bytes={done}-")
+            request.add_header("If-Range", known["validator"])
+    try:
+        response = build_opener(_SafeRedirects(whole_digest)).open(request, timeout=TIMEOUT)
+    except HTTPError as error:
+        status = f"the server answered {error.code} {error.reason}"
+        error.close()
+        if error.code == 416 and known:  # nothing follows: the file is complete, or another one by now
+            if known["size"] == done:
+                return
+            part.unlink()
+        elif error.code not in BUSY:
+            raise DownloadError(f"{url} could not be fetched: {status}") from error
+        raise ConnectionError(status) from error
+    with response:
+        etag, date = response.headers.get("ETag", "W/"), response.headers.get("Last-Modified")
+        span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+        text = total if response.status == 206 else response.headers.get("Content-Length", "")
+        size = int(text) if text.isdigit() else None
+        now = {"url": url, "validator": date if etag.startswith("W/") else etag, "size": size}  # W/: weak
+        if response.status != 206:
+            done = 0
+            part.write_bytes(b"")  # before the note, which must never describe older bytes
+            note.write_text(json.dumps(now), encoding="utf-8")
+        elif known != now or span.partition("-")[0] != str(done):
+            part.unlink()
+            raise ConnectionError("the file changed at its source while it was being fetched")
+        if size is not None and (free := shutil.disk_usage(part.parent).free) < size - done:
+            raise OSError(errno.ENOSPC, f"it has {size:,} bytes, {free:,} are free")  # before work is wasted
+        bar = progress(total=size, initial=done, unit="B", unit_scale=True, desc=part.stem)
+        with bar, part.open("ab") as file:
+            while chunk := response.read(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+            file.flush()
+            os.fsync(file.fileno())  # the final name must not reach the disk before the bytes
+    if size is not None and (arrived := part.stat().st_size) != size:
+        raise ConnectionError(f"{arrived:,} of {size:,} bytes arrived")

@@ -40,7 +40,7 @@ from dmnet.checkpoints import PathLike
 from dmnet.errors import ExportError
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
-from dmnet.provenance import weights_digest
+from dmnet.runs import weights_digest
 from dmnet.transforms import MEAN, STD
 
 OPSET = 20  # of ONNX's operators; ONNX Runtime reads it since 1.18

@@ -1,42 +1,46 @@
 """Fetch the archives of a published data set, unpack them, and count what is there.
 
-The addresses and MD5s of PASCAL VOC and of the Semantic Boundaries Dataset are torchvision's. Only its
-records are used, not its loaders: they begin a broken download anew, unpack whatever a stranger packed, and
-cannot tell a folder that is half unpacked from a whole one. `dmnet.download` and `dmnet.prepare.archives`
-resume, check, and rename what is complete.
+Addresses and digests are those of torchvision (VOC, SBD), TensorFlow Datasets (ADE20K) and Cityscapes' own
+page. What is under its name is complete: archives are checked, unpacked beside it, and renamed.
 """
 
-import json
+import csv
 import os
 import shutil
+import tarfile
 import warnings
-from collections.abc import Callable
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock
+from typing import TypeVar
 
 from dmnet import datasets
-from dmnet.datasets.published import AUGMENTED, CITYSCAPES_FOLDERS, Published
+from dmnet.datasets.published import PUBLISHED, Published
 from dmnet.download import download
-from dmnet.errors import DataError, DownloadError
-from dmnet.files import data_dir
+from dmnet.errors import DataError, DownloadError, extra
+from dmnet.files import data_dir, progress, shipped
 from dmnet.prepare import sbd
-from dmnet.prepare.archives import unpack
 
-NOTE = ".dmnet.json"  # in an unpacked folder: the archive that it comes from
+with extra("prepare"):
+    from filelock import FileLock
+
+MOST_FILES = 1_000_000
+MOST_GROWTH = 20  # times the archive's size; photographs and PNGs hardly shrink when they are packed
+SMALL = 1 << 26  # bytes that any archive may unpack to
+LOGIN = "https://www.cityscapes-dataset.com"
 SPLITS = {
     "voc": ("train", "val", "trainaug"),
     "ade20k": ("train", "val"),
     "cityscapes": ("train", "val", "test"),
 }
-_BOUNDARIES = ".sbd"  # in VOC2012, while trainaug is made
-_LOGIN = "https://www.cityscapes-dataset.com"
+Member = TypeVar("Member")
 
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive of a data set.
+    """An archive of a data set. Used in {doc}`02_data`.
 
     Attributes:
         name: the file's name.
@@ -55,71 +59,31 @@ class Archive:
     login: str = ""
 
 
-@dataclass(frozen=True)
-class Count:
-    """How many examples a split has here, and how many where it is published."""
+def archives_of(name: str) -> tuple[Archive, ...]:
+    """Return the archives of "voc", "ade20k" or "cityscapes", from `data/published/archives.csv`.
 
-    split: str
-    found: int
-    official: int
+    Used in {doc}`02_data`.
+    """
+    with open(shipped("published", "archives.csv"), newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row.pop("dataset") == name]
+    return tuple(Archive(**row) for row in rows)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is there now.
+    """What is there now. Used in {doc}`02_data`.
 
     Attributes:
         title: the data set's name in sentences.
         folder: what `dmnet.datasets.load` takes as root.
-        counts: one for each split.
-        verified: whether all of it comes out of archives with the published digests.
+        counts: split -> number of examples here, and where the data set is published.
         archives: archives that are still there and needed no more.
     """
 
     title: str
     folder: Path
-    counts: tuple[Count, ...]
-    verified: bool
+    counts: dict[str, tuple[int, int]]
     archives: tuple[Path, ...]
-
-
-def archives_of(name: str) -> tuple[Archive, ...]:
-    """Return the archives of "voc", "ade20k" or "cityscapes".
-
-    Sources of the digests: torchvision (VOC, SBD); TensorFlow Datasets, `url_checksums/ade20k.txt` (ADE20K);
-    the MD5s on the download page of Cityscapes, which is behind its login, as set-up guides repeat them.
-
-    Raises:
-        DataError: if there is no such data set.
-    """
-    if name == "voc":
-        return _voc_archives()
-    if name == "ade20k":
-        url = "https://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip"
-        digest = "sha256:7ff1be44964418441f542a7cc1e1a650e7dc0fc275f5d23252bc9bbdbc977b29"
-        return (Archive("ADEChallengeData2016.zip", url, digest, "ADEChallengeData2016"),)
-    if name == "cityscapes":
-        page = f"{_LOGIN}/file-handling/?packageID="
-        images, masks = "md5:0a6e97e94b616a514066c9e2adb0c97f", "md5:4237c19de34c8a376e9ba46b495d6f66"
-        first, second = CITYSCAPES_FOLDERS
-        return (
-            Archive(f"{first}_trainvaltest.zip", f"{page}3", images, first, first, login="11 GB"),
-            Archive(f"{second}_trainvaltest.zip", f"{page}1", masks, second, second, login="241 MB"),
-        )
-    raise DataError(f"there is nothing to prepare for {name!r}; there are {', '.join(SPLITS)}")
-
-
-def _voc_archives() -> tuple[Archive, ...]:
-    from torchvision.datasets import SBDataset
-    from torchvision.datasets.voc import DATASET_YEAR_DICT
-
-    voc = DATASET_YEAR_DICT["2012"]
-    return (
-        Archive(voc["filename"], voc["url"], f"md5:{voc['md5']}", Path(voc["base_dir"]).as_posix()),
-        Archive(
-            SBDataset.filename, SBDataset.url, f"md5:{SBDataset.md5}", "benchmark_RELEASE/dataset", AUGMENTED
-        ),
-    )
 
 
 def prepare(
@@ -131,7 +95,7 @@ def prepare(
     verify: bool = True,
     say: Callable[[str], object] = lambda text: None,
 ) -> Prepared:
-    """Make a published data set ready for `dmnet.datasets.load`.
+    """Make a published data set ready for `dmnet.datasets.load`. Used in {doc}`02_data`.
 
     What is there is not made again; interrupted at any moment and called again, it goes on or begins the step
     anew that it was in. A second process waits for the first.
@@ -148,144 +112,140 @@ def prepare(
         DataError: if an archive must be fetched by hand, is damaged or dangerous, or something is missing.
         DownloadError: if an archive cannot be fetched, or is not the published one.
     """
+    if name not in SPLITS:
+        raise DataError(f"there is nothing to prepare for {name!r}; there are {', '.join(SPLITS)}")
     wanted = archives_of(name)
-    published = datasets.PUBLISHED[name]
+    published = PUBLISHED[name]
     start = data_dir() if root is None else Path(root).expanduser()
     start.mkdir(parents=True, exist_ok=True)
-    store = _Store(start / "archives" if archives is None else Path(archives).expanduser(), mirror, verify)
+    store = start / "archives" if archives is None else Path(archives).expanduser()
     with FileLock(start / f".prepare_{name}.lock"):
         home = published.find(start) or start / published.places[0]
-        missing = [archive for archive in wanted if not _is_made(archive, published, home)]
-        _require_free(missing, published, home)
-        store.require(missing)
+        missing = [one for one in wanted if not _is_made(one, home, published)]
+        for folder in (home / one.into for one in missing if one.into != sbd.MASKS):
+            if folder.exists():
+                raise DataError(
+                    f"{folder} is in the way, it isn't {published.title}: move it, or give another root"
+                )
+        locked = [one for one in missing if one.login and not mirror and not (store / one.name).is_file()]
+        if locked:
+            files = "".join(f"\n  {one.name} ({one.login})  {one.url}" for one in locked)
+            raise DataError(
+                f"Cityscapes wants a login, so only you can fetch it. Register at {LOGIN}/register/, log in, "
+                f"save{files}\nin {store} (or anywhere: --archives FOLDER), then repeat this command."
+            )
         for archive in missing:
-            _make(archive, home, store, say)
-        _remove_boundaries(home)
-        return _count(name, published, home, wanted, store)
+            file, there = store / archive.name, (store / archive.name).is_file()
+            say(f"{archive.name}: {'' if there else 'fetching and '}checking")
+            if verify or not there:
+                url = f"{mirror.rstrip('/')}/{archive.name}" if mirror else archive.url
+                try:
+                    download(url, file, archive.digest if verify else None)
+                except DownloadError as error:
+                    hint = f"You can also fetch {archive.name} by other means and put it into {store}."
+                    hint = "If you know that it was packed anew, add --unverified." if there else hint
+                    raise DownloadError(f"{error} {hint}") from error
+            say(f"{archive.name}: unpacking")
+            if archive.into != sbd.MASKS:
+                unpack(file, home / archive.into, archive.part)
+                continue
+            shutil.rmtree(home / ".sbd", ignore_errors=True)  # of a process that was killed
+            unpack(file, home / ".sbd", archive.part, only=("cls", "train.txt", "val.txt"))
+            say("trainaug: writing the masks")
+            sbd.augment(home, home / ".sbd")
+        shutil.rmtree(home / ".sbd", ignore_errors=True)
+        counts = {split: (_count(name, home, split), published.sizes[split]) for split in SPLITS[name]}
+    left = tuple(store / one.name for one in wanted if (store / one.name).is_file())
+    return Prepared(published.title, home, counts, left)
 
 
-def _is_made(archive: Archive, published: Published, home: Path) -> bool:
-    if archive.into == AUGMENTED:
+def _is_made(archive: Archive, home: Path, published: Published) -> bool:
+    if archive.into == sbd.MASKS:
         return sbd.is_augmented(home)
     return (home / archive.into).is_dir() if archive.into else published.is_at(home)
 
 
-def _require_free(archives: list[Archive], published: Published, home: Path) -> None:
-    """Raise a DataError, before anything is fetched, if something else lies where an archive goes."""
-    for folder in (home / archive.into for archive in archives if archive.into != AUGMENTED):
-        if folder.exists():
-            raise DataError(
-                f"{folder} is in the way: it doesn't hold {published.title}. Move it away, or give "
-                "another root."
-            )
-
-
-def _make(archive: Archive, home: Path, store: "_Store", say: Callable[[str], object]) -> None:
-    """Fetch one archive and make of it what the data set needs."""
-    say(f"{archive.name}: {'fetching and ' if not store.file(archive).is_file() else ''}checking")
-    file = store.get(archive)
-    say(f"{archive.name}: unpacking")
-
-    def note(folder: Path) -> None:
-        content = {"archive": archive.name, "digest": archive.digest if store.verify else None}
-        (folder / NOTE).write_text(json.dumps(content) + "\n", encoding="utf-8")
-
-    if archive.into != AUGMENTED:
-        unpack(file, home / archive.into, part=archive.part, check=note)
-        return
-    _remove_boundaries(home)
-    unpack(file, home / _BOUNDARIES, part=archive.part, only=("cls", "train.txt", "val.txt"))
-    say("trainaug: writing the masks")
-    sbd.augment(home, home / _BOUNDARIES, check=note)
-
-
-def _remove_boundaries(home: Path) -> None:
-    """Remove what trainaug was made from, also if that was in a process that was killed."""
-    shutil.rmtree(home / _BOUNDARIES, ignore_errors=True)
-
-
-@dataclass(frozen=True)
-class _Store:
-    """Where archives are, and where they come from; see `prepare`."""
-
-    folder: Path
-    mirror: str | None
-    verify: bool
-
-    def file(self, archive: Archive) -> Path:
-        return self.folder / archive.name
-
-    def require(self, archives: list[Archive]) -> None:
-        """Raise a DataError that says what must be fetched by hand, and how."""
-        missing = [one for one in archives if one.login and not self.file(one).is_file()]
-        if not missing or self.mirror:
-            return
-        files = "".join(f"\n  {one.name} ({one.login})  {one.url}" for one in missing)
-        raise DataError(
-            f"Cityscapes wants a login, so only you can fetch it. Register at {_LOGIN}/register/, log in, "
-            f"and save{files}\nin {self.folder} (or anywhere: --archives FOLDER). Then repeat this command."
-        )
-
-    def get(self, archive: Archive) -> Path:
-        """Return the archive, fetched if need be, and checked."""
-        file = self.file(archive)
-        there = file.is_file()
-        if there and not self.verify:
-            return file
-        url = f"{self.mirror.rstrip('/')}/{archive.name}" if self.mirror else archive.url
-        try:
-            return download(url, file, archive.digest if self.verify else None)
-        except DownloadError as error:
-            hint = f"You can also fetch {archive.name} by other means and put it into {self.folder}."
-            if there:
-                hint = "If you know that it was packed anew, add --unverified."
-            raise DownloadError(f"{str(error).rstrip('.')}. {hint}") from error
-
-
-def _count(
-    name: str, published: Published, home: Path, wanted: tuple[Archive, ...], store: _Store
-) -> Prepared:
-    """Look that every example has its files, and compare their numbers with the published ones."""
-    verified = all(_comes_from(archive, home / archive.into) for archive in wanted)
-    counts = tuple(
-        Count(split, _examples(name, home, split), published.sizes[split]) for split in SPLITS[name]
-    )
-    wrong = [f"{one.split} {one.found:,} of {one.official:,}" for one in counts if one.found != one.official]
-    if verified and wrong:
-        raise DataError(
-            f"{home} comes out of the published archives, but was changed: it has {', '.join(wrong)} "
-            "examples. Move it away and prepare it again."
-        )
-    left = tuple(file for file in map(store.file, wanted) if file.is_file())
-    return Prepared(published.title, home, counts, verified, left)
-
-
-def _comes_from(archive: Archive, folder: Path) -> bool:
-    """Tell whether a folder was made from the archive with the published digest."""
-    try:
-        note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
-        return note["digest"] == archive.digest
-    except (OSError, ValueError, TypeError, KeyError):  # unpacked by hand
-        return False
-
-
-def _examples(name: str, home: Path, split: str) -> int:
-    """Return the number of examples of a split; raise a DataError if files of it are missing."""
+def _count(name: str, home: Path, split: str) -> int:
+    """Return the number of examples of a split; raise a DataError if one lacks a file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of another number than the published
         dataset = datasets.load(name, home, split, labelled=split != "test")
-    assert isinstance(dataset, datasets.FileDataset)
-    missing = []
     for one in dataset.ids:
-        try:
-            dataset.image_file(one)
-            if dataset.labelled:
-                dataset.mask_file(one)
-        except DataError as error:
-            missing.append(str(error))
-    if missing:
-        raise DataError(
-            f"{len(missing)} of {len(dataset)} examples of {dataset.source} lack a file: {missing[0]}. Move "
-            f"{home} away and prepare it again, or add the files."
-        )
+        dataset.image_file(one)
+        if dataset.labelled:
+            dataset.mask_file(one)
     return len(dataset)
+
+
+def unpack(archive: Path, folder: Path, part: str = "", only: tuple[str, ...] = ()) -> None:
+    """Unpack a tar, tgz or zip archive, or a part of it, to a new folder. Used in {doc}`02_data`.
+
+    The standard library sees to it that nothing is written elsewhere, whatever names strangers packed. The
+    folder appears under its name when it is complete.
+
+    Args:
+        archive: the file.
+        folder: where the contents go; it must not exist.
+        part: folder in the archive, e.g. "VOCdevkit/VOC2012"; what lies elsewhere is left out.
+        only: files and folders below `part` that are wanted, e.g. ("cls", "train.txt"); by default all.
+
+    Raises:
+        DataError: if the archive is damaged or a bomb, has nothing to unpack, or doesn't fit on the disk.
+    """
+    temporary = folder.with_name(f".{folder.name}.unpacking.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left
+    title = f"unpacking {archive.name}"
+    try:
+        temporary.mkdir(parents=True)
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as opened:
+                infos = ((info, info.filename, info.file_size) for info in opened.infolist())
+                for info, name in progress(_wanted(archive, temporary, infos, part, only), desc=title):
+                    info.filename = name
+                    opened.extract(info, temporary)
+        else:
+            with tarfile.open(archive) as tar:
+                members = ((member, member.name, member.size) for member in _members(tar))
+                for member, name in progress(_wanted(archive, temporary, members, part, only), desc=title):
+                    tar.extract(member.replace(name=name), temporary, filter="data")
+        if hasattr(os, "sync"):
+            os.sync()  # the final name must not reach the disk before the bytes
+        temporary.rename(folder)
+    except (OSError, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise DataError(f"{archive} could not be unpacked to {folder}: {error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Go through files and folders, no links or devices, to the very end, where gzip has its checksum."""
+    yield from (member for member in tar if member.isreg() or member.isdir())
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    while chunk := tar.fileobj.read(1 << 20):
+        if chunk.strip(b"\0"):  # tarfile takes nonsense between the files for the end
+            raise tarfile.ReadError(f"there is no header at byte {tar.offset}")
+
+
+def _wanted(
+    archive: Path, target: Path, members: Iterable[tuple[Member, str, int]], part: str, only: tuple[str, ...]
+) -> list[tuple[Member, str]]:
+    """Return what is to be unpacked, and under which name; raise a DataError if too much, or nothing."""
+    most, total, needed, wanted = max(SMALL, MOST_GROWTH * archive.stat().st_size), 0, 0, []
+    prefix = f"{part}/" if part else ""
+    for count, (member, path, size) in enumerate(members, start=1):
+        total += size
+        if total > most or count > MOST_FILES:
+            raise DataError(
+                f"{archive} claims to hold more than {most:,} bytes or {MOST_FILES:,} files: a bomb?"
+            )
+        path = path.removeprefix("./")
+        name = path.removeprefix(prefix)
+        if path.startswith(prefix) and name and (not only or name.partition("/")[0] in only):
+            wanted.append((member, name))
+            needed += size
+    if not wanted:
+        raise DataError(f"{archive} holds no {part or 'files'}")
+    if (free := shutil.disk_usage(target).free) < needed:
+        raise DataError(f"the disk is full: {archive.name} needs {needed:,} bytes, {free:,} are free")
+    return wanted

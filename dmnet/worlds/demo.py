@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from dmnet.classes import DEMO_CONTEXT, DEMO_SCALE, ClassList
-from dmnet.datasets import IGNORE, Example, Image, Mask
+from dmnet.datasets.base import IGNORE, Example, Image, Mask
 from dmnet.errors import DataError
 from dmnet.files import atomic_write, data_dir, progress
 from dmnet.worlds import context as context_world

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from PIL import Image as PILImage
 
 from dmnet.classes import label_image
-from dmnet.datasets import Dataset, Image, Mask
+from dmnet.datasets.base import Dataset, Image, Mask
 from dmnet.datasets.files import IMAGES, LISTS, MASKS, NAMES, Encoding, repeated
 from dmnet.datasets.published import ADE20K_FOLDERS, CITYSCAPES_ENDINGS, CITYSCAPES_FOLDERS, PUBLISHED
 from dmnet.errors import DataError

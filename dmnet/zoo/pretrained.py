@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -124,7 +123,13 @@ def pretrained_file(name: str) -> Path:
         if not converted.exists():
             url, model = system.published.model_url, from_system(system)
             by_hand = _downloads(url).exists()
-            original = _fetch(url, system.published.sha256_prefix, partial(load_checkpoint, model))
+            original = _fetch(url, system.published.sha256_prefix)
+            try:
+                load_checkpoint(model, original)
+            except CheckpointError:
+                if not by_hand:
+                    original.unlink()  # a login page, say
+                raise
             checkpoints.save_weights(model, converted, url=url, sha256=sha256_of(original))
             if not by_hand:
                 original.unlink()  # the converted file replaces it
@@ -184,10 +189,10 @@ def _downloads(url: str) -> Path:
     return data_dir() / "downloads" / url.rpartition("/")[2]
 
 
-def _fetch(url: str, sha256: str | None, check: Any = None) -> Path:
+def _fetch(url: str, sha256: str | None) -> Path:
     path = _downloads(url)
     try:
-        return download(url, path, sha256, check=check)
+        return download(url, path, sha256)
     except DownloadError as error:
         raise DownloadError(
             f"{error}\nWithout a network: fetch {url} elsewhere, put the file at {path} and try again; "

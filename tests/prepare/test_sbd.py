@@ -117,17 +117,6 @@ def test_masks_have_vocs_colours(voc: Path, boundaries: Path) -> None:
         assert mask.mode == "P" and mask.getpalette()[3:6] == [128, 0, 0]
 
 
-def test_the_check_may_add_to_the_folder_or_refuse_it(voc: Path, boundaries: Path) -> None:
-    def refuse(folder: Path) -> None:
-        raise DataError("no")
-
-    with pytest.raises(DataError, match=r"^no$"):
-        sbd.augment(voc, boundaries, check=refuse)
-    assert not [path for path in voc.iterdir() if "Aug" in path.name]
-    sbd.augment(voc, boundaries, check=lambda folder: (folder / "note").write_text("x"))
-    assert (voc / "SegmentationClassAug" / "note").is_file()
-
-
 def test_masks_without_a_list_are_taken_as_they_are(voc: Path, boundaries: Path) -> None:
     sbd.augment(voc, boundaries)
     (voc / sbd.LIST).unlink()
@@ -149,22 +138,22 @@ def refuses(voc: Path, boundaries: Path, match: str) -> None:
 
 def test_masks_that_are_incomplete_are_not_touched(voc: Path, boundaries: Path) -> None:
     (voc / "SegmentationClassAug").mkdir()
-    refuses(voc, boundaries, r"lacks 4 of the 4 masks of trainaug, e\.g\. 2007_000001\.png; move it away")
+    refuses(voc, boundaries, r"lacks 4 of 4 masks, e\.g\. 2007_000001\.png: move it away")
 
 
 def test_another_list_is_not_overwritten(voc: Path, boundaries: Path) -> None:
     (voc / sbd.LIST).write_text("2007_000001\n")
-    refuses(voc, boundaries, r"trainaug\.txt has 1 ids, not the 4 of")
+    refuses(voc, boundaries, r"trainaug\.txt has other ids than the 4 of")
 
 
 @pytest.mark.parametrize("name", ["train.txt", "val.txt"])
 def test_a_list_is_missing(name: str, voc: Path, boundaries: Path) -> None:
     (boundaries / name).unlink()
-    refuses(voc, boundaries, rf"no list .*dataset.{name}; unpack benchmark\.tgz")
+    refuses(voc, boundaries, rf"dataset.{name} cannot be read")
     write = boundaries / name
     write.write_text("2008_000001\n")
     (voc / "ImageSets/Segmentation" / name).unlink()
-    refuses(voc, boundaries, rf"no list .*Segmentation.{name}; unpack VOCtrainval")
+    refuses(voc, boundaries, rf"Segmentation.{name} cannot be read")
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/evil", "a b", "2008_000001 1", "C:evil", "\u00e9"])
@@ -175,23 +164,23 @@ def test_an_id_must_not_be_a_path(name: str, voc: Path, boundaries: Path) -> Non
 
 def test_a_picture_is_missing(voc: Path, boundaries: Path) -> None:
     (voc / "JPEGImages" / "2008_000002.jpg").unlink()
-    refuses(voc, boundaries, r"no picture .*2008_000002\.jpg")
+    refuses(voc, boundaries, r"no image .*2008_000002\.jpg")
 
 
 @pytest.mark.parametrize(
     ("content", "match"),
     [
         (None, "FileNotFoundError"),
-        (b"", "cannot be read"),
-        (b"not a MATLAB file" * 50, "cannot be read"),
-        (b"\x80\x04\x95pickle" + b"x" * 300, "cannot be read"),
+        (b"", "is no mask"),
+        (b"not a MATLAB file" * 50, "is no mask"),
+        (b"\x80\x04\x95pickle" + b"x" * 300, "is no mask"),
         ({"GTinst": {"Segmentation": np.zeros(SIZE, np.uint8)}}, "KeyError"),
-        ({"GTcls": {"Boundaries": np.zeros(SIZE, np.uint8)}}, "cannot be read"),
-        ({"GTcls": {"Segmentation": np.zeros(SIZE)}}, r"holds float64 \(6, 8\)"),
-        ({"GTcls": {"Segmentation": np.zeros((*SIZE, 3), np.uint8)}}, r"holds uint8 \(6, 8, 3\)"),
-        ({"GTcls": {"Segmentation": "text"}}, "a mask is uint8"),
-        ({"GTcls": {"Segmentation": np.full(SIZE, 21, np.uint8)}}, "holds the label 21; the SBD's are 0..20"),
-        ({"GTcls": {"Segmentation": np.zeros((8, 6), np.uint8)}}, r"is 6x8 pixels .*2008_000001.jpg is 8x6"),
+        ({"GTcls": {"Boundaries": np.zeros(SIZE, np.uint8)}}, "is no mask"),
+        ({"GTcls": {"Segmentation": np.zeros(SIZE)}}, r"is float64 \(6, 8\)"),
+        ({"GTcls": {"Segmentation": np.zeros((*SIZE, 3), np.uint8)}}, r"is uint8 \(6, 8, 3\)"),
+        ({"GTcls": {"Segmentation": "text"}}, "is no mask"),
+        ({"GTcls": {"Segmentation": np.full(SIZE, 21, np.uint8)}}, "in 0..20"),
+        ({"GTcls": {"Segmentation": np.zeros((8, 6), np.uint8)}}, r"is \(6, 8\) .*2008_000001.jpg \(8, 6\)"),
     ],
     ids=str,
 )

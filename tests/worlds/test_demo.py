@@ -224,7 +224,7 @@ def test_examples_can_be_changed_without_harm() -> None:
         ({"split": "trainval"}, "train, val, test"),
         ({"size": 0}, "size"),
         ({"seed": -1}, "seed"),
-        ({"root": "somewhere"}, "no root"),
+        ({"root": "somewhere"}, "leave out root"),
     ],
 )
 def test_bad_options(options: dict, message: str) -> None:

@@ -6,14 +6,14 @@ import subprocess
 
 import torch
 
-from dmnet.provenance import commit, environment
+from dmnet.runs import commit, environment
 
 
 def test_the_facts_are_there_and_no_host_is(monkeypatch):
     monkeypatch.setattr("sys.argv", ["/opt/somebody/bin/dmnet", "train", "demo_scale"])
     facts = environment(torch.device("cpu"), 2)
     assert facts["command"] == ["dmnet", "train", "demo_scale"]
-    assert facts["torch"] == torch.__version__ and facts["processes"] == 2 and facts["gpu"] is None
+    assert facts["torch"] == torch.__version__ and facts["world_size"] == 2 and facts["gpu"] is None
     text = json.dumps(facts)
     assert "somebody" not in text and platform.node() not in text.split('"')
 
