@@ -168,3 +168,13 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def pick_device(device: str) -> torch.device:
+    """Return the device of that name; "auto" is a GPU if there is one. Used in {doc}`06_training`."""
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise DMNetError(f"the device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return torch.device(name)

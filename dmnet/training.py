@@ -36,6 +36,7 @@ from dmnet.inference import evaluate, overlay, predict
 from dmnet.losses import draw_shift, labelled, on_grid, segmentation_loss
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet, from_system
+from dmnet.model import pick_device as pick_device
 from dmnet.sampling import DROPOUT, TrainingSamples, stream_seed, training_batches
 from dmnet.systems import Recipe, System
 from dmnet.transforms import training_transform
@@ -413,16 +414,6 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 # Devices and ranks ---------------------------------------------------------------------------------------
-
-
-def pick_device(device: str) -> torch.device:
-    """Return the device of that name; "auto" is a GPU if there is one. Used in {doc}`06_training`."""
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise DMNetError(f"the device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return torch.device(name)
 
 
 def make_fabric(device: str = "auto", precision: Precision = "32-true") -> "Fabric":

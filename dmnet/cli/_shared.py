@@ -150,8 +150,7 @@ def load_data(data: str, split: str, root: Path | None = None) -> Any:
 def load_model(system: str, weights: Path | None, device: str) -> "DMNet":
     """Return a trained model on a device."""
     from dmnet import zoo
-    from dmnet.model import build_model
-    from dmnet.training import pick_device
+    from dmnet.model import build_model, pick_device
 
     target = pick_device(device)
     if weights is None:
