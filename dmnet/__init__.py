@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from dmnet.inference import predict as predict
     from dmnet.model import DMNet as DMNet
     from dmnet.model import build_model as build_model
-    from dmnet.pictures import overlay as overlay
+    from dmnet.plots import overlay as overlay
     from dmnet.training import train as train
     from dmnet.zoo import load_checkpoint as load_checkpoint
     from dmnet.zoo import load_pretrained as load_pretrained
@@ -32,7 +32,7 @@ _NAMES = {
     "dynamic": "DynamicConvModule dynamic_depthwise_conv",
     "inference": "evaluate predict",
     "model": "DMNet build_model",
-    "pictures": "overlay",
+    "plots": "overlay",
     "training": "train",
     "zoo": "load_checkpoint load_pretrained",
 }

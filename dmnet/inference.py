@@ -1,45 +1,50 @@
-"""From an image to a label per pixel, and from a data set to its scores.
+r"""From an image to a label per pixel, and from a data set to its scores.
 
 The steps are those of the published evaluation: resize to the protocol's limits, normalise, run the network
-on the whole image or on windows, resize the logits to the *original* size, average over scales and mirror
-images, take the arg-max. `dmnet.views` says which views there are, `dmnet.fusion` makes labels of them.
+on the whole image or on crops that slide over it, resize the logits to the *original* size, average over
+scales and mirror images (test-time augmentation, TTA), take the arg-max.
+
+Upsampling a crop, adding crops up, dividing by how many lie over a pixel and resizing to the original size
+are linear, and each works on rows and columns alone. So all of it together is one matrix per axis: a view's
+logits at full size are $R \, L \, C^\top$ for every class, where $L$ holds the coarse logits of all crops
+side by side, as they came from the network. Any few rows of the result can be computed alone: the labels are
+made strip by strip, and the full-size logits of all classes never exist.
 """
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import product
-from typing import Any
+from itertools import groupby, islice
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dmnet.datasets.base import IGNORE, Example
+from dmnet.datasets.base import IGNORE, Example, checked
 from dmnet.errors import DataError, DMNetError
 from dmnet.files import interactive
 from dmnet.files import progress as progress_bar
-from dmnet.fusion import Labels, Layer, axis_matrix, fused_labels, make_layer
-from dmnet.fusion import labels_at as labels_at
-from dmnet.helpers import Helpers
 from dmnet.images import read_image
 from dmnet.metrics import ConfusionMatrix, Metric
 from dmnet.model import DMNet, ScaleGates
-from dmnet.pictures import class_list as class_list
-from dmnet.pictures import overlay as overlay
 from dmnet.sampling import leave_to_parent
 from dmnet.systems import Evaluation
+from dmnet.transforms import fitted_size, network_input
 from dmnet.upsampling import interpolation_matrix
-from dmnet.views import View, cut, view_image, views
 
+STRIP_VALUES = 2**20  # logits of all classes in a strip of rows: 4 MB
+
+Labels = NDArray[np.uint8]
 Pixels = NDArray[np.uint8]
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch every module to evaluation mode, and each back to the mode that it was in."""
+    """Switch all modules to evaluation mode, and back to the mode of each. Used in {doc}`06_training`."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -50,7 +55,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def predict_logits(model: DMNet, images: Tensor, scale_gates: ScaleGates = None) -> Tensor:
-    """Return the logits of normalised images, at the network's output stride.
+    """Return the logits of normalised images, at the network's output stride. Used in {doc}`07_evaluation`.
 
     Args:
         model: on any device; its mode is left as it was.
@@ -61,36 +66,26 @@ def predict_logits(model: DMNet, images: Tensor, scale_gates: ScaleGates = None)
         [K, h, w] or [B, K, h, w], on the model's device.
     """
     batch = images if images.dim() == 4 else images[None]
-    weight = next(model.parameters())
     with evaluating(model), torch.inference_mode():
-        logits = model(batch.to(weight), scale_gates).logits
+        logits = model(batch.to(next(model.parameters())), scale_gates).logits
     return logits if images.dim() == 4 else logits[0]
 
 
 def predict(
-    model: DMNet,
-    image: Any,
-    scale_gates: ScaleGates = None,
-    protocol: Evaluation | None = None,
-    *,
-    batch_size: int = 1,
+    model: DMNet, image: Any, scale_gates: ScaleGates = None, protocol: Evaluation | None = None
 ) -> Labels:
-    """Return the class of every pixel.
+    """Return the class of every pixel, uint8 [H, W], at the size of `image`. Shown in {doc}`07_evaluation`.
 
     Args:
         model: knows by `model.system` how it is scored; without a system images are not resized.
         image: a path, a PIL image or an array, of any size; see `dmnet.images.read_image`.
         scale_gates: see `dmnet.model.DMNet.forward`.
         protocol: another way than the model's own, e.g. `dmnet.systems.protocol(model.system, "ms+flip")`.
-        batch_size: windows that a GPU computes at once.
-
-    Returns:
-        uint8 [H, W], at the size of `image`.
 
     Raises:
         DataError: if the image cannot be read.
     """
-    return predict_batch(model, [read_image(image)], scale_gates, protocol, batch_size=batch_size)[0]
+    return predict_batch(model, [read_image(image)], scale_gates, protocol)[0]
 
 
 def predict_batch(
@@ -98,78 +93,175 @@ def predict_batch(
     images: Sequence[Pixels],
     scale_gates: ScaleGates = None,
     protocol: Evaluation | None = None,
-    *,
-    batch_size: int = 1,
-) -> list[Labels]:
-    """Return the class of every pixel of several images of one size; see `predict`.
+) -> Labels:
+    """Return `predict` of B images of one size, uint8 [H, W, 3] each: uint8 [B, H, W].
 
-    A CPU computes one image or window after the other, whatever `batch_size`: then the labels do not depend
-    on it. A GPU's convolutions round differently in batches of different size, so that there two classes with
-    all but equal logits may change places.
-
-    Args:
-        model: as for `predict`.
-        images: uint8 [H, W, 3] each.
-        scale_gates: see `dmnet.model.DMNet.forward`.
-        protocol: as for `predict`.
-        batch_size: images or windows that a GPU computes at once.
+    The network computes all of them at once. Convolutions round differently in batches of different size, so
+    that two classes with all but equal logits may change places. Used in {doc}`07_evaluation`.
     """
     own = model.system.evaluation if model.system else Evaluation(resize=None)
     protocol = own if protocol is None else protocol
-    at_once, weight = _at_once(model, batch_size), next(model.parameters())
-    layers: list[list[Layer]] = [[] for _ in images]
+    (height, width), corners = images[0].shape[:2], model.architecture.align_corners
+    views = []
     with evaluating(model), torch.inference_mode():
-        for view in views(protocol, images[0].shape[:2]):
-            inputs = _stacked([view_image(view, image) for image in images]).to(weight)
-            for flip in view.flips:
-                logits = _window_logits(model, inputs, view, flip, scale_gates, at_once)
-                rows, columns = _matrices(model, view, flip, logits, protocol, images[0].shape[:2])
-                for of_image, one in zip(layers, logits.flatten(1, 2).flatten(2, 3), strict=True):
-                    of_image.append(make_layer(one, rows, columns))
-            del inputs
-        return [fused_labels(of_image, protocol.average) for of_image in layers]
+        for view in tta_views(protocol, (height, width)):
+            answers = _view_logits(model, images, view, protocol.flip, scale_gates)
+            h, w = answers[0].shape[2] // len(view.tops), answers[0].shape[3] // len(view.lefts)  # of a crop
+            if protocol.window is None and protocol.upsampling == "direct":
+                rows, columns = (
+                    interpolation_matrix(h, height, corners),
+                    interpolation_matrix(w, width, corners),
+                )
+            else:
+                rows = crops_matrix(h, view.crop[0], view.tops, view.size[0], height, corners)
+                columns = crops_matrix(w, view.crop[1], view.lefts, view.size[1], width, corners)
+            columns = columns.to(answers[0].device)
+            views += [ViewLogits(logits, rows, columns, mirrored=bool(i)) for i, logits in enumerate(answers)]
+        return fuse(views, protocol.average)
 
 
-def _at_once(model: DMNet, batch_size: int) -> int:
-    """Return how many windows are computed at once."""
-    return 1 if next(model.parameters()).device.type == "cpu" else batch_size
+def _view_logits(
+    model: DMNet, images: Sequence[Pixels], view: "View", flip: bool, scale_gates: ScaleGates
+) -> list[Tensor]:
+    """Return the coarse logits of all crops, float32 [B, K, rows of crops * h, columns of crops * w].
+
+    With `flip` also those of the mirror image, in which crops lie where they lie in the image.
+    """
+    inputs = torch.stack([network_input(image, view.limits) for image in images])
+    inputs, (height, width), answers = inputs.to(next(model.parameters())), view.crop, []
+    for mirrored in (False, True) if flip else (False,):
+        rows = []
+        for top in view.tops:
+            row = []
+            for left in view.lefts:
+                left = view.size[1] - width - left if mirrored else left
+                crop = inputs[..., top : top + height, left : left + width]
+                row.append(model(crop.flip(-1) if mirrored else crop, scale_gates).logits.float())
+            rows.append(torch.cat(row, dim=3))
+        answers.append(torch.cat(rows, dim=2))
+    return answers
 
 
-def _stacked(images: Sequence[Tensor]) -> Tensor:
-    """Return a batch; of one image no copy is made."""
-    return torch.stack(list(images)) if len(images) > 1 else images[0][None]
+# Test-time augmentation ----------------------------------------------------------------------------------
 
 
-def _window_logits(
-    model: DMNet, inputs: Tensor, view: View, flip: bool, scale_gates: ScaleGates, batch_size: int
+class View(NamedTuple):
+    """An image at one of the scales, and the crops that the network sees of it. See {doc}`07_evaluation`."""
+
+    limits: tuple[int, int] | None  # (long side, short side) that the image is resized to; None: it is not
+    size: tuple[int, int]  # (height, width) of the resized image
+    crop: tuple[int, int]  # (height, width) of each crop; `size` where none slides
+    tops: tuple[int, ...]  # first row of each row of crops
+    lefts: tuple[int, ...]  # first column of each column of crops; in the mirror image they lie at the same
+
+
+def tta_views(protocol: Evaluation, size: tuple[int, int]) -> list[View]:
+    """Return the views of an image, one for each scale. Used in {doc}`07_evaluation`.
+
+    Args:
+        protocol: its resize limits times a scale, each rounded down, are the limits at that scale
+            [mmsegmentation 0.x, `MultiScaleFlipAug`]; without limits the image's own sides take their place.
+            (ssseg resizes the resized image a second time; no published number depends on it.)
+        size: (height, width) of the image.
+    """
+    views = []
+    for scale in protocol.scales:
+        limits = protocol.resize
+        if limits is not None or scale != 1:
+            first, second = limits or size
+            limits = max(int(first * scale), 1), max(int(second * scale), 1)
+        height, width = size if limits is None else fitted_size(size, limits)
+        down, across = protocol.window or (height, width)
+        steps = protocol.window_stride or (down, across)
+        tops, lefts = crop_starts(height, down, steps[0]), crop_starts(width, across, steps[1])
+        views.append(View(limits, (height, width), (min(down, height), min(across, width)), tops, lefts))
+    return views
+
+
+def crop_starts(length: int, crop: int, stride: int) -> tuple[int, ...]:
+    """Return where the crops along one axis begin. Used in {doc}`07_evaluation`.
+
+    They are `stride` apart; the last is moved back to end at the border. A crop that is larger than the image
+    begins at 0, and is cut to the image [mmsegmentation 0.x, `EncoderDecoder.slide_inference`].
+    """
+    count = max(length - crop + stride - 1, 0) // stride + 1
+    return tuple(min(number * stride, max(length - crop, 0)) for number in range(count))
+
+
+def crops_matrix(
+    values: int, crop: int, starts: Sequence[int], length: int, size: int, align_corners: bool = False
 ) -> Tensor:
-    """Return the coarse logits of all windows, float32 [B, rows of windows, h, columns of windows, w, K]."""
-    places = list(product(range(len(inputs)), enumerate(view.windows)))
-    for first in range(0, len(places), batch_size):
-        chosen = places[first : first + batch_size]
-        batch = _stacked([cut(inputs[image], window, flip) for image, (_, window) in chosen])
-        logits = model(batch, scale_gates).logits.permute(0, 2, 3, 1)  # [batch, h, w, K]
-        if first == 0:
-            grid = len(view.tops), logits.shape[1], len(view.lefts), *logits.shape[2:]
-            result = torch.empty(len(inputs), *grid, device=logits.device)
-        for (image, (number, _)), one in zip(chosen, logits, strict=True):
-            row, column = divmod(number, len(view.lefts))
-            result[image, row, :, column] = one
-    return result
+    """Return the matrix that brings the values of all crops along one axis to the original length.
+
+    Each crop's values are interpolated to its length, crops are averaged where they overlap, and the resized
+    image's axis is interpolated to the original's [as above]. Derived in {doc}`07_evaluation`.
+
+    Args:
+        values: how many the network returns for a crop.
+        crop: length of each crop.
+        starts: where the crops begin.
+        length: of the axis of the resized image; every pixel lies in a crop.
+        size: of the axis of the original image.
+        align_corners: as in `torch.nn.functional.interpolate`.
+
+    Returns:
+        float32 [size, len(starts) * values]; every row sums to 1.
+    """
+    merged, count = torch.zeros(length, len(starts), values), torch.zeros(length)
+    for number, start in enumerate(starts):
+        merged[start : start + crop, number] = interpolation_matrix(values, crop, align_corners)
+        count[start : start + crop] += 1
+    merged /= count[:, None, None]
+    axis = merged.flatten(1).T[None]  # [1, channel = value of a crop, length]
+    return F.interpolate(axis, size=size, mode="linear", align_corners=align_corners)[0].T.contiguous()
 
 
-def _matrices(
-    model: DMNet, view: View, flip: bool, logits: Tensor, protocol: Evaluation, size: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Return what brings the coarse logits of a view to the original size, for rows and for columns."""
-    corners = model.architecture.align_corners
-    _, _, h, _, w, _ = logits.shape
-    if protocol.window is None and protocol.upsampling == "direct":
-        rows, columns = (interpolation_matrix(*axis, corners) for axis in ((h, size[0]), (w, size[1])))
-    else:
-        rows = axis_matrix(h, view.window[0], view.tops, view.size[0], size[0], corners)
-        columns = axis_matrix(w, view.window[1], view.lefts, view.size[1], size[1], corners)
-    return rows, columns.flip(0) if flip else columns
+class ViewLogits(NamedTuple):
+    """Logits of one view, and what brings them to the original size. Derived in {doc}`07_evaluation`."""
+
+    logits: Tensor  # L, float32 [B, K, r, c]
+    rows: Tensor  # R, [H, r], on the CPU
+    columns: Tensor  # C, [W, c], where the logits are
+    mirrored: bool = False  # whether they are those of the mirror image
+
+
+def fuse(views: Sequence[ViewLogits], average: Literal["logits", "softmax"] = "logits") -> Labels:
+    """Return the class of every pixel, uint8 [B, H, W]: the arg-max of the mean over views, strip by strip.
+
+    ssseg averages logits, mmsegmentation the probabilities of each view, both at the original size. Derived
+    in {doc}`07_evaluation`.
+
+    Raises:
+        DMNetError: if there are more classes than a label map can hold.
+    """
+    batch, classes, _, _ = views[0].logits.shape
+    height, width, device = len(views[0].rows), len(views[0].columns), views[0].logits.device
+    if classes > IGNORE:
+        raise DMNetError(f"a label map holds at most {IGNORE} classes and void, the logits have {classes}")
+    probabilities = average == "softmax" and len(views) > 1  # of one view both have the same order
+    step = max(STRIP_VALUES // (batch * classes * width), 1)
+    labels = []
+    for top in range(0, height, step):
+        total = torch.zeros(batch, classes, min(step, height - top), width, device=device)
+        for logits, rows, columns, mirrored in views:
+            part = rows[top : top + step]
+            used = part.any(dim=0).nonzero()[:, 0]  # the few coarse rows that the strip lies between
+            strip = part[:, used].to(device) @ (logits[:, :, used] @ columns.T)
+            strip = strip.flip(-1) if mirrored else strip
+            total += strip.softmax(1) if probabilities else strip
+        labels.append(total.max(1).indices.to(torch.uint8))  # on a CPU twice as fast as its arg-max
+    return torch.cat(labels, dim=1).cpu().numpy()
+
+
+def labels_at(logits: Tensor, size: tuple[int, int], align_corners: bool = False) -> Labels:
+    """Return the arg-max, uint8 [*size], of logits [K, h, w] resized bilinearly: K is at most 255.
+
+    The resized logits are never all there at once. Derived in {doc}`07_evaluation`.
+    """
+    rows = interpolation_matrix(logits.shape[1], size[0], align_corners)
+    columns = interpolation_matrix(logits.shape[2], size[1], align_corners).to(logits.device)
+    # In float32: half precision is too coarse between pixels.
+    return fuse([ViewLogits(logits[None].float(), rows, columns)])[0]
 
 
 # Data sets -----------------------------------------------------------------------------------------------
@@ -184,15 +276,14 @@ def evaluate(
     metrics: Sequence[Metric] = (),
     batch_size: int = 1,
     workers: int = 0,
-    processes: int = 1,
     progress: bool = False,
 ) -> ConfusionMatrix:
-    """Predict every image of a data set and count what is right.
+    """Predict every image of a data set and count what is right. Shown in {doc}`07_evaluation`.
 
-    Where `torch.distributed` runs, every process must call this: process i of n takes the images i, i + n,
-    ..., and all get the counts of the whole set. On the CPU the result is the same however many processes
-    there are, whoever started them, and whatever `workers` and `batch_size` are, as long as each process
-    computes with as many threads (`OMP_NUM_THREADS`); see `predict_batch` on batches.
+    Where `torch.distributed` runs (`torchrun`), every process must call this: rank r of n takes the images
+    r, r + n, ..., and all get the counts of the whole set. On the CPU the result is the same however many
+    processes there are, and whatever `workers` and `batch_size` are, as long as each process computes with as
+    many threads (`OMP_NUM_THREADS`).
 
     Args:
         model: as for `predict`.
@@ -200,61 +291,59 @@ def evaluate(
         protocol: how to predict; None is the model's own, `model.system.evaluation`.
         scale_gates: see `dmnet.model.DMNet.forward`.
         metrics: what else is to be counted, e.g. `[dmnet.analysis.boundaries.Trimap(21)]`; filled in place.
-        batch_size: images of one size in a row, or windows, that a GPU computes at once.
+        batch_size: images of one size in a row that a GPU computes at once; a CPU computes one by one.
         workers: processes that read images ahead; 0 reads them in between.
-        processes: of this machine that predict, each with a network of its own and, if the model is on a
-            GPU, with a GPU of its own. They pay where one process cannot keep all cores busy.
         progress: show a progress bar, if somebody is looking.
 
     Raises:
         DataError: if the data set has other classes than the model, or a mask a label that is no class.
-        DMNetError: if there are not as many GPUs as processes, or a process cannot load the model or ends.
     """
-    _check_classes(model, dataset)
-    rank, world = _place()
-    if processes > 1 and world > 1:
-        raise DMNetError(f"there are {world} processes already: leave processes out")
-    counters: list[Metric] = [ConfusionMatrix(len(dataset.classes), IGNORE), *metrics]
-    before = [[array.copy() for array in counter.arrays] for counter in counters]
-    examples = _examples(dataset, range(rank, len(dataset), world), workers)
-    options = {"scale_gates": scale_gates, "protocol": protocol, "batch_size": batch_size}
-    hidden = not (progress and rank == 0 and interactive())
-    with progress_bar(total=len(dataset), desc="evaluate", unit="image", disable=hidden) as bar:
-        for (_, mask, name), labels in _predicted(model, examples, batch_size, processes, options):
-            try:
-                for counter in counters:
-                    counter.update(labels, mask)
-            except DataError as error:
-                raise DataError(f"image {name}: {error}") from error
-            bar.update(world)
-    if world > 1:
-        _add_up(counters, before, next(model.parameters()).device)
-    matrix = counters[0]
-    assert isinstance(matrix, ConfusionMatrix)
-    return matrix
-
-
-def _check_classes(model: DMNet, dataset: Any) -> None:
-    classes = model.architecture.num_classes
-    if len(dataset.classes) != classes:
-        raise DataError(f"the model knows {classes} classes, the data set has {len(dataset.classes)}")
-    learned = model.system.classes if model.system else ()
-    if len(learned) == classes and learned != tuple(dataset.classes):
+    classes, learned = tuple(dataset.classes), model.system.classes if model.system else ()
+    if len(classes) != model.architecture.num_classes:
+        raise DataError(
+            f"the model knows {model.architecture.num_classes} classes, the data set has {len(classes)}"
+        )
+    if len(learned) == len(classes) and learned != classes:
         warnings.warn(
             f"the model learned the classes {', '.join(learned)}, the data set calls them "
-            f"{', '.join(dataset.classes)}: labels are compared by number alone",
-            stacklevel=3,
+            f"{', '.join(classes)}: labels are compared by number alone",
+            stacklevel=2,
         )
+    running = torch.distributed.is_available() and torch.distributed.is_initialized()
+    rank = torch.distributed.get_rank() if running else 0
+    world_size = torch.distributed.get_world_size() if running else 1
+    device = next(model.parameters()).device
+    at_once = 1 if device.type == "cpu" else batch_size
+    matrix = ConfusionMatrix(len(classes), IGNORE)
+    counters = [matrix, *metrics]
+    counts = [array for counter in counters for array in counter.arrays]
+    for array in counts if rank > 0 else ():
+        array[...] = 0  # what has been counted before is added once, by rank 0
+    examples = _examples(checked(dataset), range(rank, len(dataset), world_size), workers)
+    hidden = not (progress and rank == 0 and interactive())
+    with progress_bar(total=len(dataset), desc="evaluate", unit="image", disable=hidden) as bar:
+        for _, alike in groupby(examples, lambda example: example[0].shape):
+            while group := list(islice(alike, at_once)):
+                found = predict_batch(model, [image for image, *_ in group], scale_gates, protocol)
+                for labels, (_, mask, _) in zip(found, group, strict=True):
+                    for counter in counters:
+                        counter.update(labels, mask)
+                    bar.update(world_size)
+    for array in counts if world_size > 1 else ():
+        counted = torch.from_numpy(array).to(device)
+        torch.distributed.all_reduce(counted)
+        array[...] = counted.cpu().numpy()
+    return matrix
 
 
 def _examples(dataset: Any, indices: Sequence[int], workers: int) -> Iterator[Example]:
     """Yield the examples in order, read ahead by `workers` processes (0: by this one)."""
     loader: DataLoader[Any] = DataLoader(
         dataset,
-        batch_size=None,  # examples as they are: images differ in size
+        batch_size=None,  # images differ in size
         sampler=indices,
         num_workers=workers,
-        collate_fn=_as_it_is,
+        collate_fn=tuple,  # examples as they are
         worker_init_fn=leave_to_parent,
         generator=torch.Generator(),  # else it draws from the global state
     )
@@ -265,58 +354,3 @@ def _examples(dataset: Any, indices: Sequence[int], workers: int) -> Iterator[Ex
             raise
         # A worker's error comes with the traceback of its process in the message.
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
-
-
-def _as_it_is(example: Any) -> Any:
-    return example
-
-
-def _predicted(
-    model: DMNet, examples: Iterable[Example], batch_size: int, processes: int, options: dict[str, Any]
-) -> Iterator[tuple[Example, Labels]]:
-    """Yield every example with its predicted labels, in order."""
-    groups = _groups(examples, batch_size)
-    if processes == 1:
-        for group in groups:
-            images = [image for image, *_ in group]
-            yield from zip(group, predict_batch(model, images, **options), strict=True)
-        return
-    sent: list[list[Example]] = []  # groups whose labels are still to come
-
-    def batches() -> Iterator[list[Pixels]]:
-        for group in groups:
-            sent.append(group)
-            yield [image for image, *_ in group]
-
-    with Helpers(model, processes, options) as helpers:
-        for labels in helpers.map(batches()):
-            yield from zip(sent.pop(0), labels, strict=True)
-
-
-def _groups(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
-    """Yield `size` examples at a time, fewer where the next image has another size."""
-    group: list[Example] = []
-    for example in examples:
-        if group and (len(group) == size or group[0][0].shape != example[0].shape):
-            yield group
-            group = []
-        group.append(example)
-    if group:
-        yield group
-
-
-def _place() -> tuple[int, int]:
-    """Return the number of this process, and how many there are."""
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
-
-
-def _add_up(counters: Sequence[Metric], before: Sequence[Sequence[Any]], device: torch.device) -> None:
-    """Add to every count what the other processes have counted."""
-    for counter, old in zip(counters, before, strict=True):
-        for array, start in zip(counter.arrays, old, strict=True):
-            counted = torch.from_numpy(array - start).to(device)
-            torch.distributed.all_reduce(counted)
-            array[...] = start + counted.cpu().numpy()

@@ -32,14 +32,15 @@ from dmnet import checkpoints, runs, systems
 from dmnet.errors import DataError, DMNetError, DownloadError, extra
 from dmnet.files import atomic_write, interactive
 from dmnet.files import progress as progress_bar
-from dmnet.inference import evaluate, overlay, predict
+from dmnet.inference import evaluate, predict
 from dmnet.losses import draw_shift, labelled, on_grid, segmentation_loss
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet, from_system
 from dmnet.model import pick_device as pick_device
+from dmnet.plots import overlay
 from dmnet.sampling import DROPOUT, TrainingSamples, stream_seed, training_batches
 from dmnet.systems import Recipe, System
-from dmnet.transforms import training_transform
+from dmnet.transforms import TrainingTransform
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -141,7 +142,7 @@ def train(
             raise DMNetError("the ranks have found different data; it must be the same on all machines")
         torch.manual_seed(seed)
         trainer = Trainer(system, fabric, seed, fabric.broadcast(run.state), compile)
-        samples = TrainingSamples(train_set, training_transform(recipe), recipe.batch_size, seed)
+        samples = TrainingSamples(train_set, TrainingTransform(recipe), recipe.batch_size, seed)
         batches = training_batches(samples, trainer.iteration, stop, workers, gpu, rank, world_size)
         progress, hidden = progress and rank == 0, not (progress and rank == 0 and interactive())
         bar = progress_bar(total=iterations, initial=trainer.iteration, disable=hidden)

@@ -22,8 +22,7 @@ from torch import nn
 from dmnet import datasets, inference, systems, zoo
 from dmnet.analysis.boundaries import Trimap
 from dmnet.errors import DataError, DMNetError
-from dmnet.fusion import fused_labels, fused_tile
-from dmnet.inference import evaluate, evaluating, predict, predict_batch, predict_logits
+from dmnet.inference import evaluate, evaluating, fuse, predict, predict_batch, predict_logits
 from dmnet.model import Output, build_model, from_system
 from dmnet.systems import Architecture, Evaluation
 from dmnet.transforms import evaluation_image
@@ -147,15 +146,16 @@ def test_every_protocol_is_the_plain_computation(protocol, window, shrink, size,
     if window is not None:
         stride = (window[0] - shrink, window[1] - shrink)
         protocol = replace(protocol, window=window, window_stride=stride)
-    with torch.no_grad(), patch.object(inference, "fused_labels", wraps=fused_labels) as fused:
+    with torch.no_grad(), patch.object(inference, "fuse", wraps=fuse) as fused:
         wanted = plain(model, image, protocol)
         labels = predict(model, image, protocol=protocol)
-    (layers, average), _ = fused.call_args
-    tiles = [
-        torch.cat([fused_tile(layers, row, column, average) for column in range(len(layers[0].columns))], 1)
-        for row in range(len(layers[0].rows))
-    ]
-    torch.testing.assert_close(torch.cat(tiles).permute(2, 0, 1), wanted, atol=1e-5, rtol=1e-5)
+    (views, average), _ = fused.call_args
+    full = torch.stack([rows @ logits[0] @ columns.T for logits, rows, columns, _ in views])
+    full = torch.stack(
+        [one.flip(-1) if view.mirrored else one for view, one in zip(views, full, strict=True)]
+    )
+    full = full.softmax(1) if average == "softmax" else full
+    torch.testing.assert_close(full.mean(0), wanted, atol=1e-5, rtol=1e-5)
     assert (labels == wanted.argmax(0).numpy()).mean() >= 0.9999
 
 
@@ -181,17 +181,31 @@ def test_the_systems_own_protocol_is_the_default(scenes):
     assert slid.window == (769, 769) and slid.average == "softmax" and slid.upsampling == "two-step"
 
 
-def test_batches_of_windows_and_images_change_at_most_the_rounding(model, monkeypatch):
-    """On a GPU they are computed together; here the CPU is made to do the same."""
+def test_batches_change_at_most_the_rounding(model):
     protocol = Evaluation(resize=None, window=(32, 40), window_stride=(20, 30), flip=True)
     images = [image_of(70, 80), image_of(70, 80)[::-1], image_of(70, 80)[:, ::-1]]
     alone = [predict(model, image, protocol=protocol) for image in images]
-    calls = Mock(wraps=model.forward)
-    monkeypatch.setattr(model, "forward", calls)
-    monkeypatch.setattr(inference, "_at_once", lambda _, size: size)
-    together = predict_batch(model, images, protocol=protocol, batch_size=5)
-    assert max(len(call.args[0]) for call in calls.call_args_list) == 5
-    assert (np.stack(alone) == np.stack(together)).mean() >= 0.9999
+    together = predict_batch(model, images, protocol=protocol)
+    assert (np.stack(alone) == together).mean() >= 0.9999
+
+
+def test_a_gpu_computes_images_of_one_size_at_once_and_a_cpu_one_by_one(model, monkeypatch):
+    class Sizes(Ramp):
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, index):
+            image = image_of((20, 20, 20, 24, 20, 20)[index], 30)
+            return image, image[..., 0] % 5, ""
+
+    calls = Mock(side_effect=lambda model, images, *_: np.stack(images)[..., 0] % 5)
+    monkeypatch.setattr(inference, "predict_batch", calls)
+    for device, wanted in (("cpu", [1] * 6), ("cuda", [2, 1, 1, 2])):
+        calls.reset_mock()
+        parameter = Mock(device=Mock(type=device))
+        with patch.object(model, "parameters", lambda found=parameter: iter([found])):
+            evaluate(model, Sizes(model), batch_size=2)
+        assert [len(call.args[1]) for call in calls.call_args_list] == wanted
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGBA", "P", "CMYK", "I;16"])
@@ -275,7 +289,7 @@ def test_evaluation_counts_every_labelled_pixel(model):
 
 
 def test_evaluation_names_the_image_with_a_wrong_label(model):
-    with pytest.raises(DataError, match="image ramp0: a true label is 9, but there are 5 classes"):
+    with pytest.raises(DataError, match="ramp0: the mask has the label 9, but there are 5 classes"):
         evaluate(model, Ramp(model, wrong=9))
     other = build_model("demo_context")
     with pytest.raises(DataError, match="the model knows 7 classes, the data set has 5"):
@@ -306,8 +320,9 @@ def test_a_data_set_of_other_classes_is_told():
 # Any number of processes
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 4}, {"workers": 2}, {"processes": 2},
-                                     {"processes": 3, "batch_size": 4, "workers": 1}], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 4}, {"workers": 2}, {"batch_size": 3, "workers": 1}], ids=str
+)
 def test_counts_are_the_same_however_they_are_made(scenes, options):
     model, data, matrix, trimap = scenes
     again = Trimap(7)
@@ -320,7 +335,6 @@ LAUNCHED = """
     import sys, numpy as np, torch
     from dmnet import datasets, zoo
     from dmnet.analysis.boundaries import Trimap
-    from dmnet.errors import DMNetError
     from dmnet.inference import evaluate
 
     torch.set_num_threads(1)
@@ -330,10 +344,6 @@ LAUNCHED = """
     trimap = Trimap(7)
     trimap.update(np.zeros((9, 9), int), np.zeros((9, 9), int))  # counted before
     matrix = evaluate(model, data, metrics=[trimap])
-    try:
-        evaluate(model, data, processes=2)
-    except DMNetError as error:
-        assert "2 processes already" in str(error)
     np.savez(sys.argv[1] + f"/{torch.distributed.get_rank()}.npz", matrix.counts, *trimap.arrays)
     torch.distributed.destroy_process_group()
 """

@@ -1,20 +1,23 @@
-"""Figures have the panels, labels and numbers that they promise; what cannot be drawn is refused."""
+"""Images, filters and labels as figures, labels painted over images, legends, and the colours of classes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from PIL import Image
 
-from dmnet import plots
-from dmnet.classes import VOC, VOID_COLOUR, voc_palette
+from dmnet import plots, systems
+from dmnet.classes import DEMO_SCALE, VOC, VOID_COLOUR, label_image, voc_palette
 from dmnet.errors import DataError
+from dmnet.model import build_model, from_system
+from dmnet.plots import class_list, overlay
 
 PICTURE = np.zeros((4, 6, 3), dtype=np.uint8)
 PALETTE = voc_palette(21)
@@ -30,17 +33,6 @@ def _closed() -> Iterator[None]:
 
 def titles(figure: Figure) -> list[str]:
     return [axis.get_title() for axis in figure.axes]
-
-
-def texts(axis: plt.Axes) -> list[str]:
-    return [text.get_text() for text in axis.texts]
-
-
-def lit(axis: plt.Axes, row: int) -> list[int]:
-    """Return the places of the coloured dots in one row of `show_reads`."""
-    dots: Any = axis.collections[row]
-    colours = [to_hex(colour) for colour in dots.get_facecolors()]
-    return [int(x) for (x, _), colour in zip(dots.get_offsets(), colours, strict=True) if colour != "#cccccc"]
 
 
 @pytest.mark.parametrize(("columns", "panels"), [(None, 3), (2, 4), (1, 3)])
@@ -111,207 +103,39 @@ def test_filters_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
         plots.show_filters(torch.zeros(shape))
 
 
-def test_a_table_has_a_row_per_example_and_a_column_per_kind() -> None:
-    filters = [torch.full((3, 3), 0.5), torch.full((3, 3), -2.0)]
-    columns = {"scene": [PICTURE, PICTURE], "filter": filters, "map": [torch.ones(5, 5)] * 2}
-    figure = plots.show_table(columns, rows=("one", "two"), digits=1)
-    assert titles(figure) == ["scene", "filter", "map", "", "", ""]
-    assert [axis.get_ylabel() for axis in figure.axes] == ["one", "", "", "two", "", ""]
-    assert [texts(axis) for axis in figure.axes] == [[], ["0.5"] * 9, [], [], ["-2.0"] * 9, []]
-    assert [figure.axes[place].images[0].get_clim() for place in (1, 4)] == [(-2, 2)] * 2
+def test_overlay_mixes_colours_and_paints_void_and_borders():
+    labels = np.array([[0, 0, 1, 1], [0, 0, 1, 255]], np.uint8)
+    palette = np.array([[0, 0, 0], [0, 200, 0]], np.uint8)
+    image = np.full((2, 4, 3), 100, np.uint8)
+    plain = np.asarray(overlay(image, labels, palette, alpha=0.5, boundaries=False))
+    np.testing.assert_array_equal(plain[0, 0], [50, 50, 50])
+    np.testing.assert_array_equal(plain[0, 3], [50, 150, 50])
+    np.testing.assert_array_equal(plain[1, 3], (np.array(VOID_COLOUR) + 100) // 2)
+    lined = np.asarray(overlay(image, labels, palette))
+    np.testing.assert_array_equal((lined == 255).all(-1), [[0, 1, 0, 1], [0, 1, 1, 0]])
+    with pytest.raises(DataError, match="its labels are"):
+        overlay(image, labels[:1], palette)
 
 
-def test_digits_are_light_on_dark_cells() -> None:
-    figure = plots.show_table({"filter": [torch.tensor([[1.0, -0.1]])]}, digits=0)
-    assert [text.get_color() for text in figure.axes[0].texts] == ["white", "black"]
+def test_a_legend_lists_what_occurs():
+    labels = np.zeros((40, 60), np.uint8)
+    labels[:5] = 2
+    picture = overlay(np.zeros((40, 60, 3), np.uint8), labels, legend=["sky", "sea", "land"])
+    line = 12
+    assert picture.height == 40 + 2 * line + line // 2 and picture.width >= 60
 
 
-@pytest.mark.parametrize(
-    ("columns", "rows"),
-    [({}, ()), ({"a": []}, ()), ({"a": [PICTURE], "b": [PICTURE] * 2}, ()), ({"a": [PICTURE]}, ("x", "y"))],
-)
-def test_an_uneven_table_is_refused(columns: dict[str, Any], rows: tuple[str, ...]) -> None:
-    with pytest.raises(DataError, match="no table"):
-        plots.show_table(columns, rows=rows)
+def test_label_image_keeps_labels_and_colours(tmp_path):
+    labels = np.array([[0, 1, 255]], np.uint8)
+    label_image(labels, DEMO_SCALE.palette).save(tmp_path / "labels.png")
+    read = Image.open(tmp_path / "labels.png")
+    np.testing.assert_array_equal(np.asarray(read), labels)
+    colours = np.asarray(read.convert("RGB"))[0]
+    np.testing.assert_array_equal(colours, [*DEMO_SCALE.palette[:2], VOID_COLOUR])
 
 
-def test_grids_show_their_numbers_and_a_frame() -> None:
-    grids = {"image": np.array([[1, 2.5], [0, -4]]), "kernel": torch.ones(1, 1), "response": np.zeros((2, 2))}
-    figure = plots.show_digits(grids, marks={"image": (0, 1, 1)}, columns=2)
-    assert titles(figure) == ["image", "kernel", "response", ""]
-    assert texts(figure.axes[0]) == ["1", "2.5", "0", "-4"]
-    assert [len(axis.patches) for axis in figure.axes] == [1, 0, 0, 0]
-    frame: Any = figure.axes[0].patches[0]
-    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((1, 0), 1, 1)
-
-
-def test_a_mark_needs_a_grid() -> None:
-    with pytest.raises(DataError, match=r"marks for \['kernel'\]"):
-        plots.show_digits({"image": np.ones((2, 2))}, marks={"kernel": (0, 0, 1)})
-
-
-def test_distances_are_plotted_with_their_correlation() -> None:
-    values = torch.arange(5.0)
-    distances = {"filters": values, "same": 2 * values, "other": -values}
-    figure = plots.show_distances(distances, against="filters")
-    assert titles(figure) == ["correlation 1.00", "correlation -1.00"]
-    assert [axis.get_xlabel() for axis in figure.axes] == ["distance of same", "distance of other"]
-    assert figure.axes[0].get_ylabel() == "distance of filters"
-    with pytest.raises(KeyError, match="pixels"):
-        plots.show_distances({"filters": values}, against="pixels")
-
-
-def test_a_plan_has_a_box_per_name_and_its_arrows_meet_them() -> None:
-    boxes: dict[str, plots.Box] = {
-        "wide": (0, 2, 4, "top", "#ffffff"),
-        "narrow": (1, 0, 1, "bottom", "#ffffff"),
-        "beside": (4, 2, 1, "right", "#ffffff"),
-    }
-    figure = plots.show_plan(boxes, [("wide", "narrow")], dashed=[("wide", "beside")])
-    (axis,) = figure.axes
-    assert [text for text in texts(axis) if text] == ["top", "bottom", "right"]
-    assert len(axis.patches) == 3
-    arrows: list[Any] = [text for text in axis.texts if not text.get_text()]
-    assert [(arrow.xyann, arrow.xy) for arrow in arrows] == [((1, 1.6), (1, 0.4)), ((2, 2), (3.5, 2))]
-    assert [arrow.arrow_patch.get_linestyle() for arrow in arrows] == ["-", "--"]
-    with pytest.raises(KeyError, match="nowhere"):
-        plots.show_plan(boxes, [("wide", "nowhere")])
-
-
-def test_shares_are_labelled_with_value_and_per_cent() -> None:
-    shares = {"most": 150.0, "rest": 49.5, "dust": 0.5, "none": 0.0}
-    figure = plots.show_shares(pd.Series(shares), list("rgbkc"), "grams")
-    (axis,) = figure.axes
-    assert texts(axis) == ["150  (75%)", "49.5  (25%)", "0.5  (<1%)", "0  (0%)"]
-    assert [label.get_text() for label in axis.get_yticklabels()] == list(shares)
-    assert axis.get_xlabel() == "grams"
-    assert axis.yaxis_inverted()  # the first part on top
-
-
-@pytest.mark.parametrize("values", [{}, {"a": 0.0}, {"a": 2.0, "b": -1.0}])
-def test_what_is_no_part_of_a_whole_is_refused(values: dict[str, float]) -> None:
-    with pytest.raises(DataError, match="parts of a whole"):
-        plots.show_shares(values, ["C0", "C1"], "grams")
-
-
-def test_shares_need_a_colour_each() -> None:
-    with pytest.raises(DataError, match="2 parts need as many colours, got 1"):
-        plots.show_shares({"a": 1, "b": 2}, ["C0"], "grams")
-
-
-SHAPES = ["image", "stage 3", "stage 4", "response", "joined", "fused", "logits", "labels", "auxiliary"]
-
-
-@pytest.mark.parametrize("sizes", [(1, 3, 5, 7), (3,)])
-def test_the_plan_of_the_network_shows_every_shape_and_module(sizes: tuple[int, ...]) -> None:
-    figure = plots.show_architecture({name: f"<{name}>" for name in SHAPES}, sizes)
-    written = "\n".join(texts(figure.axes[0]))
-    assert all(f"<{name}>" in written for name in SHAPES)
-    assert [f"DCM\nk = {k}" in written for k in (1, 3, 5, 7)] == [k in sizes for k in (1, 3, 5, 7)]
-    assert f"f and {len(sizes)} × <response>" in written
-
-
-def test_the_plan_of_the_network_needs_all_shapes() -> None:
-    with pytest.raises(KeyError, match="auxiliary"):
-        plots.show_architecture(dict.fromkeys(SHAPES[:-1], ""))
-
-
-def test_upsampling_is_shown_under_both_conventions() -> None:
-    figure = plots.show_upsampling(torch.tensor([0.0, 3.0]), size=4)
-    assert titles(figure) == ["align_corners = False", "align_corners = True"]
-    cells, corners = map(texts, figure.axes)
-    assert cells == ["0", "0.75", "2.25", "3", "0", "3"]  # four pixels, then the two values
-    assert corners == ["0", "1", "2", "3", "0", "3"]
-    assert [text.get_position()[0] for text in figure.axes[0].texts[4:]] == [0.5, 2.5]
-    assert [text.get_position()[0] for text in figure.axes[1].texts[4:]] == [0, 3]
-
-
-@pytest.mark.parametrize(("length", "size"), [(1, 8), (4, 1)])
-def test_upsampling_needs_two_values_and_two_pixels(length: int, size: int) -> None:
-    with pytest.raises(DataError, match=f"got {length} and {size}"):
-        plots.show_upsampling(torch.zeros(length), size)
-
-
-@pytest.mark.parametrize(
-    ("grid", "step", "seen"), [(2, 2, range(3, 10)), (1, 1, range(4, 9)), (1, 2, range(3, 10))]
-)
-def test_reads_light_up_what_is_seen(grid: int, step: int, seen: range) -> None:
-    axis = plt.subplot()
-    plots.show_reads(axis, "two layers", grid=grid, step=step)
-    assert axis.get_title() == f"two layers: sees {len(seen)} pixels"
-    assert [lit(axis, row) for row in range(3)] == [list(seen), [6 - step, 6, 6 + step], [6]]
-
-
-def test_a_square_is_framed_and_labelled() -> None:
-    axis = plots.show_images([np.zeros((50, 50))]).axes[0]
-    plots.mark_square(axis, centre=20, side=10, colour="black")
-    frame: Any = axis.patches[0]
-    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((15, 15), 10, 10)
-    assert texts(axis) == ["10 pixels"]
-
-
-def test_every_run_is_a_dot_of_its_own() -> None:
-    runs = pd.DataFrame(
-        {
-            "variant": ["b", "b", "a", "b"],
-            "iterations": [100, 100, 100, 200],
-            "miou": [50.0, 50.0, 60.0, 70.0],
-        }
-    )
-    figure = plots.show_seeds(runs)
-    (axis,) = figure.axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["b", "a"]  # in the order of the table
-    dots = [tuple(dot) for part in axis.collections for dot in np.asarray(part.get_offsets())]
-    assert len(set(dots)) == len(runs)  # two equal results do not hide each other
-    assert sorted(x for x, _ in dots) == [50, 50, 60, 70]
-    assert [round(y) for _, y in dots] == [0, 0, 1, 0]
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["100 iterations", "200 iterations"]
-    assert plots.show_seeds(runs[:3]).legends == []
-
-
-def test_runs_need_their_columns() -> None:
-    with pytest.raises(KeyError, match="iterations"):
-        plots.show_seeds(pd.DataFrame({"variant": ["a"], "miou": [50.0]}))
-
-
-def test_every_figure_can_be_drawn() -> None:
-    """The layout holds what is in it: nothing is left for the book's build to find."""
-    figures = [
-        plots.show_architecture(dict.fromkeys(SHAPES, "512×64×64")),
-        plots.show_digits({"a": np.eye(3), "b": np.eye(5)}),
-        plots.show_filters(torch.randn(9, 7, 7)),
-        plots.show_table({"a": [PICTURE]}, rows=("one",)),
-        plots.show_upsampling(torch.arange(4.0), size=8),
-    ]
-    for figure in figures:
-        assert isinstance(figure, Figure)
-        figure.canvas.draw()
-
-
-def test_examples_show_image_mask_and_both() -> None:
-    image, mask = np.full((4, 6, 3), 200, np.uint8), np.zeros((4, 6), np.uint8)
-    mask[0], mask[1], mask[2] = 1, 255, 77
-    figure = plots.show_examples({"a": (image, mask), "b": (image, mask[:2])}, ("x", "y", "z"), PALETTE[:3])
-    assert titles(figure) == ["a", "mask", "both", "b", "mask", "both"]
-    (painted,) = figure.axes[1].images
-    colours = [[*PALETTE[1]], [*VOID_COLOUR], [255, 0, 255], [*PALETTE[0]]]
-    assert np.asarray(painted.get_array())[:, 0].tolist() == colours
-    laid_over = figure.axes[5].images
-    assert [list(one.get_extent()) for one in laid_over] == [[-0.5, 5.5, 3.5, -0.5]] * 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["x", "y", "no class", "void"]
-    with pytest.raises(DataError, match="no example"):
-        plots.show_examples({}, ("x",), PALETTE)
-
-
-def test_class_shares_are_bars_in_the_classes_colours() -> None:
-    shares = pd.DataFrame({"train": [60.0, 0.25], "val": [40.0, 0.0]}, index=["x", "y"])
-    figure = plots.show_class_shares(shares, PALETTE)
-    (axis,) = figure.axes
-    bars: Any = axis.containers
-    assert [[bar.get_width() for bar in split] for split in bars] == [[60, 0.25], [40, 0]]
-    assert [to_hex(bar.get_facecolor()) for bar in bars[1]] == [to_hex(c / 255) for c in PALETTE[:2]]
-    assert texts(axis) == ["60 %", "0.25 %", "40 %", "0 %"]
-    assert axis.yaxis_inverted() and bars[0][0].get_y() < bars[1][0].get_y() < bars[0][1].get_y()
-    with pytest.raises(DataError, match="2 classes in 2 splits and 1 colours"):
-        plots.show_class_shares(shares, PALETTE[:1])
+def test_class_names_and_colours_are_those_of_the_data_set():
+    names, palette = class_list(build_model("demo_scale"))
+    assert names == DEMO_SCALE.names and palette is DEMO_SCALE.palette
+    names, palette = class_list(from_system(replace(systems.get("small_r18"), classes=())))
+    assert names[0] == "class 0" and len(names) == len(palette) == 21

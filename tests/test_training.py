@@ -26,7 +26,7 @@ from dmnet.model import Output
 from dmnet.sampling import TrainingSamples, training_batches
 from dmnet.systems import Recipe
 from dmnet.training import learning_rate, make_optimizer, resolve, total_iterations, train
-from dmnet.transforms import training_transform
+from dmnet.transforms import TrainingTransform
 from dmnet.upsampling import interpolation_matrix, upsample, upsample_grid
 
 ITERATIONS = 8
@@ -181,7 +181,7 @@ def test_a_batch_without_labels_gives_zero_and_no_nan(stride):
 
 def stream(workers: int, start: int = 0, stop: int = 8, **changes):
     recipe = replace(Recipe(), resize=(32, 24), crop=(16, 16), batch_size=5, **changes)
-    samples = TrainingSamples(Blocks(), training_transform(recipe), recipe.batch_size, seed=3)
+    samples = TrainingSamples(Blocks(), TrainingTransform(recipe), recipe.batch_size, seed=3)
     return list(training_batches(samples, start, stop, workers))
 
 
@@ -211,7 +211,7 @@ def test_the_global_random_state_is_neither_read_nor_moved():
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_wrong_label_is_named_without_a_traceback(workers):
     recipe = replace(Recipe(), resize=None, crop=None)
-    samples = TrainingSamples(Blocks(wrong=7), training_transform(recipe), 12, seed=0)
+    samples = TrainingSamples(Blocks(wrong=7), TrainingTransform(recipe), 12, seed=0)
     with pytest.raises(DataError) as caught:
         list(training_batches(samples, 0, 1, workers))
     assert str(caught.value).startswith("block7: the mask has the label 77, but there are 3 classes")
@@ -224,7 +224,7 @@ def test_images_of_two_sizes_in_a_batch_ask_for_a_crop():
             return image[: 16 - index % 2], mask[: 16 - index % 2], name
 
     samples = TrainingSamples(
-        Mixed(), training_transform(replace(Recipe(), resize=None, crop=None)), 12, seed=0
+        Mixed(), TrainingTransform(replace(Recipe(), resize=None, crop=None)), 12, seed=0
     )
     with pytest.raises(DataError, match="crop"):
         list(training_batches(samples, 0, 1))

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dmnet.analysis.image_metric import ImageMetric
 from dmnet.errors import DataError
-from dmnet.metrics import ConfusionMatrix, Counts, ImageMetric, Integers, mean, ratio
+from dmnet.metrics import ConfusionMatrix, Counts, Integers, mean, ratio
 
 Mask = NDArray[np.bool_]
 

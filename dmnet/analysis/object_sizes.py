@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dmnet.analysis.image_metric import ImageMetric
 from dmnet.errors import DataError
-from dmnet.metrics import Counts, ImageMetric, Integers, mean, ratio
+from dmnet.metrics import Counts, Integers, mean, ratio
 
 PARTS = 1_000_000  # shares are added up in millionths: a sum of integers does not depend on the order
 

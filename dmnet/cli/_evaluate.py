@@ -1,6 +1,9 @@
 """`dmnet evaluate | submit`: scores of one system or of all, and predictions for evaluation servers."""
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -53,7 +56,7 @@ def evaluate(
         bool, typer.Option("--boundaries", help="Also near the boundaries of the classes.")
     ] = False,
     sizes: Annotated[bool, typer.Option("--sizes", help="Also by the size of the objects.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images that a GPU computes at once.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 0,
     output: Annotated[
         Path | None, typer.Option(help="CSV file for the scores per class; with --all their folder.")
@@ -63,12 +66,17 @@ def evaluate(
     ] = False,
     device: Device = "auto",
 ) -> None:
-    """Score a system on a data set, or with --all every system on its own."""
+    """Score a system on a data set, or with --all every system on its own.
+
+    Several processes share the images of a system: torchrun --nproc-per-node 4 -m -- dmnet evaluate SYSTEM
+    """
     speed: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "progress": True}
     given = (split, weights, protocol, window, stride, scales, flip, boundaries or None, sizes or None)
     if every:
         if system is not None or given != (None,) * len(given):
             raise DMNetError("--all scores every system by its published protocol: leave the rest out")
+        if "WORLD_SIZE" in os.environ:
+            raise DMNetError("--all scores one system after the other: start it without torchrun")
         return _evaluate_all(data, data_root, output, parts=parts, device=device, **speed)
     if system is None:
         raise DMNetError("name a system (`dmnet systems` lists them) or a weight file, or ask for --all")
@@ -76,25 +84,49 @@ def evaluate(
     from dmnet.analysis.boundaries import BoundaryIoU, Trimap
     from dmnet.analysis.object_sizes import ObjectSizes
 
-    model = load_model(system, weights, device)
-    if data is None and model.system is None:
-        raise DMNetError("the weight file does not say which data set it belongs to: give --data")
-    dataset = load_data(data or (model.system.dataset if model.system else ""), split or "val", data_root)
-    how, classes = chosen(model, protocol, window, stride, scales, flip), dataset.classes
-    more = [Trimap(len(classes)), BoundaryIoU(len(classes))] if boundaries else []
-    more += [ObjectSizes(len(classes))] if sizes else []
-    start = time.perf_counter()
-    matrix = inference.evaluate(model, dataset, protocol=how, metrics=more, **speed)
-    seconds = time.perf_counter() - start
-    print_scores(matrix, classes)
-    for metric in more:
-        frame = metric.table(classes) if isinstance(metric, BoundaryIoU) else metric.table()
-        print_table([str(frame.index.name), *map(str, frame.columns)], frame.itertuples())
-    console.print(f"{len(dataset) / seconds:.2f} images/s")
-    if output is not None:
-        with atomic_write(output) as temporary:
-            matrix.table(classes).to_csv(temporary, float_format="%.4f")
-        say(f"Written: {output}")
+    with _process_group(device) as place:
+        model = load_model(system, weights, place)
+        if data is None and model.system is None:
+            raise DMNetError("the weight file does not say which data set it belongs to: give --data")
+        dataset = load_data(data or (model.system.dataset if model.system else ""), split or "val", data_root)
+        how, classes = chosen(model, protocol, window, stride, scales, flip), dataset.classes
+        more = [Trimap(len(classes)), BoundaryIoU(len(classes))] if boundaries else []
+        more += [ObjectSizes(len(classes))] if sizes else []
+        start = time.perf_counter()
+        matrix = inference.evaluate(model, dataset, protocol=how, metrics=more, **speed)
+        seconds = time.perf_counter() - start
+        print_scores(matrix, classes)
+        for metric in more:
+            frame = metric.table(classes) if isinstance(metric, BoundaryIoU) else metric.table()
+            print_table([str(frame.index.name), *map(str, frame.columns)], frame.itertuples())
+        console.print(f"{len(dataset) / seconds:.2f} images/s")
+        if output is not None and not console.quiet:
+            with atomic_write(output) as temporary:
+                matrix.table(classes).to_csv(temporary, float_format="%.4f")
+            say(f"Written: {output}")
+
+
+@contextmanager
+def _process_group(device: str) -> Iterator[str]:
+    """Join the processes that torchrun has started, if it has; yield the device of this one.
+
+    Only rank 0 prints and writes.
+    """
+    if "WORLD_SIZE" not in os.environ:
+        yield device
+        return
+    import torch
+
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    console.quiet = torch.distributed.get_rank() > 0
+    try:
+        yield device
+    finally:
+        console.quiet = False
+        torch.distributed.destroy_process_group()
 
 
 def _evaluate_all(data: str | None, root: Path | None, output: Path | None, **options: Any) -> None:

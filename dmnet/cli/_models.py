@@ -90,7 +90,7 @@ def predict(
     from dmnet import inference
     from dmnet.classes import label_image
     from dmnet.images import read_image
-    from dmnet.pictures import class_list, overlay
+    from dmnet.plots import class_list, overlay
 
     model = load_model(system, weights, device)
     how = chosen(model, protocol, window, stride, scales, flip)

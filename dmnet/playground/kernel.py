@@ -18,13 +18,13 @@ from torch import Tensor
 from dmnet.analysis.inside import look_inside
 from dmnet.errors import DataError, DMNetError
 from dmnet.export import export
-from dmnet.fusion import Labels, labels_at
 from dmnet.images import read_image
+from dmnet.inference import Labels, labels_at
 from dmnet.model import DMNet
-from dmnet.pictures import class_list
 from dmnet.playground import site
 from dmnet.playground.layers import pack_layers
 from dmnet.playground.scenes import FILTER_SIZES, SCENES, find_scene, pack
+from dmnet.plots import class_list
 from dmnet.transforms import evaluation_image
 from dmnet.zoo import load_pretrained
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from dmnet.analysis.inside import Answer, gated_logits, look_inside
-from dmnet.fusion import Labels, labels_at
+from dmnet.inference import Labels, labels_at
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet
 from dmnet.transforms import evaluation_image

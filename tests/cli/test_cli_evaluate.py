@@ -87,6 +87,22 @@ def test_reasons_are_printed_by_the_command(world, tmp_path):
     assert "Why an IoU is 0 or NaN:\n  " in shown and len(zeros) == shown.count("\n  ") > 0
 
 
+@pytest.mark.slow
+def test_processes_of_torchrun_share_the_images_and_one_speaks(world, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    command += ["--", "dmnet", "evaluate", "demo_scale", "--data", "ade20k", "--data-root", str(world)]
+    command += ["--output", str(tmp_path / "scores.csv")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.count("mIoU") == 1 and miou(done.stdout) == expected(world)
+    assert pd.read_csv(tmp_path / "scores.csv").shape[0] == 7
+
+
+def test_all_under_torchrun_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "start it without torchrun" in run("evaluate", "--all", code=2).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

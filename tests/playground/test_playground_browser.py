@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 
 import dmnet
 from dmnet.analysis.inside import look_inside
-from dmnet.fusion import labels_at
+from dmnet.inference import labels_at
 from dmnet.playground import bundle
 from dmnet.playground.kernel import Desk
 from dmnet.playground.scenes import STILL, SUBSETS, find_scene

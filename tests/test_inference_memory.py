@@ -13,10 +13,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dmnet import systems
-from dmnet.inference import predict
+from dmnet.inference import predict, tta_views
 from dmnet.model import Output
 from dmnet.systems import Architecture
-from dmnet.views import view_image, views
+from dmnet.transforms import network_input
 
 
 class CountedBytes(TorchDispatchMode):
@@ -105,7 +105,7 @@ def test_full_size_logits_never_exist(name, classes):
         protocol = replace(protocol, window=None, window_stride=None)
     image = np.random.default_rng(0).integers(0, 256, (1024, 2048, 3), np.uint8)
     tracemalloc.start()  # NumPy's and OpenCV's arrays, which prepare the images
-    largest = view_image(views(protocol, image.shape[:2])[-1], image).nbytes
+    largest = network_input(image, tta_views(protocol, image.shape[:2])[-1].limits).nbytes
     _, preparing = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert largest < preparing < 1.5 * largest

@@ -1,0 +1,218 @@
+"""The chapters' figures have the panels, labels and numbers that they promise; the rest is refused."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from dmnet import plots
+from dmnet.book import figures
+from dmnet.errors import DataError
+
+PICTURE = np.zeros((4, 6, 3), dtype=np.uint8)
+SHAPES = ["image", "stage 3", "stage 4", "response", "joined", "fused", "logits", "labels", "auxiliary"]
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """Draw without a screen, and with the layout that the book's figures have; close the figures."""
+    with mpl.rc_context({"backend": "Agg", "figure.constrained_layout.use": True}):
+        yield
+        plt.close("all")
+
+
+def titles(figure: Figure) -> list[str]:
+    return [axis.get_title() for axis in figure.axes]
+
+
+def texts(axis: plt.Axes) -> list[str]:
+    return [text.get_text() for text in axis.texts]
+
+
+def lit(axis: plt.Axes, row: int) -> list[int]:
+    """Return the places of the coloured dots in one row of `show_reads`."""
+    dots: Any = axis.collections[row]
+    colours = [to_hex(colour) for colour in dots.get_facecolors()]
+    return [int(x) for (x, _), colour in zip(dots.get_offsets(), colours, strict=True) if colour != "#cccccc"]
+
+
+def test_a_table_has_a_row_per_example_and_a_column_per_kind() -> None:
+    filters = [torch.full((3, 3), 0.5), torch.full((3, 3), -2.0)]
+    columns = {"scene": [PICTURE, PICTURE], "filter": filters, "map": [torch.ones(5, 5)] * 2}
+    figure = figures.show_table(columns, rows=("one", "two"), digits=1)
+    assert titles(figure) == ["scene", "filter", "map", "", "", ""]
+    assert [axis.get_ylabel() for axis in figure.axes] == ["one", "", "", "two", "", ""]
+    assert [texts(axis) for axis in figure.axes] == [[], ["0.5"] * 9, [], [], ["-2.0"] * 9, []]
+    assert [figure.axes[place].images[0].get_clim() for place in (1, 4)] == [(-2, 2)] * 2
+
+
+def test_digits_are_light_on_dark_cells() -> None:
+    figure = figures.show_table({"filter": [torch.tensor([[1.0, -0.1]])]}, digits=0)
+    assert [text.get_color() for text in figure.axes[0].texts] == ["white", "black"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows"),
+    [({}, ()), ({"a": []}, ()), ({"a": [PICTURE], "b": [PICTURE] * 2}, ()), ({"a": [PICTURE]}, ("x", "y"))],
+)
+def test_an_uneven_table_is_refused(columns: dict[str, Any], rows: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match="no table"):
+        figures.show_table(columns, rows=rows)
+
+
+def test_grids_show_their_numbers_and_a_frame() -> None:
+    grids = {"image": np.array([[1, 2.5], [0, -4]]), "kernel": torch.ones(1, 1), "response": np.zeros((2, 2))}
+    figure = figures.show_digits(grids, marks={"image": (0, 1, 1)}, columns=2)
+    assert titles(figure) == ["image", "kernel", "response", ""]
+    assert texts(figure.axes[0]) == ["1", "2.5", "0", "-4"]
+    assert [len(axis.patches) for axis in figure.axes] == [1, 0, 0, 0]
+    frame: Any = figure.axes[0].patches[0]
+    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((1, 0), 1, 1)
+
+
+def test_a_mark_needs_a_grid() -> None:
+    with pytest.raises(DataError, match=r"marks for \['kernel'\]"):
+        figures.show_digits({"image": np.ones((2, 2))}, marks={"kernel": (0, 0, 1)})
+
+
+def test_distances_are_plotted_with_their_correlation() -> None:
+    values = torch.arange(5.0)
+    distances = {"filters": values, "same": 2 * values, "other": -values}
+    figure = figures.show_distances(distances, against="filters")
+    assert titles(figure) == ["correlation 1.00", "correlation -1.00"]
+    assert [axis.get_xlabel() for axis in figure.axes] == ["distance of same", "distance of other"]
+    assert figure.axes[0].get_ylabel() == "distance of filters"
+    with pytest.raises(KeyError, match="pixels"):
+        figures.show_distances({"filters": values}, against="pixels")
+
+
+def test_a_plan_has_a_box_per_name_and_its_arrows_meet_them() -> None:
+    boxes: dict[str, figures.Box] = {
+        "wide": (0, 2, 4, "top", "#ffffff"),
+        "narrow": (1, 0, 1, "bottom", "#ffffff"),
+        "beside": (4, 2, 1, "right", "#ffffff"),
+    }
+    figure = figures.show_plan(boxes, [("wide", "narrow")], dashed=[("wide", "beside")])
+    (axis,) = figure.axes
+    assert [text for text in texts(axis) if text] == ["top", "bottom", "right"]
+    assert len(axis.patches) == 3
+    arrows: list[Any] = [text for text in axis.texts if not text.get_text()]
+    assert [(arrow.xyann, arrow.xy) for arrow in arrows] == [((1, 1.6), (1, 0.4)), ((2, 2), (3.5, 2))]
+    assert [arrow.arrow_patch.get_linestyle() for arrow in arrows] == ["-", "--"]
+    with pytest.raises(KeyError, match="nowhere"):
+        figures.show_plan(boxes, [("wide", "nowhere")])
+
+
+def test_shares_are_labelled_with_value_and_per_cent() -> None:
+    shares = {"most": 150.0, "rest": 49.5, "dust": 0.5, "none": 0.0}
+    figure = figures.show_shares(pd.Series(shares), list("rgbkc"), "grams")
+    (axis,) = figure.axes
+    assert texts(axis) == ["150  (75%)", "49.5  (25%)", "0.5  (<1%)", "0  (0%)"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == list(shares)
+    assert axis.get_xlabel() == "grams"
+    assert axis.yaxis_inverted()  # the first part on top
+
+
+@pytest.mark.parametrize("values", [{}, {"a": 0.0}, {"a": 2.0, "b": -1.0}])
+def test_what_is_no_part_of_a_whole_is_refused(values: dict[str, float]) -> None:
+    with pytest.raises(DataError, match="parts of a whole"):
+        figures.show_shares(values, ["C0", "C1"], "grams")
+
+
+def test_shares_need_a_colour_each() -> None:
+    with pytest.raises(DataError, match="2 parts need as many colours, got 1"):
+        figures.show_shares({"a": 1, "b": 2}, ["C0"], "grams")
+
+
+@pytest.mark.parametrize("sizes", [(1, 3, 5, 7), (3,)])
+def test_the_plan_of_the_network_shows_every_shape_and_module(sizes: tuple[int, ...]) -> None:
+    figure = figures.show_architecture({name: f"<{name}>" for name in SHAPES}, sizes)
+    written = "\n".join(texts(figure.axes[0]))
+    assert all(f"<{name}>" in written for name in SHAPES)
+    assert [f"DCM\nk = {k}" in written for k in (1, 3, 5, 7)] == [k in sizes for k in (1, 3, 5, 7)]
+    assert f"f and {len(sizes)} × <response>" in written
+
+
+def test_the_plan_of_the_network_needs_all_shapes() -> None:
+    with pytest.raises(KeyError, match="auxiliary"):
+        figures.show_architecture(dict.fromkeys(SHAPES[:-1], ""))
+
+
+def test_upsampling_is_shown_under_both_conventions() -> None:
+    figure = figures.show_upsampling(torch.tensor([0.0, 3.0]), size=4)
+    assert titles(figure) == ["align_corners = False", "align_corners = True"]
+    cells, corners = map(texts, figure.axes)
+    assert cells == ["0", "0.75", "2.25", "3", "0", "3"]  # four pixels, then the two values
+    assert corners == ["0", "1", "2", "3", "0", "3"]
+    assert [text.get_position()[0] for text in figure.axes[0].texts[4:]] == [0.5, 2.5]
+    assert [text.get_position()[0] for text in figure.axes[1].texts[4:]] == [0, 3]
+
+
+@pytest.mark.parametrize(("length", "size"), [(1, 8), (4, 1)])
+def test_upsampling_needs_two_values_and_two_pixels(length: int, size: int) -> None:
+    with pytest.raises(DataError, match=f"got {length} and {size}"):
+        figures.show_upsampling(torch.zeros(length), size)
+
+
+@pytest.mark.parametrize(
+    ("grid", "step", "seen"), [(2, 2, range(3, 10)), (1, 1, range(4, 9)), (1, 2, range(3, 10))]
+)
+def test_reads_light_up_what_is_seen(grid: int, step: int, seen: range) -> None:
+    axis = plt.subplot()
+    figures.show_reads(axis, "two layers", grid=grid, step=step)
+    assert axis.get_title() == f"two layers: sees {len(seen)} pixels"
+    assert [lit(axis, row) for row in range(3)] == [list(seen), [6 - step, 6, 6 + step], [6]]
+
+
+def test_a_square_is_framed_and_labelled() -> None:
+    axis = plots.show_images([np.zeros((50, 50))]).axes[0]
+    figures.mark_square(axis, centre=20, side=10, colour="black")
+    frame: Any = axis.patches[0]
+    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((15, 15), 10, 10)
+    assert texts(axis) == ["10 pixels"]
+
+
+def test_every_run_is_a_dot_of_its_own() -> None:
+    runs = pd.DataFrame(
+        {
+            "variant": ["b", "b", "a", "b"],
+            "iterations": [100, 100, 100, 200],
+            "miou": [50.0, 50.0, 60.0, 70.0],
+        }
+    )
+    figure = figures.show_seeds(runs)
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["b", "a"]  # in the order of the table
+    dots = [tuple(dot) for part in axis.collections for dot in np.asarray(part.get_offsets())]
+    assert len(set(dots)) == len(runs)  # two equal results do not hide each other
+    assert sorted(x for x, _ in dots) == [50, 50, 60, 70]
+    assert [round(y) for _, y in dots] == [0, 0, 1, 0]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["100 iterations", "200 iterations"]
+    assert figures.show_seeds(runs[:3]).legends == []
+
+
+def test_runs_need_their_columns() -> None:
+    with pytest.raises(KeyError, match="iterations"):
+        figures.show_seeds(pd.DataFrame({"variant": ["a"], "miou": [50.0]}))
+
+
+def test_every_figure_can_be_drawn() -> None:
+    """The layout holds what is in it: nothing is left for the book's build to find."""
+    drawn = [
+        figures.show_architecture(dict.fromkeys(SHAPES, "512×64×64")),
+        figures.show_digits({"a": np.eye(3), "b": np.eye(5)}),
+        plots.show_filters(torch.randn(9, 7, 7)),
+        figures.show_table({"a": [PICTURE]}, rows=("one",)),
+        figures.show_upsampling(torch.arange(4.0), size=8),
+    ]
+    for figure in drawn:
+        assert isinstance(figure, Figure)
+        figure.canvas.draw()
