@@ -99,7 +99,7 @@ def _decoded(path: Path) -> Image.Image:
 def _upright_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
     """Return an image of any mode as an upright RGB array."""
     try:
-        if image.getexif().get(ExifTags.Base.Orientation, 1) > 1:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
             image = ImageOps.exif_transpose(image)
         if image.mode == "F" or image.mode.startswith("I"):
             return _from_array(np.asarray(image), name)
@@ -119,18 +119,13 @@ def _from_array(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
             f"{name} has shape {array.shape}; an image is [H, W], [H, W, 3] or [H, W, 4]: "
             "array.transpose(1, 2, 0) moves the channels last"
         )
-    top = _TOP.get(array.dtype.name)
-    if top is None:
-        raise DataError(
-            f"{name} holds {array.dtype}; an image is uint8, uint16 or float in 0..1; values in 0..255 "
-            "become uint8 by .astype('uint8')"
-        )
+    top = _TOP.get(array.dtype.name, 0)
     if top != 255:
         low, high = array.min(), array.max()
-        if not (low >= 0 and high <= top):  # also where one of them is NaN
+        if not (top and low >= 0 and high <= top):  # also where one of them is NaN
             raise DataError(
-                f"{name} holds {array.dtype} values from {low} to {high}, not 0..{top}; divide by 255 if "
-                "they are floats in 0..255"
+                f"{name} holds {array.dtype} values from {low} to {high}; an image is uint8, uint16 or float "
+                "in 0..1: divide by 255, or convert it by .astype('uint8')"
             )
         array = (array.astype(np.float64) * (255 / top) + 0.5).astype(np.uint8)
     array = array.reshape(shape)

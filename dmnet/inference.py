@@ -13,7 +13,6 @@ made strip by strip, and the full-size logits of all classes never exist.
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import groupby, islice
 from typing import Any, Literal, NamedTuple
 
@@ -21,17 +20,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dmnet.datasets import checked
-from dmnet.datasets.base import IGNORE, Example
+from dmnet.datasets.base import IGNORE, Example, checked
 from dmnet.errors import DataError, DMNetError
 from dmnet.files import interactive
 from dmnet.files import progress as progress_bar
 from dmnet.images import read_image
 from dmnet.metrics import ConfusionMatrix, Metric
-from dmnet.model import DMNet, ScaleGates
+from dmnet.model import DMNet, ScaleGates, evaluating
 from dmnet.sampling import leave_to_parent
 from dmnet.systems import Evaluation
 from dmnet.transforms import fitted_size, network_input
@@ -41,18 +39,6 @@ STRIP_VALUES = 2**20  # logits of all classes in a strip of rows: 4 MB
 
 Labels = NDArray[np.uint8]
 Pixels = NDArray[np.uint8]
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch all modules to evaluation mode, and back to the mode of each. Used in {doc}`06_training`."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def predict_logits(model: DMNet, images: Tensor, scale_gates: ScaleGates = None) -> Tensor:

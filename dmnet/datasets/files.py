@@ -98,29 +98,19 @@ class FileDataset:
 
     Lists and folders are read at once, images when they are asked for; `check()` reads them all.
 
-    Attributes:
-        name: what `dmnet.datasets.load` knows the kind as, e.g. "voc".
-        root: the folder that everything lies in.
-        split: which part of the data this is.
-        files: the image and the mask of every id.
-        class_list: names and colours of the classes.
-        encoding: how the files of the masks store the labels.
-        source: the list or folder that says which examples there are.
-        labelled: False if there are no masks, as in a test set: then only `image(index)` can be asked for.
-        unpaired: masks that belong to no image.
-        official_size: how many examples the split has where it is published; None if it is one's own.
+    Without masks (`labelled` is False), as in a test set, only `image(index)` can be asked for.
     """
 
-    name: str
-    root: Path
+    name: str  # what `dmnet.datasets.load` knows the kind as
+    root: Path  # the folder that everything lies in
     split: str
     files: Files
     class_list: ClassList
     encoding: Encoding
-    source: Path
+    source: Path  # the list or folder that says which examples there are
     labelled: bool = True
-    unpaired: tuple[Path, ...] = ()
-    official_size: int | None = None
+    unpaired: tuple[Path, ...] = ()  # masks that belong to no image
+    official_size: int | None = None  # how many examples the split has where it is published
 
     ignore_index: ClassVar[int] = IGNORE
     checks_itself: ClassVar[bool] = True  # see `dmnet.datasets.checked`
@@ -133,8 +123,8 @@ class FileDataset:
         """Return the file of the image with that id; a DataError if there is none."""
         if file := self.files[name][0]:
             return file
-        hint = "an id a line, without folder and suffix"
-        raise DataError(f"there is no image {name} in {self.root}, which {self.source} asks for ({hint})")
+        asks = f"{self.source} asks for (an id a line, without folder and suffix)"
+        raise DataError(f"there is no image {name} in {self.root}, which {asks}")
 
     def mask_file(self, name: str) -> Path:
         """Return the file of the mask with that id; a DataError if there is none."""

@@ -30,27 +30,16 @@ CITYSCAPES_ENDINGS = ("_leftImg8bit.png", "_gtFine_labelIds.png")  # after <city
 
 @dataclass(frozen=True)
 class Published:
-    """A published data set. Shown in {doc}`02_data`.
+    """A published data set. Shown in {doc}`02_data`."""
 
-    Attributes:
-        name: what `dmnet.datasets.load` knows it as.
-        title: its name in sentences.
-        places: folders below the data folder that its archives unpack to.
-        inside: folders of which it has at least one.
-        classes: its classes.
-        encoding: how its masks store them.
-        sizes: number of examples of each split that counts are published for.
-        archives: what to fetch by hand.
-    """
-
-    name: str
-    title: str
-    places: tuple[str, ...]
-    inside: tuple[str, ...]
+    name: str  # what `dmnet.datasets.load` knows it as
+    title: str  # its name in sentences
+    places: tuple[str, ...]  # folders below the data folder that its archives unpack to
+    inside: tuple[str, ...]  # folders of which it has at least one
     classes: ClassList
     encoding: Encoding
-    sizes: Mapping[str, int]
-    archives: str
+    sizes: Mapping[str, int]  # number of examples of each split that counts are published for
+    archives: str  # what to fetch by hand
 
     def is_at(self, folder: Path) -> bool:
         """Return whether the folder itself is laid out as this data set."""

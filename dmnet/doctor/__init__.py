@@ -41,25 +41,15 @@ _STRANGE = 254  # label, in pictures, of values that stand for nothing
 
 @dataclass(frozen=True, eq=False)
 class SplitCounts:
-    """What was counted in one split.
+    """What was counted in one split. Used in {doc}`02_data`."""
 
-    Attributes:
-        split: its name.
-        size: how many examples it has.
-        examined: how many of them were read.
-        pixels: int64 [K], per class.
-        images: int64 [K], masks that have the class.
-        void: pixels that count nowhere.
-        unknown: pixels whose value stands for nothing.
-    """
-
-    split: str
-    size: int
-    examined: int
-    pixels: NDArray[np.int64]
-    images: NDArray[np.int64]
-    void: int
-    unknown: int
+    split: str  # its name
+    size: int  # how many examples it has
+    examined: int  # how many of them were read
+    pixels: NDArray[np.int64]  # int64 [K], per class
+    images: NDArray[np.int64]  # int64 [K], masks that have the class
+    void: int  # pixels that count nowhere
+    unknown: int  # pixels whose value stands for nothing
 
     @property
     def total(self) -> int:
@@ -69,17 +59,11 @@ class SplitCounts:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What the doctor found.
+    """What the doctor found. Used in {doc}`02_data`."""
 
-    Attributes:
-        classes: names of the classes.
-        splits: the counts.
-        findings: what is wrong or looks wrong; errors first.
-    """
-
-    classes: tuple[str, ...]
-    splits: tuple[SplitCounts, ...]
-    findings: tuple[Finding, ...]
+    classes: tuple[str, ...]  # names of the classes
+    splits: tuple[SplitCounts, ...]  # the counts
+    findings: tuple[Finding, ...]  # what is wrong or looks wrong; errors first
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -110,7 +94,7 @@ class Report:
 
 
 def examine(dataset: Any, *, limit: int | None = None, workers: int | None = None) -> Report:
-    """Read pictures and masks, and say what is wrong with them.
+    """Read pictures and masks, and say what is wrong with them. Used in {doc}`02_data`.
 
     Args:
         dataset: see `dmnet.datasets.Dataset`; or a list of several, the splits of one data set.
@@ -134,6 +118,8 @@ def examine(dataset: Any, *, limit: int | None = None, workers: int | None = Non
 
 def quick_check(train_set: Any, val_set: Any = None, *, progress: bool = True) -> None:
     """Look at the lists, whether all files are there, and at a few masks of each set: seconds at most.
+
+    Used in {doc}`02_data`.
 
     Warnings are given with `warnings.warn`.
 
@@ -234,6 +220,8 @@ def _counted(case: Case) -> SplitCounts:
 def pictures(dataset: Any, count: int = 6, *, ids: Sequence[str] | None = None) -> "Figure":
     """Show examples: the image, its mask in the classes' colours, and both laid over each other.
 
+    Used in {doc}`02_data`.
+
     Masks that the reader refuses are shown too: values without a class in magenta, colours as they are,
     another size stretched to the image's.
 
@@ -267,7 +255,10 @@ def pictures(dataset: Any, count: int = 6, *, ids: Sequence[str] | None = None) 
 
 
 def shares(report: Report, palette: NDArray[np.uint8]) -> "Figure":
-    """Show the classes' shares of the pixels as bars, split by split; `palette` is the data set's, [K, 3]."""
+    """Show the classes' shares of the pixels as bars, split by split; `palette` is the data set's, [K, 3].
+
+    Used in {doc}`02_data`.
+    """
     from dmnet.doctor.figures import show_class_shares
 
     table = report.table()

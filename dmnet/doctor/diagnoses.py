@@ -29,28 +29,18 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or looks wrong.
+    """One thing that is wrong, or looks wrong. Used in {doc}`02_data`."""
 
-    Attributes:
-        name: of the kind, e.g. "binary-255".
-        severity: "error" if training or scores cannot be right, "warning" if they probably are not what was
-            meant, "note" if it is good to know.
-        split: which part of the data; several are joined by "+".
-        message: what is wrong.
-        remedy: what to do about it.
-        code: lines of Python that mend it, or "". They use `np`, `mending` and the split as `dataset`.
-        files: the first few files (or ids) concerned.
-        count: how many files are concerned.
-    """
-
-    name: str
+    name: str  # of the kind, e.g. "binary-255"
+    # "error" if training or scores cannot be right, "warning" if they probably are not what was meant, "note"
+    # if it is good to know
     severity: Severity
-    split: str
-    message: str
-    remedy: str
-    code: str = ""
-    files: tuple[str, ...] = ()
-    count: int = 0
+    split: str  # which part of the data; several are joined by "+"
+    message: str  # what is wrong
+    remedy: str  # what to do about it
+    code: str = ""  # lines of Python that mend it, or "". They use `np`, `mending` and the split as `dataset`
+    files: tuple[str, ...] = ()  # the first few files (or ids) concerned
+    count: int = 0  # how many files are concerned
 
     def __str__(self) -> str:
         lines = [f"{self.severity} in {self.split} [{self.name}]: {self.message}"]
@@ -64,16 +54,11 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One split, measured.
+    """One split, measured. Used in {doc}`02_data`."""
 
-    Attributes:
-        dataset: see `dmnet.datasets.Dataset`.
-        examples: what was measured of it.
-        absent: "missing-image" and "missing-mask" -> ids and messages, of all examples.
-    """
-
-    dataset: Any
-    examples: tuple[Measurement, ...]
+    dataset: Any  # see `dmnet.datasets.Dataset`
+    examples: tuple[Measurement, ...]  # what was measured of it
+    # "missing-image" and "missing-mask" -> ids and messages, of all examples
     absent: dict[str, dict[str, str]]
 
     @property
@@ -143,7 +128,7 @@ class Case:
 
 
 def counted(count: int, what: str) -> str:
-    """Return "1 mask is" or "3 masks are"."""
+    """Return "1 mask is" or "3 masks are". Used in {doc}`02_data`."""
     return f"1 {what} is" if count == 1 else f"{count} {what}s are"
 
 
@@ -151,7 +136,7 @@ def counted(count: int, what: str) -> str:
 
 
 def files(case: Case) -> Iterator[Finding]:
-    """Files that are missing, or cannot be read."""
+    """Files that are missing, or cannot be read. Used in {doc}`02_data`."""
     for kind in ("image", "mask"):
         if absent := case.absent.get(f"missing-{kind}"):
             yield _missing(case, kind, absent)
@@ -207,7 +192,10 @@ def _longer_names(case: Case, kind: str, absent: dict[str, str]) -> tuple[Path, 
 
 
 def unpaired(cases: Sequence[Case]) -> Iterator[Finding]:
-    """Masks that belong to no picture; where pictures lack masks too, it is the names that do not fit."""
+    """Masks that belong to no picture; where pictures lack masks too, it is the names that do not fit.
+
+    Used in {doc}`02_data`.
+    """
     told: set[str] = set()  # splits may share a folder
     for case in cases:
         if not isinstance(case.dataset, FileDataset) or case.absent.get("missing-mask"):
@@ -226,7 +214,7 @@ def unpaired(cases: Sequence[Case]) -> Iterator[Finding]:
 
 
 def sizes(case: Case) -> Iterator[Finding]:
-    """Masks that have another size than their images, and why."""
+    """Masks that have another size than their images, and why. Used in {doc}`02_data`."""
     differ = [pair for pair in case.pairs if pair[1].size != pair[2].size]
     if turned := [pair for pair in differ if pair[1].stored == pair[2].size]:
         yield _exif(case, turned)
@@ -287,7 +275,7 @@ def _same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def unusual_sizes(case: Case) -> Iterator[Finding]:
-    """Images too small to learn from, or too large to compute with."""
+    """Images too small to learn from, or too large to compute with. Used in {doc}`02_data`."""
     images = [(one.image_name, one.image.size) for one in case.examples if one.image]
     for name, odd, remedy in (
         (
@@ -311,7 +299,7 @@ def unusual_sizes(case: Case) -> Iterator[Finding]:
 
 
 def belonging(case: Case) -> Iterator[Finding]:
-    """Masks whose borders lie on other images' edges, not on their own image's.
+    """Masks whose borders lie on other images' edges, not on their own image's. Used in {doc}`02_data`.
 
     Where labels change, pictures change too. So the mean step of grey along a mask's borders is larger in
     its own image than along the borders of other masks, whatever the picture shows.
@@ -330,8 +318,7 @@ def belonging(case: Case) -> Iterator[Finding]:
         yield case.finding(
             "exif-turned", "warning",
             f"{counted(len(against), 'photograph')} turned by EXIF data, but the borders of the masks fit "
-            "the "
-            "pixels as stored",
+            "the pixels as stored",
             "look at the pictures (`dmnet data check --pictures`); if so, turn the masks likewise", against,
             "mending.turn(dataset, every=True)",
         )  # fmt: skip
@@ -341,8 +328,8 @@ def belonging(case: Case) -> Iterator[Finding]:
         yield case.finding(
             "wrong-order", "warning",
             "the borders of the masks follow their own images hardly better than other masks do "
-            f"({won:.0%} of "
-            "the comparisons): the files may be paired wrongly, or the masks shifted or mirrored",
+            f"({won:.0%} of the comparisons): the files may be paired wrongly, or the masks shifted or "
+            "mirrored",
             "look at the pictures (`dmnet data check --pictures`) and give each mask its own image's name",
             [one.mask_name for one, _, _ in case.pairs],
         )  # fmt: skip
@@ -387,7 +374,10 @@ def _untilted(image: ImageFacts) -> NDArray[np.uint8]:
 
 
 def absent_classes(cases: Sequence[Case]) -> Iterator[Finding]:
-    """Classes without a pixel in one split or in all; only where every mask was counted."""
+    """Classes without a pixel in one split or in all; only where every mask was counted.
+
+    Used in {doc}`02_data`.
+    """
     if not all(case.complete and case.masks for case in cases):
         return
     classes = cases[0].classes
@@ -419,7 +409,10 @@ def absent_classes(cases: Sequence[Case]) -> Iterator[Finding]:
 
 
 def duplicates(cases: Sequence[Case]) -> Iterator[Finding]:
-    """The same picture in two splits, or twice in one; the same file or, without files, the same pixels."""
+    """The same picture in two splits, or twice in one; the same file or, without files, the same pixels.
+
+    Used in {doc}`02_data`.
+    """
     places: dict[bytes, list[tuple[str, str]]] = defaultdict(list)
     for case in cases:
         for one in case.examples:

@@ -28,7 +28,7 @@ Colour = tuple[int, int, int]
 
 
 def labels(case: Case) -> Iterator[Finding]:
-    """All that the values of a split's masks give away."""
+    """All that the values of a split's masks give away. Used in {doc}`02_data`."""
     masks = list(case.masks)
     for rule in (_coloured, _renumbered, _lossy, _large, _blended):
         found, concerned = rule(case, masks)
@@ -169,9 +169,8 @@ def _blended(case: Case, masks: Masks) -> Found:
         return [], []
     like = f" (such as {', '.join(map(str, invalid[:5]))}, which no class has)" if invalid else ""
     message = (
-        f"{counted(len(wrong), 'mask')} not sharp: between two labels lie values in between{like}, so "
-        "they were "
-        "resized with interpolation, drawn with soft edges, or compressed"
+        f"{counted(len(wrong), 'mask')} not sharp: between two labels lie values in between{like}, so they "
+        "were resized with interpolation, drawn with soft edges, or compressed"
     )
     lost = (
         "make them again from the originals, resized by nearest neighbour: mask.resize(size, "
@@ -209,9 +208,8 @@ def _binary(case: Case, masks: Masks, counts: NDArray[np.int64], values: list[in
     if values != [0, IGNORE] or IGNORE in case.encoding.stored or not case.encoding.valid[IGNORE]:
         return None
     message = (
-        f"the masks hold the values 0 and 255 alone ({counts[255] / counts.sum():.1%} are 255), and 255 "
-        "is void: "
-        "what was meant as the object counts nowhere, so nothing is learned and its IoU is NaN or 0"
+        f"the masks hold the values 0 and 255 alone ({counts[255] / counts.sum():.1%} are 255), and 255 is "
+        "void: what was meant as the object counts nowhere, so nothing is learned and its IoU is NaN or 0"
     )
     remedy = "store the object as 1"
     if len(case.classes) != 2:
@@ -255,8 +253,7 @@ def _greys_of_palette(case: Case, values: list[int], files: list[str]) -> Findin
     table = {value: greys[value] for value in values if value != greys[value]}
     message = (
         f"the values {_some(values)} are the brightness of the classes' colours: palette pictures were "
-        "converted "
-        "to grey, and their numbers were lost"
+        "converted to grey, and their numbers were lost"
     )
     remedy = "use the masks as they were before (open them without convert('L')), or give the numbers back"
     return case.finding("palette-lost", "error", message, remedy, files, _recode(table))
@@ -308,8 +305,7 @@ def _shifted(case: Case, values: list[int], files: list[str]) -> Finding | None:
         return case.finding("class-list-short", "error", message, remedy, files)
     message = (
         f"the masks hold 0 to {count}, but the {count} classes are 0 to {count - 1}: probably 0 is "
-        "'other', as in "
-        "ADE20K, and is counted by accident"
+        "'other', as in ADE20K, and is counted by accident"
     )
     remedy = (
         "if 0 shall not count, put (ignored) as the first line into classes.txt, or "
@@ -343,8 +339,8 @@ def _direct(case: Case, masks: Masks, counts: NDArray[np.int64], values: list[in
         return None
     message = (
         f"the masks hold {_some(found)}, below all of {_some(high)}: these are the labels themselves "
-        "(trainIds), "
-        "where this data set's files have numbers of their own (labelIds), so most classes are void"
+        "(trainIds), where this data set's files have numbers of their own (labelIds), so most classes "
+        "are void"
     )
     remedy = "use the files that the data set has for it (Cityscapes: *_labelIds.png), or store its numbers"
     code = _mend("dataset.encoding.encode(mask)")
@@ -400,8 +396,7 @@ def _void(case: Case, masks: Masks) -> Iterator[Finding]:
             "one-class", "error" if len(masks) >= 8 else "warning",
             f"{name} is the only class in all {len(masks)} masks: there is nothing to tell apart",
             "look whether the objects were drawn at all, and stored with their numbers; else add examples "
-            "that "
-            "show the other classes",
+            "that show the other classes",
             (one.mask_name for one, _ in masks),
         )  # fmt: skip
 

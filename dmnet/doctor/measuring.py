@@ -19,93 +19,63 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from dmnet.datasets.files import FileDataset
 from dmnet.errors import DataError
 from dmnet.files import progress
+from dmnet.images import BROKEN, LABEL_MODES, LOSSY
 
-LOSSY = ("JPEG", "MPO", "WEBP", "AVIF")
 GRID = 96  # longest side of the small copies that borders and edges are compared on
 KEPT = 64  # examples whose small copies are kept
 _COLOURS = 64  # colours of a mask that are kept, the most frequent ones
-_SINGLE = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")
-_BROKEN = (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 Size = tuple[int, int]  # width, height
 
 
 @dataclass(frozen=True, eq=False)
 class ImageFacts:
-    """What is known of a picture.
+    """What is known of a picture. Used in {doc}`02_data`."""
 
-    Attributes:
-        size: as the eye sees it.
-        stored: as the file holds it; another one where EXIF data turn the picture.
-        orientation: EXIF, 1 (upright) to 8.
-        digest: of the file, or of the pixels if there is none.
-        small: uint8 [h, w], its grey values, upright, on a grid of at most `GRID` pixels; empty where it was
-            not kept, see `measure`.
-    """
-
-    size: Size
-    stored: Size
-    orientation: int
-    digest: bytes
+    size: Size  # as the eye sees it
+    stored: Size  # as the file holds it; another one where EXIF data turn the picture
+    orientation: int  # EXIF, 1 (upright) to 8
+    digest: bytes  # of the file, or of the pixels if there is none
+    # uint8 [h, w], its grey values, upright, on a grid of at most `GRID` pixels; empty where it was not kept,
+    # see `measure`
     small: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class MaskFacts:
-    """What is known of a mask.
+    """What is known of a mask. Used in {doc}`02_data`."""
 
-    Attributes:
-        size: width and height.
-        mode: Pillow's, e.g. "P" or "RGB"; "array" where there is no file.
-        lossy: the name of the format if it changes values, else "".
-        counts: int64 [256], pixels of every stored value; all 0 in a mask of colours.
-        steps: places where the value changes along a row; of a tall mask, some of its rows.
-        between: pixels that lie strictly between two different neighbours in value: a ramp, not a border.
-        colours: the most frequent colours and their pixels, in a mask of colours.
-        shades: how many colours there are.
-        outside: values below 0 or above 255, up to ten.
-        small: uint8 [h, w], the values on the grid of the picture's small copy.
-        palette: in a palette picture, the values that occur and their colours.
-    """
-
-    size: Size
-    mode: str
-    lossy: str
-    counts: NDArray[np.int64]
-    steps: int
-    between: int
+    size: Size  # width and height
+    mode: str  # Pillow's, e.g. "P" or "RGB"; "array" where there is no file
+    lossy: str  # the name of the format if it changes values, else ""
+    counts: NDArray[np.int64]  # int64 [256], pixels of every stored value; all 0 in a mask of colours
+    steps: int  # places where the value changes along a row; of a tall mask, some of its rows
+    between: int  # pixels that lie strictly between two different neighbours in value: a ramp, not a border
+    # the most frequent colours and their pixels, in a mask of colours
     colours: tuple[tuple[tuple[int, int, int], int], ...]
-    shades: int
-    outside: tuple[int, ...]
-    small: NDArray[np.uint8]
+    shades: int  # how many colours there are
+    outside: tuple[int, ...]  # values below 0 or above 255, up to ten
+    small: NDArray[np.uint8]  # uint8 [h, w], the values on the grid of the picture's small copy
+    # in a palette picture, the values that occur and their colours
     palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """One example: its facts, or why there are none.
+    """One example: its facts, or why there are none. Used in {doc}`02_data`."""
 
-    Attributes:
-        name: its id.
-        image_name: the picture's file, or the id.
-        mask_name: the mask's file, or the id.
-        image: None if it could not be read.
-        mask: None if it could not be read.
-        problems: kind ("missing-image", "unreadable-mask", ...) -> message.
-    """
-
-    name: str
-    image_name: str
-    mask_name: str
-    image: ImageFacts | None
-    mask: MaskFacts | None
-    problems: dict[str, str]
+    name: str  # its id
+    image_name: str  # the picture's file, or the id
+    mask_name: str  # the mask's file, or the id
+    image: ImageFacts | None  # None if it could not be read
+    mask: MaskFacts | None  # None if it could not be read
+    problems: dict[str, str]  # kind ("missing-image", "unreadable-mask", ...) -> message
 
 
 def measure(
     dataset: Any, indices: Sequence[int], *, workers: int | None = None, hidden: bool = False
 ) -> Iterator[Measurement]:
-    """Measure some examples, in their order.
+    """Measure some examples, in their order. Used in {doc}`02_data`.
 
     Args:
         dataset: see `dmnet.datasets.Dataset`; the files of a `FileDataset` are opened directly.
@@ -144,7 +114,7 @@ def _without_copies(one: Measurement) -> Measurement:
 
 
 def measure_files(dataset: FileDataset, name: str) -> Measurement:
-    """Measure the two files of one id."""
+    """Measure the two files of one id. Used in {doc}`02_data`."""
     facts: dict[str, Any] = {"image": None, "mask": None}
     files: dict[str, str] = {"image": name, "mask": name}
     problems: dict[str, str] = {}
@@ -162,13 +132,13 @@ def measure_files(dataset: FileDataset, name: str) -> Measurement:
             facts[kind] = read(file.read_bytes())
         except UnidentifiedImageError:
             problems[f"unreadable-{kind}"] = f"{file} is no picture that Pillow reads, or its head is damaged"
-        except _BROKEN as error:
+        except BROKEN as error:
             problems[f"unreadable-{kind}"] = f"{file} is damaged or cut off: {error}"
     return Measurement(name, files["image"], files["mask"], facts["image"], facts["mask"], problems)
 
 
 def measure_arrays(dataset: Any, index: int) -> Measurement:
-    """Measure what `dataset[index]` returns."""
+    """Measure what `dataset[index]` returns. Used in {doc}`02_data`."""
     try:
         image, mask, name = dataset[index]
     except (DataError, OSError) as error:
@@ -192,7 +162,10 @@ def measure_arrays(dataset: Any, index: int) -> Measurement:
 
 
 def image_facts(content: bytes) -> ImageFacts:
-    """Measure a picture's file. It is decoded to its end, so a damaged one raises Pillow's error."""
+    """Measure a picture's file. It is decoded to its end, so a damaged one raises Pillow's error.
+
+    Used in {doc}`02_data`.
+    """
     with Image.open(BytesIO(content)) as image:
         stored = image.size
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -222,7 +195,7 @@ def _grid(size: Size) -> Size:
 
 
 def read_stored(source: str | PathLike[str] | bytes) -> tuple[NDArray[Any], str, str]:
-    """Open a mask as it is stored, whatever it holds.
+    """Open a mask as it is stored, whatever it holds. Used in {doc}`02_data`.
 
     Returns:
         The values, integers [H, W] (palette indices, not colours) or uint8 [H, W, 3] of a mask of colours;
@@ -231,7 +204,7 @@ def read_stored(source: str | PathLike[str] | bytes) -> tuple[NDArray[Any], str,
     with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
         image.load()
         mode, form = image.mode, image.format or ""
-        if mode in _SINGLE:
+        if mode in LABEL_MODES:
             return np.asarray(image), mode, form
         if mode == "F":
             return np.rint(np.asarray(image)).astype(np.int64), mode, form
@@ -239,7 +212,7 @@ def read_stored(source: str | PathLike[str] | bytes) -> tuple[NDArray[Any], str,
 
 
 def mask_file_facts(content: bytes) -> MaskFacts:
-    """Measure a mask's file."""
+    """Measure a mask's file. Used in {doc}`02_data`."""
     values, mode, form = read_stored(content)
     facts = mask_facts(values, mode, form if form in LOSSY else "")
     return replace(facts, palette=_used_palette(content, facts.counts)) if mode == "P" else facts
@@ -254,7 +227,7 @@ def _used_palette(content: bytes, counts: NDArray[np.int64]) -> tuple[tuple[int,
 
 
 def mask_facts(values: ArrayLike, mode: str = "array", lossy: str = "") -> MaskFacts:
-    """Measure the values of a mask: integers [H, W], or colours uint8 [H, W, 3]."""
+    """Measure the values of a mask: integers [H, W], or colours uint8 [H, W, 3]. Used in {doc}`02_data`."""
     array = np.asarray(values)
     height, width = array.shape[:2]
     colours: tuple[tuple[tuple[int, int, int], int], ...] = ()

@@ -30,7 +30,7 @@ Stored = NDArray[Any]
 
 
 def rewrite(dataset: FileDataset, change: Callable[[Stored], ArrayLike]) -> Path:
-    """Store every mask of a data set anew, as 8-bit palette PNG.
+    """Store every mask of a data set anew, as 8-bit palette PNG. Used in {doc}`02_data`.
 
     All masks are computed before the first one is replaced, so an error leaves everything as it was.
 
@@ -49,7 +49,10 @@ def rewrite(dataset: FileDataset, change: Callable[[Stored], ArrayLike]) -> Path
 
 
 def recode(stored: ArrayLike, table: Mapping[int, int]) -> Stored:
-    """Return the values with those replaced that the table has a new one for, [H, W]."""
+    """Return the values with those replaced that the table has a new one for, [H, W].
+
+    Used in {doc}`02_data`.
+    """
     given = np.asarray(stored)
     result = given.copy()
     for old, new in table.items():
@@ -58,7 +61,7 @@ def recode(stored: ArrayLike, table: Mapping[int, int]) -> Stored:
 
 
 def from_colours(picture: ArrayLike, colours: ArrayLike, void: Sequence[int] | None = VOID_COLOUR) -> Stored:
-    """Return the label of the nearest colour for every pixel.
+    """Return the label of the nearest colour for every pixel. Used in {doc}`02_data`.
 
     Args:
         picture: uint8 [H, W, 3]; labels [H, W] are returned as they are.
@@ -82,7 +85,7 @@ def from_colours(picture: ArrayLike, colours: ArrayLike, void: Sequence[int] | N
 
 
 def by_colour(dataset: FileDataset, colours: ArrayLike) -> Path:
-    """Give every pixel the number of the class whose colour it has; see `rewrite`.
+    """Give every pixel the number of the class whose colour it has; see `rewrite`. Used in {doc}`02_data`.
 
     For palette pictures whose palettes differ, so that their numbers mean nothing.
 
@@ -100,7 +103,10 @@ def by_colour(dataset: FileDataset, colours: ArrayLike) -> Path:
 
 
 def resize(dataset: FileDataset) -> Path:
-    """Give the masks the size of their images, by nearest neighbour; see `rewrite`."""
+    """Give the masks the size of their images, by nearest neighbour; see `rewrite`.
+
+    Used in {doc}`02_data`.
+    """
 
     def change(name: str, stored: Stored) -> ArrayLike | None:
         size = image_facts(dataset.image_file(name).read_bytes()).size
@@ -112,7 +118,10 @@ def resize(dataset: FileDataset) -> Path:
 
 
 def transpose(dataset: FileDataset) -> Path:
-    """Swap rows and columns of the masks that fit their images then; see `rewrite`."""
+    """Swap rows and columns of the masks that fit their images then; see `rewrite`.
+
+    Used in {doc}`02_data`.
+    """
 
     def change(name: str, stored: Stored) -> ArrayLike | None:
         size = image_facts(dataset.image_file(name).read_bytes()).size
@@ -122,7 +131,7 @@ def transpose(dataset: FileDataset) -> Path:
 
 
 def turn(dataset: FileDataset, *, every: bool = False) -> Path:
-    """Turn masks as the EXIF data turn their photographs; see `rewrite`.
+    """Turn masks as the EXIF data turn their photographs; see `rewrite`. Used in {doc}`02_data`.
 
     Args:
         dataset: whose masks.
@@ -176,9 +185,8 @@ def _checked(labels: NDArray[Any], file: Path) -> NDArray[Any]:
     """Raise a DataError unless this is a label map."""
     if labels.ndim != 2 or labels.dtype.kind not in "iub" or labels.min() < 0 or labels.max() > 255:
         raise DataError(
-            f"{file} would become {labels.dtype} {list(labels.shape)} of {labels.min()} to "
-            f"{labels.max()}, not "
-            "labels [H, W] in 0..255; no mask was changed (has this been done before?)"
+            f"{file} would become {labels.dtype} {list(labels.shape)} of {labels.min()} to {labels.max()}, "
+            "not labels [H, W] in 0..255; no mask was changed (has this been done before?)"
         )
     return labels
 
