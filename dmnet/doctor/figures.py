@@ -27,7 +27,7 @@ def show_examples(
     Used in {doc}`02_data`.
 
     Below are the names of the classes that occur, of "void", and of "no class", in magenta, for all labels
-    beyond the classes.
+    beyond the classes. Used in {doc}`02_data`.
 
     Args:
         examples: id -> image [H, W, 3] and mask, [H, W] or, if it is a picture itself, [H, W, 3].
