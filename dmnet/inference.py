@@ -13,7 +13,6 @@ made strip by strip, and the full-size logits of all classes never exist.
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import groupby, islice
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dmnet.datasets.base import IGNORE, Example, checked
@@ -30,7 +29,7 @@ from dmnet.files import interactive
 from dmnet.files import progress as progress_bar
 from dmnet.images import read_image
 from dmnet.metrics import ConfusionMatrix, Metric
-from dmnet.model import DMNet, ScaleGates
+from dmnet.model import DMNet, ScaleGates, evaluating
 from dmnet.sampling import leave_to_parent
 from dmnet.systems import Evaluation
 from dmnet.transforms import fitted_size, network_input
@@ -42,28 +41,11 @@ Labels = NDArray[np.uint8]
 Pixels = NDArray[np.uint8]
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch all modules to evaluation mode, and back to the mode of each. Used in {doc}`06_training`."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def predict_logits(model: DMNet, images: Tensor, scale_gates: ScaleGates = None) -> Tensor:
-    """Return the logits of normalised images, at the network's output stride. Used in {doc}`07_evaluation`.
+    """Return the logits of normalised images at the network's output stride. Used in {doc}`07_evaluation`.
 
-    Args:
-        model: on any device; its mode is left as it was.
-        images: [3, H, W] or [B, 3, H, W]; moved to the model's device and number format.
-        scale_gates: see `dmnet.model.DMNet.forward`.
-
-    Returns:
-        [K, h, w] or [B, K, h, w], on the model's device.
+    Images [3, H, W] or [B, 3, H, W] are moved to the model's device and number format; the logits, [K, h, w]
+    or [B, K, h, w], stay there. The model's mode is left as it was.
     """
     batch = images if images.dim() == 4 else images[None]
     with evaluating(model), torch.inference_mode():

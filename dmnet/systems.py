@@ -9,8 +9,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from types import NoneType
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
@@ -18,6 +17,9 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from dmnet import classes as class_lists
 from dmnet.errors import DMNetError, UnknownSystemError
+
+if TYPE_CHECKING:
+    from dmnet.zoo import Published
 
 # What values may be ---------------------------------------------------------------------------------------
 # A word that is none of the known ones would otherwise choose something in silence (optimizer="SGD" AdamW),
@@ -31,17 +33,6 @@ Factor = Annotated[float, Field(gt=0)]
 Size = Annotated[tuple[Count, Count], Field(strict=False)]  # not strict: JSON has lists for tuples
 
 T = TypeVar("T")
-_MAY_BE = {  # pydantic's kinds of error
-    "bool_type": "True or False",
-    "finite_number": "a number",
-    "float_type": "a number",
-    "greater_than": "above {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "int_type": "a whole number",
-    "less_than_equal": "at most {le:g}",
-    "literal_error": "{expected}",
-    "string_type": "a word",
-}
 
 
 def plain_errors(kind: type[T]) -> type[T]:
@@ -59,11 +50,10 @@ def plain_errors(kind: type[T]) -> type[T]:
             name = str(first["loc"][0])
             if name not in (known := kind.__dataclass_fields__):  # type: ignore[attr-defined]
                 raise TypeError(f"{kind.__name__} has no field {name!r}; it has {', '.join(known)}") from None
-            default, hint = known[name].default, known[name].type
-            numbers = f"a tuple of numbers, e.g. {default or (512, 512)}"
-            may_be = _MAY_BE.get(first["type"], numbers).format(**first.get("ctx", {}))
-            may_be += " or None" if NoneType in get_args(hint) else ""
-            raise DMNetError(f"{name} must be {may_be}, got {values[name]!r}") from None
+            _, known_kind, words = first["msg"].partition("Input should be ")
+            may_be = words if known_kind else "a tuple of another length"
+            default = known[name].default
+            raise DMNetError(f"{name} must be {may_be} (default: {default}), got {values[name]!r}") from None
 
     kind.__init__ = init  # type: ignore[method-assign, assignment]
     return kind
@@ -163,19 +153,6 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
-    """A published checkpoint: its scores in percent and its addresses. Shown in {doc}`07_evaluation`."""
-
-    source: Literal["ssseg", "mmseg"]
-    miou: float
-    miou_ms_flip: float | None  # multi-scale + flip; not published by ssseg
-    config_url: str
-    model_url: str
-    log_url: str
-    sha256_prefix: str | None = None  # mmseg's file names end with it
-
-
-@dataclass(frozen=True, kw_only=True)
 class System:
     """One thing that can be built, trained and scored under one name. Shown in {doc}`05_dmnet`."""
 
@@ -185,7 +162,7 @@ class System:
     recipe: Recipe
     evaluation: Evaluation
     classes: tuple[str, ...] = ()
-    published: Published | None = None
+    published: "Published | None" = None
     weights: str | None = None  # file below data/weights that comes with the project
     departures: str = field(default="", compare=False)  # where it differs from the published network, and why
 
@@ -285,10 +262,7 @@ OWN = {system.name: system for system in (DEMO_CONTEXT, DEMO_SCALE, SMALL_R18)}
 
 
 def zoo() -> Any:
-    """Return `dmnet.zoo`, where what others published is read and fetched, importing it only now.
-
-    Used in {doc}`05_dmnet`.
-    """
+    """Return `dmnet.zoo`, what others published, importing it only now. Used in {doc}`05_dmnet`."""
     import dmnet.zoo
 
     return dmnet.zoo
@@ -330,8 +304,13 @@ def get(name: str) -> System:
 
 # Protocols ------------------------------------------------------------------------------------------------
 
-PROTOCOLS = ("published", "whole", "slide", "ms+flip")
 MS_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of the published "ms+flip" scores [mmsegmentation]
+PROTOCOLS: dict[str, dict[str, Any]] = {  # what each changes of the system's own
+    "published": {},
+    "whole": {"scales": (1.0,), "flip": False, "window": None, "window_stride": None},
+    "slide": {"scales": (1.0,), "flip": False},
+    "ms+flip": {"scales": MS_SCALES, "flip": True},
+}
 
 
 def protocol(
@@ -343,7 +322,7 @@ def protocol(
     scales: tuple[float, ...] | None = None,
     flip: bool | None = None,
 ) -> Evaluation:
-    """Return a way to score a system: its own, or another, with single settings changed.
+    """Return a way to score a system, with single settings changed. Derived in {doc}`07_evaluation`.
 
     Args:
         system: whose resize limits, window and way of averaging are the starting point.
@@ -357,18 +336,10 @@ def protocol(
 
     Raises:
         DMNetError: if there is no such protocol, a stride has no window, or a setting cannot be used.
-
-    Derived in {doc}`07_evaluation`.
     """
     if name not in PROTOCOLS:
         raise DMNetError(f"there is no protocol {name!r}; there are {', '.join(PROTOCOLS)}")
-    chosen: dict[str, Any] = {}
-    if name == "ms+flip":
-        chosen = {"scales": MS_SCALES, "flip": True}
-    elif name != "published":
-        chosen = {"scales": (1.0,), "flip": False}
-    if name == "whole":
-        chosen |= {"window": None, "window_stride": None}
+    chosen: dict[str, Any] = dict(PROTOCOLS[name])
     if name == "slide" and window is None and system.evaluation.window is None:
         window = system.recipe.crop
         if window is None:

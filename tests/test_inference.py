@@ -22,8 +22,8 @@ from torch import nn
 from dmnet import datasets, inference, systems, zoo
 from dmnet.analysis.boundaries import Trimap
 from dmnet.errors import DataError, DMNetError
-from dmnet.inference import evaluate, evaluating, fuse, predict, predict_batch, predict_logits
-from dmnet.model import Output, build_model, from_system
+from dmnet.inference import evaluate, fuse, predict, predict_batch, predict_logits
+from dmnet.model import Output, build_model, evaluating, from_system
 from dmnet.systems import Architecture, Evaluation
 from dmnet.transforms import evaluation_image
 

@@ -4,7 +4,8 @@
 it is made of, and what writes the files behind the book's pages.
 """
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dmnet.playground.widget import Playground as Playground
@@ -12,10 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["Playground"]
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     """Import the widget when it is asked for: building the pages' files needs no anywidget."""
     if name != "Playground":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from dmnet.playground.widget import Playground
-
-    return Playground
+    return import_module("dmnet.playground.widget").Playground

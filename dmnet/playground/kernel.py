@@ -21,9 +21,9 @@ from dmnet.export import export
 from dmnet.images import read_image
 from dmnet.inference import Labels, labels_at
 from dmnet.model import DMNet
-from dmnet.playground import site
+from dmnet.playground.catalogue import FILTER_SIZES, SCENES, catalogue, find_scene
 from dmnet.playground.layers import pack_layers
-from dmnet.playground.scenes import FILTER_SIZES, SCENES, find_scene, pack
+from dmnet.playground.scenes import pack
 from dmnet.plots import class_list
 from dmnet.transforms import evaluation_image
 from dmnet.zoo import load_pretrained
@@ -102,9 +102,9 @@ class Desk:
         return Reply({**content, "reply_to": request["id"]}, attached)
 
     def catalogue(self) -> dict[str, Any]:
-        """Return what there is to choose from; see `dmnet.playground.site.catalogue`."""
+        """Return what there is to choose from; see `dmnet.playground.catalogue.catalogue`."""
         if self.own is None:
-            worlds = sorted(site.catalogue()["worlds"], key=lambda world: world["name"] != self.name)
+            worlds = sorted(catalogue()["worlds"], key=lambda world: world["name"] != self.name)
             return {"long_side": LONG_SIDE, "worlds": worlds}
         names, palette = class_list(self.models[self.name])
         entry = {

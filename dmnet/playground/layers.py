@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from dmnet.playground.scenes import QUESTIONS, PlayScene
+from dmnet.playground.catalogue import QUESTIONS, PlayScene
 from dmnet.worlds.demo import WORLDS
 from dmnet.worlds.drawing import (
     VOID,

@@ -1,4 +1,4 @@
-"""The playground's scenes: which there are, and all that the page knows about each before a network runs.
+"""The playground's scenes: all that the page knows about each before a network of its own runs.
 
 A scene travels as one gzipped safetensors file: the picture, the truth, the hidden maps behind the labels,
 the full network's filters and responses (means over the channels), and the labels of all 16 subsets of
@@ -7,9 +7,7 @@ scales. So the page can answer every switch at once, and exactly, while the netw
 
 import gzip
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from itertools import product
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,96 +18,9 @@ from dmnet.analysis.inside import Answer, gated_logits, look_inside
 from dmnet.inference import Labels, labels_at
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet
+from dmnet.playground.catalogue import FILTER_SIZES, QUESTIONS, SUBSETS, PlayScene, Question
 from dmnet.transforms import evaluation_image
-from dmnet.worlds.demo import WORLDS
-from dmnet.worlds.drawing import Plan, Scene
-
-# Of the split "test"; chosen by eye for variety. The first of each world is the one that is shown first.
-SCENES: dict[str, tuple[int, ...]] = {
-    "demo_scale": (26, 1, 5, 7, 14, 16, 24, 25, 32, 35, 37, 38, 45),
-    "demo_context": (13, 0, 5, 7, 14, 15, 18, 21, 22, 27, 30, 35, 39),
-}
-SUBSETS = tuple(product((0, 1), repeat=4))  # subset number s has scale i on where bit 3 - i of s is 1
-FILTER_SIZES = (1, 3, 5, 7)
-GROUP = {"demo_scale": "Coins", "demo_context": "Quilt"}
-
-
-@dataclass(frozen=True)
-class Question:
-    """What some objects ask of the ground. Shown in {doc}`09_ablation`.
-
-    Attributes:
-        text: in words.
-        pairs: labels of the objects that ask it: the one where the answer is yes, the one where it is no.
-        seen: name of the map of noisy tiles.
-        hidden: name of the map that is the answer.
-        majority: whether the answer is what most of the visible ground looks like; else it lies behind it.
-    """
-
-    text: str
-    pairs: tuple[tuple[int, int], ...]
-    seen: str
-    hidden: str
-    majority: bool = False
-
-
-# Per world; question i is about bit i of the versions of `dmnet.worlds.drawing.Plan`.
-QUESTIONS = {
-    "demo_scale": (
-        Question("rubies: which side?", ((1, 2),), "warm_tile", "warm_side"),
-        Question("jades: which block?", ((3, 4),), "light_tile", "light_block"),
-    ),
-    "demo_context": (
-        Question("pieces: which quilt?", ((1, 2), (3, 4)), "warm_patch", "warm_quilt", majority=True),
-    ),
-}
-
-
-@dataclass(frozen=True)
-class PlayScene:
-    """One of the playground's scenes. Shown in {doc}`09_ablation`.
-
-    Attributes:
-        world: "demo_scale" or "demo_context"; also the name of the network that labels it.
-        index: its number in the split "test".
-    """
-
-    world: str
-    index: int
-
-    @property
-    def id(self) -> str:
-        """What the page's address calls it, e.g. "scale-26"."""
-        return f"{self.world.removeprefix('demo_')}-{self.index}"
-
-    @property
-    def title(self) -> str:
-        """What the reader chooses it by, e.g. "Coins 1"."""
-        return f"{GROUP[self.world]} {SCENES[self.world].index(self.index) + 1}"
-
-    def draw(self) -> Scene:
-        """Draw the picture, with its hidden truth."""
-        return WORLDS[self.world].scene(0, "test", self.index)
-
-    def plan(self) -> Plan:
-        """Return what the picture is painted from."""
-        return WORLDS[self.world].plan(0, "test", self.index)
-
-
-# Shown where no script runs.
-STILL = (PlayScene("demo_scale", 26), PlayScene("demo_scale", 16), PlayScene("demo_context", 13))
-
-
-def scenes() -> Iterator[PlayScene]:
-    """Yield all scenes, world by world. Used in {doc}`09_ablation`."""
-    for world, indices in SCENES.items():
-        for index in indices:
-            yield PlayScene(world, index)
-
-
-def find_scene(name: str) -> PlayScene | None:
-    """Return the scene with an id, or None. Used in {doc}`09_ablation`."""
-    return next((scene for scene in scenes() if scene.id == name), None)
+from dmnet.worlds.drawing import Scene
 
 
 def subset_labels(model: DMNet, answer: Answer, size: tuple[int, int]) -> Labels:

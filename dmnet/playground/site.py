@@ -16,83 +16,29 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from dmnet import systems
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
 from dmnet.playground import bundle
-from dmnet.playground.layers import pack_layers
-from dmnet.playground.scenes import (
+from dmnet.playground.catalogue import (
+    ALTS,
     FILTER_SIZES,
+    HINTS,
     SCENES,
     STILL,
     SUBSETS,
     PlayScene,
-    full_answer,
-    pack,
+    catalogue,
+    layers_file,
+    scene_file,
     scenes,
-    score,
-    subset_labels,
 )
+from dmnet.playground.layers import pack_layers
+from dmnet.playground.scenes import full_answer, pack, score, subset_labels
 from dmnet.worlds.demo import WORLDS
 from dmnet.zoo import load_pretrained
-
-TITLES = {"demo_scale": "Coins on a mosaic", "demo_context": "Jewellery on a quilt"}
-HINTS = {
-    "demo_scale": "Rubies ask which side of the mosaic they lie on, warm or cool; jades, whether their block "
-    "is light or dark. Switch off 7 × 7, then 3 × 3.",
-    "demo_context": "The same jewellery has one name on a warm quilt and another on a cool one. Lend the "
-    "picture the filters of another scene, or change the quilt.",
-}
-PAIRS = {
-    "demo_scale": {"rubies": [1, 2], "jades": [3, 4], "engraved": [5, 6]},
-    "demo_context": {"pieces": [1, 2, 3, 4], "rings, frames": [5, 6]},
-}
-ALTS = {
-    "demo_scale": "Some 30 gold coins on a mosaic of warm and cool, light and dark tiles",
-    "demo_context": "Jewellery, tiled with rubies and jades, on a quilt of warm and cool patches",
-}
-LONG_SIDE = 240  # pixels of a reader's own picture
-
-
-def catalogue() -> dict[str, Any]:
-    """Return what there is to choose from: worlds with their classes, colours and scenes.
-
-    Used in {doc}`welcome`.
-    """
-    return {"long_side": LONG_SIDE, "worlds": [world_entry(world) for world in SCENES]}
-
-
-def world_entry(world: str) -> dict[str, Any]:
-    """Return the catalogue's entry of one drawn world. Used in {doc}`welcome`."""
-    classes = WORLDS[world].classes
-    return {
-        "name": world,
-        "title": TITLES[world],
-        "hint": HINTS[world],
-        "classes": list(classes.names),
-        "palette": classes.palette.tolist(),
-        "pairs": PAIRS[world],
-        "model": f"{world}.onnx",
-        "channels": systems.get(world).architecture.channels,
-        "scenes": [
-            {"id": scene.id, "title": scene.title, "file": scene_file(scene), "layers": layers_file(scene)}
-            for scene in (PlayScene(world, index) for index in SCENES[world])
-        ],
-    }
-
-
-def scene_file(scene: PlayScene) -> str:
-    """Return where a scene lies in the folder. Used in {doc}`welcome`."""
-    return f"{scene.world}/{scene.index}.safetensors.gz"
-
-
-def layers_file(scene: PlayScene) -> str:
-    """Return where its layers lie. Used in {doc}`welcome`."""
-    return f"{scene.world}/{scene.index}.layers.gz"
 
 
 def write_site(folder: Path) -> None:

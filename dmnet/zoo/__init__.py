@@ -4,13 +4,13 @@ The systems are the rows of `data/published/ssseg.csv` and `mmseg.csv`; what the
 """
 
 import csv
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from dmnet import classes
 from dmnet.files import shipped
-from dmnet.systems import Architecture, Evaluation, Published, Recipe, System
+from dmnet.systems import Architecture, Evaluation, Recipe, System
 
 if TYPE_CHECKING:
     from dmnet.zoo.pretrained import Report as Report
@@ -20,6 +20,20 @@ if TYPE_CHECKING:
     from dmnet.zoo.pretrained import load_pretrained as load_pretrained
     from dmnet.zoo.pretrained import pretrained_file as pretrained_file
     from dmnet.zoo.pretrained import published_digest as published_digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A published checkpoint: its scores in percent and its addresses. Shown in {doc}`07_evaluation`."""
+
+    source: Literal["ssseg", "mmseg"]
+    miou: float
+    miou_ms_flip: float | None  # multi-scale + flip; not published by ssseg
+    config_url: str
+    model_url: str
+    log_url: str
+    sha256_prefix: str | None = None  # mmseg's file names end with it
+
 
 VOC = Recipe()
 RECIPES = {

@@ -24,8 +24,8 @@ from dmnet.download import sha256_of
 from dmnet.errors import DataError
 from dmnet.inference import evaluate
 from dmnet.model import from_system, with_architecture
-from dmnet.systems import Evaluation, Published
-from dmnet.zoo import load_pretrained, pretrained_file
+from dmnet.systems import Evaluation
+from dmnet.zoo import Published, load_pretrained, pretrained_file
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* has 3 of the .* examples")
 

@@ -27,8 +27,8 @@ from torch import Tensor
 import dmnet
 from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.inference import labels_at
+from dmnet.playground.catalogue import STILL, SUBSETS
 from dmnet.playground.kernel import REMEMBERED
-from dmnet.playground.scenes import STILL, SUBSETS
 from dmnet.transforms import evaluation_image
 
 TOKEN = "of-the-tests"

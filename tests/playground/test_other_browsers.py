@@ -17,7 +17,7 @@ from webdriver import RECORDER, Remote, start
 
 import dmnet
 from dmnet.analysis.inside import gated_logits, look_inside
-from dmnet.playground.scenes import STILL, SUBSETS, PlayScene
+from dmnet.playground.catalogue import STILL, SUBSETS, PlayScene
 from dmnet.transforms import evaluation_image
 
 HTML = Path(__file__).resolve().parents[2] / "_build" / "html"

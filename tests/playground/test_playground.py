@@ -16,22 +16,11 @@ import dmnet
 from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.errors import DataError, DMNetError
 from dmnet.model import DMNet
-from dmnet.playground import Playground, bundle, site
+from dmnet.playground import Playground, bundle, catalogue, site
+from dmnet.playground.catalogue import QUESTIONS, SCENES, STILL, SUBSETS, PlayScene, find_scene, scenes
 from dmnet.playground.kernel import REMEMBERED, Desk
 from dmnet.playground.layers import Cover, cut_out, pack_layers, sizes
-from dmnet.playground.scenes import (
-    QUESTIONS,
-    SCENES,
-    STILL,
-    SUBSETS,
-    PlayScene,
-    find_scene,
-    full_answer,
-    pack,
-    scenes,
-    subset_labels,
-    window_votes,
-)
+from dmnet.playground.scenes import full_answer, pack, subset_labels, window_votes
 from dmnet.transforms import evaluation_image
 from dmnet.worlds.demo import WORLDS
 from dmnet.worlds.drawing import Item
@@ -226,9 +215,9 @@ class TestLayers:
 
 class TestSite:
     def test_the_catalogue_lists_every_scene(self) -> None:
-        listed = [scene for world in site.catalogue()["worlds"] for scene in world["scenes"]]
+        listed = [scene for world in catalogue.catalogue()["worlds"] for scene in world["scenes"]]
         assert [scene["id"] for scene in listed] == [scene.id for scene in scenes()]
-        for world in site.catalogue()["worlds"]:
+        for world in catalogue.catalogue()["worlds"]:
             assert len(world["classes"]) == len(world["palette"]) == 7
 
     def test_the_still_pictures(self, model: DMNet, tmp_path: Path) -> None:
@@ -398,5 +387,5 @@ class TestKernel:
 
 
 def test_both_worlds_have_a_title_a_hint_and_pairs() -> None:
-    for table in (site.TITLES, site.HINTS, site.PAIRS, site.ALTS):
+    for table in (catalogue.TITLES, catalogue.HINTS, catalogue.PAIRS, catalogue.ALTS):
         assert set(table) == set(SCENES)

@@ -18,8 +18,8 @@ import dmnet
 from dmnet.analysis.inside import look_inside
 from dmnet.inference import labels_at
 from dmnet.playground import bundle
+from dmnet.playground.catalogue import STILL, SUBSETS, find_scene
 from dmnet.playground.kernel import Desk
-from dmnet.playground.scenes import STILL, SUBSETS, find_scene
 from dmnet.transforms import evaluation_image
 
 ROOT = Path(__file__).resolve().parents[2]

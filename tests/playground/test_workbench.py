@@ -13,7 +13,8 @@ from playwright.sync_api import Locator, Page, expect
 
 import dmnet
 from dmnet.analysis.inside import look_inside
-from dmnet.playground.scenes import QUESTIONS, PlayScene, find_scene, window_votes
+from dmnet.playground.catalogue import QUESTIONS, PlayScene, find_scene
+from dmnet.playground.scenes import window_votes
 from dmnet.transforms import evaluation_image
 from dmnet.worlds.drawing import Plan
 

@@ -35,8 +35,7 @@ from dmnet.checkpoints import model_from_file, read_metadata, save_weights
 from dmnet.download import sha256_of
 from dmnet.errors import CheckpointError, DownloadError, UnknownSystemError
 from dmnet.model import DMNet, build_model, with_architecture
-from dmnet.systems import Published
-from dmnet.zoo import pretrained
+from dmnet.zoo import Published, pretrained
 from dmnet.zoo.pretrained import (
     IMAGENET,
     load_backbone,

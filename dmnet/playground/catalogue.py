@@ -1,0 +1,150 @@
+"""What the playground offers: scenes, what each world asks, and the catalogue that the front end reads."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from dmnet import systems
+from dmnet.worlds.demo import WORLDS
+from dmnet.worlds.drawing import Plan, Scene
+
+# Of the split "test"; chosen by eye for variety. The first of each world is the one that is shown first.
+SCENES: dict[str, tuple[int, ...]] = {
+    "demo_scale": (26, 1, 5, 7, 14, 16, 24, 25, 32, 35, 37, 38, 45),
+    "demo_context": (13, 0, 5, 7, 14, 15, 18, 21, 22, 27, 30, 35, 39),
+}
+SUBSETS = tuple(product((0, 1), repeat=4))  # subset number s has scale i on where bit 3 - i of s is 1
+FILTER_SIZES = (1, 3, 5, 7)
+GROUP = {"demo_scale": "Coins", "demo_context": "Quilt"}
+TITLES = {"demo_scale": "Coins on a mosaic", "demo_context": "Jewellery on a quilt"}
+HINTS = {
+    "demo_scale": "Rubies ask which side of the mosaic they lie on, warm or cool; jades, whether their block "
+    "is light or dark. Switch off 7 × 7, then 3 × 3.",
+    "demo_context": "The same jewellery has one name on a warm quilt and another on a cool one. Lend the "
+    "picture the filters of another scene, or change the quilt.",
+}
+PAIRS = {
+    "demo_scale": {"rubies": [1, 2], "jades": [3, 4], "engraved": [5, 6]},
+    "demo_context": {"pieces": [1, 2, 3, 4], "rings, frames": [5, 6]},
+}
+ALTS = {
+    "demo_scale": "Some 30 gold coins on a mosaic of warm and cool, light and dark tiles",
+    "demo_context": "Jewellery, tiled with rubies and jades, on a quilt of warm and cool patches",
+}
+LONG_SIDE = 240  # pixels of a reader's own picture
+
+
+@dataclass(frozen=True)
+class Question:
+    """What some objects ask of the ground. Shown in {doc}`09_ablation`.
+
+    Attributes:
+        text: in words.
+        pairs: labels of the objects that ask it: the one where the answer is yes, the one where it is no.
+        seen: name of the map of noisy tiles.
+        hidden: name of the map that is the answer.
+        majority: whether the answer is what most of the visible ground looks like; else it lies behind it.
+    """
+
+    text: str
+    pairs: tuple[tuple[int, int], ...]
+    seen: str
+    hidden: str
+    majority: bool = False
+
+
+# Per world; question i is about bit i of the versions of `dmnet.worlds.drawing.Plan`.
+QUESTIONS = {
+    "demo_scale": (
+        Question("rubies: which side?", ((1, 2),), "warm_tile", "warm_side"),
+        Question("jades: which block?", ((3, 4),), "light_tile", "light_block"),
+    ),
+    "demo_context": (
+        Question("pieces: which quilt?", ((1, 2), (3, 4)), "warm_patch", "warm_quilt", majority=True),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class PlayScene:
+    """One of the playground's scenes. Shown in {doc}`09_ablation`.
+
+    Attributes:
+        world: "demo_scale" or "demo_context"; also the name of the network that labels it.
+        index: its number in the split "test".
+    """
+
+    world: str
+    index: int
+
+    @property
+    def id(self) -> str:
+        """What the page's address calls it, e.g. "scale-26"."""
+        return f"{self.world.removeprefix('demo_')}-{self.index}"
+
+    @property
+    def title(self) -> str:
+        """What the reader chooses it by, e.g. "Coins 1"."""
+        return f"{GROUP[self.world]} {SCENES[self.world].index(self.index) + 1}"
+
+    def draw(self) -> Scene:
+        """Draw the picture, with its hidden truth."""
+        return WORLDS[self.world].scene(0, "test", self.index)
+
+    def plan(self) -> Plan:
+        """Return what the picture is painted from."""
+        return WORLDS[self.world].plan(0, "test", self.index)
+
+
+# Shown where no script runs.
+STILL = (PlayScene("demo_scale", 26), PlayScene("demo_scale", 16), PlayScene("demo_context", 13))
+
+
+def scenes() -> Iterator[PlayScene]:
+    """Yield all scenes, world by world. Used in {doc}`09_ablation`."""
+    for world, indices in SCENES.items():
+        for index in indices:
+            yield PlayScene(world, index)
+
+
+def find_scene(name: str) -> PlayScene | None:
+    """Return the scene with an id, or None. Used in {doc}`09_ablation`."""
+    return next((scene for scene in scenes() if scene.id == name), None)
+
+
+def catalogue() -> dict[str, Any]:
+    """Return what there is to choose from: worlds with their classes, colours and scenes.
+
+    Used in {doc}`welcome`.
+    """
+    return {"long_side": LONG_SIDE, "worlds": [world_entry(world) for world in SCENES]}
+
+
+def world_entry(world: str) -> dict[str, Any]:
+    """Return the catalogue's entry of one drawn world. Used in {doc}`welcome`."""
+    classes = WORLDS[world].classes
+    return {
+        "name": world,
+        "title": TITLES[world],
+        "hint": HINTS[world],
+        "classes": list(classes.names),
+        "palette": classes.palette.tolist(),
+        "pairs": PAIRS[world],
+        "model": f"{world}.onnx",
+        "channels": systems.get(world).architecture.channels,
+        "scenes": [
+            {"id": scene.id, "title": scene.title, "file": scene_file(scene), "layers": layers_file(scene)}
+            for scene in (PlayScene(world, index) for index in SCENES[world])
+        ],
+    }
+
+
+def scene_file(scene: PlayScene) -> str:
+    """Return where a scene lies in the folder. Used in {doc}`welcome`."""
+    return f"{scene.world}/{scene.index}.safetensors.gz"
+
+
+def layers_file(scene: PlayScene) -> str:
+    """Return where its layers lie. Used in {doc}`welcome`."""
+    return f"{scene.world}/{scene.index}.layers.gz"
