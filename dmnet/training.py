@@ -35,8 +35,7 @@ from dmnet.files import progress as progress_bar
 from dmnet.inference import evaluate, predict
 from dmnet.losses import draw_shift, labelled, on_grid, segmentation_loss
 from dmnet.metrics import ConfusionMatrix
-from dmnet.model import DMNet, from_system
-from dmnet.model import pick_device as pick_device
+from dmnet.model import DMNet, from_system, pick_device
 from dmnet.plots import overlay
 from dmnet.sampling import DROPOUT, TrainingSamples, stream_seed, training_batches
 from dmnet.systems import Recipe, System
@@ -77,21 +76,20 @@ def train(
     options: dict[str, Any] | None = None,
     **overrides: Any,
 ) -> TrainingResult:
-    """Train a system as its recipe says; the loop is rebuilt by hand in {doc}`06_training`.
+    """Train a system as its recipe says; the loop is built by hand in {doc}`06_training`.
 
-    Under `torchrun` or SLURM's `srun` every rank computes its part of each batch on its own device. With a
+    `torchrun` and SLURM's `srun` start several ranks, each of which computes its part of every batch. With a
     `run_dir`, the first Ctrl-C or SIGTERM finishes the step and saves; the second stops at once.
 
     Args:
         system: a `System` or the name of one; its number of classes becomes the data set's.
         train_set: see `dmnet.datasets.load`.
         val_set: scored at the end, and every `evaluate_every` iterations.
-        run_dir: folder for the log, checkpoints and weights (see `dmnet.runs`); None writes nothing. Several
-            machines need one that all of them see.
+        run_dir: folder for the log, checkpoints and weights (see `dmnet.runs`); None writes nothing.
         seed: of the weights, the order of the images, their augmentation and dropout.
         device: "cpu", "cuda", ... or "auto", which takes a GPU if there is one.
         precision: "32-true", "bf16-mixed" or, on a GPU, "16-mixed".
-        accumulate: micro-batches per step, to need less memory. Batch normalisation sees one at a time.
+        accumulate: micro-batches per step, to need less memory; batch normalisation sees one at a time.
         compile: let `torch.compile` translate the network first.
         workers: processes that load images; 0 loads them in this one. The result is the same.
         evaluate_every: iterations between evaluations on `val_set`.
@@ -103,8 +101,7 @@ def train(
         **overrides: fields of the system, e.g. `iterations=200, filter_sizes=(3,)`; see `resolve`.
 
     Raises:
-        DMNetError: if `run_dir` holds another run, an override is unknown, the device or the precision
-            cannot be had, or the loss is no longer a number.
+        DMNetError: if `run_dir` holds another run, a setting cannot be used, or the loss is not finite.
         DataError: if a data set is empty, or labels do not fit the classes.
         DownloadError: if the ImageNet weights that the recipe starts from cannot be had.
         Stopped: after a Ctrl-C or SIGTERM; a `KeyboardInterrupt`.
@@ -113,10 +110,8 @@ def train(
     for name, dataset in (("training", train_set), ("validation", val_set)):
         if dataset is not None and not len(dataset):
             raise DataError(f"the {name} set is empty")
-    if val_set is not None and tuple(val_set.classes) != system.classes:
-        raise DataError(
-            f"the validation set's classes are not the training set's: {', '.join(val_set.classes)}"
-        )
+        if dataset is not None and tuple(dataset.classes) != system.classes:
+            raise DataError(f"the {name} set's classes are {dataset.classes}, not {system.classes}")
     recipe, corners = system.recipe, system.architecture.align_corners
     iterations = total_iterations(recipe, len(train_set))
     per_epoch = steps_per_epoch(recipe, len(train_set))
@@ -186,17 +181,17 @@ def train(
                 row |= {"aux_loss": aux[0] if aux else None, "seconds": trainer.seconds}
                 row |= {"images_per_second": recipe.batch_size / elapsed}
                 matrix = None
-                if val_set is not None and (done == iterations or _every(evaluate_every, done)):
+                if val_set is not None and (done == iterations or done % (evaluate_every or iterations) == 0):
                     matrix = trainer.validate(val_set, run, workers)
                     row["val_miou"] = matrix.miou()
                 run.log(row)
                 bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
                 bar.update()
-                if hidden and progress and _every(max(iterations // 10, 1), done):
+                if hidden and progress and done % max(iterations // 10, 1) == 0:
                     left = trainer.seconds / done * (iterations - done)
                     print(f"iteration {done}/{iterations}  loss {value:.3f}  {left:.0f} s left", flush=True)
                 stopped = fabric.all_reduce(float(len(signals))) > 0  # all ranks stop at the same iteration
-                if done == stop or stopped or _every(checkpoint_every, done):
+                if done == stop or stopped or done % checkpoint_every == 0:
                     run.save_state(trainer.state())
                 if stopped and done < stop:
                     fabric.barrier()  # torchrun may end all ranks when the first of them ends
@@ -209,10 +204,6 @@ def train(
             with atomic_write(run.folder / "classes.csv") as temporary:
                 matrix.table(system.classes).to_csv(temporary, float_format="%.4f")
         return TrainingResult(trainer.model.eval(), run.history(), matrix)
-
-
-def _every(interval: int | None, done: int) -> bool:
-    return bool(interval) and done % (interval or 1) == 0
 
 
 @contextmanager
@@ -228,7 +219,7 @@ def _explained() -> Iterator[None]:
 
 
 class Trainer:
-    """What changes during training: the network, its optimizer, the counters. Used in {doc}`06_training`.
+    """What changes during training: network, optimizer, counters. Used in {doc}`06_training`.
 
     Args:
         system: fully resolved; see `resolve`.
@@ -335,35 +326,29 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
     """
     system = systems.get(system) if isinstance(system, str) else system
     classes = tuple(train_set.classes)
-    if overrides.get("num_classes", len(classes)) != len(classes):
-        count = overrides["num_classes"]
-        raise DMNetError(f"num_classes is {count}, but the data set has {len(classes)}: leave it out")
+    overrides = {"num_classes": len(classes)} | overrides
+    if overrides["num_classes"] != len(classes):
+        raise DMNetError(
+            f"num_classes is {overrides['num_classes']}, but the data set has {len(classes)}: leave it out"
+        )
     for given, other in (("iterations", "epochs"), ("epochs", "iterations")):
         if overrides.get(given) is not None:
             overrides.setdefault(other, None)
     if "resize" in overrides:
         overrides.setdefault("evaluation.resize", overrides["resize"])
-    parts = {"recipe": "", "architecture": "", "evaluation": "evaluation."}  # `flip` is the recipe's
-    changes: dict[str, dict[str, Any]] = {part: {} for part in parts}
-    known = {
-        prefix + field.name: (part, field.name)
-        for part, prefix in parts.items()
-        for field in fields(getattr(system, part))
-    }
-    for name, value in ({"num_classes": len(classes)} | overrides).items():
-        if name not in known:
-            near = [f"evaluation.{name}"] if f"evaluation.{name}" in known else []
-            near = near or difflib.get_close_matches(name, known, n=1)
-            raise DMNetError(
-                f"there is no setting {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
-            )
-        part, field_name = known[name]
-        changes[part][field_name] = value
-    return replace(
-        system,
-        classes=classes,
-        **{part: replace(getattr(system, part), **values) for part, values in changes.items()},
-    )
+    changed = {}
+    for part, prefix in (("recipe", ""), ("architecture", ""), ("evaluation", "evaluation.")):
+        settings = getattr(system, part)
+        names = [field.name for field in fields(settings) if prefix + field.name in overrides]
+        changed[part] = replace(settings, **{name: overrides.pop(prefix + name) for name in names})
+    for name in overrides:  # what is left is no field
+        known = [field.name for part in (system.recipe, system.architecture) for field in fields(part)]
+        known += [f"evaluation.{field.name}" for field in fields(system.evaluation)]
+        near = [full for full in known if full == f"evaluation.{name}"] or difflib.get_close_matches(
+            name, known, 1
+        )
+        raise DMNetError(f"there is no setting {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+    return replace(system, classes=classes, **changed)
 
 
 def steps_per_epoch(recipe: Recipe, images: int) -> int:
@@ -418,37 +403,35 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def make_fabric(device: str = "auto", precision: Precision = "32-true") -> "Fabric":
-    """Return Lightning Fabric for one process, or for one of those that `torchrun` or `srun` has started.
+    """Return Lightning Fabric for this process: alone, or one of those that `torchrun` or `srun` has started.
 
     Used in {doc}`06_training`.
-
-    Raises:
-        DMNetError: if there is no such device, or it cannot compute in that precision.
     """
     with extra("train"):
         from lightning_fabric import Fabric
         from lightning_fabric.plugins.environments import SLURMEnvironment
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every start
-    per_node = nodes = 1
-    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun
-        per_node = int(os.environ["LOCAL_WORLD_SIZE"])
-        nodes = int(os.environ["WORLD_SIZE"]) // per_node
+    variables, devices, nodes = os.environ, 1, 1
+    if "TORCHELASTIC_RUN_ID" in variables:  # torchrun
+        devices = int(variables["LOCAL_WORLD_SIZE"])
+        nodes = int(variables["WORLD_SIZE"]) // devices
     elif SLURMEnvironment.detect():
-        per_node = int(os.environ.get("SLURM_NTASKS_PER_NODE", 1))
-        nodes = int(os.environ.get("SLURM_NNODES", 1))
-    devices: Any = per_node
-    if per_node * nodes == 1:
-        one = pick_device(device)
-        device, devices = one.type, 1 if one.index is None else [one.index]
+        devices, nodes = (int(variables.get(f"SLURM_{n}", 1)) for n in ("NTASKS_PER_NODE", "NNODES"))
+    several, which = devices * nodes > 1, None
+    if not several:
+        device, which = (place := pick_device(device)).type, place.index
     elif device == "auto":  # not touched here: each rank is to use its own alone
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision == "16-mixed" and device == "cpu":
         raise DMNetError("16-mixed needs a GPU; a CPU computes in 32-true or bf16-mixed")
-    strategy = "ddp" if per_node * nodes > 1 else "auto"
     try:
         return Fabric(
-            accelerator=device, devices=devices, num_nodes=nodes, precision=precision, strategy=strategy
+            accelerator=device,
+            devices=devices if which is None else [which],
+            num_nodes=nodes,
+            precision=precision,
+            strategy="ddp" if several else "auto",
         )
     except (RuntimeError, ValueError) as error:
         raise DMNetError(f"training cannot start on {device} in {precision}: {error}") from error
@@ -483,14 +466,11 @@ class Stopped(KeyboardInterrupt):
 def stop_request(active: bool = True, aloud: bool = True) -> Iterator[list[int]]:
     """Note the first Ctrl-C or SIGTERM instead of raising; a second one stops at once.
 
-    Used in {doc}`06_training`.
+    Yields the numbers of the signals so far. Used in {doc}`06_training`.
 
     Args:
         active: False changes nothing. Nor is anything changed in a thread, which gets no signals.
         aloud: answer the first signal with a line on the standard error.
-
-    Yields:
-        The numbers of the signals so far.
     """
     signals: list[int] = []
 
