@@ -10,31 +10,31 @@ from contextlib import contextmanager
 
 
 class DMNetError(ValueError):
-    """Something that the caller gave cannot be used; the message says what, and what to do."""
+    """Something that the caller gave cannot be used; the message says why. Used in {doc}`02_data`."""
 
 
 class UnknownSystemError(DMNetError):
-    """There is no system of that name in `dmnet.systems`."""
+    """There is no system of that name in `dmnet.systems`. Used in {doc}`05_dmnet`."""
 
 
 class CheckpointError(DMNetError):
-    """A file does not hold the weights that the model needs; the model was left as it was."""
+    """A file lacks weights that the model needs; the model was left as it was. Used in {doc}`05_dmnet`."""
 
 
 class DownloadError(DMNetError):
-    """A file could not be fetched, or what arrived is not the file that was asked for."""
+    """A file could not be fetched, or what arrived is another one. Used in {doc}`05_dmnet`."""
 
 
 class DataError(DMNetError):
-    """An image, a label map, a list or a class file cannot be used."""
+    """An image, a label map, a list or a class file cannot be used. Used in {doc}`02_data`."""
 
 
 class ExportError(DMNetError):
-    """A network cannot be exported, or what was exported computes something else; no file was written."""
+    """A network cannot be exported, or not faithfully; no file was written. Used in {doc}`welcome`."""
 
 
 class MissingExtraError(DMNetError, ImportError):
-    """A package is not installed that only a part of dmnet needs; the message says what to install."""
+    """A package that only a part of dmnet needs is not installed. Used in {doc}`welcome`."""
 
 
 @contextmanager
@@ -46,8 +46,7 @@ def extra(name: str) -> Iterator[None]:
         from lightning_fabric import Fabric
     ```
 
-    Raises:
-        MissingExtraError: if a module cannot be found.
+    Used in {doc}`06_training`.
     """
     try:
         yield

@@ -42,15 +42,10 @@ Pixels = NDArray[np.uint8]
 
 
 def predict_logits(model: DMNet, images: Tensor, scale_gates: ScaleGates = None) -> Tensor:
-    """Return the logits of normalised images, at the network's output stride. Used in {doc}`07_evaluation`.
+    """Return the logits of normalised images at the network's output stride. Used in {doc}`07_evaluation`.
 
-    Args:
-        model: on any device; its mode is left as it was.
-        images: [3, H, W] or [B, 3, H, W]; moved to the model's device and number format.
-        scale_gates: see `dmnet.model.DMNet.forward`.
-
-    Returns:
-        [K, h, w] or [B, K, h, w], on the model's device.
+    Images [3, H, W] or [B, 3, H, W] are moved to the model's device and number format; the logits, [K, h, w]
+    or [B, K, h, w], stay there. The model's mode is left as it was.
     """
     batch = images if images.dim() == 4 else images[None]
     with evaluating(model), torch.inference_mode():

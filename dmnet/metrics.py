@@ -68,10 +68,6 @@ class Metric(ABC):
     def _count(self, found: Integers, true: Integers) -> None:
         """Add predictions and labels of the same shape; raise a `DataError` before anything is added."""
 
-    def _settings(self) -> tuple[Any, ...]:
-        """Return what two metrics must have in common for their sum to mean something."""
-        return type(self), self.num_classes, self.ignore_index
-
     def __add__(self, other: Self) -> Self:
         """Return the metric of both sets of images together."""
         if self._settings() != other._settings():
@@ -80,6 +76,10 @@ class Metric(ABC):
         for ours, theirs in zip(total.arrays, other.arrays, strict=True):
             ours += theirs
         return total
+
+    def _settings(self) -> tuple[Any, ...]:
+        """Return what two metrics must have in common for their sum to mean something."""
+        return type(self), self.num_classes, self.ignore_index
 
     def _check(self, found: Integers, true: Integers) -> None:
         """Raise a `DataError` if a known pixel's prediction or label is no class."""
@@ -157,14 +157,9 @@ class ConfusionMatrix(Metric):
     def table(self, classes: Sequence[str] | None = None) -> pd.DataFrame:
         """Return a row per class, named by `classes`: IoU, accuracy, precision in %, pixels, and `why`."""
         right, labelled, predicted = self._sums
-        columns = {
-            "IoU": 100 * self.iou(),
-            "accuracy": 100 * self.class_accuracy(),
-            "precision": 100 * ratio(right, predicted),
-            "pixels": labelled,
-            "why": self.why(classes),
-        }
-        return pd.DataFrame(columns, index=pd.Index(self._names(classes), name="class"))
+        columns = {"IoU": self.iou(), "accuracy": self.class_accuracy(), "precision": ratio(right, predicted)}
+        frame = 100 * pd.DataFrame(columns, index=pd.Index(self._names(classes), name="class"))
+        return frame.assign(pixels=labelled, why=self.why(classes))
 
     def why(self, classes: Sequence[str] | None = None) -> list[str]:
         """Return for every class why its IoU is NaN or 0, in words, and "" where it is neither.

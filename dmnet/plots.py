@@ -31,7 +31,7 @@ def show_images(
     width: float = 7.0,
     **imshow: Any,
 ) -> Figure:
-    """Show pictures side by side, without axes.
+    """Show pictures side by side, without axes. Used in {doc}`welcome`.
 
     Args:
         images: arrays [H, W] or [H, W, 3].
@@ -63,6 +63,8 @@ def show_images(
 def show_filters(filters: Tensor, *, columns: int = 8, title: str = "", width: float = 7.0) -> Figure:
     """Show filters [N, k, k] as tiles: red adds, blue subtracts, one colour scale for all.
 
+    Used in {doc}`welcome`.
+
     Raises:
         DataError: if `filters` has another shape.
     """
@@ -85,13 +87,13 @@ def show_filters(filters: Tensor, *, columns: int = 8, title: str = "", width: f
 
 
 def add_class_legend(figure: Figure, classes: Sequence[str], palette: NDArray[np.uint8]) -> None:
-    """Put the classes' names and colours below `figure`."""
+    """Put the classes' names and colours below `figure`. Used in {doc}`02_data`."""
     handles = [Patch(color=colour / 255, label=name) for name, colour in zip(classes, palette, strict=True)]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(classes), 4), fontsize=8)
 
 
 def colour_labels(labels: NDArray[Any] | Tensor, palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return labels [H, W] as a picture uint8 [H, W, 3]; 255 gets VOC's cream.
+    """Return labels [H, W] as a picture uint8 [H, W, 3]; 255 gets VOC's cream. Used in {doc}`03_backbone`.
 
     Raises:
         DataError: if a label has no colour in the palette [K, 3].
@@ -104,7 +106,10 @@ def colour_labels(labels: NDArray[Any] | Tensor, palette: NDArray[np.uint8]) -> 
 
 
 def class_list(model: "DMNet") -> tuple[tuple[str, ...], Labels]:
-    """Return names and colours of the model's classes: those of a known data set, else VOC's colours."""
+    """Return names and colours of the model's classes: those of a known data set, else VOC's colours.
+
+    Used in {doc}`welcome`.
+    """
     count = model.architecture.num_classes
     names = model.system.classes if model.system else ()
     for known in (VOC, CITYSCAPES, ADE20K, DEMO_CONTEXT, DEMO_SCALE):
@@ -122,7 +127,7 @@ def overlay(
     boundaries: bool = True,
     legend: Sequence[str] | None = None,
 ) -> Image.Image:
-    """Return the image with its labels painted over it.
+    """Return the image with its labels painted over it. Used in {doc}`welcome`.
 
     Args:
         image: a path, a PIL image or an array [H, W, 3].
@@ -140,18 +145,11 @@ def overlay(
         raise DataError(f"the image is {pixels.shape[:2]}, its labels are {classes.shape} (height, width)")
     colours = colour_table(palette)
     mixed = ((1 - alpha) * pixels + alpha * colours[classes] + 0.5).astype(np.uint8)
-    if boundaries:
-        mixed[_boundaries(classes)] = 255
+    if boundaries:  # pixels whose right or lower neighbour has another label
+        mixed[:, :-1][classes[:, :-1] != classes[:, 1:]] = 255
+        mixed[:-1][classes[:-1] != classes[1:]] = 255
     picture = Image.fromarray(mixed)
     return picture if legend is None else _with_legend(picture, classes, colours, legend)
-
-
-def _boundaries(labels: Labels) -> NDArray[np.bool_]:
-    """Mark the pixels whose right or lower neighbour has another label."""
-    edge = np.zeros(labels.shape, bool)
-    edge[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    edge[:-1] |= labels[:-1] != labels[1:]
-    return edge
 
 
 def _with_legend(picture: Image.Image, labels: Labels, colours: Labels, names: Sequence[str]) -> Image.Image:

@@ -31,6 +31,7 @@ class Trimap(ImageMetric):
     evaluation measure for semantic segmentation?" (BMVC 2013), compare it with others.
 
     Void is not counted, but its edge is a boundary: in VOC void is painted over the outlines of all objects.
+    Used in {doc}`07_evaluation`.
 
     Args:
         num_classes: $K$, at least 1.
@@ -96,6 +97,7 @@ class BoundaryIoU(ImageMetric):
     `ConfusionMatrix`; the paper, which scores objects, takes one figure for each.
 
     Void belongs to no class, in the prediction too: its edge is an outline of both, at the same place.
+    Used in {doc}`07_evaluation`.
 
     Args:
         num_classes: $K$, at least 1.

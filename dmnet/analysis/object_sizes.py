@@ -33,7 +33,7 @@ class ObjectSizes(ImageMetric):
     with no pixel of an object of their class are charged to no size, and stand in the row "no object" of
     the table. Over all rows, hits, labelled and wrong pixels add up to those of the `ConfusionMatrix`.
 
-    Void is not counted. It parts true objects, but not predicted regions.
+    Void is not counted. It parts true objects, but not predicted regions. Used in {doc}`07_evaluation`.
 
     Args:
         num_classes: $K$, at least 1.

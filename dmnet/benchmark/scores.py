@@ -37,6 +37,7 @@ from dmnet import datasets, systems, zoo
 from dmnet.errors import DataError
 from dmnet.files import atomic_write, data_dir, shipped
 from dmnet.inference import evaluate
+from dmnet.model import pick_device
 from dmnet.systems import Evaluation, System
 
 NOT_MEASURED = "not measured"
@@ -166,8 +167,6 @@ def _dataset(job: Job, root: str | os.PathLike[str] | None, parts: bool) -> Any:
 
 def _measure(job: Job, dataset: Any, device_name: str, options: dict[str, Any]) -> Row:
     """Return the columns that come out of an evaluation."""
-    from dmnet.model import pick_device
-
     device = pick_device(device_name)
     model = zoo.load_pretrained(job.system.name).to(device)
     start = time.perf_counter()

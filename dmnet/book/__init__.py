@@ -26,7 +26,7 @@ FIGURES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Profile:
-    """What a chapter finds on this machine.
+    """What a chapter finds on this machine. Used in {doc}`welcome`.
 
     Attributes:
         name: "full" with a GPU and a real data set, else "demo".
@@ -46,35 +46,27 @@ def setup(seed: int = 0) -> Profile:
         seed: for `torch.manual_seed`.
 
     Returns:
-        The `Profile`; its name is also printed, with the reason.
+        The `Profile`; its name is also printed, with the reason. Used in {doc}`welcome`.
     """
     torch.manual_seed(seed)
     mpl.rcParams.update(FIGURES)  # type: ignore[arg-type]
-    _allow_widgets()
+    if "google.colab" in sys.modules:  # which loads the code of widgets only when told to [Colab, "Widgets"]
+        import_module("google.colab.output").enable_custom_widget_manager()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     roots = {name: root for name, published in datasets.PUBLISHED.items() if (root := published.find())}
     profile = Profile("full" if device == "cuda" and roots else "demo", device, roots)
-    print(f"PyTorch {torch.__version__} on {_device_name(device)}.\n{_reason(profile)}")
-    return profile
-
-
-def _allow_widgets() -> None:
-    """Tell Google Colab to load the code of widgets; elsewhere there is nothing to do [Colab, "Widgets"]."""
-    if "google.colab" in sys.modules:
-        import_module("google.colab.output").enable_custom_widget_manager()
-
-
-def _device_name(device: str) -> str:
-    if device == "cuda":
-        return torch.cuda.get_device_name()
     threads = torch.get_num_threads()
-    return f"the CPU ({threads} thread{'s' * (threads > 1)})"
-
-
-def _reason(profile: Profile) -> str:
+    where = (
+        torch.cuda.get_device_name()
+        if device == "cuda"
+        else f"the CPU ({threads} thread{'s' * (threads > 1)})"
+    )
+    print(f"PyTorch {torch.__version__} on {where}.")
+    found = ", ".join(roots)
     if profile.name == "full":
-        return f"Profile: full, with {', '.join(profile.roots)}."
-    missing = [] if profile.device == "cuda" else ["no GPU"]
-    missing += [] if profile.roots else ["no real data set in data/"]
-    found = f" Data found: {', '.join(profile.roots)}." if profile.roots else ""
-    return f"Profile: demo, on drawn pictures ({', '.join(missing)}).{found}"
+        print(f"Profile: full, with {found}.")
+    else:
+        missing = ["no GPU"] * (device != "cuda") + ["no real data set in data/"] * (not roots)
+        also = f" Data found: {found}." if found else ""
+        print(f"Profile: demo, on drawn pictures ({', '.join(missing)}).{also}")
+    return profile

@@ -30,6 +30,8 @@ def show_table(
 ) -> Figure:
     """Show pictures and filters in a table: one row per example, one column per kind.
 
+    Used in {doc}`04_dynamic_filters`.
+
     Args:
         columns: title -> one picture per row. Pictures [H, W, 3] are shown as they are; maps and filters
             [H, W] in red (adds) and blue (subtracts), with one colour scale for the whole column.
@@ -72,6 +74,8 @@ def show_digits(
     width: float = 4.4,
 ) -> Figure:
     """Show small grids of numbers, cell by cell, all drawn with cells of one size.
+
+    Used in {doc}`04_dynamic_filters`.
 
     Args:
         grids: title -> values [H, W].
@@ -123,6 +127,8 @@ def _write_values(
 def show_distances(distances: Mapping[str, Tensor], *, against: str, width: float = 4.4) -> Figure:
     """Plot one kind of distance against each of the others, with the correlation above.
 
+    Used in {doc}`04_dynamic_filters`.
+
     Args:
         distances: what -> values [N], one per pair of things.
         against: name of the one on the vertical axis.
@@ -150,6 +156,8 @@ def show_plan(
     width: float = 4.4,
 ) -> Figure:
     """Draw boxes and the arrows between them, from top to bottom; an arrow along one row runs sideways.
+
+    Used in {doc}`05_dmnet`.
 
     Args:
         boxes: name -> (x, y, width, text, colour); a box is 0.8 high.
@@ -189,7 +197,7 @@ def _anchors(start: Box, end: Box, half: float) -> tuple[tuple[float, float], tu
 
 
 def show_architecture(shapes: Mapping[str, str], filter_sizes: Sequence[int] = (1, 3, 5, 7)) -> Figure:
-    """Draw the plan of DMNet.
+    """Draw the plan of DMNet. Used in {doc}`05_dmnet`.
 
     Args:
         shapes: what leaves each part, as text: "image", "stage 3", "stage 4", "response", "joined", "fused",
@@ -233,6 +241,8 @@ def show_shares(
 ) -> Figure:
     """Show the parts of a whole as bars, each with its value and its share in per cent.
 
+    Used in {doc}`05_dmnet`.
+
     Args:
         values: part -> value, 0 or more; a dict or a pandas Series.
         colours: at least one for each part.
@@ -260,6 +270,8 @@ def show_shares(
 
 def show_upsampling(values: Tensor, size: int) -> Figure:
     """Show a row of values and the pixels it is interpolated to, under both conventions of `align_corners`.
+
+    Used in {doc}`05_dmnet`.
 
     Args:
         values: [length], at least 2 of them.
@@ -295,6 +307,8 @@ def show_upsampling(values: Tensor, size: int) -> Figure:
 def show_reads(axis: Axes, title: str, *, grid: int, step: int, pixels: int = 13) -> None:
     """Draw two stacked layers of three weights; light up all that the middle unit of the second one reads.
 
+    Used in {doc}`03_backbone`.
+
     Args:
         axis: to draw on.
         title: what the drawing shows; the number of pixels seen is added.
@@ -321,7 +335,10 @@ def show_reads(axis: Axes, title: str, *, grid: int, step: int, pixels: int = 13
 
 
 def mark_square(axis: Axes, *, centre: float, side: float, colour: str = "white") -> None:
-    """Frame the square of `side` pixels around (centre, centre), and write its side into it."""
+    """Frame the square of `side` pixels around (centre, centre), and write its side into it.
+
+    Used in {doc}`03_backbone`.
+    """
     corner = centre - side / 2
     axis.add_patch(Rectangle((corner, corner), side, side, fill=False, edgecolor=colour, linestyle="--"))
     axis.text(centre, corner + 4, f"{side:g} pixels", color=colour, ha="center", va="top", fontsize=11)
@@ -329,6 +346,8 @@ def mark_square(axis: Axes, *, centre: float, side: float, colour: str = "white"
 
 def show_seeds(runs: pd.DataFrame, *, width: float = 4.4) -> Figure:
     """Show every training run as a dot: a row per variant, a colour and shape per length of training.
+
+    Used in {doc}`06_training`.
 
     Args:
         runs: one row per run, with the columns "variant", "iterations" and "miou" (in percent). Variants are

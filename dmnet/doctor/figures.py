@@ -24,8 +24,10 @@ def show_examples(
 ) -> Figure:
     """Show labelled pictures, a row each: the image, its mask in colours, and the mask laid over the image.
 
+    Used in {doc}`02_data`.
+
     Below are the names of the classes that occur, of "void", and of "no class", in magenta, for all labels
-    beyond the classes.
+    beyond the classes. Used in {doc}`02_data`.
 
     Args:
         examples: id -> image [H, W, 3] and mask, [H, W] or, if it is a picture itself, [H, W, 3].
@@ -66,6 +68,8 @@ def show_examples(
 
 def show_class_shares(shares: pd.DataFrame, palette: NDArray[np.uint8], *, width: float = 4.4) -> Figure:
     """Show each class's share of the pixels as bars in its colour, one for each split.
+
+    Used in {doc}`02_data`.
 
     Args:
         shares: in percent; a row per class, a column per split.
