@@ -147,7 +147,8 @@ def open_run(
             ]
             if changed:
                 raise DMNetError(
-                    f"{folder} holds a run with another configuration ({'; '.join(changed[:3])})"
+                    f"{folder} holds a run with another configuration ({'; '.join(changed[:3])}): "
+                    "choose another folder, or repeat that run's settings"
                 )
             if not resume:
                 raise DMNetError(f"{folder} holds this very run: resume it (resume=True, --resume)")
