@@ -8,7 +8,6 @@ Our own files are safetensors, which cannot hold code at all. Pickled files are 
 import json
 import os
 import re
-import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -151,20 +150,6 @@ def _kind(tensor: Tensor) -> str:
 def listed(names: Sequence[str], most: int = 3) -> str:
     """Return the first few names as text, and how many more there are. Used in {doc}`05_dmnet`."""
     return "; ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def check_noted(model: DMNet, metadata: Mapping[str, Any], path: PathLike) -> None:
-    """Compare what our own files note, and no shape tells, with a model. Used in {doc}`05_dmnet`.
-
-    Raises:
-        CheckpointError: if the filter sizes differ; another output stride is allowed, with a warning.
-    """
-    noted, ours = metadata["architecture"], model.architecture
-    if (sizes := tuple(noted["filter_sizes"])) != ours.filter_sizes:
-        raise CheckpointError(f"{path} was trained with filter_sizes={sizes}, not {ours.filter_sizes}")
-    if (stride := noted["output_stride"]) != ours.output_stride:
-        text = f"{path} was trained at output stride {stride}, the model has {ours.output_stride}"
-        warnings.warn(f"{text}: it works, with other results", stacklevel=3)
 
 
 def model_from_file(path: PathLike) -> DMNet:

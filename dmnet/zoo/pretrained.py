@@ -1,6 +1,7 @@
 """Others' weights: fetched, verified, translated to our names, loaded strictly and kept as our own files."""
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from dmnet.download import download, sha256_of
 from dmnet.errors import CheckpointError, DownloadError
 from dmnet.files import data_dir, shipped
 from dmnet.model import DMNet, build_model, from_system
+from dmnet.systems import Architecture
 from dmnet.zoo.weight_names import Source, translate, unwrapped
 
 V1C = "https://download.openmmlab.com/pretrain/third_party/"
@@ -63,9 +65,18 @@ def load_checkpoint(model: DMNet, path: PathLike) -> Report:
     except CheckpointError as error:
         raise CheckpointError(f"{path} {error}") from error
     if contents.own:
-        checkpoints.check_noted(model, contents.metadata, path)
+        _compare_notes(path, contents.metadata.get("architecture", {}), model.architecture)
     checkpoints.load_weights(model, tensors, path)
     return Report(path, source, len(tensors), contents.metadata)
+
+
+def _compare_notes(path: Path, noted: dict[str, Any], ours: Architecture) -> None:
+    """Compare what no shape tells, but our own files note: a CheckpointError for the sizes of the filters."""
+    if (sizes := tuple(noted.get("filter_sizes", ours.filter_sizes))) != ours.filter_sizes:
+        raise CheckpointError(f"{path} was trained with filter_sizes={sizes}, not {ours.filter_sizes}")
+    if (stride := noted.get("output_stride", ours.output_stride)) != ours.output_stride:
+        text = f"{path} was trained at output stride {stride}, the model has {ours.output_stride}"
+        warnings.warn(f"{text}: it works, with other results", stacklevel=3)
 
 
 def load_pretrained(name_or_path: PathLike) -> DMNet:

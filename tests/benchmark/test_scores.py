@@ -173,7 +173,6 @@ def test_what_has_changed_is_measured_again(zoo, world, server, tmp_path, monkey
     if what == "weights":
         server.content = content_of(zoo["tiny_voc"], tmp_path / "new.pth", 9)
         (tmp_path / "home/checkpoints/tiny_voc.safetensors").unlink()
-        (tmp_path / "home/digests.json").unlink()
     elif what == "dmnet":
         monkeypatch.setattr(scores, "version", lambda name: "99.0")
     elif what == "settings":
