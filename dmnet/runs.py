@@ -38,13 +38,7 @@ from dmnet.systems import System
 
 LOCK_SECONDS = 10.0  # loading processes outlive a killed run by a few seconds, and its lock with them
 COLUMNS = ("iteration", "epoch", "lr", "loss", "aux_loss", "seconds", "images_per_second", "val_miou")
-TAGS = {  # what TensorBoard calls the columns
-    "loss": "loss",
-    "aux_loss": "loss/auxiliary",
-    "lr": "learning_rate",
-    "images_per_second": "images_per_second",
-    "val_miou": "mIoU/val",
-}
+TAGS = {"lr": "learning_rate", "aux_loss": "loss/auxiliary", "val_miou": "mIoU/val"}  # TensorBoard's names
 STATE = {"iteration", "best", "seconds", "model", "optimizer", "precision", "random"}  # of a checkpoint
 DECISIVE = ("torch", "device", "gpu", "world_size", "threads", "precision", "accumulate", "compile")
 
@@ -76,9 +70,9 @@ class Run:
                 add_filename(error, Path(self._log.name))
                 raise
         if self._events is not None:
-            for name in TAGS.keys() & row.keys():
-                if row[name] is not None:
-                    self._events.add_scalar(TAGS[name], row[name], row["iteration"])
+            for name in ("loss", "images_per_second", *TAGS):
+                if row.get(name) is not None:
+                    self._events.add_scalar(TAGS.get(name, name), row[name], row["iteration"])
 
     def add_image(self, image: Image.Image, iteration: int) -> None:
         """Keep a sample prediction."""
@@ -148,25 +142,23 @@ def open_run(
         if checkpoint.exists():
             there = read_json(folder / "config.json", dict)
             old, new = (pd.json_normalize(one).to_dict("records")[0] for one in (there, config))
-            if changed := [name for name in new if old.get(name) != new[name]]:
-                different = "; ".join(
-                    f"{name}: {old.get(name)} there, {new[name]} here" for name in changed[:3]
-                )
+            changed = [
+                f"{key}: {old.get(key)} there, {new[key]} here" for key in new if old.get(key) != new[key]
+            ]
+            if changed:
                 raise DMNetError(
-                    f"{folder} holds a run with another configuration ({different}); choose another"
+                    f"{folder} holds a run with another configuration ({'; '.join(changed[:3])})"
                 )
             if not resume:
                 raise DMNetError(f"{folder} holds this very run: resume it (resume=True, --resume)")
             run.state = read_state(checkpoint)
             before = read_json(sessions, list)
-            if changed := [
-                f"{k} {before[-1].get(k)} -> {facts[k]}" for k in DECISIVE if before[-1].get(k) != facts[k]
-            ]:
-                warnings.warn(
-                    f"resumed with {', '.join(changed)}: the weights will differ from an unbroken run's by "
-                    "rounding, or by batch norm's statistics",
-                    stacklevel=2,
+            last = before[-1]
+            if changed := [f"{k} {last.get(k)} -> {facts[k]}" for k in DECISIVE if last.get(k) != facts[k]]:
+                effect = (
+                    "the weights will differ from an unbroken run's by rounding, or batch norm's statistics"
                 )
+                warnings.warn(f"resumed with {', '.join(changed)}: {effect}", stacklevel=2)
         else:
             _write_json(folder / "config.json", {**config, "options": options})
         done = run.state["iteration"] if run.state else 0
