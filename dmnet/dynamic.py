@@ -75,8 +75,9 @@ class DynamicConvModule(nn.Module):
 
     def forward(self, features: Tensor, filters: Tensor | None = None) -> Tensor:
         """Return $y_k$: [B, C_in, H, W] -> [B, C, H, W]; `filters` [B, C, k, k] replace the module's own."""
+        reduced = self.reduce(features)  # before the filters: gradients add up in this order, to the last bit
         filters = self.filters(features) if filters is None else filters
-        return F.relu(self.norm(dynamic_depthwise_conv(self.reduce(features), filters)))
+        return F.relu(self.norm(dynamic_depthwise_conv(reduced, filters)))
 
 
 class StaticConvModule(DynamicConvModule):
