@@ -35,8 +35,8 @@ Size = Annotated[tuple[Count, Count], Field(strict=False)]  # not strict: JSON h
 T = TypeVar("T")
 
 
-def plain_errors(kind: type[T]) -> type[T]:
-    """Let a pydantic dataclass name the field, its value and what it may be. Used in {doc}`06_training`."""
+def _plain_errors(kind: type[T]) -> type[T]:
+    """Let a pydantic dataclass name the field, its value and what it may be."""
     check = kind.__init__
 
     @wraps(check)
@@ -59,7 +59,7 @@ def plain_errors(kind: type[T]) -> type[T]:
     return kind
 
 
-@plain_errors
+@_plain_errors
 @checked_dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Architecture:
     """What `dmnet.model.DMNet` builds.
@@ -86,7 +86,7 @@ class Architecture:
             raise DMNetError(f"fusion_kernel must be odd, or the logits grow, got {self.fusion_kernel}")
 
 
-@plain_errors
+@_plain_errors
 @checked_dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Recipe:
     """How a system is trained. The defaults are ssseg's recipe for PASCAL VOC. Derived in {doc}`06_training`.
@@ -122,7 +122,7 @@ class Recipe:
     freeze_bn: bool = False  # batch norm with its running statistics, for batches of a few small crops
 
 
-@plain_errors
+@_plain_errors
 @checked_dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Evaluation:
     """How a system is scored; logits are resized to the original size. Derived in {doc}`07_evaluation`.

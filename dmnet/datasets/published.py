@@ -29,7 +29,7 @@ CITYSCAPES_ENDINGS = ("_leftImg8bit.png", "_gtFine_labelIds.png")  # after <city
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedSet:
     """A published data set. Shown in {doc}`02_data`."""
 
     name: str  # what `dmnet.datasets.load` knows it as
@@ -58,7 +58,7 @@ class Published:
 PUBLISHED = {
     one.name: one
     for one in (
-        Published(
+        PublishedSet(
             name="voc",
             title="PASCAL VOC 2012",
             places=("VOCdevkit/VOC2012", "VOC2012"),
@@ -68,7 +68,7 @@ PUBLISHED = {
             sizes={"train": 1464, "val": 1449, "trainval": 2913, "trainaug": 10582, "test": 1456},
             archives="VOCtrainval_11-May-2012.tar, which holds VOCdevkit/VOC2012",
         ),
-        Published(
+        PublishedSet(
             name="ade20k",
             title="ADE20K",
             places=("ADEChallengeData2016",),
@@ -78,7 +78,7 @@ PUBLISHED = {
             sizes={"train": 20210, "val": 2000},
             archives="ADEChallengeData2016.zip",
         ),
-        Published(
+        PublishedSet(
             name="cityscapes",
             title="Cityscapes",
             places=("cityscapes",),
@@ -109,7 +109,7 @@ def load_published(
     Args:
         name: "voc", "ade20k" or "cityscapes".
         root: its folder, e.g. `VOCdevkit/VOC2012`, or one above it; by default the data folder.
-        split: see `Published.sizes`; "test" has no public masks. `dmnet data prepare voc` makes "trainaug".
+        split: see `PublishedSet.sizes`; "test" has no public masks. `dmnet data prepare voc` makes "trainaug".
         classes: names; by default those of a `classes.txt` in the folder, such as `dmnet.worlds.write_layout`
             makes, or the published ones.
         labelled: False reads images alone.

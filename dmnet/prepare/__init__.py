@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dmnet import datasets
-from dmnet.datasets.published import PUBLISHED, Published
+from dmnet.datasets.published import PUBLISHED, PublishedSet
 from dmnet.download import download
 from dmnet.errors import DataError, DownloadError, extra
 from dmnet.files import data_dir, progress, shipped
@@ -159,7 +159,7 @@ def prepare(
     return Prepared(published.title, home, counts, left)
 
 
-def _is_made(archive: Archive, home: Path, published: Published) -> bool:
+def _is_made(archive: Archive, home: Path, published: PublishedSet) -> bool:
     if archive.into == sbd.MASKS:
         return sbd.is_augmented(home)
     return (home / archive.into).is_dir() if archive.into else published.is_at(home)

@@ -20,7 +20,7 @@ Source = Literal["ssseg", "mmseg", "dmnet"]
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of a name table: where `pattern` matches a whole name, `name` is ours."""
+    """A line of a table: where `pattern` matches a whole name, `name` is ours. Used in {doc}`05_dmnet`."""
 
     pattern: str
     name: str
@@ -55,7 +55,7 @@ WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put 
 
 
 def translate(state_dict: Mapping[str, Tensor]) -> tuple[Source, dict[str, Tensor]]:
-    """Return who wrote a state dict and the same tensors, in the same order, under our names.
+    """Return who wrote a state dict and the same tensors, in order, under our names. Used in {doc}`05_dmnet`.
 
     The source is the one whose table knows most of the names. A name that it doesn't know is kept as it is,
     so that strict loading reports it as surplus.
@@ -78,7 +78,7 @@ def translate(state_dict: Mapping[str, Tensor]) -> tuple[Source, dict[str, Tenso
 
 
 def unwrapped(names: Iterable[str]) -> list[str]:
-    """Return the names without the prefixes that *all* of them carry."""
+    """Return the names without the prefixes that *all* of them carry. Used in {doc}`05_dmnet`."""
     names = list(names)
     for prefix in WRAPPERS * 2:  # either may be the outer one
         if names and all(name.startswith(prefix) for name in names):
