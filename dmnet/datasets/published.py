@@ -109,7 +109,7 @@ def load_published(
     Args:
         name: "voc", "ade20k" or "cityscapes".
         root: its folder, e.g. `VOCdevkit/VOC2012`, or one above it; by default the data folder.
-        split: see `PublishedSet.sizes`; "test" has no public masks. `dmnet data prepare voc` makes "trainaug".
+        split: see `PublishedSet.sizes`; "test" has no masks. `dmnet data prepare voc` makes "trainaug".
         classes: names; by default those of a `classes.txt` in the folder, such as `dmnet.worlds.write_layout`
             makes, or the published ones.
         labelled: False reads images alone.
