@@ -23,7 +23,7 @@ from dmnet.benchmark.scores import NOT_MEASURED, score_all
 from dmnet.download import sha256_of
 from dmnet.errors import DataError
 from dmnet.inference import evaluate
-from dmnet.model import from_system, with_architecture
+from dmnet.model import build_model, from_system
 from dmnet.systems import Evaluation
 from dmnet.zoo import Published, load_pretrained, pretrained_file
 
@@ -49,7 +49,7 @@ def world(tmp_path_factory):
 
 def tiny(name: str, like: str, url: str, ms_flip: float | None) -> systems.System:
     """A narrow copy of a published system, with other published scores."""
-    system = with_architecture(systems.get(like), **SMALL)
+    system = build_model(like, **SMALL).system
     source = "ssseg" if ms_flip is None else "mmseg"
     published = Published(
         source=source, miou=50.0, miou_ms_flip=ms_flip, config_url="", model_url=url, log_url=""

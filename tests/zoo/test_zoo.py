@@ -34,7 +34,7 @@ from dmnet import systems, zoo
 from dmnet.checkpoints import model_from_file, read_metadata, save_weights
 from dmnet.download import sha256_of
 from dmnet.errors import CheckpointError, DownloadError, UnknownSystemError
-from dmnet.model import DMNet, build_model, with_architecture
+from dmnet.model import DMNet, build_model
 from dmnet.zoo import Published, pretrained
 from dmnet.zoo.pretrained import (
     IMAGENET,
@@ -283,7 +283,7 @@ def publish(
             log_url="",
             sha256_prefix=sha256_of(path)[:8] if sha256 is None else sha256 or None,
         )
-        system = with_architecture(systems.get("ssseg_r50_d8_voc"), **SMALL)
+        system = build_model("ssseg_r50_d8_voc", **SMALL).system
         monkeypatch.setitem(zoo.PUBLISHED, "tiny", replace(system, name="tiny", published=published))
         return "tiny"
 
