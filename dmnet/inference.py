@@ -91,10 +91,7 @@ def predict_batch(
 def _view_logits(
     model: DMNet, images: Sequence[Pixels], view: "View", flip: bool, scale_gates: ScaleGates
 ) -> list[Tensor]:
-    """Return the coarse logits of all crops, float32 [B, K, rows of crops * h, columns of crops * w].
-
-    With `flip` also those of the mirror image, in which crops lie where they lie in the image.
-    """
+    """Return logits of all crops, [B, K, rows of crops * h, columns of crops * w]; those mirrored second."""
     inputs = torch.stack([network_input(image, view.limits) for image in images])
     inputs, (height, width), answers = inputs.to(next(model.parameters())), view.crop, []
     for mirrored in (False, True) if flip else (False,):
