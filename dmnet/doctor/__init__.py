@@ -43,11 +43,6 @@ class SplitCounts:
     void: int  # pixels that count nowhere
     unknown: int  # pixels whose value stands for nothing
 
-    @property
-    def total(self) -> int:
-        """All pixels counted."""
-        return int(self.pixels.sum()) + self.void + self.unknown
-
 
 @dataclass(frozen=True, eq=False)
 class Report:
@@ -69,8 +64,8 @@ class Report:
         """
         columns: dict[str, Any] = {}
         for part in self.splits:
-            pixels = [*part.pixels, part.void, part.unknown]
-            columns[f"{part.split} %"] = 100 * np.array(pixels) / (part.total or np.nan)
+            pixels = np.array([*part.pixels, part.void, part.unknown])
+            columns[f"{part.split} %"] = 100 * pixels / (pixels.sum() or np.nan)
             columns[f"{part.split} images"] = pd.array([*part.images.tolist(), None, None], dtype="Int64")
         index = pd.Index([*self.classes, "(void)", "(no class)"], name="class")
         table = pd.DataFrame(columns, index=index)
@@ -147,7 +142,7 @@ def _measured(dataset: Any, limit: int | None) -> Case:
     """Measure a data set, or `limit` examples spread over it."""
     if isinstance(dataset, FileDataset) and not dataset.labelled:
         raise DataError(f"{dataset!r} was loaded without labels; there is nothing to examine")
-    return Case(dataset, tuple(measure(dataset, spread(len(dataset), limit or len(dataset)))))
+    return Case(dataset, measure(dataset, spread(len(dataset), limit or len(dataset))))
 
 
 def _diagnosed(case: Case) -> list[Finding]:

@@ -5,7 +5,6 @@ A remedy is words. The doctor changes no file; whoever does writes into a new fo
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 
 from dmnet.classes import voc_palette
 from dmnet.datasets.base import IGNORE
-from dmnet.datasets.files import Encoding, FileDataset
-from dmnet.doctor.measuring import ImageFacts, MaskFacts, Measurement
+from dmnet.datasets.files import Encoding
+from dmnet.doctor.measuring import MaskFacts, Measurement
 
 SHOWN = 5  # files that a finding names
 
@@ -130,55 +129,26 @@ def counted(count: int, what: str) -> str:
     return f"1 {what} is" if count == 1 else f"{count} {what}s are"
 
 
-@dataclass(frozen=True, eq=False)
 class Case:
-    """One split, measured. Used in {doc}`02_data`."""
+    """One split, measured. Used in {doc}`02_data`.
 
-    dataset: Any  # see `dmnet.datasets.Dataset`
-    examples: tuple[Measurement, ...]  # what was measured of it
+    Args:
+        dataset: see `dmnet.datasets.Dataset`.
+        examples: what was measured of it.
+    """
 
-    @property
-    def split(self) -> str:
-        """The name of the split."""
-        return str(getattr(self.dataset, "split", "data"))
-
-    @property
-    def complete(self) -> bool:
-        """Whether every example was measured."""
-        return len(self.examples) == len(self.dataset)
-
-    @cached_property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the classes."""
-        return tuple(self.dataset.classes)
-
-    @cached_property
-    def palette(self) -> NDArray[np.uint8]:
-        """A colour per class, [K, 3]."""
-        return np.asarray(getattr(self.dataset, "palette", voc_palette(len(self.classes))), np.uint8)
-
-    @cached_property
-    def encoding(self) -> Encoding:
-        """How the masks store the labels."""
-        if isinstance(self.dataset, FileDataset):
-            return self.dataset.encoding
-        void = getattr(self.dataset, "ignore_index", IGNORE)
-        return Encoding(tuple(range(len(self.classes))), (void,))
-
-    @property
-    def plain(self) -> bool:
-        """Whether labels are stored as themselves."""
-        return self.encoding.stored == tuple(range(len(self.classes)))
-
-    @cached_property
-    def masks(self) -> tuple[tuple[Measurement, MaskFacts], ...]:
-        """The masks that could be read."""
-        return tuple((one, one.mask) for one in self.examples if one.mask is not None)
-
-    @cached_property
-    def pairs(self) -> tuple[tuple[Measurement, ImageFacts, MaskFacts], ...]:
-        """The examples of which both files could be read."""
-        return tuple((one, one.image, one.mask) for one in self.examples if one.image and one.mask)
+    def __init__(self, dataset: Any, examples: Iterable[Measurement]) -> None:
+        self.dataset, self.examples = dataset, tuple(examples)
+        self.split = str(getattr(dataset, "split", "data"))
+        self.complete = len(self.examples) == len(dataset)  # whether every example was measured
+        self.classes = tuple(dataset.classes)
+        self.palette = np.asarray(getattr(dataset, "palette", voc_palette(len(self.classes))), np.uint8)
+        labels = tuple(range(len(self.classes)))
+        void = getattr(dataset, "ignore_index", IGNORE)
+        self.encoding: Encoding = getattr(dataset, "encoding", Encoding(labels, (void,)))
+        self.plain = self.encoding.stored == labels  # whether labels are stored as themselves
+        self.masks = [(one, one.mask) for one in self.examples if one.mask]  # those that could be read
+        self.pairs = [(one, one.image, one.mask) for one in self.examples if one.image and one.mask]
 
     def labels(self, mask: MaskFacts) -> NDArray[np.int64]:
         """Return the pixels of every class, and of void as the last entry, [K + 1]."""
@@ -190,7 +160,6 @@ class Case:
         name: str,
         message: str,
         files: Iterable[str] = (),
-        *,
         severity: Severity | None = None,
         split: str = "",
     ) -> Finding:

@@ -47,13 +47,13 @@ class MaskFacts:
     """What is known of a mask. Used in {doc}`02_data`."""
 
     size: Size
-    mode: str  # Pillow's, e.g. "P" or "RGB"; "array" where there is no file
-    lossy: str  # the name of the format if it changes values, else ""
     counts: NDArray[np.int64]  # [256], pixels of every stored value; all 0 in a mask of colours
     steps: int  # places where the value changes along a row; of a tall mask, some of its rows
     between: int  # pixels that lie strictly between two different neighbours in value: a ramp, not a border
     outside: tuple[int, ...]  # values below 0 or above 255, up to ten
     small: NDArray[np.uint8]  # [h, w], the values on the grid of the image's small copy
+    mode: str = "array"  # Pillow's of a file, e.g. "P" or "RGB"
+    lossy: str = ""  # the name of the file's format if it changes values
     colours: tuple[tuple[Colour, int], ...] = ()  # of a mask of colours, the most frequent ones: their pixels
     palette: tuple[tuple[int, Colour], ...] = ()  # of a palette mask, the values that occur: their colours
 
@@ -134,7 +134,7 @@ def _from_arrays(dataset: Any, index: int) -> Measurement:
     size = (image.shape[1], image.shape[0])
     small = _small_grey(Image.fromarray(image))
     facts = ImageFacts(size, size, False, _digest(image.tobytes()), small, small)
-    return Measurement(name, name, facts, _mask_facts(mask, "array", ""))
+    return Measurement(name, name, facts, _mask_facts(mask))
 
 
 def _digest(content: bytes) -> bytes:
@@ -193,44 +193,35 @@ def read_stored(source: str | PathLike[str] | BytesIO) -> tuple[NDArray[Any], Im
 def _mask_file_facts(content: bytes) -> MaskFacts:
     """Measure a mask's file."""
     values, image = read_stored(BytesIO(content))
-    form = image.format or ""
-    facts = _mask_facts(values, image.mode, form if form in LOSSY else "")
-    if image.mode != "P":
-        return facts
-    colours = np.reshape(image.getpalette("RGB") or [], (-1, 3)).tolist()
+    facts = _mask_facts(values if values.ndim == 2 else _NO_COPY)
+    lossy = image.format if image.format in LOSSY else ""
+    facts = replace(facts, size=image.size, mode=image.mode, lossy=lossy)
+    if values.ndim == 3:
+        found: list[Any] = image.convert("RGB").getcolors(image.width * image.height) or []
+        most = sorted(found, reverse=True)[:_COLOURS]
+        return replace(facts, colours=tuple((colour, count) for count, colour in most))
+    colours = np.reshape(image.getpalette("RGB") or [], (-1, 3)).tolist() if image.mode == "P" else []
     used = [value for value in np.flatnonzero(facts.counts).tolist() if value < len(colours)]
     return replace(facts, palette=tuple((value, tuple(colours[value])) for value in used))
 
 
-def _mask_facts(array: NDArray[Any], mode: str, lossy: str) -> MaskFacts:
-    """Measure the values of a mask: integers [H, W], or colours uint8 [H, W, 3]."""
-    height, width = array.shape[:2]
-    colours: tuple[tuple[Colour, int], ...] = ()
-    outside: tuple[int, ...] = ()
-    if array.ndim == 3:
-        colours, array = _frequent_colours(array), _NO_COPY
-    elif array.dtype != np.uint8:
-        inside = (array >= 0) & (array <= 255)
-        outside = tuple(np.unique(array[~inside])[:10].tolist())
-        array = np.where(inside, array, 0).astype(np.uint8)
-    rows = array[:: max(height // 256, 1)]
+def _mask_facts(array: NDArray[Any]) -> MaskFacts:
+    """Measure the values of a mask, integers [H, W]."""
+    height, width = array.shape
+    inside = (array >= 0) & (array <= 255)
+    outside = tuple(np.unique(array[~inside])[:10].tolist())
+    values = np.where(inside, array, 0).astype(np.uint8)
+    rows = values[:: max(height // 256, 1)]
     rising, falling = rows[:, :-1] < rows[:, 1:], rows[:, :-1] > rows[:, 1:]
+    steps = np.count_nonzero(rising) + np.count_nonzero(falling)
     ramps = (rising[:, :-1] & rising[:, 1:]) | (falling[:, :-1] & falling[:, 1:])
-    small = array
-    if array.size:  # every n-th value, on the grid of `_small_grey`
-        grid = zip(array.shape, _grid((width, height))[::-1], strict=True)
-        small = array[np.ix_(*(((np.arange(n) + 0.5) * length / n).astype(int) for length, n in grid))]
-    return MaskFacts(
-        (width, height), mode, lossy, np.bincount(array.ravel(), minlength=256),
-        int(np.count_nonzero(rising) + np.count_nonzero(falling)), int(np.count_nonzero(ramps)),
-        outside, small, colours,
-    )  # fmt: skip
+    counts = np.bincount(values.ravel(), minlength=256)
+    small = values
+    if values.size:  # every n-th value, on the grid of `_small_grey`
+        columns, lines = _grid((width, height))
+        small = values[np.ix_(_centres(height, lines), _centres(width, columns))]
+    return MaskFacts((width, height), counts, int(steps), int(np.count_nonzero(ramps)), outside, small)
 
 
-def _frequent_colours(array: NDArray[np.uint8]) -> tuple[tuple[Colour, int], ...]:
-    """Return the most frequent colours of [H, W, 3] with their pixels."""
-    red, green, blue = np.moveaxis(array.astype(np.int64), -1, 0)
-    codes, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)
-    first = np.argsort(-counts, kind="stable")[:_COLOURS]
-    pairs = zip(codes[first].tolist(), counts[first].tolist(), strict=True)
-    return tuple(((code >> 16, code >> 8 & 255, code & 255), count) for code, count in pairs)
+def _centres(length: int, count: int) -> NDArray[np.int64]:
+    return ((np.arange(count) + 0.5) * length / count).astype(np.int64)

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dmnet.datasets.files import FileDataset
 from dmnet.doctor.findings import Case, Finding, counted
+
+_ABSENT = "its IoU is NaN, or 0 where it is predicted"
 
 
 def compared(cases: Sequence[Case]) -> Iterator[Finding]:
@@ -21,13 +22,11 @@ def unpaired(cases: Sequence[Case]) -> Iterator[Finding]:
     """Masks that belong to no image. Used in {doc}`02_data`."""
     told: set[str] = set()  # splits may share a folder
     for case in cases:
-        if not isinstance(case.dataset, FileDataset) or any(
-            mask is None for _, mask in case.dataset.files.values()
-        ):
-            continue  # where images lack masks too, it is the names that do not fit
-        names = [str(file) for file in case.dataset.unpaired if str(file) not in told]
+        masks = map(str, getattr(case.dataset, "unpaired", ()))
+        names = [name for name in masks if name not in told]
         told.update(names)
-        if names:
+        # Where images lack masks too, it is the names that do not fit.
+        if names and all(mask for _, mask in case.dataset.files.values()):
             message = f"{counted(len(names), 'mask')} there without an image, and not used"
             yield case.finding("mask-without-image", message, names)
 
@@ -40,22 +39,19 @@ def absent_classes(cases: Sequence[Case]) -> Iterator[Finding]:
     if not all(case.complete and case.masks for case in cases):
         return
     classes = np.array(cases[0].classes)
-    seen = (
-        np.array([sum(case.labels(mask)[:-1] for _, mask in case.masks) for case in cases]) > 0
-    )  # [splits, K]
+    pixels = [sum(case.labels(mask)[:-1] for _, mask in case.masks) for case in cases]
+    seen = np.array(pixels) > 0  # [splits, K]
     anywhere = seen.any(axis=0)
     if anywhere.any() and not anywhere.all():
         missing = np.flatnonzero(~anywhere)
         last = ". They are the last in the list" if missing[0] == len(classes) - len(missing) else ""
-        message = f"no pixel of {', '.join(classes[missing])}; IoU is NaN, or 0 where predicted{last}"
+        message = f"no pixel of {', '.join(classes[missing])}; {_ABSENT}{last}"
         yield cases[0].finding("class-never", message, split="+".join(case.split for case in cases))
     for case, here in zip(cases, seen, strict=True):
         only = ~here & anywhere
         if only.any() and here.any():
             others = "+".join(other.split for other in cases if other is not case)
-            effect = (
-                "cannot be learned" if case.split.startswith("train") else "IoU is NaN, or 0 where predicted"
-            )
+            effect = "cannot be learned" if case.split.startswith("train") else _ABSENT
             message = f"no pixel of {', '.join(classes[only])}, which {others} has: {effect}"
             yield case.finding("class-absent", message)
 
@@ -73,10 +69,8 @@ def duplicates(cases: Sequence[Case]) -> Iterator[Finding]:
     repeated = [found for found in places.values() if len(found) > 1]
     leaks = [found for found in repeated if len({split for split, _ in found}) > 1]
     within = [found for found in repeated if len({split for split, _ in found}) == 1]
-    for name, groups, effect in (
-        ("leak", leaks, "in more than one split: scores on one are remembered from the other"),
-        ("duplicates", within, "there more than once: they count double"),
-    ):
+    leaking = "in more than one split: scores on one are remembered from the other"
+    for name, groups, effect in (("leak", leaks, leaking), ("duplicates", within, "there more than once")):
         if groups:
             where = "+".join(dict.fromkeys(split for group in groups for split, _ in group))
             files = [file for group in groups for _, file in group]
