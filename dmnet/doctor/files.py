@@ -111,7 +111,7 @@ def turned(case: Case) -> Iterator[Finding]:
         message = (
             f"{counted(len(names), 'image')} turned by EXIF data, the mask is not: {how} the stored pixels"
         )
-        yield case.finding("exif-turned", message, names, severity="error" if sure else "warning")
+        yield case.finding("exif-turned", message, names, "error" if sure else "warning")
 
 
 def belonging(case: Case) -> Iterator[Finding]:

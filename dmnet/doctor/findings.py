@@ -5,7 +5,7 @@ A remedy is words. The doctor changes no file; whoever does writes into a new fo
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,11 @@ from dmnet.doctor.measuring import MaskFacts, Measurement
 
 SHOWN = 5  # files that a finding names
 
-Severity = Literal["error", "warning", "note"]
-
 _NEW = "into a new folder (data/README.md, Correcting a data set)"
 _LEAVE = "leave it out by a list of the other ids (data/README.md)"
 
 # The kinds of finding: how bad each usually is, and what can be done about it.
-KINDS: dict[str, tuple[Severity, str]] = {
+KINDS: dict[str, tuple[str, str]] = {
     # Files
     "empty": ("error", "put ids into the split's list"),
     "missing-image": ("error", f"put it there, or {_LEAVE}"),
@@ -84,16 +82,15 @@ KINDS: dict[str, tuple[Severity, str]] = {
     ),
     "labels-not-ids": ("error", f"use the files with labelIds, or write the numbers {_NEW}"),
     "zero-counted": ("warning", "if they shall not count, write (ignored) as the first line of classes.txt"),
-    "zero-ignored": (
-        "warning",
-        "if so, take the first line, (ignored), out of classes.txt; in ADE20K, which counts from 1, write "
-        f"every label one higher {_NEW}",
-    ),
     "all-void": ("warning", f"label it, or {_LEAVE}"),
     "one-class": ("warning", "look whether the objects were drawn, and stored with their numbers"),
     # Several splits
     "classes-differ": ("error", "give all splits the same class list, in the same order"),
-    "class-never": ("warning", "if the class list is too long, take them off it; else correct the masks"),
+    "class-never": (
+        "warning",
+        "if the class list is too long, take them off it; else look whether the masks count from 0 but have to "
+        "count from 1, as in ADE20K or after a first line (ignored) in classes.txt",
+    ),
     "class-absent": ("warning", "draw the splits anew, or move examples, so that each has all classes"),
     "leak": ("warning", "take the ids off the training list"),
     "duplicates": ("note", "take the repetitions off the list"),
@@ -105,7 +102,9 @@ class Finding:
     """One thing that is wrong, or looks wrong. Used in {doc}`02_data`."""
 
     name: str  # of its kind, see `KINDS`
-    severity: Severity  # "error": scores cannot be right; "warning": they are probably not what was meant
+    severity: (
+        str  # "error": scores cannot be right, "warning": this is probably not what was meant, or "note"
+    )
     split: str  # which part of the data; several are joined by "+"
     message: str  # what was seen, and what it means
     files: tuple[str, ...]  # the first few files (or ids) concerned
@@ -156,14 +155,9 @@ class Case:
         return np.append(mask.counts[list(self.encoding.stored)], void)
 
     def finding(
-        self,
-        name: str,
-        message: str,
-        files: Iterable[str] = (),
-        severity: Severity | None = None,
-        split: str = "",
+        self, name: str, message: str, files: Iterable[str] = (), severity: str = "", split: str = ""
     ) -> Finding:
         """Return a finding of that kind; by default about this split, and as severe as its kind is."""
         names = list(files)
-        severity = severity or KINDS[name][0]
-        return Finding(name, severity, split or self.split, message, tuple(names[:SHOWN]), len(names))
+        severity, split = severity or KINDS[name][0], split or self.split
+        return Finding(name, severity, split, message, tuple(names[:SHOWN]), len(names))

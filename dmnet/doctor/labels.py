@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dmnet.classes import VOID_COLOUR
 from dmnet.datasets.base import IGNORE
-from dmnet.doctor.findings import Case, Finding, Severity, counted
+from dmnet.doctor.findings import Case, Finding, counted
 from dmnet.doctor.measuring import Colour, MaskFacts, Measurement
 
 # Names that people give to a first class which shall not count.
@@ -19,7 +19,6 @@ _OTHER = {"other", "others", "void", "unlabeled", "unlabelled", "ignore", "ignor
 _RAMPS = 0.15  # of the steps along rows. Measured: labels up to 0.03, resized or compressed ones from 0.2
 _FEW_STEPS = 32  # below that a share says nothing
 _TRACE = 0.001  # share of the pixels up to which a colour proves nothing
-_MUCH = 0.3  # share of the pixels that are ignored in no healthy set
 _EDGES = 0.05  # share of the pixels that such traces have together, at most, along soft edges
 
 Masks = list[tuple[Measurement, MaskFacts]]
@@ -101,8 +100,8 @@ def _renumbered(case: Case, masks: Masks) -> Found:
         "there (red, green, blue): if a program numbered the colours of each image anew, a number is another "
         "class in every mask"
     )
-    severity: Severity = "error" if _are_the_classes(case, pixels, wrong) else "warning"
-    return case.finding("palettes-differ", message, _names(wrong), severity=severity), wrong
+    severity = "error" if _are_the_classes(case, pixels, wrong) else "warning"
+    return case.finding("palettes-differ", message, _names(wrong), severity), wrong
 
 
 def _refused(case: Case, masks: Masks) -> Found:
@@ -134,8 +133,8 @@ def _blended(case: Case, masks: Masks) -> Found:
         f"{counted(len(wrong), 'mask')} not sharp: between two labels lie values in between{like}, so they "
         "were resized with interpolation, drawn with soft edges, or compressed"
     )
-    severity: Severity = "error" if invalid else "warning"
-    return case.finding("in-between-values", message, _names(wrong), severity=severity), wrong
+    severity = "error" if invalid else "warning"
+    return case.finding("in-between-values", message, _names(wrong), severity), wrong
 
 
 def _ramps(mask: MaskFacts, strange: bool) -> bool:
@@ -166,41 +165,38 @@ def _beyond(case: Case, masks: Masks, counts: Values, values: list[int]) -> Find
     if not wrong:
         return None
     files, count = _having(masks, wrong), len(case.classes)
-    greys = {_grey(*colour) for colour in (*case.palette.tolist(), VOID_COLOUR)} | {IGNORE}
-    if len(values) > 1 and set(values) <= greys:
-        message = (
-            f"the values {_some(values)} are the brightness of the classes' colours: masks with a palette "
-        )
-        message += "were converted to grey, and their numbers were lost"
-        return case.finding("palette-lost", message, files)
-    if _stretched(case, values):
-        message = f"the values {_some(values)} seem to be the labels 0 to {count - 1}, multiplied to be seen"
-        return case.finding("stretched", message, files)
     highest = max((value for value in values if value != IGNORE), default=0)
-    if case.plain and highest == count and 0 not in values:
+    if len(values) > 1 and set(values) <= _greys(case):
+        name, why = (
+            "palette-lost",
+            "are the brightness of the classes' colours: palettes were converted to grey",
+        )
+    elif _stretched(case, values):
+        name, why = "stretched", f"seem to be the labels 0 to {count - 1}, multiplied to be seen"
+    elif case.plain and highest == count and 0 not in values:
+        name, why = (
+            "off-by-one",
+            f"count from 1, the {count} classes from 0: {case.classes[-1]}, the last one, ",
+        )
+        why += "is out of range, and every other is taken for its neighbour"
+    else:
+        known = f"0 to {count - 1}" if case.plain else f"stored as {_some(case.encoding.stored)}"
+        shown = ", ".join(f"{value} ({counts[value]} pixels)" for value in wrong[:5])
+        more = f" and {len(wrong) - 5} more values" if len(wrong) > 5 else ""
         message = (
-            f"the masks count from 1: they hold {_some(values)}, the {count} classes are 0 to {count - 1}. "
-            f"The last class, {case.classes[-1]}, is out of range, and every other one is taken for its "
-            "neighbour"
+            f"{files[0]}: the mask has the label {wrong[0]}, but there are {count} classes, {known}; in all, "
+            f"{shown}{more} have no class, in {len(files)} of {len(masks)} masks"
         )
-        return case.finding("off-by-one", message, files)
-    known = f"0 to {count - 1}" if case.plain else f"stored as {_some(case.encoding.stored)}"
-    shown = ", ".join(f"{value} ({counts[value]} pixels)" for value in wrong[:5])
-    more = f" and {len(wrong) - 5} more values" if len(wrong) > 5 else ""
-    message = (
-        f"{files[0]}: the mask has the label {wrong[0]}, but there are {count} classes, {known}; in all, "
-        f"{shown}{more} have no class, in {len(files)} of {len(masks)} masks"
-    )
-    if case.plain and highest == count:
-        message += (
-            ". That is one label more than names: one is missing in the list, or 0 is what shall not count"
-        )
-    return case.finding("values-without-class", message, files)
+        if case.plain and highest == count:
+            message += ". That is one label more than names: one lacks its name, or 0 is what shall not count"
+        return case.finding("values-without-class", message, files)
+    return case.finding(name, f"the masks hold {_some(values)}: these {why}", files)
 
 
-def _grey(red: int, green: int, blue: int) -> int:
-    """Return the brightness that Pillow and OpenCV give a colour [ITU-R BT.601]."""
-    return (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
+def _greys(case: Case) -> set[int]:
+    """Return the brightness that Pillow and OpenCV give the colours of the classes [ITU-R BT.601]."""
+    colours = [*case.palette.tolist(), VOID_COLOUR]
+    return {IGNORE} | {(19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16 for r, g, b in colours}
 
 
 def _stretched(case: Case, values: list[int]) -> bool:
@@ -235,42 +231,30 @@ def _direct(case: Case, masks: Masks, counts: Values, values: list[int]) -> Find
 
 
 def _zero(case: Case, masks: Masks, counts: Values, values: list[int]) -> Finding | None:
-    """A zero that counts by accident, or is ignored by accident."""
-    first, last = case.classes[0], len(case.classes)
-    share = counts[0] / counts.sum()
-    if not share:
+    """A zero that counts by accident."""
+    first = case.classes[0]
+    if not case.plain or 0 not in values or first.lower() not in _OTHER:
         return None
-    if case.plain:
-        if first.lower() not in _OTHER:
-            return None
-        message = f"the value 0 is the class {first!r} and counts: {share:.1%} of the pixels"
-        return case.finding("zero-counted", message, _having(masks, [0]))
-    from_one = case.encoding.stored == tuple(range(1, last + 1)) and case.encoding.valid[0]
-    if not from_one or share < _MUCH or last in values or not case.complete:
-        return None
-    message = (
-        f"the value 0, {share:.1%} of the pixels, is ignored, and no mask has {last}, the last class's: the "
-        f"masks seem to count from 0, so that {first!r} is void, and every class taken for its neighbour"
-    )
-    return case.finding("zero-ignored", message, _having(masks, [0]))
+    message = f"the value 0 is the class {first!r} and counts: {counts[0] / counts.sum():.1%} of the pixels"
+    return case.finding("zero-counted", message, _having(masks, [0]))
 
 
 def _void(case: Case, masks: Masks) -> Iterator[Finding]:
     """Masks in which nothing counts; sets in which nothing differs."""
     per_mask = [case.labels(mask) for _, mask in masks]
     empty = [one.mask_name for (one, _), pixels in zip(masks, per_mask, strict=True) if not pixels[:-1].any()]
-    if len(empty) == len(masks):
-        message = "every mask is void everywhere: no pixel of the split counts, so every IoU is NaN"
-        yield case.finding("all-void", message, empty, severity="error")
-    elif empty:
-        message = f"{counted(len(empty), 'mask')} void everywhere: these images count nowhere"
-        yield case.finding("all-void", message, empty)
+    if empty:
+        every = len(empty) == len(masks)
+        effect = (
+            "no pixel of the split counts, so every IoU is NaN" if every else "these images count nowhere"
+        )
+        message = f"{counted(len(empty), 'mask')} void everywhere: {effect}"
+        yield case.finding("all-void", message, empty, "error" if every else "warning")
     present = np.flatnonzero(np.sum(per_mask, axis=0)[:-1])
     if len(present) == 1 and case.complete and len(case.classes) > 1:
         name = case.classes[present[0]]
         message = f"{name} is the only class in all {len(masks)} masks: there is nothing to tell apart"
-        severity: Severity = "error" if len(masks) >= 8 else "warning"
-        yield case.finding("one-class", message, _names(masks), severity=severity)
+        yield case.finding("one-class", message, _names(masks), "error" if len(masks) >= 8 else "warning")
 
 
 def _names(masks: Masks) -> list[str]:
