@@ -43,17 +43,15 @@ def _instead(case: Case, kind: str, absent: list[str]) -> tuple[str, str]:
     """Return the kind of finding, and what is there in place of most of the missing files, in words."""
     if kind == "mask" and case.dataset.name == "cityscapes":
         return "no-label-ids", ". The masks of Cityscapes are the files <id>_gtFine_labelIds.png"
-    partners = {Path(one.image_name if kind == "mask" else one.mask_name).parent for one in case.examples}
+    used = {file for pair in case.dataset.files.values() for file in pair}
     ways: dict[tuple[str, str, str], tuple[int, bool]] = {}  # folder, before and after the id -> how good
     for folder, _, there in os.walk(case.dataset.root):
-        names = {file for file in there if not file.startswith(".")}
-        if Path(folder) in partners:
-            names = {file for file in names if Path(file).suffix.lower() not in SUFFIXES}
-        for file in sorted(names):
-            before, found, after = file.partition(absent[0])
-            if found:
+        names = {name for name in there if not name.startswith(".") and Path(folder, name) not in used}
+        for name in sorted(names):
+            before, found, after = name.partition(absent[0])
+            if found and not (before[-1:].isalnum() or after[:1].isalnum()):  # else it is 10, not 1
                 count = sum(f"{before}{one}{after}" in names for one in absent)
-                ways[folder, before, after] = count, Path(file).suffix.lower() in SUFFIXES
+                ways[folder, before, after] = count, Path(name).suffix.lower() in SUFFIXES
     best = max(ways, key=lambda way: ways[way], default=None)
     if best is None or 2 * ways[best][0] <= len(absent):
         return f"missing-{kind}", ""
@@ -71,17 +69,17 @@ def sizes(case: Case) -> Iterator[Finding]:
     if wrong:
         one, image, mask = wrong[0]
         have, want = [mask.size for _, _, mask in wrong], [image.size for _, image, _ in wrong]
-        if sorted(have) == sorted(want) and len(set(have)) > 1:
-            why = "; these sizes occur among the images, for other ids, so they seem to be paired wrongly"
-        elif have == [size[::-1] for size in want]:
+        if have == [size[::-1] for size in want]:
             why = ": rows and columns are swapped"
+        elif sorted(have) == sorted(want) and len(set(have)) > 1:
+            why = "; these sizes occur among the images, for other ids, so they seem to be paired wrongly"
         else:
             why = "; a mask must have a label for every pixel of its image"
         (w, h), (width, height) = mask.size, image.size
         message = (
             f"{counted(len(wrong), 'mask')} not of the image's size: {one.mask_name} is {w}x{h}, its image "
+            f"{width}x{height} (width x height){why}"
         )
-        message += f"{width}x{height} (width x height){why}"
         yield case.finding("sizes-differ", message, (one.mask_name for one, _, _ in wrong))
     images = [(one.image_name, one.image.size) for one in case.examples if one.image]
     if odd := [(name, size) for name, size in images if min(size) < _TINY or size[0] * size[1] > _HUGE]:

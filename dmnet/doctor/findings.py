@@ -88,8 +88,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "classes-differ": ("error", "give all splits the same class list, in the same order"),
     "class-never": (
         "warning",
-        "if the class list is too long, take them off it; else look whether the masks count from 0 but have to "
-        "count from 1, as in ADE20K or after a first line (ignored) in classes.txt",
+        "if the class list is too long, take them off it; else look whether the masks count from 0, but have "
+        "to count from 1, as in ADE20K or after a first line (ignored) in classes.txt",
     ),
     "class-absent": ("warning", "draw the splits anew, or move examples, so that each has all classes"),
     "leak": ("warning", "take the ids off the training list"),

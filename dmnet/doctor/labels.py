@@ -167,18 +167,17 @@ def _beyond(case: Case, masks: Masks, counts: Values, values: list[int]) -> Find
     files, count = _having(masks, wrong), len(case.classes)
     highest = max((value for value in values if value != IGNORE), default=0)
     if len(values) > 1 and set(values) <= _greys(case):
-        name, why = (
-            "palette-lost",
-            "are the brightness of the classes' colours: palettes were converted to grey",
-        )
+        name = "palette-lost"
+        why = "are the brightness of the classes' colours: palettes were converted to grey"
     elif _stretched(case, values):
-        name, why = "stretched", f"seem to be the labels 0 to {count - 1}, multiplied to be seen"
+        name = "stretched"
+        why = f"seem to be the labels 0 to {count - 1}, multiplied to be seen"
     elif case.plain and highest == count and 0 not in values:
-        name, why = (
-            "off-by-one",
-            f"count from 1, the {count} classes from 0: {case.classes[-1]}, the last one, ",
+        name = "off-by-one"
+        why = (
+            f"count from 1, the {count} classes from 0: {case.classes[-1]}, the last one, is out of range, "
+            "and every other is taken for its neighbour"
         )
-        why += "is out of range, and every other is taken for its neighbour"
     else:
         known = f"0 to {count - 1}" if case.plain else f"stored as {_some(case.encoding.stored)}"
         shown = ", ".join(f"{value} ({counts[value]} pixels)" for value in wrong[:5])
@@ -245,9 +244,7 @@ def _void(case: Case, masks: Masks) -> Iterator[Finding]:
     empty = [one.mask_name for (one, _), pixels in zip(masks, per_mask, strict=True) if not pixels[:-1].any()]
     if empty:
         every = len(empty) == len(masks)
-        effect = (
-            "no pixel of the split counts, so every IoU is NaN" if every else "these images count nowhere"
-        )
+        effect = "nothing in the split counts, so every IoU is NaN" if every else "these images count nowhere"
         message = f"{counted(len(empty), 'mask')} void everywhere: {effect}"
         yield case.finding("all-void", message, empty, "error" if every else "warning")
     present = np.flatnonzero(np.sum(per_mask, axis=0)[:-1])

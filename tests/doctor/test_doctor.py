@@ -164,6 +164,20 @@ def test_masks_with_longer_names(tmp_path: Path) -> None:
     assert "copy" in finding.remedy and "new folder" in finding.remedy
 
 
+def test_a_longer_number_is_another_name(tmp_path: Path) -> None:
+    dataset = make(tmp_path, count=11)
+    for part in ("JPEGImages/s0{}.jpg", "SegmentationClass/s0{}.png"):
+        for name in ("1", "2"):
+            file = tmp_path / part.format(name)
+            file.rename(file.with_name(f"{name}{file.suffix}"))
+        file = tmp_path / part.format("3")
+        file.rename(file.with_name(f"10{file.suffix}"))
+    (tmp_path / "SegmentationClass/1.png").unlink()
+    (tmp_path / "ImageSets/Segmentation/train.txt").write_text("1\n2")
+    finding = only_finding(load("folder", tmp_path), "missing-mask")
+    assert finding.files == ("1",) and len(dataset) == 11
+
+
 @pytest.mark.parametrize(
     ("suffix", "words"), [(".txt", "YOLO"), (".json", "LabelMe"), (".xml", "PASCAL VOC"), (".npy", "NumPy")]
 )
