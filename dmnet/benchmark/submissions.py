@@ -27,12 +27,12 @@ from PIL import Image
 from dmnet.classes import label_image
 from dmnet.datasets.files import FileDataset
 from dmnet.errors import DataError
+from dmnet.export import weights_digest
 from dmnet.files import atomic_write
 from dmnet.files import progress as progress_bar
 from dmnet.images import read_image, read_mask
 from dmnet.inference import predict
 from dmnet.model import DMNet
-from dmnet.runs import weights_digest
 from dmnet.systems import Evaluation
 
 NOTE = "submission.json"  # what the predictions in a folder were made with; not part of the archive
