@@ -1,9 +1,8 @@
 """Fetch a file over a network that breaks, and accept it only if it is the right one.
 
-The files have 0.2 to 11 GB, so a broken download goes on where it broke off; pooch would begin it anew. A
-digest is a SHA-256, whole or its first digits, or "md5:" and an MD5, for files of which nothing else is
-published: it protects against damage, and against a network that puts another file in place, but not against
-whoever packed the file [Wang and Yu, EUROCRYPT 2005].
+The files have 0.2 to 11 GB, so a broken download goes on where it broke off; pooch would begin it anew. Of
+some, only an MD5 is published: it protects against damage, and against a network that puts another file in
+place, but not against whoever packed the file [Wang and Yu, EUROCRYPT 2005].
 """
 
 import errno
@@ -14,7 +13,6 @@ import re
 import shutil
 import time
 from contextlib import suppress
-from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -53,9 +51,7 @@ def download(url: str, path: str | os.PathLike[str], digest: str | None = None) 
             is not the expected one. A wrong download is removed, a wrong file that was at `path` isn't.
     """
     if digest is not None and not DIGEST.fullmatch(digest):
-        raise ValueError(
-            f"a digest is 8 to 64 digits of a SHA-256, or md5: and 32, hexadecimal, got {digest!r}"
-        )
+        raise ValueError(f"a digest is 8 to 64 hexadecimal digits, or md5: and 32, got {digest!r}")
     algorithm, _, digits = (digest or "").lower().rpartition(":")
     whole = algorithm == "md5" or len(digits) == 64
     _require_safe(url, whole)
@@ -74,7 +70,7 @@ def download(url: str, path: str | os.PathLike[str], digest: str | None = None) 
             except DownloadError:
                 part.unlink()
                 raise
-            os.replace(part, target)
+            part.replace(target)
     return target
 
 
@@ -86,24 +82,22 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 def _verify(path: Path, url: str, algorithm: str, digits: str, remedy: str) -> None:
     """Raise unless `path` is the file that `url` stands for, as far as the digest tells."""
+    empty = hashlib.new(algorithm or "sha256", usedforsecurity=False)  # MD5 even where it is banned
     with path.open("rb") as file:
-        new = partial(
-            hashlib.new, algorithm or "sha256", usedforsecurity=False
-        )  # MD5 even where it is banned
-        found = hashlib.file_digest(file, new).hexdigest()
+        found = hashlib.file_digest(file, empty.copy).hexdigest()
     if not found.startswith(digits):
+        name = "MD5" if algorithm == "md5" else "SHA-256"
         raise DownloadError(
-            f"{path} is not the file that {url} stands for: the {'MD5' if algorithm == 'md5' else 'SHA-256'} "
-            f"{digits} is published, found {found}. {remedy}"
+            f"{path} is not the file that {url} stands for: the {name} {digits} is published, found {found}. "
+            f"{remedy}"
         )
 
 
 def _require_safe(url: str, whole_digest: bool) -> None:
-    """Refuse every address that could be changed on its way here, unless a whole digest would tell."""
+    """Refuse an address whose content could be changed on its way here, unless a whole digest would tell."""
     parts = urlsplit(url)
-    if parts.scheme != "https" and not (
-        parts.scheme == "http" and (whole_digest or parts.hostname in LOOPBACK)
-    ):
+    plain = parts.scheme == "http" and (whole_digest or parts.hostname in LOOPBACK)
+    if parts.scheme != "https" and not plain:
         raise DownloadError(f"{url} is refused: it is not https, and no whole digest makes up for that")
 
 
