@@ -26,7 +26,7 @@ from dmnet.prepare import sbd
 MOST_FILES = 1_000_000
 MOST_GROWTH = 20  # times the archive's size; photographs and PNGs hardly shrink when they are packed
 SMALL = 1 << 26  # bytes that any archive may unpack to
-LOGIN = "https://www.cityscapes-dataset.com"
+LOGIN = "https://www.cityscapes-dataset.com/register/"
 SPLITS = {
     "voc": ("train", "val", "trainaug"),
     "ade20k": ("train", "val"),
@@ -47,10 +47,7 @@ class Archive:
 
 
 def archives_of(name: str) -> tuple[Archive, ...]:
-    """Return the archives of "voc", "ade20k" or "cityscapes", from `data/published/archives.csv`.
-
-    Used in {doc}`02_data`.
-    """
+    """Return what `data/published/archives.csv` lists for a data set. Used in {doc}`02_data`."""
     with open(shipped("published", "archives.csv"), newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row.pop("dataset") == name]
     return tuple(Archive(**row) for row in rows)
@@ -108,8 +105,8 @@ def prepare(
         if locked:
             files = "".join(f"\n  {one.name} ({one.login})  {one.url}" for one in locked)
             raise DataError(
-                f"Cityscapes wants a login, so only you can fetch it. Register at {LOGIN}/register/, log in, "
-                f"save{files}\nin {store} (or anywhere: --archives FOLDER), then repeat this command."
+                f"Cityscapes wants a login, which only you have. Register at {LOGIN}, log in, save{files}\n"
+                f"in {store} (or anywhere: --archives FOLDER), then repeat this command."
             )
         for archive in missing:
             file = store / archive.name
@@ -138,9 +135,9 @@ def prepare(
 
 
 def _is_made(archive: Archive, home: Path, published: PublishedSet) -> bool:
-    if archive.into == sbd.MASKS:
-        return sbd.is_augmented(home)
-    return (home / archive.into).is_dir() if archive.into else published.is_at(home)
+    if not archive.into:
+        return published.is_at(home)
+    return (home / archive.into).is_dir() and (archive.into != sbd.MASKS or (home / sbd.LIST).is_file())
 
 
 def _count(name: str, home: Path, split: str) -> int:
@@ -154,16 +151,10 @@ def _count(name: str, home: Path, split: str) -> int:
 
 
 def unpack(archive: Path, folder: Path, part: str = "", only: tuple[str, ...] = ()) -> None:
-    """Unpack a tar, tgz or zip archive, or a part of it, to a new folder. Used in {doc}`02_data`.
+    """Unpack the folder `part` of a tar, tgz or zip archive, or of that `only` this, to a new folder.
 
     The standard library sees to it that nothing is written elsewhere, whatever names strangers packed. The
-    folder appears under its name when it is complete.
-
-    Args:
-        archive: the file.
-        folder: where the contents go; it must not exist.
-        part: folder in the archive, e.g. "VOCdevkit/VOC2012"; what lies elsewhere is left out.
-        only: files and folders below `part` that are wanted, e.g. ("cls", "train.txt"); by default all.
+    folder appears under its name when it is complete. Used in {doc}`02_data`.
 
     Raises:
         DataError: if the archive is damaged or a bomb, has nothing to unpack, or doesn't fit on the disk.

@@ -34,8 +34,7 @@ def read_sbd_mask(file: str | os.PathLike[str]) -> Mask:
         DataError: if the file is missing, damaged, or holds something else.
     """
     try:
-        with open(file, "rb") as opened:
-            labels = loadmat(opened, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+        labels = loadmat(file, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
         if labels.dtype != np.uint8 or labels.ndim != 2 or labels.max() >= len(VOC):
             raise ValueError(f"it is {labels.dtype} {labels.shape}, not uint8 [H, W] in 0..20")
     except Exception as error:  # a damaged file can raise anything
@@ -68,30 +67,17 @@ def _ids(file: Path) -> set[str]:
     return set(ids)
 
 
-def _missing(voc: Path, ids: set[str]) -> list[str]:
-    return sorted(ids - {path.stem for path in (voc / MASKS).glob("*.png")})
-
-
-def is_augmented(voc: Path) -> bool:
-    """Tell whether the list of trainaug is there, and a mask for each image. Used in {doc}`02_data`."""
-    return (voc / LIST).is_file() and not _missing(voc, _ids(voc / LIST))
-
-
 def augment(voc: Path, sbd: Path) -> None:
     """Make trainaug: its masks as PNGs in `SegmentationClassAug`, then its list. Used in {doc}`02_data`.
 
-    The folder of masks appears when it is complete; a folder that is there already is kept.
+    The folder of masks appears when it is complete; a folder or a list that is there already is kept.
 
-    Args:
-        voc: `VOCdevkit/VOC2012`.
-        sbd: `benchmark_RELEASE/dataset`, of which `cls`, `train.txt` and `val.txt` are needed.
+    The arguments are those of `trainaug_ids`; of SBD the folder `cls` is read, too.
 
     Raises:
-        DataError: if a list, a mask or an image is missing or damaged, or what is there contradicts it.
+        DataError: if a list, a mask or an image is missing or damaged.
     """
     ids, folder, temporary = trainaug_ids(voc, sbd), voc / MASKS, voc / f".{MASKS}.tmp"
-    if (voc / LIST).is_file() and _ids(voc / LIST) != set(ids):
-        raise DataError(f"{voc / LIST} has other ids than the {len(ids)} of trainaug: move it away")
     if not folder.exists():
         shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left
         temporary.mkdir()
@@ -103,10 +89,9 @@ def augment(voc: Path, sbd: Path) -> None:
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    elif missing := _missing(voc, set(ids)):
-        raise DataError(f"{folder} lacks {len(missing)} of {len(ids)} masks, e.g. {missing[0]}: move it away")
-    with atomic_write(voc / LIST) as listed:
-        listed.write_text("\n".join(ids) + "\n", encoding="utf-8")
+    if not (voc / LIST).exists():
+        with atomic_write(voc / LIST) as listed:
+            listed.write_text("\n".join(ids) + "\n", encoding="utf-8")
 
 
 def _write_mask(voc: Path, sbd: Path, name: str, target: Path) -> None:
