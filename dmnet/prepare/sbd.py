@@ -34,12 +34,12 @@ def read_sbd_mask(file: str | os.PathLike[str]) -> Mask:
         DataError: if the file is missing, damaged, or holds something else.
     """
     try:
-        labels = loadmat(file, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+        with open(file, "rb") as opened:
+            labels = loadmat(opened, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
         if labels.dtype != np.uint8 or labels.ndim != 2 or labels.max() >= len(VOC):
             raise ValueError(f"it is {labels.dtype} {labels.shape}, not uint8 [H, W] in 0..20")
     except Exception as error:  # a damaged file can raise anything
-        reason = f"{type(error).__name__}: {error}"
-        raise DataError(f"{file} is no mask of the SBD ({reason}); unpack benchmark.tgz again") from error
+        raise DataError(f"{file} is no mask of the SBD: {type(error).__name__}: {error}") from error
     return labels
 
 
