@@ -10,14 +10,6 @@ from dmnet.errors import DataError
 from dmnet.files import atomic_write
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
-BEFORE = """
-Before the remedies' lines of Python come:
-    import numpy as np
-    from dmnet.datasets import load
-    from dmnet.doctor import mending
-    dataset = load({})  # and so on
-The masks as they were are kept beside the new ones.
-"""
 QUICK = 24  # masks per split: what training looks at before it starts
 
 data_app = Typer(help="Fetch, draw or check data sets.", no_args_is_help=True)
@@ -72,7 +64,7 @@ def check_data(
     quick: Annotated[bool, Option("--quick", help="Read a few masks of each split only.")] = False,
     pictures: Annotated[Path | None, Option(metavar="DIR", help="Draw examples and shares into it.")] = None,
 ) -> None:
-    """Look for the usual mistakes in images and masks, and say how to mend each."""
+    """Look for the usual mistakes in images and masks, and say what can be done about each."""
     from dmnet import doctor
 
     sets = []
@@ -90,9 +82,6 @@ def check_data(
         first, _, rest = str(finding).partition("\n")
         say(f"\n{first}", style=COLOURS[finding.severity])
         say(rest)
-    if coded := [finding.split for finding in report.findings if finding.code]:
-        dataset = next(one for one in sets if one.split == coded[0])
-        say(BEFORE.format(f"{dataset.name!r}, {str(dataset.root)!r}, {dataset.split!r}"))
     if pictures is not None:
         _draw(report, sets, pictures)
     counts = [f"{part.split}: {part.examined} of {part.size} examples read" for part in report.splits]
@@ -107,17 +96,17 @@ def _draw(report: Any, sets: list[Any], folder: Path) -> None:
     """Save a sheet of examples per split, and the classes' shares."""
     import matplotlib as mpl
 
-    from dmnet import doctor
+    from dmnet.doctor.figures import show_class_shares, show_examples
 
     mpl.use("Agg")
     figures = {}
     for dataset in sets:
         try:
-            figures[f"{dataset.split}.png"] = doctor.pictures(dataset)
+            figures[f"{dataset.split}.png"] = show_examples(dataset)
         except DataError as error:
             say(f"No pictures of {dataset.split}: {error}", style="yellow")
     if any(part.pixels.any() for part in report.splits):
-        figures["class_shares.png"] = doctor.shares(report, sets[0].palette)
+        figures["class_shares.png"] = show_class_shares(report, sets[0].palette)
     for name, figure in figures.items():
         with atomic_write(folder / name) as temporary:
             figure.savefig(temporary, dpi=150)
