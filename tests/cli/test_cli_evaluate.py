@@ -113,7 +113,7 @@ def test_all_under_torchrun_is_refused(monkeypatch):
         (("demo_scale", "--protocol", "twice"), "no protocol 'twice'"),
         (("demo_scale", "--window", "wide"), "HEIGHTxWIDTH"),
         (("demo_scale", "--scales", "1;2"), "commas"),
-        (("demo_scale", "--stride", "9"), "needs a window"),
+        (("demo_scale", "--stride", "9"), "belong together"),
         (("demo_scale", "--protocol", "slide"), "give the window"),
     ],
 )
