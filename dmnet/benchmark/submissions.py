@@ -26,11 +26,11 @@ from PIL import Image
 from dmnet.classes import label_image
 from dmnet.datasets.files import FileDataset
 from dmnet.errors import DataError
+from dmnet.export import weights_digest
 from dmnet.files import atomic_write, progress
 from dmnet.images import read_image
 from dmnet.inference import predict
 from dmnet.model import DMNet
-from dmnet.runs import weights_digest
 from dmnet.systems import Evaluation
 
 

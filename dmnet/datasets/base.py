@@ -67,14 +67,14 @@ def check_example(image: Any, mask: Any, name: str, num_classes: int) -> None:
 def checked(dataset: Any) -> Any:
     """Return a data set whose examples pass `check_example`. Used in {doc}`06_training`.
 
-    The package's own data sets check what they read, and are returned as they are; any other object with
-    `classes`, a length and dataset[i] -> (image, mask, id) is wrapped.
+    The package's own check what they read, and are returned as they are; what is wrapped has a length, and
+    [i] gives an `Example`.
     """
     return dataset if getattr(dataset, "checks_itself", False) else _Checked(dataset)
 
 
 class _Checked:
-    """A data set, each of whose examples is checked when it is asked for; all else is the original's."""
+    """A data set, each of whose examples is checked when it is asked for."""
 
     checks_itself = True
 
@@ -88,11 +88,3 @@ class _Checked:
         image, mask, name = self.original[index]
         check_example(image, mask, name, len(self.original.classes))
         return image, mask, name
-
-    def __iter__(self) -> Iterator[Example]:
-        return (self[index] for index in range(len(self)))
-
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute == "original":  # while a copy is being unpickled
-            raise AttributeError(attribute)
-        return getattr(self.original, attribute)

@@ -27,7 +27,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmnet.classes import KNOWN, ClassList
+from dmnet.classes import KNOWN, ClassList, voc_palette
 from dmnet.datasets.base import IGNORE, Example, Image, Mask
 from dmnet.errors import DataError
 from dmnet.files import progress
@@ -321,7 +321,7 @@ def labels_of(classes: Classes, encoding: Encoding) -> tuple[ClassList, Encoding
     if again := repeated(names):
         raise DataError(f"the class names have {', '.join(again)} more than once; one stands for one label")
     if not isinstance(classes, ClassList):
-        classes = next((one for one in KNOWN if one.names == kept), ClassList.with_voc_colours(kept))
+        classes = next((one for one in KNOWN if one.names == kept), ClassList(kept, voc_palette(len(kept))))
     values = list(zip(names, encoding.stored, strict=False))
     ignored = (*encoding.ignored, *(value for name, value in values if name == IGNORED))
     return classes, Encoding(tuple(value for name, value in values if name != IGNORED), ignored)
