@@ -48,8 +48,8 @@ class Run:
     folder: Path | None = None  # None writes nothing and keeps the log in memory alone
     state: dict[str, Any] | None = None  # the checkpoint to go on from
     rows: list[dict[str, Any]] = field(default_factory=list)  # the log
-    _log: Any = None  # an open file
-    _events: Any = None  # a SummaryWriter
+    _log: Any = field(default=None, init=False)  # an open file
+    _events: Any = field(default=None, init=False)  # a SummaryWriter
 
     def log(self, row: dict[str, Any]) -> None:
         """Add one row, a value or None for each of `COLUMNS`; it is in the file when this returns."""

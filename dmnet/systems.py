@@ -184,7 +184,7 @@ DEMO_SCALE = System(
     ),
     evaluation=Evaluation(resize=None),
     weights="demo_scale.safetensors",
-    departures="A backbone that sees 11 pixels, 1x1 fusion, narrow layers, no auxiliary head, AdamW.",
+    departures="A receptive field of 11 pixels, a 1x1 fusion, narrow layers, no auxiliary head, AdamW.",
 )
 
 DEMO_CONTEXT = System(
