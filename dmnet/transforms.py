@@ -208,12 +208,6 @@ def normalise(image: Bytes | Floats) -> Floats:
     return rows.reshape(image.shape)
 
 
-def denormalise(image: Tensor) -> Bytes:
-    """Return the uint8 [H, W, 3] behind a normalised image [3, H, W]. Used in {doc}`06_training`."""
-    values = image.detach().cpu().permute(1, 2, 0) * torch.tensor(STD) + torch.tensor(MEAN)
-    return values.round().clamp(0, 255).to(torch.uint8).numpy()
-
-
 def pad(array: NDArray[Any], size: Size, value: float) -> NDArray[Any]:
     """Pad an image or a mask with a value to `size`, half on each side. Shown in {doc}`06_training`."""
     down, right = (max(new - old, 0) for old, new in zip(array.shape[:2], size, strict=True))
