@@ -54,14 +54,20 @@ def check_example(image: Any, mask: Any, name: str, num_classes: int) -> None:
         raise DataError(f"{name}: the image is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]")
     if mask.ndim != 2 or mask.dtype.kind not in "iub":
         raise DataError(f"{name}: the mask is {mask.dtype} {list(mask.shape)}, not integers [H, W]")
-    if mask.shape != image.shape[:2]:
-        raise DataError(f"{name}: the image is {image.shape[:2]}, its mask {mask.shape} (height, width)")
+    check_size(image, mask, name)
     wrong = mask[((mask < 0) | (mask >= num_classes)) & (mask != IGNORE)]
     if wrong.size:
         raise DataError(
             f"{name}: the mask has the label {wrong[0]}, but there are {num_classes} classes, "
             f"0 to {num_classes - 1} (and {IGNORE}, ignored); complete the class list or correct the mask"
         )
+
+
+def check_size(image: Image, mask: Mask, name: str, hint: str = "") -> None:
+    """Raise a DataError unless an image and its mask have the same size. Used in {doc}`06_training`."""
+    if mask.shape != image.shape[:2]:
+        sizes = f"the image is {image.shape[:2]}{hint}, its mask {mask.shape} (height, width)"
+        raise DataError(f"{name}: {sizes}; make a mask of the same size")
 
 
 def checked(dataset: Any) -> Any:
