@@ -1,8 +1,7 @@
 """Weights on disk: read without running their code, loaded wholly or not at all, saved with their system.
 
-Our own files are safetensors, which cannot hold code at all. Pickled files are only ever read with
-`weights_only=True`, which builds tensors, numbers and text, nothing else. Files under others' names are for
-`dmnet.zoo`.
+Our own files are safetensors, which cannot hold code. Pickled files are read with `weights_only=True`, which
+builds tensors, numbers and text, nothing else. Files under others' names are for `dmnet.zoo`.
 """
 
 import json
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 from dmnet.errors import CheckpointError
 from dmnet.files import atomic_write
-from dmnet.model import DMNet, from_system
+from dmnet.model import DMNet
 from dmnet.systems import Architecture, Evaluation, Recipe, System
 
 PathLike = str | os.PathLike[str]
@@ -46,17 +45,16 @@ def read_weights(path: PathLike) -> Contents:
     Raises:
         CheckpointError: if it cannot be read, isn't a checkpoint, is cut off, or holds more than plain data.
     """
-    own = False
+    metadata: dict[str, Any] = {}
     try:
         with open(path, "rb") as file:
             start = file.read(9)
-        content: Any
-        if start[8:] == b"{":  # safetensors: eight bytes, the length of the header, and the header, a JSON
+        if own := start[8:] == b"{":  # safetensors: the length of a header in eight bytes, the header, a JSON
             with safe_open(path, framework="pt") as opened:
-                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no dict)
-                noted = opened.metadata() or {}
-            own = NOTES in noted
-            content = {"state_dict": tensors, "meta": json.loads(noted[NOTES]) if own else noted}
+                content: Any = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+                metadata = opened.metadata() or {}
+            if own := NOTES in metadata:
+                metadata = dict(json.loads(metadata[NOTES]))
         else:
             mapped = zipfile.is_zipfile(path)
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -70,19 +68,16 @@ def read_weights(path: PathLike) -> Contents:
             ) from None
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError(f"{path} is missing, cut off, damaged or no checkpoint ({reason})") from error
-    beside: dict[str, Any] = {}
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content, beside = content[key], {name: content[name] for name in content if name != key}
+            metadata |= {k: value for k, value in content.items() if isinstance(value, int | float | str)}
+            if isinstance(content.get("meta"), Mapping):
+                metadata |= content["meta"]
+            content = content[key]
     if not isinstance(content, Mapping) or not content or not all(map(_is_plain, content.items())):
         raise CheckpointError(
             f"{path} is no checkpoint: it needs tensors by name, alone or under 'model' or 'state_dict'"
         )
-    metadata: dict[str, Any] = {
-        str(name): value for name, value in beside.items() if isinstance(value, int | float | str)
-    }
-    if isinstance(beside.get("meta"), Mapping):
-        metadata |= beside["meta"]
     if own and metadata.get("format", 0) > FORMAT:
         raise CheckpointError(f"{path} was written by a newer dmnet; update this one")
     return Contents(dict(content), metadata, own)
@@ -92,11 +87,6 @@ def _is_plain(item: tuple[Any, Any]) -> bool:
     name, value = item
     dense = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized
     return isinstance(name, str) and dense
-
-
-def read_metadata(path: PathLike) -> dict[str, Any]:
-    """Return what is noted in a weight file, as `read_weights`. Used in {doc}`06_training`."""
-    return read_weights(path).metadata
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: PathLike) -> None:
@@ -111,21 +101,20 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: PathLik
         CheckpointError: if one is missing, too many, misshapen or not finite; the module is untouched.
     """
     wanted = module.state_dict()
-    both = [name for name in wanted if name in tensors]
     differences = {
         "missing": [name for name in wanted if name not in tensors],
         "unexpected": [name for name in tensors if name not in wanted],
         "of another shape or type": [
-            f"{name} is {_kind(tensors[name])} in the file, {_kind(wanted[name])} in the model"
-            for name in both
-            if not _fits(tensors[name], wanted[name])
+            f"{name} is {_kind(tensors[name])} in the file, {_kind(tensor)} in the model"
+            for name, tensor in wanted.items()
+            if name in tensors and not _fits(tensors[name], tensor)
         ],
     }
     if any(differences.values()):
         lines = [f"  {len(names)} {kind}: {listed(names)}" for kind, names in differences.items() if names]
-        last = "head.classify.bias"
-        if last in both and tensors[last].shape != wanted[last].shape:
-            lines.append(f"Build the model with num_classes={tensors[last].numel()}, as the file has it.")
+        bias = tensors.get(last := "head.classify.bias")
+        if bias is not None and last in wanted and bias.shape != wanted[last].shape:
+            lines.append(f"Build the model with num_classes={bias.numel()}, as the file has it.")
         raise CheckpointError("\n".join([f"{path} does not fit the model.", *lines]))
     floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
     if bad := [name for name, tensor in floats.items() if not tensor.float().isfinite().all()]:
@@ -138,9 +127,8 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: PathLik
 
 def _fits(found: Tensor, wanted: Tensor) -> bool:
     """Tell whether a tensor can be copied into another: any float into a float, integer into integer."""
-    integer = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
-    same_kind = found.is_floating_point() if wanted.is_floating_point() else integer
-    return found.shape == wanted.shape and same_kind
+    both_ways = ((found.dtype, wanted.dtype), (wanted.dtype, found.dtype))
+    return found.shape == wanted.shape and all(torch.can_cast(*types) for types in both_ways)
 
 
 def _kind(tensor: Tensor) -> str:
@@ -170,10 +158,9 @@ def model_from_file(path: PathLike) -> DMNet:
     noted, renamed = contents.metadata, {"max_class_share": "cat_max_ratio"}  # older files have the old name
     try:
         architecture = Architecture(**noted["architecture"])
-        if "system" not in noted:
-            model = DMNet(architecture)
-        else:
-            system = System(
+        model = DMNet(architecture)
+        if "system" in noted:
+            model.system = System(
                 name=noted["system"],
                 dataset=noted["dataset"],
                 classes=tuple(noted["classes"]),
@@ -181,7 +168,6 @@ def model_from_file(path: PathLike) -> DMNet:
                 recipe=Recipe(**{renamed.get(key, key): value for key, value in noted["recipe"].items()}),
                 evaluation=Evaluation(**noted["evaluation"]),
             )
-            model = from_system(system)
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{path} describes a network that this dmnet cannot build ({error}); update dmnet"
         raise CheckpointError(reason) from error
@@ -212,8 +198,8 @@ def save_weights(model: DMNet, path: PathLike, **metadata: Any) -> None:
         raise ValueError(f"metadata must not be called {', '.join(taken)}: the file uses that name itself")
     text = json.dumps(noted | metadata, default=str)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with atomic_write(path) as temporary:
-        try:
+    try:
+        with atomic_write(path) as temporary:
             save_file(tensors, temporary, metadata={NOTES: text})
-        except SafetensorError as error:
-            raise OSError(f"{path} could not be written: {error}") from error
+    except SafetensorError as error:
+        raise OSError(f"{path} could not be written: {error}") from error

@@ -1,8 +1,7 @@
 """The errors that the package raises on purpose.
 
-All of them are a `DMNetError`, which is a `ValueError`: code that asks for a wrong system, or reads a broken
-file, can catch one class. The command line prints their message without a traceback, so a message names
-the file or the value, and says what to do.
+All of them are a `DMNetError`, which is a `ValueError`. The command line prints their message without a
+traceback, so a message names the file or the value, and says what to do.
 """
 
 from collections.abc import Iterator
@@ -39,12 +38,7 @@ class MissingExtraError(DMNetError, ImportError):
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Name the extra of `pyproject.toml` that is missing where an import inside the block fails.
-
-    ```
-    with extra("train"):
-        from lightning_fabric import Fabric
-    ```
+    """Name the extra of `pyproject.toml` that is missing where an import in the block fails.
 
     Used in {doc}`06_training`.
     """

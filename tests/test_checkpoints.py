@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from small_weights import State, assert_same, copy_of, save_as, small_model
 
 from dmnet import checkpoints, systems
-from dmnet.checkpoints import load_weights, model_from_file, read_metadata, read_weights, save_weights
+from dmnet.checkpoints import load_weights, model_from_file, read_weights, save_weights
 from dmnet.download import sha256_of
 from dmnet.errors import CheckpointError
 from dmnet.model import DMNet, build_model
@@ -303,7 +303,7 @@ def test_saved_weights_come_back_with_their_system(model: DMNet, tmp_path: Path)
     assert again.architecture == model.architecture
     assert model.system is not None
     assert again.system == replace(model.system, published=None)  # that number belongs to other weights
-    assert read_metadata(path).items() >= {"miou": 0.5, "seeds": [1, 2], "when": "today"}.items()
+    assert read_weights(path).metadata.items() >= {"miou": 0.5, "seeds": [1, 2], "when": "today"}.items()
 
 
 @pytest.mark.parametrize("name", ["demo_context", "demo_scale", "small_r18"])

@@ -5,8 +5,11 @@ code are translated.
 """
 
 import re
+from inspect import signature
+from typing import get_type_hints
 
 from sphinx.application import Sphinx
+from sphinx.util.inspect import stringify_signature
 
 CODE_OR_MATH = re.compile(r"(?<![`\w:])`([^`\n]+)`(?!`)|(?<![$\\\w])\$(?! )([^$\n]+)(?<! )\$(?![\w$])")
 
@@ -58,7 +61,21 @@ def process(app: Sphinx, what: str, name: str, item: object, options: object, li
     lines[:] = translate(lines)
 
 
+def plain_types(
+    app: Sphinx, what: str, name: str, item: type, options: object, written: str, returned: str | None
+) -> tuple[str, str] | None:
+    """Show the fields of a checked dataclass by their types alone: their bounds are for pydantic to read."""
+    if what != "class" or not hasattr(item, "__pydantic_fields__"):
+        return None
+    hints, found = get_type_hints(item), signature(item)
+    fields = [field.replace(annotation=hints[name]) for name, field in found.parameters.items()]
+    return stringify_signature(
+        found.replace(parameters=fields), unqualified_typehints=True, show_return_annotation=False
+    ), ""
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
     app.connect("autodoc-process-docstring", process, priority=400)
+    app.connect("autodoc-process-signature", plain_types)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -77,7 +77,7 @@ def check_data(
         typer.Option(metavar="DIR", help="Draw examples and the classes' shares into this folder."),
     ] = None,
 ) -> None:
-    """Look for the usual mistakes in images and masks, and say how to mend each."""
+    """Look for the usual mistakes in images and masks, and say what can be done about each."""
     from dmnet import doctor
 
     sets, missing = [], []
@@ -103,14 +103,6 @@ def check_data(
         console.print(f"\n{first}", style=COLOURS[finding.severity], soft_wrap=True)
         for line in rest:
             say(line)
-    if coded := [finding.split for finding in report.findings if finding.code]:
-        dataset = next(one for one in sets if one.split == coded[0])
-        say("\nBefore the remedies' lines of Python come:")
-        say("    import numpy as np")
-        say("    from dmnet.datasets import load")
-        say("    from dmnet.doctor import mending")
-        say(f"    dataset = load({dataset.name!r}, {str(dataset.root)!r}, {dataset.split!r})  # and so on")
-        say("The masks as they were are kept beside the new ones.\n")
     if pictures is not None:
         _draw(report, sets, pictures)
     counts = [f"{part.split}: {part.examined} of {part.size} examples read" for part in report.splits]
@@ -125,17 +117,17 @@ def _draw(report: "Report", sets: list[Any], folder: Path) -> None:
     """Save a sheet of examples per split, and the classes' shares."""
     import matplotlib as mpl
 
-    from dmnet import doctor
+    from dmnet.doctor.figures import show_class_shares, show_examples
 
     figures = {}
     with mpl.rc_context({"backend": "Agg"}):
         for dataset in sets:
             try:
-                figures[f"{dataset.split}.png"] = doctor.pictures(dataset)
+                figures[f"{dataset.split}.png"] = show_examples(dataset)
             except DataError as error:
                 console.print(f"No pictures of {dataset.split}: {error}", style="yellow", soft_wrap=True)
         if any(part.pixels.any() for part in report.splits):
-            figures["class_shares.png"] = doctor.shares(report, sets[0].palette)
+            figures["class_shares.png"] = show_class_shares(report, sets[0].palette)
         for name, figure in figures.items():
             with atomic_write(folder / name) as temporary:
                 figure.savefig(temporary, dpi=150)

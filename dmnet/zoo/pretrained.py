@@ -98,7 +98,7 @@ def load_pretrained(name_or_path: PathLike) -> DMNet:
         DownloadError: if they cannot be fetched; the message says where to put a file fetched by hand.
     """
     name = os.fspath(name_or_path)
-    if name not in systems.SYSTEMS and (Path(name).exists() or name.endswith(".safetensors")):
+    if name not in systems.names() and (Path(name).exists() or name.endswith(".safetensors")):
         return checkpoints.model_from_file(name)
     path = pretrained_file(name)
     model = build_model(name)
@@ -155,7 +155,7 @@ def published_digest(path: PathLike) -> str:
     Raises:
         CheckpointError: if the file is no checkpoint.
     """
-    return checkpoints.read_metadata(path).get("sha256") or sha256_of(path)
+    return checkpoints.read_weights(path).metadata.get("sha256") or sha256_of(path)
 
 
 def load_imagenet(model: DMNet) -> None:
@@ -175,7 +175,8 @@ def load_imagenet(model: DMNet) -> None:
         )
     weights = IMAGENET[a.backbone, a.stem]
     url = weights if weights.startswith("https:") else get_weight(weights).url
-    load_backbone(model, _fetch(url, url.removesuffix(".pth").rpartition("-")[2]))
+    advice = " To train from random weights, which takes far longer: pretrained=False (--no-pretrained)."
+    load_backbone(model, _fetch(url, url.removesuffix(".pth").rpartition("-")[2], advice))
 
 
 def load_backbone(model: DMNet, path: PathLike) -> None:
@@ -200,12 +201,12 @@ def _downloads(url: str) -> Path:
     return data_dir() / "downloads" / url.rpartition("/")[2]
 
 
-def _fetch(url: str, sha256: str | None) -> Path:
+def _fetch(url: str, sha256: str | None, advice: str = "") -> Path:
     path = _downloads(url)
     try:
         return download(url, path, sha256)
     except DownloadError as error:
         raise DownloadError(
             f"{error}\nWithout a network: fetch {url} elsewhere, put the file at {path} and try again; "
-            "nothing else is needed."
+            f"nothing else is needed.{advice}"
         ) from error

@@ -86,10 +86,9 @@ def zoo(server: Server, tmp_path, monkeypatch):
     downloads = tmp_path / "home" / "downloads"
     downloads.mkdir(parents=True)
     content_of(city, downloads / "c.pth", 2)
-    monkeypatch.setattr(
-        systems, "SYSTEMS", {s.name: s for s in (voc, city, systems.DEMO_SCALE, systems.SMALL_R18)}
-    )
-    return systems.SYSTEMS
+    monkeypatch.setattr("dmnet.zoo.PUBLISHED", {voc.name: voc, city.name: city})
+    monkeypatch.delitem(systems.OWN, "demo_context")
+    return systems.zoo().PUBLISHED
 
 
 def run(world, folder, **options):

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmnet.systems import Evaluation
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book" / "extensions"))
 docstrings = importlib.import_module("docstrings")
 
@@ -40,3 +42,9 @@ def test_a_fence_becomes_a_literal_block() -> None:
 )
 def test_plain_words_stay_as_they_are(line: str) -> None:
     assert docstrings.inline(line) == line
+
+
+def test_a_checked_field_is_shown_by_its_type_alone() -> None:
+    shown, _ = docstrings.plain_types(None, "class", "", Evaluation, None, "", None)
+    assert "resize: tuple[int, int] | None = (2048, 512)" in shown and "pydantic" not in shown
+    assert docstrings.plain_types(None, "class", "", Path, None, "", None) is None

@@ -31,7 +31,7 @@ from small_weights import (
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from dmnet import systems, zoo
-from dmnet.checkpoints import model_from_file, read_metadata, save_weights
+from dmnet.checkpoints import model_from_file, read_weights, save_weights
 from dmnet.download import sha256_of
 from dmnet.errors import CheckpointError, DownloadError, UnknownSystemError
 from dmnet.model import DMNet, build_model, with_architecture
@@ -306,7 +306,7 @@ def test_published_weights_are_fetched_converted_and_kept(
     assert not model.training
     assert model.system == systems.get("tiny")
     assert files_below(home) == {"checkpoints/tiny.safetensors"}
-    assert read_metadata(home / "checkpoints/tiny.safetensors")["url"] == server.url
+    assert read_weights(home / "checkpoints/tiny.safetensors").metadata["url"] == server.url
     server.script = [404]
     assert_same(copy_of(load_pretrained("tiny")), origin)  # without a request
     assert len(server.requests) == 1
