@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dmnet.datasets.base import IGNORE, Example, checked
+from dmnet.datasets.base import IGNORE, Checked, Example
 from dmnet.errors import DataError, DMNetError
 from dmnet.files import interactive
 from dmnet.files import progress as progress_bar
@@ -301,7 +301,7 @@ def evaluate(
     counts = [array for counter in counters for array in counter.arrays]
     for array in counts if rank > 0 else ():
         array[...] = 0  # what has been counted before is added once, by rank 0
-    examples = _examples(checked(dataset), range(rank, len(dataset), world_size), workers)
+    examples = _examples(Checked(dataset), range(rank, len(dataset), world_size), workers)
     hidden = not (progress and rank == 0 and interactive())
     with progress_bar(total=len(dataset), desc="evaluate", unit="image", disable=hidden) as bar:
         for _, alike in groupby(examples, lambda example: example[0].shape):

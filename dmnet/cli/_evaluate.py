@@ -172,13 +172,14 @@ def submit(
     """Predict a test set and pack it for the evaluation server of VOC, ADE20K or Cityscapes."""
     from dmnet import datasets
     from dmnet.benchmark import submissions
+    from dmnet.datasets.files import FileDataset
 
     model = load_model(system, weights, device)
     name = data or (model.system.dataset if model.system else "")
     if name not in submissions.FORMATS:
         known = ", ".join(submissions.FORMATS)
         raise DMNetError(f"there is no server for {name or 'this weight file'}; --data may be {known}")
-    dataset = cast(datasets.FileDataset, datasets.load(name, data_root, split, labelled=False))
+    dataset = cast(FileDataset, datasets.load(name, data_root, split, labelled=False))
     how = chosen(model, protocol, window, stride, scales, flip)
     archive = submissions.write_submission(model, dataset, output, protocol=how, progress=True)
     say(f"{len(dataset)} label maps, packed: {archive}")

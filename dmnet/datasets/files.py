@@ -115,7 +115,6 @@ class FileDataset:
     official_size: int | None = None  # how many examples the split has where it is published
 
     ignore_index: ClassVar[int] = IGNORE
-    checks_itself: ClassVar[bool] = True  # see `dmnet.datasets.checked`
 
     def __post_init__(self) -> None:
         self.ids, self.classes = tuple(self.files), self.class_list.names
@@ -178,35 +177,7 @@ class FileDataset:
             raise DataError(f"{len(found)} of {len(self)} examples of {self.source} fail:\n- {shown}")
 
 
-def load_folder(
-    root: str | os.PathLike[str],
-    split: str = "train",
-    *,
-    classes: Classes | None = None,
-    labelled: bool = True,
-    masks: str = MASKS,
-) -> FileDataset:
-    """Return a split in VOC's layout, see above. Shown in {doc}`02_data`.
-
-    Args:
-        root: the folder, laid out as above.
-        split: name of the list, without ".txt".
-        classes: names, with or without colours; by default those of `classes.txt`.
-        labelled: False reads images alone, and needs no masks.
-        masks: folder below `root` that the masks lie in.
-    """
-    root = Path(root).expanduser()
-    for folder in (IMAGES, masks) if labelled else (IMAGES,):
-        if not (root / folder).is_dir():
-            raise DataError(f"there is no folder {root / folder}; the layout is {IMAGES}, {MASKS}, {LISTS}")
-    labels = labels_of(class_names(root) if classes is None else classes, Encoding.plain())
-    source = root / LISTS / f"{split}.txt"
-    images, masked = list_files(root / IMAGES), list_files(root / masks, ".png") if labelled else {}
-    files = {name: (images.get(name), masked.get(name)) for name in read_list(source)}
-    return FileDataset("folder", root, split, files, *labels, source, labelled)
-
-
-def load_pairs(
+def load_files(
     root: str | os.PathLike[str],
     split: str = "train",
     *,
@@ -214,19 +185,23 @@ def load_pairs(
     labelled: bool = True,
     images: str | os.PathLike[str] | None = None,
     masks: str | os.PathLike[str] | None = None,
+    lists: str | os.PathLike[str] | None = None,
     val_share: float = 0.2,
     seed: int = 0,
 ) -> FileDataset:
-    """Return a split of images in one folder and masks in another, see above. Shown in {doc}`02_data`.
+    """Return a split of one's own images, laid out in one of the ways above. Shown in {doc}`02_data`.
 
     Without folders or lists for the splits, "val" is a part drawn by lot, always the same, "train" is the
     rest, and "all" is both. Write lists where images resemble each other, like the frames of a film.
 
     Args:
-        root, classes, labelled: as for `load_folder`.
+        root: the folder that everything lies in.
         split: "train", "val" or another that has a folder or a list.
+        classes: names, with or without colours; by default those of `classes.txt`.
+        labelled: False reads images alone, and needs no masks.
         images: folder of the images, from `root`; by default the first of `images`, `img_dir`.
         masks: folder of the masks; by default the first of `masks`, `labels`, `annotations`, `ann_dir`.
+        lists: folder of the lists; by default `root`, where there need not be any.
         val_share: how much of the images a lot gives to "val".
         seed: another lot.
     """
@@ -234,22 +209,22 @@ def load_pairs(
     folders = [_own_folder(root, images, OWN_IMAGES)]
     folders += [_own_folder(root, masks, OWN_MASKS)] if labelled else []
     labels = labels_of(class_names(root) if classes is None else classes, Encoding.plain())
-    splits = sorted(one.name for one in folders[0].glob("[!.]*/"))
-    lists = {file.stem for file in root.glob("*.txt")}
-    ids, listed = None, root / f"{split}.txt"
-    if splits and split not in splits:
-        raise DataError(f"{folders[0]} has no split {split!r}; it has {', '.join(splits)}")
-    if splits:
+    listed = root / (lists or "") / f"{split}.txt"
+    there = {file.stem for file in listed.parent.glob("*.txt")}
+    source, ids = folders[0], None
+    if lists is None and (splits := sorted(one.name for one in source.glob("[!.]*/"))):
+        if split not in splits:
+            raise DataError(f"{source} has no split {split!r}; it has {', '.join(splits)}")
         folders = [folder / split for folder in folders]
-    elif split in lists or (split != "all" and lists & {"train", "val"}):  # never a lot beside a list
-        ids = read_list(listed)
+    elif lists or split in there or (split != "all" and there & {"train", "val"}):  # no lot beside a list
+        source, ids = listed, read_list(listed)
     elif split in ("train", "val"):
-        ids = divide(list(list_files(folders[0])), val_share, seed)[split == "val"]
+        ids = divide(list(list_files(source)), val_share, seed)[split == "val"]
     elif split != "all":
         raise DataError(f"{root} has no split {split!r}; write its ids into {listed}, one a line")
     found, unpaired = pair(*folders, ids=ids)
-    source = listed if split in lists and not splits else folders[0]
-    return FileDataset("pairs", root, split, found, *labels, source, labelled, unpaired)
+    name = "folder" if lists else "pairs"
+    return FileDataset(name, root, split, found, *labels, source, labelled, unpaired)
 
 
 def pair(
@@ -373,4 +348,5 @@ def _own_folder(root: Path, given: str | os.PathLike[str] | None, usual: Sequenc
     if found := next((folder for folder in folders if folder.is_dir()), None):
         return found
     asked = " or ".join(usual) if given is None else folders[0]
-    raise DataError(f"{root}: there is no folder {asked}; the layout is images, masks and {NAMES}")
+    layouts = f"{OWN_IMAGES[0]}, {OWN_MASKS[0]} or {IMAGES}, {MASKS}, {LISTS}"
+    raise DataError(f"{root}: there is no folder {asked}; the layout is {layouts}, with {NAMES}")

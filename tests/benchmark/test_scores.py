@@ -20,6 +20,7 @@ import dmnet
 from dmnet import datasets, systems, worlds
 from dmnet.benchmark import scores
 from dmnet.benchmark.scores import NOT_MEASURED, score_all
+from dmnet.datasets.files import FileDataset
 from dmnet.download import sha256_of
 from dmnet.errors import DataError
 from dmnet.inference import evaluate
@@ -178,7 +179,7 @@ def test_what_has_changed_is_measured_again(zoo, world, server, tmp_path, monkey
         changed = replace(zoo["tiny_voc"], evaluation=replace(RESIZED, flip=True))
         monkeypatch.setitem(zoo, "tiny_voc", changed)
     else:
-        monkeypatch.setattr(datasets.FileDataset, "seed", 5, raising=False)
+        monkeypatch.setattr(FileDataset, "seed", 5, raising=False)
     row = scores._rows("voc", folder)["tiny_voc", "single"]
     _, (line,) = run(world, folder, names=["tiny_voc"])
     assert "measured before" not in line
@@ -259,7 +260,7 @@ def test_other_classes_are_not_scored(zoo, tmp_path):
 def killed_at_image(number: int, world, folder, log) -> None:
     """Score everything in this process, and kill it when it asks for so many pictures."""
     asked = 0
-    read, write = datasets.FileDataset.__getitem__, scores._write
+    read, write = FileDataset.__getitem__, scores._write
 
     def counted(self, index):
         nonlocal asked
@@ -273,7 +274,7 @@ def killed_at_image(number: int, world, folder, log) -> None:
         with log.open("a") as file:
             file.writelines(f"{key} {row['measured']}\n" for key, row in new.items())
 
-    datasets.FileDataset.__getitem__, scores._write = counted, noted
+    FileDataset.__getitem__, scores._write = counted, noted
     run(world, folder)
 
 
