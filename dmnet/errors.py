@@ -28,20 +28,13 @@ class DataError(DMNetError):
     """An image, a label map, a list or a class file cannot be used. Used in {doc}`02_data`."""
 
 
-class ExportError(DMNetError):
-    """A network cannot be exported, or not faithfully; no file was written. Used in {doc}`welcome`."""
-
-
 class MissingExtraError(DMNetError, ImportError):
     """A package that only a part of dmnet needs is not installed. Used in {doc}`welcome`."""
 
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Name the extra of `pyproject.toml` that is missing where an import in the block fails.
-
-    Used in {doc}`06_training`.
-    """
+    """Name the extra of `pyproject.toml` that an import in the block needs. Used in {doc}`06_training`."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -28,7 +28,6 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torch import nn
 
 from dmnet.errors import CheckpointError, DMNetError, extra
 from dmnet.files import atomic_write, naming
@@ -38,6 +37,7 @@ LOCK_SECONDS = 10.0  # loading processes outlive a killed run by a few seconds, 
 COLUMNS = ("iteration", "epoch", "lr", "loss", "aux_loss", "seconds", "images_per_second", "val_miou")
 TAGS = {"lr": "learning_rate", "aux_loss": "loss/auxiliary", "val_miou": "mIoU/val"}  # TensorBoard's names
 STATE = {"iteration", "best", "seconds", "model", "optimizer", "precision", "random", "log"}
+Facts = dict[str, Any]  # ready for JSON
 DECISIVE = ("torch", "device", "gpu", "world_size", "threads", "precision", "accumulate", "compile")
 
 
@@ -48,8 +48,8 @@ class Run:
     folder: Path | None = None  # None writes nothing and keeps the log in memory alone
     state: dict[str, Any] | None = None  # the checkpoint to go on from
     rows: list[dict[str, Any]] = field(default_factory=list)  # the log
-    _log: Any = None  # an open file
-    _events: Any = None  # a SummaryWriter
+    _log: Any = field(default=None, init=False)  # an open file
+    _events: Any = field(default=None, init=False)  # a SummaryWriter
 
     def log(self, row: dict[str, Any]) -> None:
         """Add one row, a value or None for each of `COLUMNS`; it is in the file when this returns."""
@@ -91,15 +91,9 @@ class Run:
 
 @contextmanager
 def open_run(
-    folder: str | PathLike[str] | None,
-    config: dict[str, Any],
-    resume: bool,
-    options: Any,
-    facts: dict[str, Any],
+    folder: str | PathLike[str] | None, config: Facts, resume: bool, options: Any, facts: Facts
 ) -> Iterator[Run]:
-    """Lock a run's folder and make it this run's, unless that would lose a checkpoint.
-
-    Used in {doc}`06_training`.
+    """Lock a run's folder and go on in it, unless that would lose a checkpoint. Used in {doc}`06_training`.
 
     Args:
         folder: made if missing; None writes nothing.
@@ -145,10 +139,9 @@ def open_run(
                 warnings.warn(f"resumed with {', '.join(changed)}: {effect}", stacklevel=2)
         else:
             _write_json(folder / "config.json", {**config, "options": options})
-        done = run.state["iteration"] if run.state else 0
+        done, run.rows = (run.state["iteration"], run.state["log"]) if run.state else (0, [])
         _write_json(sessions, [*before, {"iteration": done, **facts}])
-        run.rows = run.state["log"] if run.state else []  # a killed process has written more, or half a line
-        with atomic_write(log) as temporary:
+        with atomic_write(log) as temporary:  # a killed process has written more, or half a line
             temporary.write_text(",".join(COLUMNS) + "\n" + "".join(map(_line, run.rows)))
         run._log = stack.enter_context(log.open("ab", buffering=0))
         with suppress(ImportError):  # TensorBoard need not be there
@@ -161,23 +154,18 @@ def open_run(
 
 def read_state(path: Path) -> dict[str, Any]:
     """Return the checkpoint of a run: tensors and plain values alone. Used in {doc}`06_training`."""
-    state, reason = None, None
+    why = None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if state.keys() >= STATE:
+            return state
     except Exception as error:  # a damaged file can raise anything
-        reason = error
-    if isinstance(state, dict) and state.keys() >= STATE:
-        return state
-    message = f"{path} is damaged, or no checkpoint of a run; delete it to start over"
-    raise CheckpointError(message) from reason
+        why = error
+    raise CheckpointError(f"{path} is damaged, or no checkpoint of a run; delete it to start over") from why
 
 
 def read_json(path: Path, kind: type) -> Any:
-    """Return what a JSON file of a run says, a dict or a list. Used in {doc}`06_training`.
-
-    Raises:
-        DMNetError: if there is none, or it is damaged.
-    """
+    """Return a run's JSON file, a dict or a list, or raise a `DMNetError`. Used in {doc}`06_training`."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -198,12 +186,9 @@ def _write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-# What a result was made with -----------------------------------------------------------------------------
-
-
-def configuration(system: System, train_set: Any, val_set: Any, seed: int) -> dict[str, Any]:
-    """Return what decides a run's result, ready for JSON: a run's identity. Shown in {doc}`06_training`."""
-    config: dict[str, Any] = {"system": asdict(system), "seed": seed, "train_set": None, "val_set": None}
+def configuration(system: System, train_set: Any, val_set: Any, seed: int) -> Facts:
+    """Return what decides a run's result, and so identifies it. Shown in {doc}`06_training`."""
+    config: Facts = {"system": asdict(system), "seed": seed, "train_set": None, "val_set": None}
     for key, dataset in (("train_set", train_set), ("val_set", val_set)):
         if dataset is not None:
             facts = {name: getattr(dataset, name, None) for name in ("name", "split", "seed", "revision")}
@@ -214,8 +199,8 @@ def configuration(system: System, train_set: Any, val_set: Any, seed: int) -> di
     return json.loads(json.dumps(config))
 
 
-def environment(device: torch.device, world_size: int = 1) -> dict[str, Any]:
-    """Return versions, device, commit and command, ready for JSON; no host. Used in {doc}`06_training`."""
+def environment(device: torch.device, world_size: int = 1) -> Facts:
+    """Return versions, device, commit and command, but no host. Used in {doc}`06_training`."""
     gpu = device.type == "cuda"
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -240,13 +225,3 @@ def commit(clone: Path) -> str | None:
             done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
             return done.stdout.strip()
     return None
-
-
-def weights_digest(model: nn.Module) -> str:
-    """Return the SHA-256 of all tensors: name, type, shape and bytes. Used in {doc}`07_evaluation`."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        array = tensor.detach().cpu().contiguous()
-        total.update(f"{name} {array.dtype} {list(array.shape)}\0".encode())
-        total.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()

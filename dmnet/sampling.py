@@ -84,23 +84,25 @@ def training_batches(
     """
     whole, part = samples.batch_size, samples.batch_size // world_size
     firsts = range(start * whole + rank * part, stop * whole, whole)  # of each batch, or part
-    loader: DataLoader[Any] = DataLoader(
-        samples,
-        batch_sampler=(list(range(first, first + part)) for first in firsts),
-        num_workers=workers,
-        collate_fn=_collate,
-        pin_memory=pin_memory,
-        worker_init_fn=leave_to_parent,
-        generator=torch.Generator(),  # else it draws from the global state, once more in a resumed run
-    )
-    batches = iter(loader)
+    parts = (list(range(first, first + part)) for first in firsts)
+    yield from read_ahead(samples, workers, batch_sampler=parts, collate_fn=_collate, pin_memory=pin_memory)
+
+
+def read_ahead(dataset: Any, workers: int, **options: Any) -> Generator[Any, None, None]:
+    """Yield what a `DataLoader` reads by as many processes, or by this one if `workers` is 0.
+
+    It draws nothing from the global random state, and its processes end with it. Used in {doc}`06_training`.
+    """
+    generator = torch.Generator()  # else it draws from the global state, once more in a resumed run
+    options |= {"num_workers": workers, "worker_init_fn": leave_to_parent, "generator": generator}
+    items = iter(DataLoader(dataset, **options))
     try:
-        yield from batches
+        yield from items
     except DataError as error:  # a worker's error comes with the traceback of its process in the message
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
     finally:
         if workers:  # left to itself, it waits until nobody holds the traceback of an error any more
-            batches._shutdown_workers()  # type: ignore[attr-defined]
+            items._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def leave_to_parent(worker: int = 0) -> None:

@@ -7,7 +7,7 @@ training recipe and the evaluation protocol behind its number. The published one
 import difflib
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
@@ -16,10 +16,6 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from dmnet import classes as class_lists
 from dmnet.errors import DMNetError, UnknownSystemError
 
-if TYPE_CHECKING:
-    from dmnet.zoo import Published
-
-# What values may be ---------------------------------------------------------------------------------------
 # A word that is none of the known ones would otherwise choose something in silence (optimizer="SGD" AdamW),
 # and a wrong number would end in an error deep in PyTorch.
 
@@ -119,11 +115,7 @@ class Recipe:
 @_plain_errors
 @checked_dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Evaluation:
-    """How a system is scored; see `protocol` for other ways. Derived in {doc}`07_evaluation`.
-
-    ssseg resizes the network's logits to the original size at once, mmsegmentation by way of the resized
-    image's size; so do both with windows, which are put together at that size.
-    """
+    """How a system is scored; see `protocol` for other ways. Derived in {doc}`07_evaluation`."""
 
     resize: Size | None = (2048, 512)  # (long side, short side), ratio kept
     window: Size | None = None  # (height, width) of each crop; None: the whole image at once
@@ -131,7 +123,8 @@ class Evaluation:
     scales: Annotated[tuple[Factor, ...], Field(strict=False, min_length=1)] = (1.0,)  # on `resize`; averaged
     flip: bool = False  # predict the mirrored image too
     average: Literal["logits", "softmax"] = "logits"  # what is averaged: ssseg logits, mmseg probabilities
-    upsampling: Literal["direct", "two-step"] = "direct"  # to the original size: ssseg direct, mmseg two-step
+    # To the original size: ssseg at once, mmseg by way of the resized image's size (both so with windows).
+    upsampling: Literal["direct", "two-step"] = "direct"
 
     def __post_init__(self) -> None:
         window, stride = self.window, self.window_stride
@@ -152,12 +145,10 @@ class System:
     recipe: Recipe
     evaluation: Evaluation
     classes: tuple[str, ...] = ()
-    published: "Published | None" = None
+    published: Any = None  # a `dmnet.zoo.Published`
     weights: str | None = None  # file below data/weights that comes with the project
     departures: str = field(default="", compare=False)  # where it differs from the published network, and why
 
-
-# Our own --------------------------------------------------------------------------------------------------
 
 DEMO_SCALE = System(
     name="demo_scale",
@@ -193,7 +184,7 @@ DEMO_SCALE = System(
     ),
     evaluation=Evaluation(resize=None),
     weights="demo_scale.safetensors",
-    departures="A backbone that sees 11 pixels, 1x1 fusion, narrow layers, no auxiliary head, AdamW.",
+    departures="A receptive field of 11 pixels, a 1x1 fusion, narrow layers, no auxiliary head, AdamW.",
 )
 
 DEMO_CONTEXT = System(
@@ -232,9 +223,6 @@ SMALL_R18 = System(
 OWN = {system.name: system for system in (DEMO_CONTEXT, DEMO_SCALE, SMALL_R18)}
 
 
-# By name --------------------------------------------------------------------------------------------------
-
-
 def zoo() -> Any:
     """Return `dmnet.zoo`, what others published, importing it only now. Used in {doc}`05_dmnet`."""
     import dmnet.zoo
@@ -257,8 +245,6 @@ def get(name: str) -> System:
     hint = f"Did you mean {' or '.join(near)}?" if near else "`dmnet systems` lists them all."
     raise UnknownSystemError(f"there is no system called {name!r}. {hint}")
 
-
-# Protocols ------------------------------------------------------------------------------------------------
 
 MS_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of the published "ms+flip" scores [mmsegmentation]
 PROTOCOLS: dict[str, dict[str, Any]] = {  # what each changes of the system's own

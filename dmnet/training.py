@@ -119,6 +119,10 @@ def train(
             f"a batch of {recipe.batch_size} images cannot be divided evenly among {world_size} ranks with "
             f"{accumulate} micro-batches each; batch_size must be a multiple of {world_size * accumulate}"
         )
+    tiny = recipe.crop is not None and max(recipe.crop) <= system.architecture.output_stride
+    if tiny and micro_batch == 1 and not recipe.freeze_bn:
+        few = f"a single crop of {recipe.crop} pixels leaves batch normalisation one value per channel"
+        raise DMNetError(f"{few}: train with two images or more, or larger crops (batch_size, crop)")
     config = runs.configuration(system, train_set, val_set, seed)
     facts = runs.environment(fabric.device, world_size)
     facts |= {"precision": precision, "accumulate": accumulate, "compile": compile}
@@ -137,7 +141,7 @@ def train(
         progress, hidden = progress and rank == 0, not (progress and rank == 0 and interactive())
         bar = progress_bar(total=iterations, initial=trainer.iteration, disable=hidden)
         matrix, clock = None, time.perf_counter()
-        with closing(batches), bar, _explained():
+        with closing(batches), bar:
             for images, labels, names in batches:  # of each batch this rank's part
                 rate = learning_rate(recipe, trainer.iteration, iterations)
                 for group in trainer.optimizer.param_groups:
@@ -200,18 +204,6 @@ def train(
             with atomic_write(run.folder / "classes.csv") as temporary:
                 matrix.table(system.classes).to_csv(temporary, float_format="%.4f")
         return TrainingResult(trainer.model.eval(), run.history(), matrix)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Say what to do where PyTorch shows only a shape inside the network."""
-    try:
-        yield
-    except ValueError as error:
-        if "more than 1 value per channel" in str(error):
-            advice = "train with two images or more at a time, or with larger crops (batch_size, crop)"
-            raise DMNetError(f"{error}: {advice}") from error
-        raise
 
 
 class Trainer:
@@ -287,13 +279,8 @@ class Trainer:
             checkpoints.save_weights(self.model, self.run.folder / f"{name}.safetensors", **notes)
 
 
-# What a recipe says --------------------------------------------------------------------------------------
-
-
 def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
-    """Return the system as it will be trained: overrides put in, classes those of the data.
-
-    Used in {doc}`06_training`.
+    """Return the system as it will be trained, with the data's classes. Used in {doc}`06_training`.
 
     Args:
         system: a `System` or the name of one.
@@ -316,21 +303,20 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
             overrides.setdefault(other, None)
     if "resize" in overrides:
         overrides.setdefault("evaluation.resize", overrides["resize"])
-    prefixes = {"recipe": "", "architecture": "", "evaluation": "evaluation."}
-    known = {
-        prefix + f.name: part for part, prefix in prefixes.items() for f in fields(getattr(system, part))
-    }
-    for name in overrides:
+    known: dict[str, str] = {}  # setting -> the part of the system that has it
+    changed: dict[str, dict[str, Any]] = {"recipe": {}, "architecture": {}, "evaluation": {}}
+    for part in changed:
+        prefix = "evaluation." if part == "evaluation" else ""
+        known |= {prefix + field.name: part for field in fields(getattr(system, part))}
+    for name, value in overrides.items():
         if name not in known:
             near = [full for full in known if full == f"evaluation.{name}"]
             near = near or difflib.get_close_matches(name, known, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise DMNetError(f"there is no setting {name!r}.{hint}")
-    changed = {}
-    for part, prefix in prefixes.items():
-        settings = {n.removeprefix(prefix): value for n, value in overrides.items() if known[n] == part}
-        changed[part] = replace(getattr(system, part), **settings)
-    return replace(system, classes=classes, **changed)
+        changed[known[name]][name.removeprefix("evaluation.")] = value
+    parts = {part: replace(getattr(system, part), **changes) for part, changes in changed.items()}
+    return replace(system, classes=classes, **parts)
 
 
 def total_iterations(recipe: Recipe, images: int) -> int:
@@ -359,17 +345,11 @@ def learning_rate(recipe: Recipe, iteration: int, iterations: int) -> float:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the optimizer over all parameters; every one decays, as in the public implementations.
-
-    Used in {doc}`06_training`.
-    """
+    """Return the optimizer; every parameter decays, as in both public codes. Used in {doc}`06_training`."""
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(model.parameters(), rate, momentum=recipe.momentum, weight_decay=decay)
     return torch.optim.AdamW(model.parameters(), rate, betas=(recipe.momentum, 0.99), weight_decay=decay)
-
-
-# Devices and ranks ---------------------------------------------------------------------------------------
 
 
 def make_fabric(device: str = "auto", precision: Precision = "32-true") -> Any:
@@ -407,14 +387,10 @@ def _synchronise(model: nn.Module, fabric: Any) -> None:
 
 
 def _all_gather(fabric: Any, value: Any) -> list[Any]:
-    """Return the value of each rank, in their order."""
     values = [value] * fabric.world_size
     if fabric.world_size > 1:
         torch.distributed.all_gather_object(values, value)
     return values
-
-
-# Ctrl-C and SIGTERM --------------------------------------------------------------------------------------
 
 
 class Stopped(KeyboardInterrupt):

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_tensorboard import shown
 
-from dmnet import checkpoints, runs, systems
+from dmnet import runs, systems
 from dmnet.errors import DataError, DMNetError, DownloadError
 from dmnet.losses import cross_entropy, segmentation_loss
 from dmnet.model import Output
@@ -28,6 +28,7 @@ from dmnet.systems import Recipe
 from dmnet.training import learning_rate, make_optimizer, resolve, total_iterations, train
 from dmnet.transforms import TrainingTransform
 from dmnet.upsampling import interpolation_matrix, upsample, upsample_grid
+from dmnet.zoo import load_pretrained
 
 ITERATIONS = 8
 SMALL = {
@@ -325,7 +326,7 @@ def test_what_a_run_folder_holds(tmp_path):
         result.history.loss
     )
     assert session["device"] == "cpu" and session["precision"] == "32-true" and session["world_size"] == 1
-    loaded = checkpoints.model_from_file(tmp_path / "last.safetensors")
+    loaded = load_pretrained(tmp_path / "last.safetensors")
     assert_same_weights(weights(loaded), weights(result.model))
     assert loaded.system == replace(result.model.system, weights=None)
 
@@ -484,7 +485,7 @@ def test_what_a_run_cannot_go_on_from_is_named(tmp_path):
 
 
 def test_one_value_per_channel_asks_for_more():
-    with pytest.raises(DMNetError, match=r"more than 1 value per channel.*\(batch_size, crop\)"):
+    with pytest.raises(DMNetError, match=r"one value per channel.*\(batch_size, crop\)"):
         train("demo_scale", Blocks(), **SMALL | {"batch_size": 1, "crop": (8, 8)})
 
 

@@ -26,27 +26,17 @@ FIGURES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Profile:
-    """What a chapter finds on this machine. Used in {doc}`welcome`.
+    """What a chapter finds on this machine. Used in {doc}`welcome`."""
 
-    Attributes:
-        name: "full" with a GPU and a real data set, else "demo".
-        device: "cuda" or "cpu".
-        roots: folder of each real data set that was found.
-    """
-
-    name: str
-    device: str
-    roots: dict[str, Path]
+    name: str  # "full" with a GPU and a real data set, else "demo"
+    device: str  # "cuda" or "cpu"
+    roots: dict[str, Path]  # folder of each real data set that was found
 
 
 def setup(seed: int = 0) -> Profile:
-    """Seed PyTorch, set the style of the figures and say what this machine is used for.
+    """Seed PyTorch, set the style of the figures, and return and print what this machine is used for.
 
-    Args:
-        seed: for `torch.manual_seed`.
-
-    Returns:
-        The `Profile`; its name is also printed, with the reason. Used in {doc}`welcome`.
+    Used in {doc}`welcome`.
     """
     torch.manual_seed(seed)
     mpl.rcParams.update(FIGURES)  # type: ignore[arg-type]
@@ -56,12 +46,8 @@ def setup(seed: int = 0) -> Profile:
     roots = {name: root for name, published in PUBLISHED.items() if (root := published.find())}
     profile = Profile("full" if device == "cuda" and roots else "demo", device, roots)
     threads = torch.get_num_threads()
-    where = (
-        torch.cuda.get_device_name()
-        if device == "cuda"
-        else f"the CPU ({threads} thread{'s' * (threads > 1)})"
-    )
-    print(f"PyTorch {torch.__version__} on {where}.")
+    cpu = f"the CPU ({threads} thread{'s' * (threads > 1)})"
+    print(f"PyTorch {torch.__version__} on {torch.cuda.get_device_name() if device == 'cuda' else cpu}.")
     found = ", ".join(roots)
     if profile.name == "full":
         print(f"Profile: full, with {found}.")

@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmnet.classes import KNOWN, ClassList
+from dmnet.classes import KNOWN, ClassList, voc_palette
 from dmnet.datasets.base import IGNORE, Example, Image, Mask, check_size
 from dmnet.errors import DataError
 from dmnet.files import progress
@@ -285,7 +285,7 @@ def labels_of(classes: Classes, encoding: Encoding) -> tuple[ClassList, Encoding
     if again := repeated(names):
         raise DataError(f"the class names have {', '.join(again)} more than once; one stands for one label")
     if not isinstance(classes, ClassList):
-        classes = next((one for one in KNOWN if one.names == kept), ClassList.with_voc_colours(kept))
+        classes = next((one for one in KNOWN if one.names == kept), ClassList(kept, voc_palette(len(kept))))
     values = list(zip(names, encoding.stored, strict=False))
     ignored = (*encoding.ignored, *(value for name, value in values if name == IGNORED))
     return classes, Encoding(tuple(value for name, value in values if name != IGNORED), ignored)
@@ -293,13 +293,12 @@ def labels_of(classes: Classes, encoding: Encoding) -> tuple[ClassList, Encoding
 
 def class_names(root: Path) -> tuple[str, ...]:
     """Return the names that the folder's `classes.txt` lists. Shown in {doc}`02_data`."""
-    return read_list(root / NAMES)
+    return read_list(root / NAMES, "write the class names into it, one a line, in the order of their labels")
 
 
-def read_list(file: Path) -> tuple[str, ...]:
+def read_list(file: Path, remedy: str = "") -> tuple[str, ...]:
     """Return the lines of a text file that hold something: ids, or class names. Shown in {doc}`02_data`."""
-    remedy = "write the class names into it, one a line, in the order of their labels"
-    if file.name != NAMES:
+    if not remedy:
         there = ", ".join(sorted(other.stem for other in file.parent.glob("*.txt") if other.name != NAMES))
         remedy = f"this data set has {there}" if there else "write the ids into it, one a line"
     if not file.is_file():

@@ -1,35 +1,18 @@
 """What the doctor shows: examples and shares."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
+from drawing import texts, titles
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 from dmnet.classes import VOID_COLOUR, voc_palette
 from dmnet.doctor import Report, SplitCounts, figures
 
 PALETTE = voc_palette(21)
 
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    """Draw without a screen, and with the layout that the book's figures have; close the figures."""
-    with mpl.rc_context({"backend": "Agg", "figure.constrained_layout.use": True}):
-        yield
-        plt.close("all")
-
-
-def titles(figure: Figure) -> list[str]:
-    return [axis.get_title() for axis in figure.axes]
-
-
-def texts(axis: plt.Axes) -> list[str]:
-    return [text.get_text() for text in axis.texts]
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 class Two:

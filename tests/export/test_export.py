@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import dmnet
 from dmnet import backbone, export, model, systems, zoo
 from dmnet.cli import application
-from dmnet.errors import ExportError
+from dmnet.export import ExportError
 from dmnet.model import build_model
 
 PUBLISHED = list(zoo.PUBLISHED)
