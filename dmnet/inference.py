@@ -156,8 +156,7 @@ def crops_matrix(
 
     The `values` that the network returns for a crop are interpolated to its length, `crop`; crops are
     averaged where they overlap; and the axis of the resized image, of this `length`, is interpolated to the
-    original `size`: float32 [size, len(starts) * values], every row sums to 1. Derived in
-    {doc}`07_evaluation`.
+    original `size`: float32 [size, len(starts) * values], rows sum to 1. Derived in {doc}`07_evaluation`.
     """
     merged, count = torch.zeros(length, len(starts), values), torch.zeros(length)
     for number, start in enumerate(starts):
@@ -203,7 +202,8 @@ def fuse(views: Sequence[ViewLogits], average: Literal["logits", "softmax"] = "l
         strips = (view.strip(top, top + step) for view in views)
         total = reduce(Tensor.add_, (strip.softmax(-1) if probabilities else strip for strip in strips))
         # On a CPU NumPy's arg-max over the classes of a pixel, side by side in memory, is the fastest.
-        best = total.argmax(-1) if total.is_cuda else torch.from_numpy(total.numpy().argmax(-1))
+        on_cpu = total.device.type == "cpu"
+        best = torch.from_numpy(total.numpy().argmax(-1)) if on_cpu else total.argmax(-1)
         labels.append(best.to(torch.uint8))
     return torch.cat(labels, dim=1).cpu().numpy()
 
