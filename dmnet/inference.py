@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-from dmnet.datasets.base import IGNORE, checked
+from dmnet.datasets.base import IGNORE, Checked
 from dmnet.errors import DataError, DMNetError
 from dmnet.files import interactive
 from dmnet.files import progress as progress_bar
@@ -264,7 +264,7 @@ def evaluate(
     for array in counts if rank > 0 else ():
         array[...] = 0  # what has been counted before is added once, by rank 0
     numbers = range(rank, len(dataset), world_size)
-    examples = read_ahead(checked(dataset), workers, batch_size=None, sampler=numbers, collate_fn=tuple)
+    examples = read_ahead(Checked(dataset), workers, batch_size=None, sampler=numbers, collate_fn=tuple)
     hidden = not (progress and rank == 0 and interactive())
     with progress_bar(total=len(dataset), desc="evaluate", unit="image", disable=hidden) as bar:
         for _, alike in groupby(examples, lambda example: example[0].shape):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dmnet.datasets.base import checked
+from dmnet.datasets.base import Checked
 from dmnet.errors import DataError
 from dmnet.transforms import TrainingTransform
 
@@ -42,14 +42,14 @@ class TrainingSamples(Dataset[tuple[Tensor, Tensor, str]]):
     its epochs follow one another within a batch. Used in {doc}`06_training`.
 
     Args:
-        dataset: dataset[i] -> (image, mask, id); examples of other people's are checked.
+        dataset: dataset[i] -> (image, mask, id); see `dmnet.datasets.base.Checked`.
         transform: a function of (image, mask, generator).
         batch_size: decides how many samples of an epoch are used.
         seed: of everything.
     """
 
     def __init__(self, dataset: Any, transform: TrainingTransform, batch_size: int, seed: int) -> None:
-        self.dataset, self.transform = checked(dataset), transform
+        self.dataset, self.transform = dataset, transform
         self.batch_size, self.seed = batch_size, seed
         length = len(dataset)
         self.per_epoch = length if length < batch_size else length - length % batch_size
@@ -57,7 +57,7 @@ class TrainingSamples(Dataset[tuple[Tensor, Tensor, str]]):
     def __getitem__(self, n: int) -> tuple[Tensor, Tensor, str]:
         epoch, position = divmod(n, self.per_epoch)
         index = _order(self.seed, epoch, len(self.dataset))[position]
-        image, mask, name = self.dataset[index]
+        image, mask, name = Checked(self.dataset)[index]
         generator = torch.Generator().manual_seed(stream_seed(AUGMENTATION, self.seed, n))
         return *self.transform(image, mask, generator), name
 

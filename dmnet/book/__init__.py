@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import torch
 
-from dmnet import datasets
+from dmnet.datasets.published import PUBLISHED
 
 FIGURES: dict[str, Any] = {
     "figure.dpi": 120,
@@ -43,7 +43,7 @@ def setup(seed: int = 0) -> Profile:
     if "google.colab" in sys.modules:  # which loads the code of widgets only when told to [Colab, "Widgets"]
         import_module("google.colab.output").enable_custom_widget_manager()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    roots = {name: root for name, published in datasets.PUBLISHED.items() if (root := published.find())}
+    roots = {name: root for name, published in PUBLISHED.items() if (root := published.find())}
     profile = Profile("full" if device == "cuda" and roots else "demo", device, roots)
     threads = torch.get_num_threads()
     cpu = f"the CPU ({threads} thread{'s' * (threads > 1)})"

@@ -131,7 +131,9 @@ def load_published(
         if labelled and not (folder / masks).is_dir():
             hint = "; `dmnet data prepare voc` makes it" if masks == AUGMENTED else ""
             raise DataError(f"there is no folder {folder / masks} of masks{hint}")
-        dataset = own.load_folder(folder, split, classes=classes, labelled=labelled, masks=masks)
+        dataset = own.load_files(
+            folder, split, classes=classes, labelled=labelled, images=own.IMAGES, masks=masks, lists=own.LISTS
+        )
         return replace(dataset, name=name, official_size=size)
     if name == "ade20k":
         below, endings = ADE20K_FOLDERS.get(split, split), ("", "")

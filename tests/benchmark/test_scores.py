@@ -20,6 +20,8 @@ import dmnet
 from dmnet import datasets, systems, worlds
 from dmnet.benchmark import scores
 from dmnet.benchmark.scores import NOT_MEASURED, score_all
+from dmnet.datasets.files import FileDataset
+from dmnet.datasets.published import PUBLISHED
 from dmnet.download import sha256_of
 from dmnet.errors import DataError
 from dmnet.inference import evaluate
@@ -84,8 +86,8 @@ def zoo(server: Server, tmp_path, monkeypatch):
     city = tiny("tiny_city", "mmseg_r50_d8_cityscapes_512x1024_40k", "https://nowhere.invalid/c.pth", 60.0)
     server.content = content_of(voc, tmp_path / "voc.pth", 1)
     for name in FOLDERS:  # three scenes are all of the split
-        sizes = replace(datasets.PUBLISHED[name], sizes={"val": 3})
-        monkeypatch.setitem(datasets.PUBLISHED, name, sizes)
+        sizes = replace(PUBLISHED[name], sizes={"val": 3})
+        monkeypatch.setitem(PUBLISHED, name, sizes)
     downloads = tmp_path / "home" / "downloads"
     downloads.mkdir(parents=True)
     content_of(city, downloads / "c.pth", 2)
@@ -181,7 +183,7 @@ def test_what_has_changed_is_measured_again(zoo, world, server, tmp_path, monkey
         changed = replace(zoo["tiny_voc"], evaluation=replace(RESIZED, flip=True))
         monkeypatch.setitem(zoo, "tiny_voc", changed)
     else:
-        monkeypatch.setattr(datasets.FileDataset, "seed", 5, raising=False)
+        monkeypatch.setattr(FileDataset, "seed", 5, raising=False)
     row = scores._rows("voc", folder)["tiny_voc", "single"]
     _, (line,) = run(world, folder, names=["tiny_voc"])
     assert "measured before" not in line
@@ -245,8 +247,8 @@ def test_a_gpu_that_is_too_small_does_not_end_the_work(zoo, world, tmp_path, mon
 
 
 def test_a_part_of_a_data_set_is_not_scored(zoo, world, tmp_path, monkeypatch):
-    whole = replace(datasets.PUBLISHED["voc"], sizes={"val": 1449})
-    monkeypatch.setitem(datasets.PUBLISHED, "voc", whole)
+    whole = replace(PUBLISHED["voc"], sizes={"val": 1449})
+    monkeypatch.setitem(PUBLISHED, "voc", whole)
     reasons = score_all(world, ["tiny_voc"], tmp_path / "results", report=lambda line: None)
     assert "3 of its 1449 images" in reasons["tiny_voc", "single"]
 
@@ -264,7 +266,7 @@ def test_other_classes_are_not_scored(zoo, tmp_path):
 def killed_at_image(number: int, world, folder, log) -> None:
     """Score everything in this process, and kill it when it asks for so many pictures."""
     asked = 0
-    read, write = datasets.FileDataset.__getitem__, scores._write
+    read, write = FileDataset.__getitem__, scores._write
 
     def counted(self, index):
         nonlocal asked
@@ -278,7 +280,7 @@ def killed_at_image(number: int, world, folder, log) -> None:
         with log.open("a") as file:
             file.writelines(f"{key} {row['measured']}\n" for key, row in new.items())
 
-    datasets.FileDataset.__getitem__, scores._write = counted, noted
+    FileDataset.__getitem__, scores._write = counted, noted
     run(world, folder)
 
 

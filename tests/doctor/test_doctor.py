@@ -17,8 +17,8 @@ from PIL import Image, ImageOps
 
 from dmnet import doctor
 from dmnet.classes import VOC, VOID_COLOUR, colour_table, voc_palette
-from dmnet.datasets import FileDataset, layout_of, load
-from dmnet.datasets.files import IGNORED, Encoding
+from dmnet.datasets import layout_of, load
+from dmnet.datasets.files import IGNORED, Encoding, FileDataset
 from dmnet.doctor.figures import show_class_shares, show_examples
 from dmnet.doctor.findings import KINDS
 from dmnet.doctor.measuring import KEPT, measure

@@ -32,6 +32,7 @@ from typer.testing import CliRunner
 from dmnet import datasets
 from dmnet import prepare as module
 from dmnet.cli import application
+from dmnet.datasets.published import PUBLISHED
 from dmnet.download import DIGEST
 from dmnet.errors import DataError, DownloadError
 from dmnet.prepare import Archive, Prepared, archives_of, prepare
@@ -181,7 +182,7 @@ def world(
     made_up = records(packed, url)
     monkeypatch.setattr(module, "archives_of", made_up.__getitem__)
     for name, sizes in SIZES.items():
-        monkeypatch.setitem(datasets.PUBLISHED, name, replace(datasets.PUBLISHED[name], sizes=sizes))
+        monkeypatch.setitem(PUBLISHED, name, replace(PUBLISHED[name], sizes=sizes))
     root = tmp_path / "root"
     return SimpleNamespace(root=root, archives=root / "archives", url=url, server=server, records=made_up)
 
@@ -417,11 +418,11 @@ CHILD = """
     from dataclasses import replace
     from pathlib import Path
     import PIL.JpegImagePlugin, PIL.PngImagePlugin, scipy.io
-    from dmnet import datasets
+    from dmnet.datasets.published import PUBLISHED
     from dmnet import prepare as module
 
     module.archives_of = lambda name: tuple(module.Archive(**one) for one in {archives!r})
-    datasets.PUBLISHED["voc"] = replace(datasets.PUBLISHED["voc"], sizes={sizes!r})
+    PUBLISHED["voc"] = replace(PUBLISHED["voc"], sizes={sizes!r})
     root = {root!r}
     CHANGES = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir")
 
@@ -553,7 +554,7 @@ def test_the_records_are_whole_and_safe(name: str) -> None:
         algorithm, digits = archive.digest.split(":")
         assert DIGEST.fullmatch(archive.digest) and len(digits) == {"md5": 32, "sha256": 64}[algorithm]
         assert archive.url.startswith("https://")
-    assert set(datasets.PUBLISHED[name].sizes) >= set(module.SPLITS[name])
+    assert set(PUBLISHED[name].sizes) >= set(module.SPLITS[name])
 
 
 def test_the_records_of_voc_are_those_of_torchvision() -> None:
