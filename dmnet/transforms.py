@@ -55,9 +55,6 @@ def network_input(pixels: Bytes, limits: Size | None) -> Tensor:
     return torch.from_numpy(normalise(pixels).copy()).permute(2, 0, 1)  # channels last in memory
 
 
-# Training ------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class TrainingTransform:
     """The published augmentation; neutral values leave steps out. Shown in {doc}`06_training`."""
@@ -150,9 +147,6 @@ def photometric_distortion(image: Bytes, generator: Generator) -> Floats:
         colours *= uniform(0.5, 1.5, generator)
         np.clip(colours, 0, 255, out=colours)
     return colours
-
-
-# The arithmetic ------------------------------------------------------------------------------------------
 
 
 def fitted_size(size: Size, limits: tuple[int, int]) -> Size:
