@@ -84,7 +84,7 @@ def reading(name: object) -> Iterator[None]:
         limit = f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels"
         raise DataError(f"{name} is too large: {limit}; cut it into tiles, or make it smaller") from error
     except Exception as error:  # of any kind: SyntaxError, struct.error, AssertionError, ...
-        cause = f"{str(error) or type(error).__name__}; save it anew as PNG or JPEG, or leave it out"
+        cause = f"{error if error.args else type(error).__name__}; save it anew as PNG or JPEG, or leave it out"
         raise DataError(f"{name} is damaged, cut off or no image that Pillow reads: {cause}") from error
 
 

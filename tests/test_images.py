@@ -67,11 +67,11 @@ def test_transparent_parts_are_laid_on_white(tmp_path: Path, mode: str) -> None:
         path = saved(tmp_path, image, transparency=0)
         assert read_image(path).tolist() == [[[255, 255, 255], [40, 50, 60]]]
         return
-    pixels = np.zeros((1, 3, 4), np.uint8)
-    pixels[0, :, 3] = (0, 128, 255)  # black: invisible, half, whole
+    pixels = np.zeros((1, 8, 4), np.uint8)
+    pixels[0, :, 3] = (0, 128, *[255] * 6)  # black: invisible, half, whole
     image = Image.fromarray(pixels)
     source = pixels if mode == "array" else saved(tmp_path, image.convert(mode))
-    assert read_image(source)[0, :, 0].tolist() == [255, 127, 0]
+    assert read_image(source)[0, :, 0].tolist() == [255, 127, *[0] * 6]
 
 
 def test_palette(tmp_path: Path) -> None:
@@ -285,9 +285,8 @@ def test_a_clear_part_is_laid_on_white(tmp_path: Path) -> None:
     pixels = np.full((8, 8, 4), 90, np.uint8)
     pixels[..., 3] = np.where(np.arange(8) < 3, 0, 255)  # as programs for maps mark what was not seen
     for name in ("a.png", "a.tif", "a.webp"):
-        image = read_image(
-            saved(tmp_path, Image.fromarray(pixels), name, **({"lossless": True} * (name[2] == "w")))
-        )
+        options = {"lossless": True, "exact": True} if name == "a.webp" else {}
+        image = read_image(saved(tmp_path, Image.fromarray(pixels), name, **options))
         assert (image[:, :3] == 255).all() and (image[:, 3:] == 90).all()
     pixels[..., 3] = 0
     with pytest.raises(DataError, match=r"64 pixels are clear"):
@@ -376,8 +375,9 @@ def test_no_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         raise error
 
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
-    with pytest.raises(error, match="cut it into tiles" if error is MemoryError else ""):
+    with pytest.raises(error) as raised:
         read_image(path)
+    assert error is KeyboardInterrupt or "cut it into tiles" in str(raised.value)
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of what it overlooks

@@ -29,7 +29,7 @@ KINDS: dict[str, tuple[str, str]] = {
         "unpack gtFine_trainvaltest.zip, which holds them (cityscapes-dataset.com, with a login); neither "
         "colour images nor labelTrainIds can take their place",
     ),
-    "unreadable": ("error", f"download or export it again, or {_LEAVE}"),
+    "unreadable": ("error", f"mend what is said, download or export it again, or {_LEAVE}"),
     "mask-without-image": ("warning", "add the image; an image and its mask have the same name"),
     "label-map-as-image": ("error", f"put the photograph in its place, or take it away {_NEW}"),
     "sizes-differ": (
