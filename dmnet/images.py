@@ -84,7 +84,7 @@ def reading(name: object) -> Iterator[None]:
         limit = f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels"
         raise DataError(f"{name} is too large: {limit}; cut it into tiles, or make it smaller") from error
     except Exception as error:  # of any kind: SyntaxError, struct.error, AssertionError, ...
-        cause = f"{error if error.args else type(error).__name__}; save it anew as PNG or JPEG, or leave it out"
+        cause = f"{error if error.args else type(error).__name__}; save it anew as PNG, or leave it out"
         raise DataError(f"{name} is damaged, cut off or no image that Pillow reads: {cause}") from error
 
 
@@ -106,7 +106,7 @@ def decode(image: Image.Image, name: object) -> Image.Image:
     if tags.get(262) == 0 and image.mode[0] in "IF":
         raise DataError(f"{name} counts from white (0) to black, which Pillow overlooks; {_REMEDY}")
     if deep:
-        _check_depth(257 * max(high for _, high in image.getextrema()[:3]), name)
+        _check_depth(257 * int(np.max(image.getextrema()[:3])), name)
     return image
 
 

@@ -214,8 +214,7 @@ def pair(
     """Return the files of every id in two folders, and the masks of no image. Used in {doc}`02_data`.
 
     What follows the id in the names of images and of masks are the `endings`, by default any image's suffix,
-    after one of `MASK_ENDINGS` in the names of masks. The `ids` are by default those of all images. A
-    DataError names two that would share a mask.
+    after one of `MASK_ENDINGS` in those of masks. The `ids` are by default all; no two may share a mask.
     """
     found = list_files(images, endings[0])
     if not found:
@@ -223,8 +222,8 @@ def pair(
     if masks and not masks.is_dir():
         raise DataError(f"there is no folder {masks} of masks; labelled=False reads images alone")
     masked = list_files(masks, endings[1]) if masks else {}
-    ids, owners = tuple(found if ids is None else ids), {}
-    files: Files = {}
+    ids, files = tuple(found if ids is None else ids), Files()
+    owners: dict[Path, str] = {}
     for name in (*found, *ids):
         mask = next((masked[name + ending] for ending in MASK_ENDINGS if name + ending in masked), None)
         if mask and (other := owners.setdefault(mask, name)) != name:
