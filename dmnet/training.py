@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
@@ -36,6 +37,7 @@ from dmnet.losses import draw_shift, labelled, on_grid, segmentation_loss
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet, from_system, pick_device
 from dmnet.plots import overlay
+from dmnet.runs import Run
 from dmnet.sampling import DROPOUT, TrainingSamples, stream_seed, training_batches
 from dmnet.systems import Recipe, System
 from dmnet.transforms import TrainingTransform
@@ -67,6 +69,7 @@ def train(
     evaluate_every: int | None = None,
     checkpoint_every: int = 200,
     resume: bool = False,
+    init: str | PathLike[str] | None = None,
     stop_after: int | None = None,
     progress: bool = True,
     options: dict[str, Any] | None = None,
@@ -90,9 +93,10 @@ def train(
         workers: processes that load images; 0 loads them in this one. The result is the same.
         evaluate_every: iterations between evaluations on `val_set`.
         checkpoint_every: iterations between checkpoints.
-        resume: go on where `run_dir` was left.
+        resume: go on where `run_dir` was left; where the learning rate is constant also to more `iterations`.
+        init: file or run to take the weights from; a warning names what does not fit, as the classifier.
         stop_after: stop when so many iterations are done, as if interrupted there; `resume` goes on.
-        progress: a progress bar where somebody is looking, elsewhere about ten lines in all.
+        progress: a progress bar where somebody is looking, elsewhere a line at least every minute.
         options: what else the run's `config.json` is to remember.
         **overrides: fields of the system, e.g. `iterations=200, filter_sizes=(3,)`; see `resolve`.
 
@@ -125,7 +129,7 @@ def train(
         raise DMNetError(f"{few}: train with two images or more, or larger crops (batch_size, crop)")
     config = runs.configuration(system, train_set, val_set, seed)
     facts = runs.environment(fabric.device, world_size)
-    facts |= {"precision": precision, "accumulate": accumulate, "compile": compile}
+    facts |= {"precision": precision, "accumulate": accumulate, "compile": compile, "init": init}
     with (
         runs.open_run(run_dir if rank == 0 else None, config, resume, options, facts) as run,
         stop_request(run_dir is not None, aloud=rank == 0) as signals,
@@ -135,12 +139,13 @@ def train(
         if fabric.broadcast(config) != config:
             raise DMNetError("the ranks have found different data; it must be the same on all machines")
         torch.manual_seed(seed)
-        trainer = Trainer(system, fabric, run, seed, compile)
+        trainer = Trainer(system, fabric, run, seed, compile, init)
         samples = TrainingSamples(train_set, TrainingTransform(recipe), recipe.batch_size, seed)
         batches = training_batches(samples, trainer.iteration, stop, workers, gpu, rank, world_size)
         progress, hidden = progress and rank == 0, not (progress and rank == 0 and interactive())
         bar = progress_bar(total=iterations, initial=trainer.iteration, disable=hidden)
-        matrix, clock = None, time.perf_counter()
+        matrix, early = None, trainer.iteration + 3  # when one can tell how long it will take
+        told = clock = time.perf_counter()
         with closing(batches), bar:
             for images, labels, names in batches:  # of each batch this rank's part
                 rate = learning_rate(recipe, trainer.iteration, iterations)
@@ -150,8 +155,7 @@ def train(
                 images = images.to(fabric.device, memory_format=torch.channels_last, non_blocking=True)
                 labels = labels.to(fabric.device, non_blocking=True)
 
-                # The loss is the mean over all labelled pixels of the whole batch: every micro-batch of every
-                # rank is divided by the same number (the ranks' mean, as gradients are their mean, too).
+                # Every micro-batch is divided by the same number: the ranks' mean, as gradients are a mean.
                 shift = draw_shift(labels, recipe.label_stride)
                 if recipe.label_stride > 1:
                     shift = fabric.broadcast(shift)
@@ -187,9 +191,12 @@ def train(
                 run.log(row)
                 bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
                 bar.update()
-                if hidden and progress and done % max(iterations // 10, 1) == 0:
-                    left = trainer.seconds / done * (iterations - done)
-                    print(f"iteration {done}/{iterations}  loss {value:.3f}  {left:.0f} s left", flush=True)
+                left, due = trainer.seconds / done * (iterations - done), clock + 2 * elapsed >= told + 60
+                if progress and ((done == early and left >= 60) or (hidden and (due or done == iterations))):
+                    told, until = clock + elapsed, f"{bar.format_interval(left)} left"
+                    until += "; less with --quick" if done == early and left > 3600 else ""
+                    with bar.external_write_mode():  # the bar, if there is one, stands below
+                        print(f"iteration {done}/{iterations}  loss {value:.3f}  {until}", flush=True)
                 stopped = fabric.all_reduce(float(len(signals))) > 0  # all ranks stop at the same iteration
                 if done == stop or stopped or done % checkpoint_every == 0:
                     run.save_state(trainer.state())
@@ -209,17 +216,19 @@ def train(
 class Trainer:
     """What changes during training: network, optimizer, counters. Used in {doc}`06_training`.
 
-    `fabric` knows the device and the other ranks, the first rank's `run` where to go on. `seed` is for
-    dropout in all other ranks; the first goes on with the global random state.
+    `fabric` knows device and ranks, the first rank's `run` where to go on; `seed` is for the others' dropout.
     """
 
-    def __init__(self, system: System, fabric: Any, run: runs.Run, seed: int, compile: bool) -> None:
+    def __init__(self, system: System, fabric: Any, run: Run, seed: int, compile: bool, init: Any) -> None:
         self.fabric, self.run = fabric, run
         self.iteration, self.seconds, self.best = 0, 0.0, -1.0  # seconds without evaluation; best mIoU
         self.model = from_system(system)
         state = fabric.broadcast(run.state)
-        if system.recipe.pretrained and state is None and fabric.global_rank == 0:
-            systems.zoo().load_imagenet(self.model)  # the other ranks are sent its weights
+        if state is None and fabric.global_rank == 0:  # the other ranks are sent its weights
+            if init is not None and (left := systems.zoo().load_initial(self.model, init)):
+                warnings.warn(f"starts from {init}, but for {checkpoints.listed(left)}", stacklevel=3)
+            elif init is None and system.recipe.pretrained:
+                systems.zoo().load_imagenet(self.model)
         # Channels last: several times faster on a CPU, and what a GPU's tensor cores want.
         self.model.to(fabric.device).to(memory_format=torch.channels_last).train()
         _synchronise(self.model, fabric)
@@ -246,10 +255,8 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Return all that a resumed run needs, as tensors and plain values. All ranks call it."""
         gpu = torch.cuda.get_rng_state(self.fabric.device) if self.fabric.device.type == "cuda" else None
-        return {
-            "iteration": self.iteration,
-            "seconds": self.seconds,
-            "best": self.best,
+        counters = {"iteration": self.iteration, "seconds": self.seconds, "best": self.best}
+        return counters | {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),  # the gradient scaler of "16-mixed"
@@ -267,9 +274,8 @@ class Trainer:
             self.save_weights("best", matrix)
         if self.run.folder is not None:
             image, mask, _ = dataset[0]
-            labels = (mask, predict(self.model, image))
-            panels = [image, *(np.asarray(overlay(image, label, dataset.palette)) for label in labels)]
-            self.run.add_image(Image.fromarray(np.concatenate(panels, axis=1)), self.iteration)
+            painted = (overlay(image, one, dataset.palette) for one in (mask, predict(self.model, image)))
+            self.run.add_image(Image.fromarray(np.hstack([image, *map(np.asarray, painted)])), self.iteration)
         return matrix
 
     def save_weights(self, name: str, matrix: ConfusionMatrix | None) -> None:
@@ -282,12 +288,8 @@ class Trainer:
 def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
     """Return the system as it will be trained, with the data's classes. Used in {doc}`06_training`.
 
-    Args:
-        system: a `System` or the name of one.
-        train_set: has `classes`.
-        **overrides: fields of `Recipe` or `Architecture`, or "evaluation." and a field of `Evaluation`.
-            `iterations` puts `epochs` out of force, and the other way round; `resize` holds for the
-            evaluation too.
+    The `overrides` are fields of `Recipe` or `Architecture`, or "evaluation." and a field of `Evaluation`.
+    `iterations` puts `epochs` out of force, and the other way round; `resize` holds for the evaluation too.
 
     Raises:
         UnknownSystemError: if there is no such system.
@@ -403,8 +405,7 @@ class Stopped(KeyboardInterrupt):
 def stop_request(active: bool = True, aloud: bool = True) -> Iterator[list[int]]:
     """Note the first Ctrl-C or SIGTERM, raise at the second; yield the numbers of the signals so far.
 
-    If not `active`, or in a thread, which gets no signals, nothing changes. The first is answered with a line
-    if `aloud`. Used in {doc}`06_training`.
+    Nothing changes if not `active`, or in a thread; a line answers if `aloud`. Used in {doc}`06_training`.
     """
     signals: list[int] = []
 

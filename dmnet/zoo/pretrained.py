@@ -17,9 +17,10 @@ from torchvision.models import get_weight
 from dmnet import checkpoints, systems
 from dmnet.checkpoints import Contents, PathLike
 from dmnet.download import download, sha256_of
-from dmnet.errors import CheckpointError, DownloadError
+from dmnet.errors import CheckpointError, DMNetError, DownloadError
 from dmnet.files import data_dir, shipped
 from dmnet.model import DMNet, build_model, from_system
+from dmnet.runs import read_json
 from dmnet.systems import Architecture, Evaluation, Recipe, System
 from dmnet.zoo.weight_names import Source, translate, unwrapped
 
@@ -100,7 +101,7 @@ def load_checkpoint(model: DMNet, path: PathLike) -> Report:
 
     Args:
         model: as `dmnet.build_model` returns it.
-        path: the file, whatever its name.
+        path: the file, whatever its name, or the folder of a run.
 
     Returns:
         A short report; the metadata is mmseg's `meta`, ssseg's counters, or what `save_weights` noted.
@@ -110,7 +111,7 @@ def load_checkpoint(model: DMNet, path: PathLike) -> Report:
             one too many, has one that doesn't fit or isn't finite, or belongs to another system. The model is
             untouched.
     """
-    path = Path(path)
+    path = weights_of(path)
     contents = read_weights(path)
     try:
         source, tensors = translate(contents.tensors)
@@ -139,19 +140,19 @@ def load_pretrained(name_or_path: PathLike) -> DMNet:
     `downloads/` there, under its own name; it is verified and converted alike. Used in {doc}`welcome`.
 
     Args:
-        name_or_path: a name of `dmnet.systems`, or one of our own weight files.
+        name_or_path: a name of `dmnet.systems`, a run's folder, its `last.ckpt`, or a weight file of our own.
 
     Returns:
         The model, in evaluation mode, on the CPU.
 
     Raises:
-        UnknownSystemError: if it is neither a system's name nor a file.
+        UnknownSystemError: if it is neither a system's name nor a path.
         CheckpointError: if the system has no trained weights, or the file doesn't hold them.
         DownloadError: if they cannot be fetched; the message says where to put a file fetched by hand.
     """
     name = os.fspath(name_or_path)
-    if name not in systems.names() and (Path(name).exists() or name.endswith(".safetensors")):
-        return _described(name)
+    if name not in systems.names() and (Path(name).exists() or Path(name).name != name or "." in name):
+        return _described(weights_of(name))
     path = pretrained_file(name)
     model = build_model(name)
     try:
@@ -166,12 +167,15 @@ def load_pretrained(name_or_path: PathLike) -> DMNet:
 def _described(path: PathLike) -> DMNet:
     """Return the network that one of our own files describes, loaded."""
     contents = read_weights(path)
-    if not contents.own:
+    noted = contents.metadata
+    if not contents.own and (system := recorded(path).get("system")):  # a run's last.ckpt
+        noted = system | {"system": system.get("name")}
+    elif not contents.own:
         raise CheckpointError(
             f"{path} does not say which system it belongs to. Name it: build_model(name), then "
             "load_checkpoint(model, path); `dmnet systems` lists the names."
         )
-    noted, renamed = contents.metadata, {"max_class_share": "cat_max_ratio"}  # older files have the old name
+    renamed = {"max_class_share": "cat_max_ratio"}  # older files have the old name
     try:
         architecture = Architecture(**noted["architecture"])
         model = DMNet(architecture)
@@ -189,6 +193,30 @@ def _described(path: PathLike) -> DMNet:
         raise CheckpointError(reason) from error
     checkpoints.load_weights(model, contents.tensors, path)
     return model.eval()
+
+
+def weights_of(path: PathLike) -> Path:
+    """Return the newest weights in a run's folder; a file is returned as it is. Used in {doc}`06_training`.
+
+    Raises:
+        CheckpointError: if the folder has none.
+    """
+    if not (folder := Path(path)).is_dir():
+        return folder
+    files = [file for name in ("last.safetensors", "last.ckpt") if (file := folder / name).is_file()]
+    if not files:
+        raise CheckpointError(f"{folder} is no run: it has neither last.safetensors nor last.ckpt")
+    return max(files, key=lambda file: file.stat().st_mtime_ns)
+
+
+def recorded(path: PathLike) -> dict[str, Any]:
+    """Return a run's `config.json`, by its folder or a file of it, or {}. Used in {doc}`06_training`."""
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    try:
+        config = {} if os.fspath(path) in systems.names() else read_json(folder / "config.json", dict)
+    except (DMNetError, OSError):
+        return {}
+    return config if isinstance(config.get("system"), dict) else {}
 
 
 def pretrained_file(name: str) -> Path:
