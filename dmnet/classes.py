@@ -89,28 +89,22 @@ VOC = ClassList(
 )  # fmt: skip
 
 CITYSCAPES = ClassList.parse(
-    """
-    road 804080; sidewalk f423e8; building 464646; wall 66669c; fence be9999; pole 999999;
+    """road 804080; sidewalk f423e8; building 464646; wall 66669c; fence be9999; pole 999999;
     traffic light faaa1e; traffic sign dcdc00; vegetation 6b8e23; terrain 98fb98; sky 4682b4; person dc143c;
-    rider ff0000; car 00008e; truck 000046; bus 003c64; train 005064; motorcycle 0000e6; bicycle 770b20
-    """
+    rider ff0000; car 00008e; truck 000046; bus 003c64; train 005064; motorcycle 0000e6; bicycle 770b20"""
 )
 
 # 150 classes of the MIT scene parsing benchmark; label 0 of its files, "other", is not among them.
 ADE20K = ClassList.parse(shipped("published", "ade20k_classes.txt").read_text(encoding="utf-8"))
 
 DEMO_CONTEXT = ClassList.parse(
-    """
-    background 5b6470; ruby on warm d55e00; ruby on cool cc79a7; jade on warm f0e442; jade on cool 009e73;
-    ring 56b4e9; frame 0072b2
-    """
+    """background 5b6470; ruby on warm d55e00; ruby on cool cc79a7; jade on warm f0e442; jade on cool 009e73;
+    ring 56b4e9; frame 0072b2"""
 )
 
 DEMO_SCALE = ClassList.parse(
-    """
-    background 5b6470; ruby on warm side d55e00; ruby on cool side cc79a7; jade on light block f0e442;
-    jade on dark block 009e73; cross 56b4e9; ring 0072b2
-    """
+    """background 5b6470; ruby on warm side d55e00; ruby on cool side cc79a7; jade on light block f0e442;
+    jade on dark block 009e73; cross 56b4e9; ring 0072b2"""
 )
 
 KNOWN = (VOC, ADE20K, CITYSCAPES, DEMO_CONTEXT, DEMO_SCALE)  # any names that are theirs get their colours

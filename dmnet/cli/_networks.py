@@ -158,7 +158,7 @@ def evaluate(
     from dmnet import inference
     from dmnet.analysis.boundaries import BoundaryIoU, Trimap
     from dmnet.analysis.object_sizes import ObjectSizes
-    from dmnet.zoo.pretrained import recorded
+    from dmnet.zoo.run_files import recorded
 
     model = shared.load_model(system, weights, _joined(device))
     run = {} if data else recorded(weights or system).get("options") or {}  # scored where it was trained

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dmnet.zoo.pretrained import load_backbone as load_backbone
     from dmnet.zoo.pretrained import load_checkpoint as load_checkpoint
     from dmnet.zoo.pretrained import load_imagenet as load_imagenet
+    from dmnet.zoo.pretrained import load_initial as load_initial
     from dmnet.zoo.pretrained import load_pretrained as load_pretrained
     from dmnet.zoo.pretrained import pretrained_file as pretrained_file
     from dmnet.zoo.pretrained import published_digest as published_digest
@@ -96,13 +97,9 @@ def _read(source: Literal["ssseg", "mmseg"]) -> dict[str, System]:
 
 
 PUBLISHED = _read("ssseg") | _read("mmseg")
-_LATER = (
-    "Report", "load_backbone", "load_checkpoint", "load_imagenet", "load_pretrained", "pretrained_file",
-    "published_digest",
-)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
+    if not name.startswith("_"):
         return getattr(import_module("dmnet.zoo.pretrained"), name)
     raise AttributeError(f"module 'dmnet.zoo' has no attribute {name!r}")
