@@ -142,18 +142,7 @@ def test_a_run_without_a_shell_says_what_is_missing(here):
     assert following(run("evaluate", "own", "--data", "my photos"))[:2] == ["predict", "own"]
 
 
-def left_out(model, source):
-    """As `dmnet.zoo.load_initial`: what fits is taken, the names of what does not are returned."""
-    wanted = model.state_dict()
-    found = read_weights(Path(source, "last.safetensors")).tensors
-    fits = {name: tensor for name, tensor in found.items() if tensor.shape == wanted[name].shape}
-    model.load_state_dict(wanted | fits)
-    return [name for name in wanted if name not in fits]
-
-
-@pytest.mark.filterwarnings("ignore:two classes")
-def test_a_run_starts_from_another(trained, monkeypatch):
-    monkeypatch.setattr("dmnet.zoo.load_initial", left_out, raising=False)
+def test_a_run_starts_from_another(trained):
     Path("my photos/classes.txt").write_text("wall\ndisc\nring\nother\n")
     command = ["train", "small_r18", "--data", "my photos", "--run", "next", *SMALL]
     with pytest.warns(UserWarning, match=r"starts from runs/own, but for head\.classify"):
@@ -165,8 +154,7 @@ def test_a_run_starts_from_another(trained, monkeypatch):
     assert session["init"] == "runs/own"
 
 
-def test_a_falling_rate_is_not_prolonged_and_the_message_begins_anew(trained, monkeypatch):
-    monkeypatch.setattr("dmnet.zoo.load_initial", left_out, raising=False)
+def test_a_falling_rate_is_not_prolonged_and_the_message_begins_anew(trained):
     before = Path("runs/own/last.ckpt").read_bytes()
     told = run("train", "--resume", "runs/own", "--iterations", 4, code=2).stderr
     assert "cannot be prolonged" in told
