@@ -32,7 +32,7 @@ def train(
     learning_rate: Annotated[float | None, Option(min=0, help="At the start.")] = None,
     crop: Annotated[int | None, Option(min=1, help="Side of the square crop, pixels.")] = None,
     no_pretrained: Annotated[bool, Option("--no-pretrained", help="Start from random weights.")] = False,
-    init: Annotated[Path | None, Option(help="Start from these weights, a file's or a run's.")] = None,
+    init: Annotated[str | None, Option(help="Start from these weights, a file's or a run's.")] = None,
     quick: Annotated[
         bool, Option("--quick", help="For small machines: 600 steps of 8 crops of 256, images at half size.")
     ] = False,
@@ -129,7 +129,8 @@ def _check_end(folder: Path, overrides: dict[str, Any]) -> None:
     """Refuse to go on to another end where the learning rate falls to it, and say what to do instead."""
     from dmnet.zoo.run_files import recorded
 
-    recipe, wanted = recorded(folder).get("system", {}).get("recipe", {}), overrides.get("iterations")
+    recipe = recorded(folder / "config.json").get("system", {}).get("recipe", {})
+    wanted = overrides.get("iterations")
     falls = recipe.get("learning_rate") != recipe.get("final_learning_rate")
     if falls and wanted not in (None, recipe["iterations"]):
         again = ["train", folder, "--init", folder, "--run", shared.unused(folder), "--iterations", wanted]
