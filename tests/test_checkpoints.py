@@ -315,7 +315,7 @@ def test_sizes_that_no_machine_has_are_refused_at_once(
 ) -> None:
     noted = json.dumps({"format": 1, "architecture": asdict(small_model(1).architecture) | size})
     begin = time.perf_counter()
-    with pytest.raises(CheckpointError, match="cannot build"):
+    with pytest.raises(CheckpointError, match=r"cannot build|is damaged: it describes"):
         load_pretrained(write_own(origin, tmp_path / "w", noted))
     assert time.perf_counter() - begin < 5
 
