@@ -5,6 +5,7 @@ import re
 import sys
 import warnings
 import zipfile
+from _compat_pickle import REVERSE_IMPORT_MAPPING
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ class _Object:
         return OrderedDict()
 
 
-# What is no code, besides other packages' classes, whose names have a capital letter.
+# Objects that are no code: of other packages, classes, by their capital letter; and of Python and NumPy DATA.
+STANDARD = sys.stdlib_module_names | set(REVERSE_IMPORT_MAPPING.values())  # pickles have Python 2's names
 DATA = r"builtins\.getattr|(argparse|collections|datetime|pathlib)\.|numpy\.(dtype|ndarray|_?core\.multi)"
 
 
@@ -85,7 +87,7 @@ def _unpickle(path: PathLike) -> Any:
             name = unknown[1] if unknown else [*stand_ins][-1]
             name = name if "." in name else f"builtins.{name}"
             module, _, kind = name.rpartition(".")
-            foreign = kind[:1].isupper() and module.split(".")[0] not in sys.stdlib_module_names
+            foreign = kind.lstrip("_")[:1].isupper() and module.split(".")[0] not in STANDARD
             if name in stand_ins or len(stand_ins) > 99 or not (foreign or re.match(DATA, name)):
                 raise CheckpointError(
                     f"{path} holds more than weights: a {name}, which could run code, and was not opened. If "
