@@ -43,8 +43,7 @@ def read_weights(path: PathLike) -> Contents:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
             noted = file.metadata() or {}
-        own = NOTES in noted
-        metadata = dict(json.loads(noted[NOTES])) if own else noted
+        metadata = dict(json.loads(noted[NOTES])) if (own := NOTES in noted) else noted
     except Exception as error:  # a damaged file can raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError(f"{path} is missing, cut off, damaged or no checkpoint ({reason})") from error
@@ -134,6 +133,5 @@ def save_weights(model: DMNet, path: PathLike, **metadata: Any) -> None:
         noted |= {"recipe": asdict(system.recipe), "evaluation": asdict(system.evaluation)}
     if taken := sorted(noted.keys() & metadata.keys()):
         raise ValueError(f"metadata must not be called {', '.join(taken)}: the file uses that name itself")
-    notes = {NOTES: json.dumps(noted | metadata, default=str)}
     with atomic_write(path) as temporary:
-        temporary.write_bytes(save(tensors, notes))
+        temporary.write_bytes(save(tensors, {NOTES: json.dumps(noted | metadata, default=str)}))

@@ -94,7 +94,7 @@ def train(
         evaluate_every: iterations between evaluations on `val_set`.
         checkpoint_every: iterations between checkpoints.
         resume: go on where `run_dir` was left; where the learning rate is constant also to more `iterations`.
-        init: file or run to take the weights from; a warning names what does not fit, as the classifier.
+        init: file, run or system whose weights to start from; a warning names a classifier that is left out.
         stop_after: stop when so many iterations are done, as if interrupted there; `resume` goes on.
         progress: a progress bar where somebody is looking, elsewhere a line at least every minute.
         options: what else the run's `config.json` is to remember.

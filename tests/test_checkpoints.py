@@ -97,7 +97,7 @@ def test_files_of_another_kind(content: bytes, refused: Callable[..., str], tmp_
 
 def test_missing_files_and_folders(refused: Callable[..., str], tmp_path: Path) -> None:
     refused(tmp_path / "none.pth", NO_CHECKPOINT, "No such file")
-    refused(tmp_path, NO_CHECKPOINT)
+    refused(tmp_path, "is no run")
 
 
 @pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants")
@@ -171,9 +171,9 @@ class Calls:
     [
         (os.mkdir, "posix.mkdir"),
         (eval, "builtins.eval"),
-        (subprocess.Popen, "subprocess.Popen"),
+        (subprocess.Popen, "commands.Popen"),  # Python 2's name
         (torch.hub.load, "torch.hub.load"),
-        (pickle.loads, "_pickle.loads"),
+        (pickle.loads, "pickle.loads"),
         (getattr(np.testing._private.utils, "runstring", np.sum), "numpy."),
         (functools.partial, "functools.partial"),
     ],
@@ -246,8 +246,8 @@ def test_a_flipped_bit_in_a_zip_is_noticed(origin: State, tmp_path: Path, refuse
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if "/data/" in member.filename][::7]
     for member in members:
-        first = path.read_bytes().index(member.filename.encode()) + len(member.filename)
-        at = -(-first // 64) * 64 + member.file_size // 2  # PyTorch aligns a member's bytes to 64
+        lengths = struct.unpack_from("<HH", path.read_bytes(), member.header_offset + 26)  # name, padding
+        at = member.header_offset + 30 + sum(lengths) + member.file_size // 2
         refused(flipped(path, at), "damaged", f"checksum of {member.filename}")
 
 
@@ -315,7 +315,7 @@ def test_sizes_that_no_machine_has_are_refused_at_once(
 ) -> None:
     noted = json.dumps({"format": 1, "architecture": asdict(small_model(1).architecture) | size})
     begin = time.perf_counter()
-    with pytest.raises(CheckpointError, match="cannot build"):
+    with pytest.raises(CheckpointError, match=r"cannot build|is damaged: it describes"):
         load_pretrained(write_own(origin, tmp_path / "w", noted))
     assert time.perf_counter() - begin < 5
 

@@ -1,5 +1,6 @@
 """Training: schedule, loss, sample stream, exact resume, run folders, bad data."""
 
+import io
 import itertools
 import json
 import math
@@ -415,7 +416,8 @@ def test_without_imagenet_weights_the_message_says_how_to_go_on(tmp_path, monkey
     monkeypatch.setattr("dmnet.zoo.pretrained.download", unreachable)
     with pytest.raises(DownloadError, match=r"(?s)no network\..*--no-pretrained"):
         train("small_r18", Blocks(), None, tmp_path, **SMALL)
-    train("small_r18", Blocks(), None, tmp_path, pretrained=False, **SMALL)  # the folder isn't lost
+    small = {"pretrained": False, "crop": (32, 32), "resize": None}
+    train("small_r18", Blocks(), None, tmp_path, **small, **SMALL)  # the folder isn't lost
 
 
 def test_without_progress_nothing_is_said_to_somebody_who_looks(capsys, monkeypatch):
@@ -506,6 +508,10 @@ def test_what_a_run_cannot_go_on_from_is_named(tmp_path):
     state = checkpoint.read_bytes()
     torch.save({"something": 1}, checkpoint)
     refused(r"last\.ckpt is damaged, or no checkpoint of a run")
+    weights = torch.load(io.BytesIO(state), weights_only=True)["model"]
+    at = state.index(weights["head.classify.weight"].numpy().tobytes()[:64])
+    checkpoint.write_bytes(state[:at] + bytes([state[at] ^ 4]) + state[at + 1 :])  # one bit of a weight
+    refused(r"last\.ckpt is damaged")
     checkpoint.write_bytes(state)
     config.unlink()
     refused(r"has no config\.json")

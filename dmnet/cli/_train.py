@@ -32,7 +32,7 @@ def train(
     learning_rate: Annotated[float | None, Option(min=0, help="At the start.")] = None,
     crop: Annotated[int | None, Option(min=1, help="Side of the square crop, pixels.")] = None,
     no_pretrained: Annotated[bool, Option("--no-pretrained", help="Start from random weights.")] = False,
-    init: Annotated[str | None, Option(help="Start from these weights, a file's or a run's.")] = None,
+    init: Annotated[str | None, Option(help="Start from the weights of a file, run or system.")] = None,
     quick: Annotated[
         bool, Option("--quick", help="For small machines: 600 steps of 8 crops of 256, images at half size.")
     ] = False,

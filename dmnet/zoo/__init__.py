@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from dmnet.zoo.pretrained import load_pretrained as load_pretrained
     from dmnet.zoo.pretrained import pretrained_file as pretrained_file
     from dmnet.zoo.pretrained import published_digest as published_digest
+    from dmnet.zoo.pretrained import read_weights as read_weights
+    from dmnet.zoo.pretrained import tensors_in as tensors_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +44,7 @@ RECIPES = {
     "ade20k": replace(VOC, epochs=130),
     "cityscapes": replace(VOC, epochs=220, batch_size=8, resize=(2048, 1024), crop=(512, 1024)),
 }
-CLASSES = {
-    "voc": classes.VOC.names,
-    "ade20k": classes.ADE20K.names,
-    "cityscapes": classes.CITYSCAPES.names,
-}
+CLASSES = {"voc": classes.VOC, "ade20k": classes.ADE20K, "cityscapes": classes.CITYSCAPES}
 
 
 def published_system(row: dict[str, str], source: Literal["ssseg", "mmseg"]) -> System:
@@ -63,7 +61,7 @@ def published_system(row: dict[str, str], source: Literal["ssseg", "mmseg"]) -> 
     return System(
         name=row["system"],
         dataset=dataset,
-        classes=CLASSES[dataset],
+        classes=CLASSES[dataset].names,
         architecture=Architecture(
             backbone=f"resnet{row['depth']}",
             output_stride=int(row["output_stride"]),

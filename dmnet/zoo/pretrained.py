@@ -5,6 +5,7 @@ import re
 import sys
 import warnings
 import zipfile
+from _compat_pickle import REVERSE_IMPORT_MAPPING
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,7 +51,8 @@ class _Number:
     """What becomes of NumPy's numbers and arrays in a pickle: nothing."""
 
     def __init__(self, *given: Any) -> None: ...
-    def __setstate__(self, state: Any) -> None: ...
+
+    __setstate__ = __init__
 
 
 class _Object:
@@ -60,7 +62,8 @@ class _Object:
         return OrderedDict()
 
 
-# What is no code, besides other packages' classes, whose names have a capital letter.
+# Objects that are no code: of other packages, classes, by their capital letter; and of Python and NumPy DATA.
+STANDARD = sys.stdlib_module_names | set(REVERSE_IMPORT_MAPPING.values())  # pickles have Python 2's names
 DATA = r"builtins\.getattr|(argparse|collections|datetime|pathlib)\.|numpy\.(dtype|ndarray|_?core\.multi)"
 
 
@@ -84,7 +87,7 @@ def _unpickle(path: PathLike) -> Any:
             name = unknown[1] if unknown else [*stand_ins][-1]
             name = name if "." in name else f"builtins.{name}"
             module, _, kind = name.rpartition(".")
-            foreign = kind[:1].isupper() and module.split(".")[0] not in sys.stdlib_module_names
+            foreign = kind.lstrip("_")[:1].isupper() and module.split(".")[0] not in STANDARD
             if name in stand_ins or len(stand_ins) > 99 or not (foreign or re.match(DATA, name)):
                 raise CheckpointError(
                     f"{path} holds more than weights: a {name}, which could run code, and was not opened. If "
@@ -183,9 +186,8 @@ def load_checkpoint(model: DMNet, path: PathLike) -> Report:
         A short report; the metadata is mmseg's `meta`, ssseg's counters, or what `save_weights` noted.
 
     Raises:
-        CheckpointError: if the file isn't a checkpoint, is cut off, wants to run code, lacks a tensor or has
-            one too many, has one that doesn't fit or isn't finite, or belongs to another system. The model is
-            untouched.
+        CheckpointError: as `read_weights`; if a tensor is missing, one too many, doesn't fit or isn't finite,
+            or the file belongs to another system. The model is untouched.
     """
     path, contents, source, tensors = _translated(model, path)
     checkpoints.load_weights(model, tensors, path)
@@ -193,7 +195,9 @@ def load_checkpoint(model: DMNet, path: PathLike) -> Report:
 
 
 def load_initial(model: DMNet, source: PathLike) -> list[str]:
-    """Load weights to start training from, whatever classes they are for. Used in {doc}`06_training`.
+    """Load a file's, a run's or a system's weights to train on from, whatever classes they are for.
+
+    Used in {doc}`06_training`.
 
     Returns:
         The names of the tensors that were left as they are in `model`, because the file has them for another
@@ -202,7 +206,8 @@ def load_initial(model: DMNet, source: PathLike) -> list[str]:
     Raises:
         CheckpointError: as `load_checkpoint`, if the others do not fit; the model is untouched.
     """
-    path, _, _, tensors = _translated(model, source)
+    published = os.fspath(source) in systems.names()
+    path, _, _, tensors = _translated(model, pretrained_file(str(source)) if published else source)
     ours = model.state_dict()
     layers = [name for name in ours if name.startswith(("head.classify.", "auxiliary.4."))]
     left = [name for name in layers if name in tensors and tensors[name].shape != ours[name].shape]
@@ -278,13 +283,9 @@ def _described(path: PathLike) -> DMNet:
     renamed = {"max_class_share": "cat_max_ratio"}  # older files have the old name
     try:
         architecture = Architecture(**noted["architecture"])
-        with torch.device("meta"):  # which takes no memory, whatever sizes are noted
-            needed = sum(tensor.numel() for tensor in DMNet(architecture).state_dict().values())
-        if needed > (there := sum(tensor.numel() for tensor in contents.tensors.values())):
-            raise ValueError(f"it has {needed:,} numbers, the file {there:,}")
-        model = DMNet(architecture)
+        system = None
         if "system" in noted:
-            model.system = System(
+            system = System(
                 name=noted["system"],
                 dataset=noted["dataset"],
                 classes=tuple(noted["classes"]),
@@ -292,9 +293,15 @@ def _described(path: PathLike) -> DMNet:
                 recipe=Recipe(**{renamed.get(key, key): value for key, value in noted["recipe"].items()}),
                 evaluation=Evaluation(**noted["evaluation"]),
             )
+        with torch.device("meta"):  # which takes no memory, whatever sizes are noted
+            needed = sum(tensor.numel() for tensor in DMNet(architecture).state_dict().values())
     except Exception as error:  # notes can be anything
         reason = f"{path} describes a network that this dmnet cannot build ({error}); update dmnet"
         raise CheckpointError(reason) from error
+    if needed > (there := sum(tensor.numel() for tensor in contents.tensors.values())):
+        raise CheckpointError(f"{path} is damaged: it describes {needed:,} numbers and holds {there:,}")
+    model = DMNet(architecture)
+    model.system = system
     checkpoints.load_weights(model, contents.tensors, path)
     return model.eval()
 
@@ -302,12 +309,7 @@ def _described(path: PathLike) -> DMNet:
 def pretrained_file(name: str) -> Path:
     """Return the file of a system's trained weights, after fetching and converting it if need be.
 
-    Used in {doc}`07_evaluation`.
-
-    Raises:
-        UnknownSystemError: if there is no such system.
-        CheckpointError: if it has no trained weights, or the published file doesn't hold them.
-        DownloadError: as `load_pretrained`.
+    Raises what `load_pretrained` raises. Used in {doc}`07_evaluation`.
     """
     system = systems.get(name)
     if system.weights:
@@ -339,9 +341,6 @@ def published_digest(path: PathLike) -> str:
     """Return the SHA-256 of a weight file; of a converted one, that of the published file it was made from.
 
     So it is what `sha256sum` says of the file that anybody can fetch. Used in {doc}`07_evaluation`.
-
-    Raises:
-        CheckpointError: if the file is no checkpoint.
     """
     return read_weights(path).metadata.get("sha256") or sha256_of(path)
 

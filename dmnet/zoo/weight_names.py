@@ -16,7 +16,6 @@ from dmnet.errors import CheckpointError
 
 Source = Literal["ssseg", "mmseg", "dmnet"]
 
-
 RULES: dict[Source, dict[str, str]] = {  # where a pattern matches a whole name -> our name
     "ssseg": {
         r"backbone_net\.(.+)": r"backbone.\1",
@@ -72,7 +71,9 @@ def translate(state_dict: Mapping[str, Tensor]) -> tuple[Source, dict[str, Tenso
     tables = {source: [_rename(name, rules) for name in names] for source, rules in RULES.items()}
     source = max(tables, key=lambda source: sum(name is not None for name in tables[source]))
     if not any(tables[source]):
-        raise CheckpointError(_not_ours(names))
+        if "layer1.0.conv1.weight" in names:
+            raise CheckpointError("holds a bare backbone: load it with dmnet.zoo.load_backbone")
+        raise CheckpointError(f"holds no tensor of a DMNet; its {len(names)} names are like {listed(names)}")
     renamed = [new or old for new, old in zip(tables[source], names, strict=True)]
     if twice := [name for name, count in Counter(renamed).items() if count > 1]:
         raise CheckpointError(f"several tensors claim the same name: {listed(twice)}")
@@ -96,9 +97,3 @@ def _rename(name: str, rules: Mapping[str, str]) -> str | None:
         if match := re.fullmatch(pattern, name):
             return match.expand(ours)
     return None
-
-
-def _not_ours(names: list[str]) -> str:
-    if "layer1.0.conv1.weight" in names:
-        return "holds a bare backbone: load it with dmnet.zoo.load_backbone"
-    return f"holds no tensor of a DMNet; its {len(names)} names are like {listed(names)}"

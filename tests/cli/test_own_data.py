@@ -154,6 +154,14 @@ def test_a_run_starts_from_another(trained):
     assert session["init"] == "runs/own"
 
 
+def test_a_run_starts_from_a_system(here):
+    command = ["train", "demo_scale", "--data", "my photos", "--run", "own", "--iterations", 1]
+    with pytest.warns(UserWarning, match=r"starts from demo_scale, but for head\.classify\.weight; head"):
+        run(*command, "--init", "demo_scale", "--learning-rate", "0")
+    before, after = dmnet.load_pretrained("demo_scale"), dmnet.load_pretrained("own")
+    assert torch.equal(before.head.fuse[0].weight, after.head.fuse[0].weight)
+
+
 def test_a_falling_rate_is_not_prolonged_and_the_message_begins_anew(trained):
     before = Path("runs/own/last.ckpt").read_bytes()
     told = run("train", "--resume", "runs/own", "--iterations", 4, code=2).stderr
