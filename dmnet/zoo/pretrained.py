@@ -87,7 +87,7 @@ def _unpickle(path: PathLike) -> Any:
             name = unknown[1] if unknown else [*stand_ins][-1]
             name = name if "." in name else f"builtins.{name}"
             module, _, kind = name.rpartition(".")
-            foreign = kind.lstrip("_")[:1].isupper() and module.split(".")[0] not in STANDARD
+            foreign = kind[:1].isupper() and module.split(".")[0] not in STANDARD
             if name in stand_ins or len(stand_ins) > 99 or not (foreign or re.match(DATA, name)):
                 raise CheckpointError(
                     f"{path} holds more than weights: a {name}, which could run code, and was not opened. If "

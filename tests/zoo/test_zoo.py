@@ -243,13 +243,20 @@ def test_averaged_models(origin: State, tmp_path: Path) -> None:
     loads({"model": origin, "ema": copy_of(small_model(4)), "epoch": 3}, tmp_path / "c", "zip", origin)
 
 
-@pytest.mark.parametrize("wrap", [lambda net: net, torch.nn.DataParallel, torch.compile])
-def test_whole_models(wrap: Any, origin: State, refused: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrap", [lambda net: net, torch.nn.DataParallel])
+def test_whole_models(wrap: Any, origin: State, tmp_path: Path) -> None:
     whole = wrap(small_model(1))
     loads(whole, tmp_path / "a", "zip", origin)
     loads({"state_dict": whole, "epoch": 3}, tmp_path / "b", "zip", origin)
-    message = refused(save_as(whole, tmp_path / "old", "legacy"), "holds more than weights")
-    loads(torch.load(typed(message, tmp_path)), tmp_path / "c", "legacy", origin)  # the older format's remedy
+
+
+@pytest.mark.parametrize(("wrap", "container"), [(lambda net: net, "legacy"), (torch.compile, "zip")])
+def test_the_remedy_for_whole_models_with_more_in_them_works(
+    wrap: Any, container: str, origin: State, refused: Any, tmp_path: Path
+) -> None:
+    path = save_as(wrap(small_model(1)), tmp_path / "whole", container)
+    message = refused(path, "holds more than weights")
+    loads(torch.load(typed(message, tmp_path)), tmp_path / "w", "zip", origin)
 
 
 def test_old_files_without_counters(origin: State, tmp_path: Path) -> None:
