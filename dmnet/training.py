@@ -6,7 +6,6 @@ micro-batches follow one process but for rounding and batch normalisation: the l
 labelled pixels of the whole batch.
 """
 
-import difflib
 import logging
 import math
 import os
@@ -18,6 +17,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from os import PathLike
 from types import FrameType
 from typing import Any, Literal
@@ -249,7 +249,7 @@ class Trainer:
                 torch.set_rng_state(cpu)
                 if gpu is not None and fabric.device.type == "cuda":
                     torch.cuda.set_rng_state(gpu, fabric.device)
-        network: Any = torch.compile(self.model) if compile else self.model
+        network = torch.compile(self.model) if compile else self.model
         self.network, self.optimizer = fabric.setup(network, optimizer)
 
     def state(self) -> dict[str, Any]:
@@ -313,8 +313,7 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
         parts[part] = replace(getattr(system, part), **changes)
         known += names
     for name in overrides.keys() - known:
-        near = [full for full in known if full == f"evaluation.{name}"]
-        near = near or difflib.get_close_matches(name, known, 1)
+        near = [one for one in known if one == f"evaluation.{name}"] or get_close_matches(name, known, 1)
         raise DMNetError(f"there is no setting {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
     return replace(system, classes=classes, **parts)
 
@@ -372,11 +371,9 @@ def make_fabric(device: str = "auto", precision: Precision = "32-true") -> Any:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision == "16-mixed" and device == "cpu":
         raise DMNetError("16-mixed needs a GPU; a CPU computes in 32-true or bf16-mixed")
-    devices, strategy = (ranks if which is None else [which]), ("ddp" if several else "auto")
+    chosen: Any = {"devices": ranks if which is None else [which], "strategy": "ddp" if several else "auto"}
     try:
-        return Fabric(
-            accelerator=device, strategy=strategy, devices=devices, num_nodes=nodes, precision=precision
-        )
+        return Fabric(accelerator=device, num_nodes=nodes, precision=precision, **chosen)
     except (RuntimeError, ValueError) as error:
         raise DMNetError(f"training cannot start on {device} in {precision}: {error}") from error
 
