@@ -87,8 +87,9 @@ def predict(
             shared.complain(error)
             failed = True
             continue
-        painted = overlay(image, labels, palette, legend=names)
-        for kind, result in (("labels", label_image(labels, palette)), ("overlay", painted)):
+        for kind in ("labels", "overlay"):  # labels first: painting them over the image takes more memory
+            plain = kind == "labels"
+            result = label_image(labels, palette) if plain else overlay(image, labels, palette, legend=names)
             target = output / f"{path.stem}_{kind}.png"
             with atomic_write(target) as temporary:
                 result.save(temporary)
