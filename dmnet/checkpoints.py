@@ -1,14 +1,11 @@
-"""Weights on disk: our own files, safetensors, which cannot hold code, and which say what system they are.
-
-They are loaded wholly or not at all. Files that others have written are for `dmnet.zoo`.
-"""
+"""Weights on disk: our own files, safetensors, which hold no code; those of others are for `dmnet.zoo`."""
 
 import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import safe_open
@@ -24,8 +21,7 @@ FORMAT = 1  # raise it when files change in a way that an older dmnet must not m
 NOTES = "dmnet"  # one JSON text: several keys would be written in random order
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(NamedTuple):
     """What a file holds: tensors by the names they have there, and what is noted. Used in {doc}`05_dmnet`."""
 
     tensors: dict[str, Tensor]
@@ -68,7 +64,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: PathLik
         "missing": [name for name in wanted if name not in tensors],
         "unexpected": [name for name in tensors if name not in wanted],
         "of another shape or type": [
-            f"{name} is {difference}"
+            f"{name} is {difference} in the model"
             for name, tensor in wanted.items()
             if name in tensors and (difference := _difference(tensors[name], tensor))
         ],
@@ -92,8 +88,7 @@ def _difference(found: Tensor, wanted: Tensor) -> str:
     both_ways = ((found.dtype, wanted.dtype), (wanted.dtype, found.dtype))
     if found.shape == wanted.shape and all(torch.can_cast(*types) for types in both_ways):
         return ""
-    kinds = [f"{str(one.dtype).removeprefix('torch.')} {list(one.shape)}" for one in (found, wanted)]
-    return "{} in the file, {} in the model".format(*kinds)
+    return " in the file, ".join(f"{str(one.dtype)[6:]} {list(one.shape)}" for one in (found, wanted))
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
