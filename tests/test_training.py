@@ -416,14 +416,8 @@ def test_without_imagenet_weights_the_message_says_how_to_go_on(tmp_path, monkey
     monkeypatch.setattr("dmnet.zoo.pretrained.download", unreachable)
     small = SMALL | {"resize": None, "crop": None, "iterations": 1}
     with pytest.raises(DownloadError, match=r"(?s)no network\..*--no-pretrained"):
-<<<<<<< HEAD
-        train("small_r18", Blocks(), None, tmp_path, **SMALL)
-    small = {"pretrained": False, "crop": (32, 32), "resize": None}
-    train("small_r18", Blocks(), None, tmp_path, **small, **SMALL)  # the folder isn't lost
-=======
         train("small_r18", Blocks(), None, tmp_path, **small)
     train("small_r18", Blocks(), None, tmp_path, pretrained=False, **small)  # the folder isn't lost
->>>>>>> main
 
 
 def test_without_progress_nothing_is_said_to_somebody_who_looks(capsys, monkeypatch):
