@@ -411,9 +411,10 @@ def test_without_imagenet_weights_the_message_says_how_to_go_on(tmp_path, monkey
         raise DownloadError("no network.")
 
     monkeypatch.setattr("dmnet.zoo.pretrained.download", unreachable)
+    small = SMALL | {"resize": None, "crop": None, "iterations": 1}
     with pytest.raises(DownloadError, match=r"(?s)no network\..*--no-pretrained"):
-        train("small_r18", Blocks(), None, tmp_path, **SMALL)
-    train("small_r18", Blocks(), None, tmp_path, pretrained=False, **SMALL)  # the folder isn't lost
+        train("small_r18", Blocks(), None, tmp_path, **small)
+    train("small_r18", Blocks(), None, tmp_path, pretrained=False, **small)  # the folder isn't lost
 
 
 def test_without_progress_nothing_is_said_to_somebody_who_looks(capsys, monkeypatch):
