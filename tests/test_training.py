@@ -1,5 +1,6 @@
 """Training: schedule, loss, sample stream, exact resume, run folders, bad data."""
 
+import io
 import json
 import math
 import os
@@ -480,6 +481,10 @@ def test_what_a_run_cannot_go_on_from_is_named(tmp_path):
     state = checkpoint.read_bytes()
     torch.save({"something": 1}, checkpoint)
     refused(r"last\.ckpt is damaged, or no checkpoint of a run")
+    weights = torch.load(io.BytesIO(state), weights_only=True)["model"]
+    at = state.index(weights["head.classify.weight"].numpy().tobytes()[:64])
+    checkpoint.write_bytes(state[:at] + bytes([state[at] ^ 4]) + state[at + 1 :])  # one bit of a weight
+    refused(r"last\.ckpt is damaged")
     checkpoint.write_bytes(state)
     config.unlink()
     refused(r"has no config\.json")
