@@ -86,11 +86,6 @@ def sizes(case: Case) -> Iterator[Finding]:
         yield case.finding("unusual-size", message, names)
 
 
-# Do the masks belong to the images? -----------------------------------------------------------------------
-# Where labels change, images change too. So the mean step of grey along a mask's borders is larger in its own
-# image than along the borders of another mask, or of its own when that is turned, whatever the image shows.
-
-
 def turned(case: Case) -> Iterator[Finding]:
     """Images that EXIF data turn, with masks that were made for the pixels as they are stored.
 
@@ -136,6 +131,8 @@ def belonging(case: Case) -> Iterator[Finding]:
 
 def _contrast(grey: NDArray[Any], labels: NDArray[Any]) -> float:
     """Return the mean step of grey [h, w] where neighbouring labels [h, w] differ; NaN without borders."""
+    # Where labels change, images change, too: along a mask's borders this is larger in its image than along
+    # those of another mask, or of its own when that is turned, whatever the image shows.
     grey = grey.astype(np.int16)
     steps = [np.abs(np.diff(grey, axis=axis))[np.diff(labels, axis=axis) != 0] for axis in (0, 1)]
     joined = np.concatenate(steps)

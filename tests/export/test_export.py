@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 import dmnet
 from dmnet import backbone, export, model, systems, zoo
+from dmnet.checkpoints import weights_digest
 from dmnet.cli import application
 from dmnet.export import ExportError
 from dmnet.model import build_model
@@ -183,10 +184,10 @@ def test_what_the_file_says_of_itself(demos: dict[str, Path]) -> None:
     assert facts["dmnet_version"] == dmnet.__version__
     proto = onnx.load(demos["demo_scale"])
     assert facts["opset"] == proto.opset_import[0].version == 20
-    assert facts["weights_sha256"] == export.weights_digest(network)
+    assert facts["weights_sha256"] == weights_digest(network.state_dict())
     with torch.no_grad():
         network.head.classify.bias[0] += 1e-6
-    assert facts["weights_sha256"] != export.weights_digest(network)
+    assert facts["weights_sha256"] != weights_digest(network.state_dict())
 
 
 def test_no_file_tells_where_it_was_made(demos: dict[str, Path], root: Path) -> None:
