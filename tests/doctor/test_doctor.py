@@ -96,7 +96,7 @@ def corrected(dataset: FileDataset, meaning: dict[int, int] | dict[tuple[int, ..
     before = {file: file.read_bytes() for file in root.rglob("*.*")}
     new = root.with_name(f"{root.name}_corrected")
     readme = (Path(__file__).parents[2] / "data" / "README.md").read_text("utf8")
-    (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", readme.split("## Correcting a data set")[1], re.DOTALL)
     for start, line in (
         ("old, new, masks = ", f"Path({str(root)!r}), Path({str(new)!r}), 'SegmentationClass'"),
         ("meaning = ", repr(meaning)),
