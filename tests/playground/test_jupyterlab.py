@@ -73,7 +73,7 @@ pytestmark = pytest.mark.slow  # a server, a page, three kernels
 @pytest.fixture(autouse=True, scope="module")
 def patience() -> Iterator[None]:
     """On a busy machine a kernel takes its time to start."""
-    expect.set_options(timeout=60_000)
+    expect.set_options(timeout=180_000)
     yield
     expect.set_options(timeout=5_000)  # Playwright's own
 
