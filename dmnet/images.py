@@ -15,7 +15,6 @@ from dmnet.errors import DataError
 Source = str | os.PathLike[str] | Image.Image | NDArray[Any]
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF")  # formats whose compression changes labels
 LABEL_MODES = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of one value per pixel
-BROKEN = (Exception,)  # what Pillow raises for a damaged file: of any kind
 _TOP = {"uint8": 255, "uint16": 65535, "int32": 65535, "float32": 1, "float64": 1, "float16": 1}
 _REMEDY = "save red, green and blue as 8 bits (data/README.md, What is read)"
 
@@ -84,7 +83,7 @@ def reading(name: object) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         limit = f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels"
         raise DataError(f"{name} is too large: {limit}; cut it into tiles, or make it smaller") from error
-    except BROKEN as error:
+    except Exception as error:  # Pillow raises any kind for a damaged file
         cause = f"{error if error.args else type(error).__name__}; save it anew as PNG, or leave it out"
         raise DataError(f"{name} is damaged, cut off or no image that Pillow reads: {cause}") from error
 
