@@ -37,7 +37,7 @@ from dmnet.systems import System
 LOCK_SECONDS = 10.0  # loading processes outlive a killed run by a few seconds, and its lock with them
 COLUMNS = ("iteration", "epoch", "lr", "loss", "aux_loss", "seconds", "images_per_second", "val_miou")
 TAGS = {"lr": "learning_rate", "aux_loss": "loss/auxiliary", "val_miou": "mIoU/val"}  # TensorBoard's names
-STATE = {"iteration", "best", "seconds", "model", "optimizer", "precision", "random", "log"}
+STATE = {"iteration", "best", "worse", "seconds", "model", "optimizer", "precision", "random", "log"}
 Facts = dict[str, Any]  # ready for JSON
 DECISIVE = ("torch", "device", "gpu", "world_size", "threads", "precision", "accumulate", "compile")
 

@@ -4,6 +4,7 @@ import ast
 import inspect
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ def train(
     batch_size: Annotated[int | None, Option(min=1, help="Images per step, in all.")] = None,
     learning_rate: Annotated[float | None, Option(min=0, help="At the start.")] = None,
     crop: Annotated[int | None, Option(min=1, help="Side of the square crop, pixels.")] = None,
+    class_weights: Annotated[str | None, Option(help="In the loss: W,W,... or `balanced`.")] = None,
     no_pretrained: Annotated[bool, Option("--no-pretrained", help="Start from random weights.")] = False,
     init: Annotated[str | None, Option(help="Start from the weights of a file, run or system.")] = None,
     quick: Annotated[
@@ -42,6 +44,7 @@ def train(
     ] = None,
     seed: Annotated[int, Option(min=0, help="Of weights, order and augmentation.")] = 0,
     evaluate_every: Annotated[int | None, Option(min=1, help="Steps between scores.")] = None,
+    patience: Annotated[int | None, Option(min=1, help="Scores without a better mIoU to stop after.")] = None,
     checkpoint_every: Annotated[int, Option(min=1, help="Steps between checkpoints.")] = 200,
     workers: Annotated[int, Option(min=0, help="Processes that load images, per device.")] = 0,
     device: Device = "auto",
@@ -70,7 +73,8 @@ def train(
         torchrun = f"-m torch.distributed.run --standalone --nproc-per-node {devices} -m -- dmnet".split()
         os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv[1:]])
     from dmnet import training
-    from dmnet.doctor import quick_check
+    from dmnet.analysis.training import balanced_weights, draw_run
+    from dmnet.doctor import examine, quick_check
 
     source, val_split = asked["data"] or systems.get(asked["system"]).dataset, asked["val_split"]
     train_set = load_data(source, asked["split"] or SPLITS.get(source, "train"), asked["data_root"])
@@ -78,12 +82,18 @@ def train(
     first = int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0
     if first:
         quick_check(train_set, val_set)
+    if asked["class_weights"] == "balanced":
+        report = examine(train_set)
+        weights = balanced_weights(report.splits[0].pixels.tolist())
+        overrides["class_weights"] = weights
+        asked["class_weights"] = ",".join(map(str, weights))  # which a resumed run finds
+        if first:
+            shared.print_table(report.table().iloc[: len(weights), [0]].assign(weight=weights))
     known = inspect.signature(training.train).parameters  # the options have the names of its arguments
     options = {name: value for name, value in asked.items() if name in known and name != "system"}
+    options |= {"resume": resume, "options": asked, "watch": partial(draw_run, folder, train_set.classes)}
     try:
-        result = training.train(
-            asked["system"], train_set, val_set, folder, resume=resume, options=asked, **options, **overrides
-        )
+        result = training.train(asked["system"], train_set, val_set, folder, **options, **overrides)
     except KeyboardInterrupt as stopped:
         if first and (folder / "last.ckpt").exists():
             said = str(stopped).capitalize() or "Interrupted"
@@ -94,9 +104,10 @@ def train(
     if first:
         if result.matrix is not None:
             print_scores(result.matrix, train_set.classes)
-        say(f"Weights: {folder / 'last.safetensors'}; curves: tensorboard --logdir {folder}")
+        say(f"Weights: {folder / 'last.safetensors'}; beside it the best, curves.png and other pictures")
+        say(f"Live, or beside other runs: tensorboard --logdir {folder}")
         if val_set is not None:
-            shared.say_next("evaluate", folder)
+            shared.say_next("evaluate", folder / "best.safetensors" if asked["patience"] else folder)
         else:
             shared.say_predict(train_set, folder)
 
@@ -146,6 +157,8 @@ def _overrides(asked: dict[str, Any]) -> dict[str, Any]:
     overrides = dict(QUICK) if asked["quick"] else {}
     overrides |= {name: asked[name] for name in names if asked[name] is not None}
     overrides |= {} if asked["crop"] is None else {"crop": (asked["crop"], asked["crop"])}
+    if asked["class_weights"] not in (None, "balanced"):
+        overrides["class_weights"] = shared.numbers("--class-weights", asked["class_weights"])
     overrides |= {"pretrained": False} if asked["no_pretrained"] else {}
     for text in asked["setting"] or []:
         name, equals, value = text.partition("=")

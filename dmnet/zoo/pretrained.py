@@ -282,6 +282,9 @@ def _described(path: PathLike) -> DMNet:
         )
     renamed = {"max_class_share": "cat_max_ratio"}  # older files have the old name
     try:
+        recipe = {renamed.get(key, key): value for key, value in noted.get("recipe", {}).items()}
+        if "background_weight" in recipe:  # of class 0
+            recipe["class_weights"] = [recipe.pop("background_weight")]
         architecture = Architecture(**noted["architecture"])
         system = None
         if "system" in noted:
@@ -290,7 +293,7 @@ def _described(path: PathLike) -> DMNet:
                 dataset=noted["dataset"],
                 classes=tuple(noted["classes"]),
                 architecture=architecture,
-                recipe=Recipe(**{renamed.get(key, key): value for key, value in noted["recipe"].items()}),
+                recipe=Recipe(**recipe),
                 evaluation=Evaluation(**noted["evaluation"]),
             )
         with torch.device("meta"):  # which takes no memory, whatever sizes are noted
