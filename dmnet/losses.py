@@ -82,9 +82,7 @@ def labelled(labels: Tensor, class_weights: Sequence[float] = ()) -> Tensor:
 def cross_entropy(
     logits: Tensor, labels: Tensor, class_weights: Sequence[float] = (), weight: Tensor | None = None
 ) -> Tensor:
-    """Return the mean cross-entropy over the labelled pixels; 0, with zero gradients, if there are none.
-
-    Derived in {doc}`06_training`.
+    """Return the mean cross-entropy of the labelled pixels, 0 without any. Derived in {doc}`06_training`.
 
     Args:
         logits: [B, K, H, W].

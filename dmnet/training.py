@@ -124,17 +124,15 @@ def train(
     rank, world_size, gpu = fabric.global_rank, fabric.world_size, fabric.device.type == "cuda"
     micro_batch, rest = divmod(recipe.batch_size, world_size * max(accumulate, 1))
     if rest or accumulate < 1:
-        raise DMNetError(
-            f"a batch of {recipe.batch_size} images cannot be divided evenly among {world_size} ranks with "
-            f"{accumulate} micro-batches each; batch_size must be a multiple of {world_size * accumulate}"
-        )
+        parts = f"{world_size} ranks with {accumulate} micro-batches each (batch_size, accumulate)"
+        raise DMNetError(f"a batch of {recipe.batch_size} images cannot be divided evenly among {parts}")
     tiny = recipe.crop is not None and max(recipe.crop) <= system.architecture.output_stride
     if tiny and micro_batch == 1 and not recipe.freeze_bn:
         few = f"a single crop of {recipe.crop} pixels leaves batch normalisation one value per channel"
         raise DMNetError(f"{few}: train with two images or more, or larger crops (batch_size, crop)")
     if patience is not None and (patience < 1 or val_set is None or evaluate_every is None):
-        counts = "patience counts evaluations without a better mIoU, from 1 on"
-        raise DMNetError(f"{counts}: set evaluate_every (--evaluate-every), and give a validation set")
+        needed = "set evaluate_every (--evaluate-every), and give a validation set"
+        raise DMNetError(f"patience counts evaluations without a better mIoU, from 1 on: {needed}")
     limit = patience or math.inf
     config = runs.configuration(system, train_set, val_set, seed)
     facts = runs.environment(fabric.device, world_size)
@@ -149,7 +147,7 @@ def train(
             raise DMNetError("the ranks have found different data; it must be the same on all machines")
         torch.manual_seed(seed)
         trainer = Trainer(system, fabric, run, seed, compile, init)
-        stop = trainer.iteration if trainer.worse >= limit else stop
+        stop = stop if trainer.worse < limit else trainer.iteration
         samples = TrainingSamples(train_set, TrainingTransform(recipe), recipe.batch_size, seed)
         batches = training_batches(samples, trainer.iteration, stop, workers, gpu, rank, world_size)
         progress, hidden = progress and rank == 0, not (progress and rank == 0 and interactive())
@@ -198,7 +196,7 @@ def train(
                 if val_set is not None and (done == iterations or done % (evaluate_every or iterations) == 0):
                     matrix = trainer.validate(val_set, workers)
                     row["val_miou"] = matrix.miou()
-                    stop = done if trainer.worse >= limit else stop
+                    stop = stop if trainer.worse < limit else done
                 run.log(row)
                 bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
                 bar.update()
@@ -219,7 +217,7 @@ def train(
                 if done == stop:
                     break
                 clock = time.perf_counter()
-        tired = trainer.worse >= limit
+        tired = trainer.worse >= limit and trainer.iteration < iterations
         if tired and progress:
             best = f"no mIoU above {trainer.best:.2%} in {trainer.worse} evaluations"
             print(f"stopped at iteration {trainer.iteration}/{iterations}: {best}")
