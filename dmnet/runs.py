@@ -6,7 +6,7 @@
 - `last.ckpt`: model, optimizer and random state; a run resumes from here, exactly;
 - `last.safetensors`: the weights at the end; `best.safetensors`: those with the best mIoU on the way;
 - `classes.csv`: the scores per class at the end;
-- `predictions/*.png`: image, labels, prediction at every evaluation; `curves.png`, `confusion.png`: see `watch`;
+- `predictions/*.png`: image, labels, prediction at every evaluation; `curves.png`, `confusion.png`;
 - `.lock`: held by the process that trains, so that a second one cannot write into the same run.
 """
 

@@ -16,8 +16,9 @@ from dmnet.metrics import ConfusionMatrix
 
 @pytest.fixture(autouse=True)
 def no_figure_of_pyplot():
+    before = plt.get_fignums()
     yield
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == before
 
 
 def test_balanced_weights_are_the_inverse_of_the_shares():
