@@ -1,5 +1,6 @@
-"""`dmnet data prepare | draw | check`."""
+"""`dmnet data prepare | convert | draw | check`."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,6 +48,34 @@ def prepare_data(
         say(f"No longer needed: {archive} ({archive.stat().st_size:,} bytes)")
     place = "" if root is None else f' --data-root "{prepared.folder}"'
     say(f"Next: dmnet data check {name}{place}")
+
+
+@data_app.command("convert")
+def convert_data(
+    source: Annotated[Path, typer.Argument(help="Folder with labels of another program; stays as it is.")],
+    output: Annotated[Path, typer.Argument(help="Folder to make.")],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="cvat, colours, values, roboflow, labelme, coco, yolo. Default: a guess"
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="For colours and values: lines `name r,g,b` or `name value`; (ignored) is void."),
+    ] = None,
+) -> None:
+    """Make a data set of label maps from labels of another program; data/README.md describes them."""
+    from dmnet.prepare.convert import convert
+
+    made = convert(source, output, kind, table)
+    say(f"{source} was {'read' if kind else 'recognised'} as {made.kind}; {output} is new:")
+    rows = ((*row[:3], f"{row[3]:,}", f"{row[4]:,}") for row in made.table.itertuples(index=False))
+    print_table(made.table.columns, rows)
+    for note in made.notes:
+        say(f"{note[0].upper()}{note[1:]}.")
+    say(", ".join(f"{split}: {count} images" for split, count in made.counts.items()))
+    say(f"Next: dmnet data check {shlex.quote(str(output))}")
 
 
 @data_app.command("draw")
