@@ -56,9 +56,7 @@ def convert_data(
     output: Annotated[Path, typer.Argument(help="Folder to make.")],
     kind: Annotated[
         str | None,
-        typer.Option(
-            "--from", help="cvat, colours, values, roboflow, labelme, coco, yolo. Default: a guess"
-        ),
+        typer.Option("--from", help="cvat, colours, values, roboflow, labelme, coco, yolo. Default: a guess"),
     ] = None,
     table: Annotated[
         Path | None,
