@@ -35,6 +35,7 @@ SPLITS |= {split: split for split in ("train", "val", "test")}
 OUTSIDE = ("(no outline)", "background")
 NO_AREA = {"point", "points", "line", "linestrip"}  # shapes of labelme
 LABELME, COCO = ("shapes", "imagePath"), ("images", "annotations", "categories")  # keys of their files
+DATUMARO = [{"name": "", "id": 0, "url": ""}]  # what it and CVAT license by: they call every mask a crowd
 COLOUR = re.compile(r"(.*?\S)\s*[:\s]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(?::.*)?")
 VALUE = re.compile(r"(.*?\S)[\s:=,]+(\d+)")
 UNCLEAR = (
@@ -356,6 +357,8 @@ def _coco(source: Source) -> Iterator[Example]:
             if names.setdefault(one["id"], one["name"]) != one["name"]:
                 raise ValueError(f"category {one['id']} is {one['name']!r}, elsewhere {names[one['id']]!r}")
         every = content["annotations"]
+        if content.get("licenses") == DATUMARO:
+            every[:] = [one | {"iscrowd": 0} for one in every]
         if bare := sum(not one.get("segmentation") for one in every):
             raise ValueError(f"{bare} of {len(every)} annotations are boxes without outline: detection data")
     rows_of = {one: row for row, one in enumerate(sorted(names), start=1)}

@@ -661,6 +661,17 @@ def test_cocos_crowds_are_void_and_under_all_objects(tmp_path: Path) -> None:
     assert made.table["class"].tolist() == [0, 1, 2, 255]
 
 
+def test_masks_that_cvat_calls_crowds_are_objects(tmp_path: Path) -> None:
+    coco_folder(tmp_path / "in")
+    for file in (tmp_path / "in/annotations").iterdir():
+        content = json.loads(file.read_text())
+        for one in content["annotations"]:
+            one["iscrowd"] = int(isinstance(one["segmentation"], dict))
+        write(file, content | {"licenses": [{"name": "", "id": 0, "url": ""}]})
+    convert(tmp_path / "in", tmp_path / "out")
+    np.testing.assert_array_equal(read(tmp_path / "out", "val")["c"], labels(2))
+
+
 def test_cocos_files_where_roboflow_and_others_put_them(tmp_path: Path) -> None:
     root = tmp_path / "in"
     for split in ("train", "valid"):
