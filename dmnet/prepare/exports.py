@@ -31,7 +31,7 @@ with extra("prepare"):
     from pycocotools import mask as coco
 
 SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
-SPLITS |= {split: split for split in ("train", "val", "test")}
+SPLITS |= {split: split for split in SPLITS.values()}
 OUTSIDE = ("(no outline)", "background")
 NO_AREA = {"point", "points", "line", "linestrip"}  # shapes of labelme
 LABELME, COCO = ("shapes", "imagePath"), ("images", "annotations", "categories")  # keys of their files
@@ -107,7 +107,7 @@ def _json_with(root: Path, *keys: str) -> list[Path]:
 def _some(found: Collection[Path]) -> str:
     """Return how many files there are, and three of them."""
     first = ", ".join(str(file) for file in sorted(found)[:3])
-    return f"{len(found)} file{'s' * (len(found) > 1)}, {first}{', ...' * (len(found) > 3)}"
+    return f"{len(found)} file{'s' * (len(found) > 1)} ({first}{', ...' * (len(found) > 3)})"
 
 
 def _split(name: str) -> str:

@@ -365,7 +365,7 @@ def test_unknown_colours_are_listed_with_pixels_and_files(tmp_path: Path) -> Non
         save(Image.fromarray(mask), file)
     refuse(
         root,
-        r"(?s)2 colours .*250,50,84: 5 pixels in 2 files, .*a_mask.*c_mask.*9,9,9: 2 pixels",
+        r"(?s)2 colours .*250,50,84: 5 pixels in 2 files \(.*a_mask.*c_mask.*9,9,9: 2 pixels",
         None,
         table,
     )
@@ -377,7 +377,7 @@ def test_unknown_colours_are_listed_with_pixels_and_files(tmp_path: Path) -> Non
 def test_unknown_values_are_listed(tmp_path: Path) -> None:
     table = values(tmp_path / "in")
     write(table, "background 0\ndisc 10\n")
-    refuse(tmp_path / "in", r"1 values .*\n- 255: [\d,]+ pixels in 3 files, .*a_mask", None, table)
+    refuse(tmp_path / "in", r"1 values .*\n- 255: [\d,]+ pixels in 3 files \(.*a_mask", None, table)
 
 
 @pytest.mark.parametrize(
@@ -461,7 +461,7 @@ def test_roboflows_images_without_a_mask(tmp_path: Path) -> None:
     roboflow(tmp_path / "in")
     next((tmp_path / "in/train").glob("a*_mask.png")).unlink()
     made = convert(tmp_path / "in", tmp_path / "out")
-    assert made.counts == {"train": 1, "val": 1} and "1 file, " in made.notes[0]
+    assert made.counts == {"train": 1, "val": 1} and "1 file (" in made.notes[0]
 
 
 # EXIF -------------------------------------------------------------------------------------------------------
