@@ -7,8 +7,8 @@ has the dilation of the stage before it (public code calls this "contracted"): w
 fourth pixel of stage 4 at output stride 8 is then exactly the plain ResNet's. Derived in {doc}`03_backbone`.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,22 +30,9 @@ class Features(NamedTuple):
     stage4: Tensor  # [B, C4, h, w], read by the dynamic multi-scale head
 
 
-class Backbone(Protocol):
-    """What `dmnet.model.DMNet` asks of a backbone. Used in {doc}`05_dmnet`."""
-
-    channels: tuple[int, int]  # of stage 3 and stage 4
-
-    def __call__(self, images: Tensor) -> Features:
-        """Images [B, 3, H, W] -> features of the last two stages."""
-        ...
-
-
-def conv_norm_relu(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int | None = None
-) -> list[nn.Module]:
-    """Return a convolution, padded to keep the size, and what follows it. Used in {doc}`05_dmnet`."""
-    padding = kernel // 2 if padding is None else padding
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
+def conv_norm_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    """Return a convolution, padded if its kernel is odd, and what follows it. Used in {doc}`05_dmnet`."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=(kernel - 1) // 2, bias=False)
     return [conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
 
@@ -63,14 +50,8 @@ def _downsample(inputs: int, outputs: int, stride: int) -> nn.Module | None:
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut, the block of ResNet-18 [He et al. 2016, figure 5 left].
 
-    Shown in {doc}`03_backbone`.
-
-    Args:
-        inputs: incoming channels.
-        width: channels of both convolutions.
-        stride: of the first convolution.
-        entry: dilation of the convolution that carries, or once carried, the stride.
-        dilation: of what comes after it.
+    `entry` is the dilation of the convolution that carries, or once carried, the stride, `dilation` that of
+    what comes after it. Shown in {doc}`03_backbone`.
     """
 
     expansion = 1
@@ -93,8 +74,7 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 and a shortcut [He et al. 2016, figure 5 right]; the stride sits on the 3x3.
 
-    Arguments as `BasicBlock`; `entry` is the dilation of its only 3x3 convolution, so `dilation` has no use.
-    Shown in {doc}`03_backbone`.
+    `entry` is the dilation of its only 3x3 convolution, `dilation` has no use. Shown in {doc}`03_backbone`.
     """
 
     expansion = 4
@@ -124,33 +104,21 @@ Block = type[BasicBlock] | type[Bottleneck]
 class ResNet(nn.Module):
     """A ResNet without its classifier, at a chosen output stride. Derived in {doc}`03_backbone`.
 
-    Args:
-        block: `BasicBlock` or `Bottleneck`.
-        blocks: how many of them in each of the four stages.
-        stem: "plain", one 7x7 convolution, or "deep", three 3x3 [He et al. 2019, ResNet-C].
-        output_stride: 8, 16 or 32: pixels of the image per pixel of stage 4.
-        width: of the first stage's 3x3 convolutions; doubles with each stage.
-
-    Raises:
-        ValueError: if `output_stride` is none of the three.
+    `blocks` says how many each stage has, `width` how many channels the 3x3 convolutions of the first have,
+    doubled with each stage. The stem is "plain", one 7x7 convolution, or "deep", three 3x3 [He et al. 2019,
+    ResNet-C]. At `output_stride` 8, 16 or 32 a pixel of stage 4 stands for as many of the image.
     """
 
     def __init__(
-        self,
-        block: Block,
-        blocks: tuple[int, ...],
-        stem: str = "deep",
-        output_stride: int = 8,
-        width: int = 64,
+        self, block: Block, blocks: Sequence[int], stem: str = "deep", output_stride: int = 8, width: int = 64
     ) -> None:
         super().__init__()
         if output_stride not in STRIDES_AND_DILATIONS:
             raise DMNetError(f"output_stride must be 8, 16 or 32, got {output_stride}")
         strides, dilations = STRIDES_AND_DILATIONS[output_stride]
         if stem == "deep":
-            first = conv_norm_relu(3, width // 2, 3, 2)
-            second = conv_norm_relu(width // 2, width // 2, 3)
-            self.stem = nn.Sequential(*first, *second, *conv_norm_relu(width // 2, width, 3))
+            narrow = [*conv_norm_relu(3, width // 2, 3, 2), *conv_norm_relu(width // 2, width // 2, 3)]
+            self.stem = nn.Sequential(*narrow, *conv_norm_relu(width // 2, width, 3))
         else:  # torchvision's names, so that its ImageNet weights load as they are
             self.conv1 = nn.Conv2d(3, width, 7, 2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(width)
@@ -177,16 +145,12 @@ def _stage(block: Block, inputs: int, width: int, blocks: int, stride: int, dila
 
 
 class PointwiseBlock(nn.Module):
-    """A residual block of two 1x1 convolutions: more non-linearity, no larger receptive field.
-
-    Used in {doc}`09_ablation`.
-    """
+    """A residual block of two 1x1 convolutions: no larger receptive field. Used in {doc}`09_ablation`."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *conv_norm_relu(channels, width, 1),
-            *conv_norm_relu(width, channels, 1)[:-1],
+            *conv_norm_relu(channels, width, 1), *conv_norm_relu(width, channels, 1)[:-1]
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -212,7 +176,7 @@ class PatchEncoder(nn.Module):
             PointwiseBlock(24, 24),
         )
         self.coarse = nn.Sequential(
-            *conv_norm_relu(24, 64, 2, 2, padding=0),  # 11, 8
+            *conv_norm_relu(24, 64, 2, 2),  # 11, 8
             PointwiseBlock(64, 32),
             PointwiseBlock(64, 32),
         )
@@ -249,16 +213,14 @@ RESNETS: dict[str, tuple[Block, tuple[int, ...]]] = {
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
     "resnet101": (Bottleneck, (3, 4, 23, 3)),
 }
-TINY: dict[str, Callable[[], Backbone]] = {"tiny_patches": PatchEncoder, "tiny_resnet": TinyResNet}
+TINY: dict[str, type[PatchEncoder | TinyResNet]] = {"tiny_patches": PatchEncoder, "tiny_resnet": TinyResNet}
+Backbone = ResNet | PatchEncoder | TinyResNet
 
 
 def build_backbone(name: str, stem: str = "deep", output_stride: int = 8) -> Backbone:
-    """Return the backbone called `name`, with random weights. Used in {doc}`05_dmnet`.
+    """Return one of `RESNETS` or `TINY` with random weights; its `channels` are those of stages 3 and 4.
 
-    Args:
-        name: a key of `RESNETS` or of `TINY`.
-        stem: as for `ResNet`; the tiny ones have but one.
-        output_stride: as for `ResNet`; the tiny ones have 8.
+    `stem` and `output_stride` are a ResNet's; the tiny ones have one stem and 8. Used in {doc}`05_dmnet`.
 
     Raises:
         DMNetError: if there is none; the message lists them.

@@ -1,14 +1,10 @@
-"""Weights on disk: read without running their code, loaded wholly or not at all, saved with their system.
+"""Weights on disk: our own files, safetensors, which cannot hold code, and which say what system they are.
 
-Our own files are safetensors, which cannot hold code at all. Pickled files are only ever read with
-`weights_only=True`, which builds tensors, numbers and text, nothing else. Files under others' names are for
-`dmnet.zoo`.
+They are loaded wholly or not at all. Files that others have written are for `dmnet.zoo`.
 """
 
 import json
 import os
-import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,8 +16,7 @@ from torch import Tensor, nn
 
 from dmnet.errors import CheckpointError
 from dmnet.files import atomic_write
-from dmnet.model import DMNet, from_system
-from dmnet.systems import Architecture, Evaluation, Recipe, System
+from dmnet.model import DMNet
 
 PathLike = str | os.PathLike[str]
 FORMAT = 1  # raise it when files change in a way that an older dmnet must not misread
@@ -38,65 +33,23 @@ class Contents:
 
 
 def read_weights(path: PathLike) -> Contents:
-    """Return the contents of a weight file: safetensors or one of PyTorch's formats, whatever its name.
-
-    The tensors are all of the file, or its entry "model" or "state_dict"; the metadata is what `save_weights`
-    noted, or what stands beside them: mmseg's `meta`, ssseg's counters. Used in {doc}`05_dmnet`.
+    """Return the contents of a safetensors file, and what `save_weights` noted. Used in {doc}`05_dmnet`.
 
     Raises:
-        CheckpointError: if it cannot be read, isn't a checkpoint, is cut off, or holds more than plain data.
+        CheckpointError: if it cannot be read, is no such file, cut off, or that of a newer version.
     """
-    own = False
     try:
-        with open(path, "rb") as file:
-            start = file.read(9)
-        content: Any
-        if start[8:] == b"{":  # safetensors: eight bytes, the length of the header, and the header, a JSON
-            with safe_open(path, framework="pt") as opened:
-                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no dict)
-                noted = opened.metadata() or {}
-            own = NOTES in noted
-            content = {"state_dict": tensors, "meta": json.loads(noted[NOTES]) if own else noted}
-        else:
-            mapped = zipfile.is_zipfile(path)
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+            noted = file.metadata() or {}
+        own = NOTES in noted
+        metadata = dict(json.loads(noted[NOTES])) if own else noted
     except Exception as error:  # a damaged file can raise anything
-        if refused := re.search(r"GLOBAL (\S+)", str(error)):
-            raise CheckpointError(
-                f"{path} holds more than weights: a {refused[1]}, which could run code, and was not opened. "
-                "If you trust where it comes from, copy the weights alone to another file and load that:\n"
-                f"    c = torch.load({str(path)!r}, map_location='cpu', weights_only=False)\n"
-                "    torch.save(c.get('state_dict', c.get('model', c)), 'weights.pth')"
-            ) from None
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError(f"{path} is missing, cut off, damaged or no checkpoint ({reason})") from error
-    beside: dict[str, Any] = {}
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content, beside = content[key], {name: content[name] for name in content if name != key}
-    if not isinstance(content, Mapping) or not content or not all(map(_is_plain, content.items())):
-        raise CheckpointError(
-            f"{path} is no checkpoint: it needs tensors by name, alone or under 'model' or 'state_dict'"
-        )
-    metadata: dict[str, Any] = {
-        str(name): value for name, value in beside.items() if isinstance(value, int | float | str)
-    }
-    if isinstance(beside.get("meta"), Mapping):
-        metadata |= beside["meta"]
     if own and metadata.get("format", 0) > FORMAT:
         raise CheckpointError(f"{path} was written by a newer dmnet; update this one")
-    return Contents(dict(content), metadata, own)
-
-
-def _is_plain(item: tuple[Any, Any]) -> bool:
-    name, value = item
-    dense = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized
-    return isinstance(name, str) and dense
-
-
-def read_metadata(path: PathLike) -> dict[str, Any]:
-    """Return what is noted in a weight file, as `read_weights`. Used in {doc}`06_training`."""
-    return read_weights(path).metadata
+    return Contents(tensors, metadata, own)
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: PathLike) -> None:
@@ -111,21 +64,20 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: PathLik
         CheckpointError: if one is missing, too many, misshapen or not finite; the module is untouched.
     """
     wanted = module.state_dict()
-    both = [name for name in wanted if name in tensors]
     differences = {
         "missing": [name for name in wanted if name not in tensors],
         "unexpected": [name for name in tensors if name not in wanted],
         "of another shape or type": [
-            f"{name} is {_kind(tensors[name])} in the file, {_kind(wanted[name])} in the model"
-            for name in both
-            if not _fits(tensors[name], wanted[name])
+            f"{name} is {_kind(tensors[name])} in the file, {_kind(tensor)} in the model"
+            for name, tensor in wanted.items()
+            if name in tensors and not _fits(tensors[name], tensor)
         ],
     }
     if any(differences.values()):
         lines = [f"  {len(names)} {kind}: {listed(names)}" for kind, names in differences.items() if names]
-        last = "head.classify.bias"
-        if last in both and tensors[last].shape != wanted[last].shape:
-            lines.append(f"Build the model with num_classes={tensors[last].numel()}, as the file has it.")
+        bias = tensors.get(last := "head.classify.bias")
+        if bias is not None and last in wanted and bias.shape != wanted[last].shape:
+            lines.append(f"Build the model with num_classes={bias.numel()}, as the file has it.")
         raise CheckpointError("\n".join([f"{path} does not fit the model.", *lines]))
     floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
     if bad := [name for name, tensor in floats.items() if not tensor.float().isfinite().all()]:
@@ -138,9 +90,8 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: PathLik
 
 def _fits(found: Tensor, wanted: Tensor) -> bool:
     """Tell whether a tensor can be copied into another: any float into a float, integer into integer."""
-    integer = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
-    same_kind = found.is_floating_point() if wanted.is_floating_point() else integer
-    return found.shape == wanted.shape and same_kind
+    both_ways = ((found.dtype, wanted.dtype), (wanted.dtype, found.dtype))
+    return found.shape == wanted.shape and all(torch.can_cast(*types) for types in both_ways)
 
 
 def _kind(tensor: Tensor) -> str:
@@ -150,43 +101,6 @@ def _kind(tensor: Tensor) -> str:
 def listed(names: Sequence[str], most: int = 3) -> str:
     """Return the first few names as text, and how many more there are. Used in {doc}`05_dmnet`."""
     return "; ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def model_from_file(path: PathLike) -> DMNet:
-    """Build the network that one of our own files describes, and load it. Used in {doc}`06_training`.
-
-    Returns:
-        The model, in evaluation mode, on the CPU.
-
-    Raises:
-        CheckpointError: if the file isn't one of our own, or isn't a checkpoint at all.
-    """
-    contents = read_weights(path)
-    if not contents.own:
-        raise CheckpointError(
-            f"{path} does not say which system it belongs to. Name it: build_model(name), then "
-            "load_checkpoint(model, path); `dmnet systems` lists the names."
-        )
-    noted, renamed = contents.metadata, {"max_class_share": "cat_max_ratio"}  # older files have the old name
-    try:
-        architecture = Architecture(**noted["architecture"])
-        if "system" not in noted:
-            model = DMNet(architecture)
-        else:
-            system = System(
-                name=noted["system"],
-                dataset=noted["dataset"],
-                classes=tuple(noted["classes"]),
-                architecture=architecture,
-                recipe=Recipe(**{renamed.get(key, key): value for key, value in noted["recipe"].items()}),
-                evaluation=Evaluation(**noted["evaluation"]),
-            )
-            model = from_system(system)
-    except (KeyError, TypeError, ValueError) as error:
-        reason = f"{path} describes a network that this dmnet cannot build ({error}); update dmnet"
-        raise CheckpointError(reason) from error
-    load_weights(model, contents.tensors, path)
-    return model.eval()
 
 
 def save_weights(model: DMNet, path: PathLike, **metadata: Any) -> None:
@@ -210,10 +124,10 @@ def save_weights(model: DMNet, path: PathLike, **metadata: Any) -> None:
         noted |= {"recipe": asdict(system.recipe), "evaluation": asdict(system.evaluation)}
     if taken := sorted(noted.keys() & metadata.keys()):
         raise ValueError(f"metadata must not be called {', '.join(taken)}: the file uses that name itself")
-    text = json.dumps(noted | metadata, default=str)
+    notes = {NOTES: json.dumps(noted | metadata, default=str)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with atomic_write(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata={NOTES: text})
-        except SafetensorError as error:
-            raise OSError(f"{path} could not be written: {error}") from error
+    try:
+        with atomic_write(path) as temporary:
+            save_file(tensors, temporary, metadata=notes)
+    except SafetensorError as error:
+        raise OSError(f"{path} could not be written: {error}") from error

@@ -26,13 +26,9 @@ def voc_palette(count: int) -> NDArray[np.uint8]:
     """
     if not 1 <= count <= 256:
         raise ValueError(f"the colour map has 256 colours, asked for {count}")
-    label = np.arange(count)
-    palette = np.zeros((count, 3), np.uint8)
-    for level in range(3):
-        for channel in range(3):
-            bit = label >> (3 * level + channel) & 1
-            palette[:, channel] |= (bit << (7 - level)).astype(np.uint8)
-    return palette
+    bits = np.arange(count)[:, None] >> np.arange(9) & 1  # [count, 9]: three for each level
+    levels = bits.reshape(count, 3, 3) << np.array([7, 6, 5])[:, None]  # [count, level, channel]
+    return levels.sum(axis=1).astype(np.uint8)
 
 
 def colour_table(palette: ArrayLike | None = None) -> NDArray[np.uint8]:
@@ -82,18 +78,14 @@ class ClassList:
         colours = [list(bytes.fromhex(colour)) for _, colour in pairs]
         return cls(tuple(name for name, _ in pairs), np.array(colours, np.uint8))
 
-    @classmethod
-    def with_voc_colours(cls, names: tuple[str, ...]) -> Self:
-        """Give the colours of PASCAL VOC to any names."""
-        return cls(names, voc_palette(len(names)))
 
-
-VOC = ClassList.with_voc_colours(
+VOC = ClassList(
     (
         "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
         "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa", "train",
         "tv monitor",
-    )
+    ),
+    voc_palette(21),
 )  # fmt: skip
 
 CITYSCAPES = ClassList.parse(

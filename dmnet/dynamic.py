@@ -20,16 +20,10 @@ def dynamic_depthwise_conv(features: Tensor, filters: Tensor) -> Tensor:
     r"""Filter every channel of every image with a filter of its own.
 
     $y_{bc}(i, j) = \sum_{u, v} g_{bc}(u, v)\, x_{bc}(i + u - p, j + v - p)$ with $p = \lfloor k / 2 \rfloor$
-    and zeros outside the image. Even $k$ so pads one more on the left and on the top, as both public
-    implementations do. Computed as *one* convolution over a single image of B * C channels with
-    groups = B * C, so that no loop over the batch remains. Derived in {doc}`04_dynamic_filters`.
-
-    Args:
-        features: [B, C, H, W].
-        filters: [B, C, k, k].
-
-    Returns:
-        [B, C, H, W].
+    and zeros outside the image: features [B, C, H, W] and filters [B, C, k, k] -> [B, C, H, W]. Even $k$ so
+    pads one more on the left and on the top, as both public implementations do. Computed as *one* convolution
+    over a single image of B * C channels in as many groups, so that no loop over the batch remains. Derived
+    in {doc}`04_dynamic_filters`.
 
     Raises:
         ValueError: if the batch or channel counts differ or a filter is not square.
@@ -51,12 +45,7 @@ def dynamic_depthwise_conv(features: Tensor, filters: Tensor) -> Tensor:
 class DynamicConvModule(nn.Module):
     r"""One scale of DMNet, the dynamic convolutional module (DCM) [He, Deng and Qiao 2019, figure 3].
 
-    Derived in {doc}`04_dynamic_filters`.
-
-    Args:
-        in_channels: width of the incoming features.
-        channels: $C$, width of this scale.
-        filter_size: $k$, side of its filters; odd or even.
+    It takes `in_channels` features; `filter_size`, $k$, is odd or even. Derived in {doc}`04_dynamic_filters`.
     """
 
     def __init__(self, in_channels: int, channels: int, filter_size: int) -> None:

@@ -1,8 +1,7 @@
 """The errors that the package raises on purpose.
 
-All of them are a `DMNetError`, which is a `ValueError`: code that asks for a wrong system, or reads a broken
-file, can catch one class. The command line prints their message without a traceback, so a message names
-the file or the value, and says what to do.
+All of them are a `DMNetError`, which is a `ValueError`. The command line prints their message without a
+traceback, so a message names the file or the value, and says what to do.
 """
 
 from collections.abc import Iterator
@@ -29,25 +28,13 @@ class DataError(DMNetError):
     """An image, a label map, a list or a class file cannot be used. Used in {doc}`02_data`."""
 
 
-class ExportError(DMNetError):
-    """A network cannot be exported, or not faithfully; no file was written. Used in {doc}`welcome`."""
-
-
 class MissingExtraError(DMNetError, ImportError):
     """A package that only a part of dmnet needs is not installed. Used in {doc}`welcome`."""
 
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Name the extra of `pyproject.toml` that is missing where an import inside the block fails.
-
-    ```
-    with extra("train"):
-        from lightning_fabric import Fabric
-    ```
-
-    Used in {doc}`06_training`.
-    """
+    """Name the extra of `pyproject.toml` that an import in the block needs. Used in {doc}`06_training`."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,7 +1,6 @@
 """Reading images and label maps from whatever people have."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,8 @@ from dmnet.errors import DataError
 Source = str | os.PathLike[str] | Image.Image | NDArray[Any]
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF")  # formats whose compression changes labels
 LABEL_MODES = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of one value per pixel
-BROKEN = (
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    ValueError,
-    Image.DecompressionBombError,
-)  # AVIF's: RuntimeError
+# What Pillow raises for a damaged file; a RuntimeError for AVIF.
+BROKEN = (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError)
 _TOP = {"uint8": 255, "uint16": 65535, "int32": 65535, "float32": 1, "float64": 1, "float16": 1}
 
 
@@ -44,19 +38,17 @@ def read_image(source: Source) -> NDArray[np.uint8]:
     if isinstance(source, Image.Image):
         return _upright_rgb(source, "the image given")
     if isinstance(source, str | os.PathLike):
-        return _upright_rgb(_decoded(Path(source)), str(source))
+        return _upright_rgb(_decoded(source), str(source))
     raise DataError(f"an image must be a path, a PIL image or a NumPy array, got {type(source).__name__}")
 
 
 def read_mask(source: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Read a label map: the class of a pixel is the palette index or the grey value. Shown in {doc}`02_data`.
 
-    An EXIF orientation is not applied: label maps are drawn, not photographed, and one that was made for the
-    upright photograph has its size.
+    No EXIF orientation is applied: label maps are drawn, not photographed, to the size of the upright image.
 
     Args:
-        source: path of an 8-bit palette or grey file; 16-bit grey and 1-bit files are taken if their values
-            are at most 255.
+        source: path of an 8-bit palette or grey file, or of one of 1 or 16 bits whose values are at most 255.
 
     Returns:
         uint8 [H, W].
@@ -64,29 +56,26 @@ def read_mask(source: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Raises:
         DataError: if the file cannot be read, was saved with loss, or holds colours or larger values.
     """
-    image = _decoded(Path(source))
+    image = _decoded(source)
     if image.format in LOSSY:
-        raise DataError(
-            f"{source} is a {image.format} file, which changes labels to compress; save masks as PNG"
-        )
+        kind = f"{image.format} file, which changes labels to compress"
+        raise DataError(f"{source} is a {kind}; save masks as PNG")
     if image.mode not in LABEL_MODES:
         raise DataError(
             f"{source} holds colours (mode {image.mode}), not labels; give every colour its class's number, "
             "saved as PNG: Image.fromarray(labels.astype('uint8')).save('mask.png')"
         )
-    labels = np.asarray(image)
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high > 255:
-        raise DataError(f"{source} holds values from {low} to {high}; labels are 0..255, 255 being void")
-    return labels.astype(np.uint8)
+    labels = np.array(image)
+    if labels.dtype != np.uint8 and (labels.min() < 0 or labels.max() > 255):
+        held = f"values from {labels.min()} to {labels.max()}"
+        raise DataError(f"{source} holds {held}; labels are 0..255, 255 being void")
+    return labels.astype(np.uint8, copy=False)
 
 
-def _decoded(path: Path) -> Image.Image:
+def _decoded(path: str | os.PathLike[str]) -> Image.Image:
     """Open a file and decode it to its end; a DataError says what is wrong with it."""
-    if not os.path.exists(path):  # False, not an error, for names that no file can have
-        raise DataError(f"there is no file {path}")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; give the path of an image")
+    if not os.path.isfile(path):  # False, not an error, for names that no file can have
+        raise DataError(f"{path} is a folder" if os.path.isdir(path) else f"there is no file {path}")
     try:
         with Image.open(path) as image:
             image.load()
@@ -97,7 +86,7 @@ def _decoded(path: Path) -> Image.Image:
 
 
 def _upright_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    """Return an image of any mode as an upright RGB array."""
+    """Return an image of any mode, perhaps not read yet, as an upright RGB array."""
     try:
         if image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
             image = ImageOps.exif_transpose(image)

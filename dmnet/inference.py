@@ -12,7 +12,8 @@ made strip by strip, and the full-size logits of all classes never exist.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import reduce
 from itertools import groupby, islice
 from typing import Any, Literal, NamedTuple
 
@@ -20,17 +21,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader
+from torch import Tensor, distributed
 
-from dmnet.datasets.base import IGNORE, Example, checked
+from dmnet.datasets.base import IGNORE, Checked
 from dmnet.errors import DataError, DMNetError
 from dmnet.files import interactive
 from dmnet.files import progress as progress_bar
 from dmnet.images import read_image
 from dmnet.metrics import ConfusionMatrix, Metric
 from dmnet.model import DMNet, ScaleGates, evaluating
-from dmnet.sampling import leave_to_parent
+from dmnet.sampling import read_ahead
 from dmnet.systems import Evaluation
 from dmnet.transforms import fitted_size, network_input
 from dmnet.upsampling import interpolation_matrix
@@ -41,16 +41,13 @@ Labels = NDArray[np.uint8]
 Pixels = NDArray[np.uint8]
 
 
-def predict_logits(model: DMNet, images: Tensor, scale_gates: ScaleGates = None) -> Tensor:
-    """Return the logits of normalised images at the network's output stride. Used in {doc}`07_evaluation`.
+def predict_logits(model: DMNet, image: Tensor, scale_gates: ScaleGates = None) -> Tensor:
+    """Return the logits, [K, h, w], of a normalised image [3, H, W] at the network's output stride.
 
-    Images [3, H, W] or [B, 3, H, W] are moved to the model's device and number format; the logits, [K, h, w]
-    or [B, K, h, w], stay there. The model's mode is left as it was.
+    They stay on the model's device. Used in {doc}`07_evaluation`.
     """
-    batch = images if images.dim() == 4 else images[None]
     with evaluating(model), torch.inference_mode():
-        logits = model(batch.to(next(model.parameters())), scale_gates).logits
-    return logits if images.dim() == 4 else logits[0]
+        return model(image[None].to(next(model.parameters())), scale_gates).logits[0]
 
 
 def predict(
@@ -58,11 +55,8 @@ def predict(
 ) -> Labels:
     """Return the class of every pixel, uint8 [H, W], at the size of `image`. Shown in {doc}`07_evaluation`.
 
-    Args:
-        model: knows by `model.system` how it is scored; without a system images are not resized.
-        image: a path, a PIL image or an array, of any size; see `dmnet.images.read_image`.
-        scale_gates: see `dmnet.model.DMNet.forward`.
-        protocol: another way than the model's own, e.g. `dmnet.systems.protocol(model.system, "ms+flip")`.
+    The image is a path, a PIL image or an array of any size. The protocol is by default that of the model's
+    system; without a system images are not resized. Others are made by `dmnet.systems.protocol`.
 
     Raises:
         DataError: if the image cannot be read.
@@ -71,55 +65,42 @@ def predict(
 
 
 def predict_batch(
-    model: DMNet,
-    images: Sequence[Pixels],
-    scale_gates: ScaleGates = None,
-    protocol: Evaluation | None = None,
+    model: DMNet, images: Sequence[Pixels], scale_gates: ScaleGates = None, protocol: Evaluation | None = None
 ) -> Labels:
-    """Return `predict` of B images of one size, uint8 [H, W, 3] each: uint8 [B, H, W].
+    """Return `predict` of B images of one size, uint8 [H, W, 3], that are computed at once: uint8 [B, H, W].
 
-    The network computes all of them at once. Convolutions round differently in batches of different size, so
-    that two classes with all but equal logits may change places. Used in {doc}`07_evaluation`.
+    Convolutions round differently in batches of another size, so that two classes with all but equal logits
+    may change places. Used in {doc}`07_evaluation`.
     """
     own = model.system.evaluation if model.system else Evaluation(resize=None)
-    protocol = own if protocol is None else protocol
-    (height, width), corners = images[0].shape[:2], model.architecture.align_corners
-    views = []
+    protocol, size, corners = protocol or own, images[0].shape[:2], model.architecture.align_corners
+    direct = protocol.window is None and protocol.upsampling == "direct"  # to the original size in one step
+    device, views = next(model.parameters()).device, []
     with evaluating(model), torch.inference_mode():
-        for view in tta_views(protocol, (height, width)):
+        for view in tta_views(protocol, size):
             answers = _view_logits(model, images, view, protocol.flip, scale_gates)
             h, w = answers[0].shape[2] // len(view.tops), answers[0].shape[3] // len(view.lefts)  # of a crop
-            if protocol.window is None and protocol.upsampling == "direct":
-                rows, columns = (
-                    interpolation_matrix(h, height, corners),
-                    interpolation_matrix(w, width, corners),
-                )
-            else:
-                rows = crops_matrix(h, view.crop[0], view.tops, view.size[0], height, corners)
-                columns = crops_matrix(w, view.crop[1], view.lefts, view.size[1], width, corners)
-            columns = columns.to(answers[0].device)
-            views += [ViewLogits(logits, rows, columns, mirrored=bool(i)) for i, logits in enumerate(answers)]
+            crop, resized = (size, size) if direct else (view.crop, view.size)
+            rows = crops_matrix(h, crop[0], view.tops, resized[0], size[0], corners)
+            columns = crops_matrix(w, crop[1], view.lefts, resized[1], size[1], corners).to(device)
+            for number, logits in enumerate(answers):  # the second is of the mirror image, and turned back
+                views.append(ViewLogits(logits, rows, columns.flip(0) if number else columns))
         return fuse(views, protocol.average)
 
 
 def _view_logits(
     model: DMNet, images: Sequence[Pixels], view: "View", flip: bool, scale_gates: ScaleGates
 ) -> list[Tensor]:
-    """Return the coarse logits of all crops, float32 [B, K, rows of crops * h, columns of crops * w].
-
-    With `flip` also those of the mirror image, in which crops lie where they lie in the image.
-    """
+    """Return logits of all crops, [B, K, rows of crops * h, columns of crops * w]; those mirrored second."""
     inputs = torch.stack([network_input(image, view.limits) for image in images])
     inputs, (height, width), answers = inputs.to(next(model.parameters())), view.crop, []
     for mirrored in (False, True) if flip else (False,):
         rows = []
         for top in view.tops:
-            row = []
-            for left in view.lefts:
-                left = view.size[1] - width - left if mirrored else left
-                crop = inputs[..., top : top + height, left : left + width]
-                row.append(model(crop.flip(-1) if mirrored else crop, scale_gates).logits.float())
-            rows.append(torch.cat(row, dim=3))
+            band = inputs[..., top : top + height, :]
+            band = band.flip(-1) if mirrored else band
+            crops = (band[..., left : left + width] for left in view.lefts)
+            rows.append(torch.cat([model(crop, scale_gates).logits.float() for crop in crops], dim=3))
         answers.append(torch.cat(rows, dim=2))
     return answers
 
@@ -138,13 +119,11 @@ class View(NamedTuple):
 
 
 def tta_views(protocol: Evaluation, size: tuple[int, int]) -> list[View]:
-    """Return the views of an image, one for each scale. Used in {doc}`07_evaluation`.
+    """Return a view per scale of an image of `size` (height, width). Used in {doc}`07_evaluation`.
 
-    Args:
-        protocol: its resize limits times a scale, each rounded down, are the limits at that scale
-            [mmsegmentation 0.x, `MultiScaleFlipAug`]; without limits the image's own sides take their place.
-            (ssseg resizes the resized image a second time; no published number depends on it.)
-        size: (height, width) of the image.
+    The protocol's limits times a scale, each rounded down, are the limits at that scale [mmsegmentation 0.x,
+    `MultiScaleFlipAug`]; without limits the image's own sides take their place. (ssseg resizes the resized
+    image a second time; no published number depends on it.)
     """
     views = []
     for scale in protocol.scales:
@@ -175,19 +154,9 @@ def crops_matrix(
 ) -> Tensor:
     """Return the matrix that brings the values of all crops along one axis to the original length.
 
-    Each crop's values are interpolated to its length, crops are averaged where they overlap, and the resized
-    image's axis is interpolated to the original's [as above]. Derived in {doc}`07_evaluation`.
-
-    Args:
-        values: how many the network returns for a crop.
-        crop: length of each crop.
-        starts: where the crops begin.
-        length: of the axis of the resized image; every pixel lies in a crop.
-        size: of the axis of the original image.
-        align_corners: as in `torch.nn.functional.interpolate`.
-
-    Returns:
-        float32 [size, len(starts) * values]; every row sums to 1.
+    The `values` that the network returns for a crop are interpolated to its length, `crop`; crops are
+    averaged where they overlap; and the axis of the resized image, of this `length`, is interpolated to the
+    original `size`: float32 [size, len(starts) * values], rows sum to 1. Derived in {doc}`07_evaluation`.
     """
     merged, count = torch.zeros(length, len(starts), values), torch.zeros(length)
     for number, start in enumerate(starts):
@@ -203,10 +172,18 @@ class ViewLogits(NamedTuple):
 
     logits: Tensor  # L, float32 [B, K, r, c]
     rows: Tensor  # R, [H, r], on the CPU
-    columns: Tensor  # C, [W, c], where the logits are
-    mirrored: bool = False  # whether they are those of the mirror image
+    columns: Tensor  # C, [W, c], where the logits are; from right to left for the mirror image
+
+    def strip(self, top: int, bottom: int) -> Tensor:
+        """Return a few rows of the logits at the original size, [B, bottom - top, W, K]."""
+        part = self.rows[top:bottom]
+        used = part.any(dim=0).nonzero()[:, 0]  # the few coarse rows that the strip lies between
+        wide = self.columns @ self.logits[:, :, used].permute(0, 2, 3, 1)  # [B, used, W, K]
+        strip = part[:, used].to(wide.device) @ wide.flatten(2)
+        return strip.unflatten(2, wide.shape[2:])
 
 
+@torch.no_grad()
 def fuse(views: Sequence[ViewLogits], average: Literal["logits", "softmax"] = "logits") -> Labels:
     """Return the class of every pixel, uint8 [B, H, W]: the arg-max of the mean over views, strip by strip.
 
@@ -216,22 +193,18 @@ def fuse(views: Sequence[ViewLogits], average: Literal["logits", "softmax"] = "l
     Raises:
         DMNetError: if there are more classes than a label map can hold.
     """
-    batch, classes, _, _ = views[0].logits.shape
-    height, width, device = len(views[0].rows), len(views[0].columns), views[0].logits.device
+    (batch, classes), height, width = views[0].logits.shape[:2], len(views[0].rows), len(views[0].columns)
     if classes > IGNORE:
         raise DMNetError(f"a label map holds at most {IGNORE} classes and void, the logits have {classes}")
     probabilities = average == "softmax" and len(views) > 1  # of one view both have the same order
-    step = max(STRIP_VALUES // (batch * classes * width), 1)
-    labels = []
+    step, labels = max(STRIP_VALUES // (batch * classes * width), 1), []
     for top in range(0, height, step):
-        total = torch.zeros(batch, classes, min(step, height - top), width, device=device)
-        for logits, rows, columns, mirrored in views:
-            part = rows[top : top + step]
-            used = part.any(dim=0).nonzero()[:, 0]  # the few coarse rows that the strip lies between
-            strip = part[:, used].to(device) @ (logits[:, :, used] @ columns.T)
-            strip = strip.flip(-1) if mirrored else strip
-            total += strip.softmax(1) if probabilities else strip
-        labels.append(total.max(1).indices.to(torch.uint8))  # on a CPU twice as fast as its arg-max
+        strips = (view.strip(top, top + step) for view in views)
+        total = reduce(Tensor.add_, (strip.softmax(-1) if probabilities else strip for strip in strips))
+        # On a CPU NumPy's arg-max over the classes of a pixel, side by side in memory, is the fastest.
+        on_cpu = total.device.type == "cpu"
+        best = torch.from_numpy(total.numpy().argmax(-1)) if on_cpu else total.argmax(-1)
+        labels.append(best.to(torch.uint8))
     return torch.cat(labels, dim=1).cpu().numpy()
 
 
@@ -242,8 +215,7 @@ def labels_at(logits: Tensor, size: tuple[int, int], align_corners: bool = False
     """
     rows = interpolation_matrix(logits.shape[1], size[0], align_corners)
     columns = interpolation_matrix(logits.shape[2], size[1], align_corners).to(logits.device)
-    # In float32: half precision is too coarse between pixels.
-    return fuse([ViewLogits(logits[None].float(), rows, columns)])[0]
+    return fuse([ViewLogits(logits[None].float(), rows, columns)])[0]  # half precision is too coarse
 
 
 # Data sets -----------------------------------------------------------------------------------------------
@@ -263,37 +235,27 @@ def evaluate(
     """Predict every image of a data set and count what is right. Shown in {doc}`07_evaluation`.
 
     Where `torch.distributed` runs (`torchrun`), every process must call this: rank r of n takes the images
-    r, r + n, ..., and all get the counts of the whole set. On the CPU the result is the same however many
-    processes there are, and whatever `workers` and `batch_size` are, as long as each process computes with as
-    many threads (`OMP_NUM_THREADS`).
+    r, r + n, ..., and all get the counts of the whole set. On the CPU the result does not depend on their
+    number, nor on `workers`, as long as each computes with as many threads (`OMP_NUM_THREADS`).
 
-    Args:
-        model: as for `predict`.
-        dataset: len() and dataset[i] -> (image, mask, id); masks hold 0..K-1 and 255.
-        protocol: how to predict; None is the model's own, `model.system.evaluation`.
-        scale_gates: see `dmnet.model.DMNet.forward`.
-        metrics: what else is to be counted, e.g. `[dmnet.analysis.boundaries.Trimap(21)]`; filled in place.
-        batch_size: images of one size in a row that a GPU computes at once; a CPU computes one by one.
-        workers: processes that read images ahead; 0 reads them in between.
-        progress: show a progress bar, if somebody is looking.
+    A data set has `classes`, a length and dataset[i] -> (image, mask, id); masks hold 0..K-1 and 255. Other
+    `metrics`, e.g. `[dmnet.analysis.boundaries.Trimap(21)]`, are filled in place. A GPU computes `batch_size`
+    images of one size in a row at once, a CPU one by one; `workers` processes read ahead.
 
     Raises:
-        DataError: if the data set has other classes than the model, or a mask a label that is no class.
+        DataError: if the model has another number of classes, or a mask a label that is no class.
     """
     classes, learned = tuple(dataset.classes), model.system.classes if model.system else ()
-    if len(classes) != model.architecture.num_classes:
-        raise DataError(
-            f"the model knows {model.architecture.num_classes} classes, the data set has {len(classes)}"
-        )
+    if len(classes) != (known := model.architecture.num_classes):
+        raise DataError(f"the model knows {known} classes, the data set has {len(classes)}")
     if len(learned) == len(classes) and learned != classes:
         warnings.warn(
             f"the model learned the classes {', '.join(learned)}, the data set calls them "
             f"{', '.join(classes)}: labels are compared by number alone",
             stacklevel=2,
         )
-    running = torch.distributed.is_available() and torch.distributed.is_initialized()
-    rank = torch.distributed.get_rank() if running else 0
-    world_size = torch.distributed.get_world_size() if running else 1
+    running = distributed.is_available() and distributed.is_initialized()
+    rank, world_size = (distributed.get_rank(), distributed.get_world_size()) if running else (0, 1)
     device = next(model.parameters()).device
     at_once = 1 if device.type == "cpu" else batch_size
     matrix = ConfusionMatrix(len(classes), IGNORE)
@@ -301,7 +263,8 @@ def evaluate(
     counts = [array for counter in counters for array in counter.arrays]
     for array in counts if rank > 0 else ():
         array[...] = 0  # what has been counted before is added once, by rank 0
-    examples = _examples(checked(dataset), range(rank, len(dataset), world_size), workers)
+    numbers = range(rank, len(dataset), world_size)
+    examples = read_ahead(Checked(dataset), workers, batch_size=None, sampler=numbers, collate_fn=tuple)
     hidden = not (progress and rank == 0 and interactive())
     with progress_bar(total=len(dataset), desc="evaluate", unit="image", disable=hidden) as bar:
         for _, alike in groupby(examples, lambda example: example[0].shape):
@@ -313,26 +276,6 @@ def evaluate(
                     bar.update(world_size)
     for array in counts if world_size > 1 else ():
         counted = torch.from_numpy(array).to(device)
-        torch.distributed.all_reduce(counted)
+        distributed.all_reduce(counted)
         array[...] = counted.cpu().numpy()
     return matrix
-
-
-def _examples(dataset: Any, indices: Sequence[int], workers: int) -> Iterator[Example]:
-    """Yield the examples in order, read ahead by `workers` processes (0: by this one)."""
-    loader: DataLoader[Any] = DataLoader(
-        dataset,
-        batch_size=None,  # images differ in size
-        sampler=indices,
-        num_workers=workers,
-        collate_fn=tuple,  # examples as they are
-        worker_init_fn=leave_to_parent,
-        generator=torch.Generator(),  # else it draws from the global state
-    )
-    try:
-        yield from loader
-    except DataError as error:
-        if workers == 0:
-            raise
-        # A worker's error comes with the traceback of its process in the message.
-        raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None

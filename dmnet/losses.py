@@ -31,9 +31,9 @@ def segmentation_loss(
     r"""Return $L = \mathrm{CE}(\text{logits}) + \lambda\, \mathrm{CE}(\text{aux\_logits})$.
 
     Logits are upsampled to the labels' size first. With `recipe.label_stride` $s > 1$ the loss is taken on
-    every $s$-th row and column alone, from a random one on: exact there, and $s^2$ times cheaper. A batch
-    computed in micro-batches has the mean over *all* its labelled pixels as its loss, the sum of theirs, if
-    all are given the same `shift` and the weight of the whole batch. Derived in {doc}`06_training`.
+    every $s$-th row and column alone, from a random one on: exact there, and $s^2$ times cheaper. The losses
+    of micro-batches add up to that of the batch, the mean over *all* its labelled pixels, if all are given
+    the same `shift` and the weight of the whole batch. Derived in {doc}`06_training`.
 
     Args:
         output: of the network.

@@ -1,8 +1,4 @@
-"""How well labels are predicted: one confusion matrix, and the figures read off it.
-
-`Metric` is what everything that counts over a data set has in common; `dmnet.analysis` holds others. Several
-are filled in one go over the images.
-"""
+"""How well labels are predicted: one confusion matrix, and the figures read off it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -23,12 +19,9 @@ Counts = NDArray[np.int64]
 class Metric(ABC):
     """Something counted over as many images as are put in, and read off at the end.
 
-    All that was counted are integers, so the sum over images is the same in any order, and over any number of
-    processes: `arrays` are the counts themselves, to be added up in place. Shown in {doc}`07_evaluation`.
-
-    Args:
-        num_classes: $K$, at least 1.
-        ignore_index: true label of the pixels that don't count.
+    Its attributes are settings, and counts: arrays of integers, whose sum over images is the same in any
+    order and over any number of processes. Pixels with the true label `ignore_index` don't count. Shown in
+    {doc}`07_evaluation`.
     """
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
@@ -45,20 +38,17 @@ class Metric(ABC):
         Raises:
             DataError: if the shapes differ or a value is outside the classes; nothing is counted then.
         """
-        arrays = [np.asarray(x.cpu() if isinstance(x, Tensor) else x) for x in (predicted, target)]
-        found, true = (array.astype(np.uint8) if array.dtype == bool else array for array in arrays)
-        if found.dtype.kind not in "iu" or true.dtype.kind not in "iu":
-            raise DataError(
-                f"labels must be integers, not {found.dtype}, {true.dtype}: take the arg-max first"
-            )
+        found, true = (np.asarray(x.cpu() if isinstance(x, Tensor) else x) for x in (predicted, target))
+        if found.dtype.kind not in "biu" or true.dtype.kind not in "biu":
+            raise DataError(f"labels must be integers, not {found.dtype}, {true.dtype}: take the arg-max")
         if found.shape != true.shape:
             raise DataError(f"the prediction has shape {found.shape}, the labels have {true.shape}")
         self._count(found, true)
 
     @property
-    @abstractmethod
     def arrays(self) -> list[Counts]:
-        """All that was counted: the arrays themselves, for the sum over several processes."""
+        """The counts themselves, to be added up in place over several processes."""
+        return [value for value in vars(self).values() if isinstance(value, np.ndarray)]
 
     @abstractmethod
     def table(self) -> pd.DataFrame:
@@ -70,16 +60,15 @@ class Metric(ABC):
 
     def __add__(self, other: Self) -> Self:
         """Return the metric of both sets of images together."""
-        if self._settings() != other._settings():
+        if type(self) is not type(other) or self._settings() != other._settings():
             raise ValueError("only metrics of one kind, with the same classes and settings, can be added")
         total = deepcopy(self)
         for ours, theirs in zip(total.arrays, other.arrays, strict=True):
             ours += theirs
         return total
 
-    def _settings(self) -> tuple[Any, ...]:
-        """Return what two metrics must have in common for their sum to mean something."""
-        return type(self), self.num_classes, self.ignore_index
+    def _settings(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if not isinstance(value, np.ndarray)}
 
     def _check(self, found: Integers, true: Integers) -> None:
         """Raise a `DataError` if a known pixel's prediction or label is no class."""
@@ -91,29 +80,23 @@ class Metric(ABC):
                     f"{self.num_classes - 1} (and {self.ignore_index}, ignored): is the class list complete?"
                 )
 
-    def _names(self, classes: Sequence[str] | None) -> list[str]:
+    def _names(self, classes: Sequence[str] | None) -> "pd.Index[Any]":
         names = [str(c) for c in range(self.num_classes)] if classes is None else list(classes)
         if len(names) != self.num_classes:
             raise ValueError(f"{len(names)} names for {self.num_classes} classes")
-        return names
+        return pd.Index(names, name="class")
 
 
 class ConfusionMatrix(Metric):
     r"""Counts of (true class, predicted class) over as many images as are put in, of any shape.
 
-    `counts` is $n$, int64 [K, K]: $n_{tp}$ pixels of class $t$ were predicted as $p$. One matrix serves a
-    whole data set, and all figures come out of it at the end; a mean of per-image figures is another number.
-    Derived in {doc}`06_training`.
+    `counts` is $n$, int64 [K, K]: $n_{tp}$ pixels of class $t$ were predicted as $p$. All figures come out of
+    a whole data set's counts; a mean of per-image figures is another number. Derived in {doc}`06_training`.
     """
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
         super().__init__(num_classes, ignore_index)
         self.counts: Counts = np.zeros((num_classes, num_classes), np.int64)
-
-    @property
-    def arrays(self) -> list[Counts]:
-        """The counts, for the sum over several processes."""
-        return [self.counts]
 
     def _count(self, found: Integers, true: Integers) -> None:
         pixels = None  # one for each pair
@@ -150,35 +133,31 @@ class ConfusionMatrix(Metric):
         """Return the share of the labelled pixels that are right; NaN if there are none."""
         return float(ratio(self.counts.trace(), self.counts.sum()))
 
-    def class_accuracy(self) -> NDArray[np.float64]:
-        """Return the share of each class's pixels that were found (recall), [K]; NaN where there are none."""
-        return ratio(self.counts.diagonal(), self.counts.sum(axis=1))
-
     def table(self, classes: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return a row per class, named by `classes`: IoU, accuracy, precision in %, pixels, and `why`."""
+        """Return a row per class, named by `classes`: IoU, accuracy, precision in %, pixels, and `why`.
+
+        Accuracy is the share of the labelled pixels that are right (recall), precision that of the predicted.
+        """
         right, labelled, predicted = self._sums
-        columns = {"IoU": self.iou(), "accuracy": self.class_accuracy(), "precision": ratio(right, predicted)}
-        frame = 100 * pd.DataFrame(columns, index=pd.Index(self._names(classes), name="class"))
+        shares = {"IoU": self.iou(), "accuracy": ratio(right, labelled), "precision": ratio(right, predicted)}
+        frame = 100 * pd.DataFrame(shares, index=self._names(classes))
         return frame.assign(pixels=labelled, why=self.why(classes))
 
     def why(self, classes: Sequence[str] | None = None) -> list[str]:
-        """Return for every class why its IoU is NaN or 0, in words, and "" where it is neither.
-
-        For what is labelled, the words tell what the network says instead.
-        """
-        names, reasons = self._names(classes), [""] * self.num_classes
+        """Return for every class why its IoU is NaN or 0, in words, and "" where it is neither."""
+        names, reasons = self._names(classes).to_list(), [""] * self.num_classes
 
         def most(counts: Counts) -> str:
             return f"{names[counts.argmax()]}, {counts.max() / counts.sum():.0%}"
 
-        for c, (right, labelled, predicted) in enumerate(zip(*self._sums, strict=True)):
+        for c, (right, labelled, predicted) in enumerate(np.transpose(self._sums).tolist()):
             if right:
                 continue
-            claimed = f"predicted in {_pixels(predicted)}"
+            claimed = f"predicted in {predicted:,} pixel{'s' * (predicted > 1)}"
             if labelled:
                 verdict = f"{claimed}, always wrong" if predicted else "never predicted"
-                instead = f"most often predicted as {most(self.counts[c])}"
-                reasons[c] = f"{verdict} (labelled in {_pixels(labelled)}; {instead})"
+                place = f"labelled in {labelled:,} pixel{'s' * (labelled > 1)}"
+                reasons[c] = f"{verdict} ({place}; most often predicted as {most(self.counts[c])})"
             elif predicted:
                 where = f"most often on {most(self.counts[:, c])}"
                 reasons[c] = f"absent from the labels, but {claimed} ({where})"
@@ -200,7 +179,3 @@ def ratio(part: Any, whole: Any) -> Any:
 def mean(values: NDArray[np.float64]) -> float:
     """Return the mean of the values that are not NaN; NaN if all are. Used in {doc}`07_evaluation`."""
     return float("nan") if np.isnan(values).all() else float(np.nanmean(values))
-
-
-def _pixels(count: int) -> str:
-    return "1 pixel" if count == 1 else f"{count:,} pixels"

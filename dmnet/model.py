@@ -35,12 +35,7 @@ class Output(NamedTuple):
 
 
 class MultiScaleHead(nn.Module):
-    """All dynamic scales beside the features themselves, fused and classified. Derived in {doc}`05_dmnet`.
-
-    Args:
-        in_channels: width of the features f.
-        architecture: scales, widths, fusion and number of classes.
-    """
+    """All dynamic scales beside the features themselves, fused and classified. Derived in {doc}`05_dmnet`."""
 
     def __init__(self, in_channels: int, architecture: Architecture) -> None:
         super().__init__()
@@ -62,13 +57,8 @@ class MultiScaleHead(nn.Module):
         return [scale.filters(features) for scale in self.scales]  # type: ignore[operator]
 
     def responses(self, features: Tensor, filters: Sequence[Tensor | None] | None = None) -> list[Tensor]:
-        """Return $y_k$, [B, C, h, w] for each scale.
-
-        Args:
-            features: [B, C4, h, w].
-            filters: for each scale [B, C, k, k] to use in place of its own, or None.
-        """
-        filters = [None] * len(self.scales) if filters is None else filters
+        """Return $y_k$, [B, C, h, w] for each scale; `filters` [B, C, k, k] replace its own."""
+        filters = filters or [None] * len(self.scales)
         return [scale(features, lent) for scale, lent in zip(self.scales, filters, strict=True)]
 
     def logits(
@@ -80,24 +70,18 @@ class MultiScaleHead(nn.Module):
         fused = self.fuse(torch.cat([features, *responses], dim=1))
         return self.classify(self.dropout(fused))
 
-    def gates(
-        self, scale_gates: Sequence[float] | Tensor, features: Tensor, name: str = "scale_gates"
-    ) -> Tensor:
+    def gates(self, given: Sequence[float] | Tensor, features: Tensor, name: str = "scale_gates") -> Tensor:
         """Return one number for each scale as a tensor [S] beside `features`; refuse any other count."""
-        gates = torch.as_tensor(scale_gates, dtype=features.dtype, device=features.device)
+        gates = torch.as_tensor(given, dtype=features.dtype, device=features.device)
         if gates.shape != (len(self.scales),):
             sizes = ", ".join(str(scale.filter_size) for scale in self.scales)
             needed = f"{len(self.scales)} numbers, one for each filter size ({sizes})"
-            raise DMNetError(f"{name} needs {needed}, got {scale_gates}")
+            raise DMNetError(f"{name} needs {needed}, got {given}")
         return gates
 
 
 class DMNet(nn.Module):
-    """The whole network, with random weights. Derived in {doc}`05_dmnet`.
-
-    Args:
-        architecture: what to build; see `dmnet.systems.Architecture`.
-    """
+    """The whole network, with random weights. Derived in {doc}`05_dmnet`."""
 
     system: System | None = None  # set by `build_model`; prediction reads the evaluation protocol from it
 
@@ -114,18 +98,13 @@ class DMNet(nn.Module):
             self.auxiliary = nn.Sequential(*hidden, nn.Dropout2d(a.dropout), classify)
 
     def forward(self, images: Tensor, scale_gates: ScaleGates = None) -> Output:
-        """Return logits at the output stride.
+        """Return logits at the output stride for normalised RGB images [B, 3, H, W] of any height and width.
 
-        Args:
-            images: [B, 3, H, W] float, normalised RGB; any height and width.
-            scale_gates: weight of each scale's response y_k, in the order of `filter_sizes`; None means all
-                ones. Zero switches a scale off.
-
-        Returns:
-            `Output(logits [B, K, h, w], aux_logits [B, K, h', w'] or None)`.
+        `scale_gates` are weights of the scales' responses y_k, in the order of `filter_sizes`: None is all
+        ones, and zero switches a scale off.
 
         Raises:
-            ValueError: if `scale_gates` doesn't hold one number per scale.
+            DMNetError: if `scale_gates` doesn't hold one number per scale.
         """
         stage3, stage4 = self.backbone(images)
         aux_logits = None if self.auxiliary is None else self.auxiliary(stage3)
@@ -133,22 +112,16 @@ class DMNet(nn.Module):
 
 
 def build_model(name: str, **overrides: Any) -> DMNet:
-    """Return the system called `name` with random weights. Used in {doc}`05_dmnet`.
+    """Return the system called `name`, one of `dmnet.systems.names()`, with random weights.
 
-    Args:
-        name: any of `dmnet.systems.names()`.
-        **overrides: fields of `Architecture` to change, for example `num_classes=11`.
+    `overrides` change fields of its `Architecture`, for example `num_classes=11`. Used in {doc}`05_dmnet`.
 
     Raises:
         UnknownSystemError: if there is no such system; the message suggests the nearest names.
         TypeError: if an override isn't a field of `Architecture`.
     """
-    return from_system(with_architecture(systems.get(name), **overrides))
-
-
-def with_architecture(system: System, **overrides: Any) -> System:
-    """Return `system` with some fields of its architecture changed. Used in {doc}`05_dmnet`."""
-    return replace(system, architecture=replace(system.architecture, **overrides))
+    system = systems.get(name)
+    return from_system(replace(system, architecture=replace(system.architecture, **overrides)))
 
 
 def from_system(system: System) -> DMNet:

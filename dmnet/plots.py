@@ -24,21 +24,17 @@ Labels = NDArray[np.uint8]
 
 
 def show_images(
-    images: Sequence[NDArray[Any] | Tensor],
+    images: Sequence[NDArray[Any] | Tensor] | Tensor,
     titles: Sequence[str] = (),
     *,
     columns: int | None = None,
     width: float = 7.0,
     **imshow: Any,
 ) -> Figure:
-    """Show pictures side by side, without axes. Used in {doc}`welcome`.
+    """Show pictures [H, W] or [H, W, 3] side by side, without axes, the last perhaps without a title.
 
-    Args:
-        images: arrays [H, W] or [H, W, 3].
-        titles: one for each; if there are fewer, the last pictures have none.
-        columns: pictures in a row; all of them by default.
-        width: of the figure in inches.
-        **imshow: passed to `Axes.imshow`.
+    There are `columns` in a row, by default all. The figure is `width` inches wide. All else is passed to
+    `Axes.imshow`. Used in {doc}`welcome`.
 
     Raises:
         DataError: if there is no picture, or more titles than pictures.
@@ -48,8 +44,7 @@ def show_images(
     columns = columns or len(images)
     rows = -(-len(images) // columns)
     height, breadth = np.asarray(images[0]).shape[:2]
-    title_height = 0.25 if titles else 0.05
-    size = (width, rows * (width / columns * height / breadth + title_height))
+    size = (width, rows * (width / columns * height / breadth + (0.25 if titles else 0.05)))
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
@@ -60,7 +55,7 @@ def show_images(
     return figure
 
 
-def show_filters(filters: Tensor, *, columns: int = 8, title: str = "", width: float = 7.0) -> Figure:
+def show_filters(filters: Tensor, *, columns: int = 8, width: float = 7.0) -> Figure:
     """Show filters [N, k, k] as tiles: red adds, blue subtracts, one colour scale for all.
 
     Used in {doc}`welcome`.
@@ -71,18 +66,10 @@ def show_filters(filters: Tensor, *, columns: int = 8, title: str = "", width: f
     tiles = torch.as_tensor(filters).detach()
     if tiles.ndim != 3 or tiles.numel() == 0:
         raise DataError(f"filters must be [N, k, k], at least one, got {list(tiles.shape)}")
-    if tiles.shape[-1] == 1:
-        columns = min(columns, 16)
     limit = float(tiles.abs().max()) or 1.0
-    rows = -(-len(tiles) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(width, width / columns * rows + 0.3), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
     norm = TwoSlopeNorm(0, -limit, limit)
-    for axis, tile in zip(axes.flat, tiles, strict=False):
-        picture = axis.imshow(tile.numpy(), cmap="RdBu_r", norm=norm)
-    figure.colorbar(picture, ax=axes, shrink=0.8, pad=0.01)
-    figure.suptitle(title, fontsize=9)
+    figure = show_images(tiles, columns=columns, width=width, cmap="RdBu_r", norm=norm)
+    figure.colorbar(figure.axes[0].images[0], ax=figure.axes, shrink=0.8, pad=0.01)
     return figure
 
 
@@ -106,16 +93,11 @@ def colour_labels(labels: NDArray[Any] | Tensor, palette: NDArray[np.uint8]) -> 
 
 
 def class_list(model: "DMNet") -> tuple[tuple[str, ...], Labels]:
-    """Return names and colours of the model's classes: those of a known data set, else VOC's colours.
-
-    Used in {doc}`welcome`.
-    """
-    count = model.architecture.num_classes
+    """Return the model's class names, and their colours, or VOC's if unknown. Used in {doc}`welcome`."""
+    known = {one.names: one.palette for one in (VOC, CITYSCAPES, ADE20K, DEMO_CONTEXT, DEMO_SCALE)}
     names = model.system.classes if model.system else ()
-    for known in (VOC, CITYSCAPES, ADE20K, DEMO_CONTEXT, DEMO_SCALE):
-        if names == known.names:
-            return names, known.palette
-    return names or tuple(f"class {number}" for number in range(count)), voc_palette(count)
+    names = names or tuple(f"class {number}" for number in range(model.architecture.num_classes))
+    return names, known[names] if names in known else voc_palette(model.architecture.num_classes)
 
 
 def overlay(
@@ -124,18 +106,13 @@ def overlay(
     palette: ArrayLike | None = None,
     *,
     alpha: float = 0.5,
-    boundaries: bool = True,
     legend: Sequence[str] | None = None,
 ) -> Image.Image:
-    """Return the image with its labels painted over it. Used in {doc}`welcome`.
+    """Return the image with its labels painted over it, and a white line, one pixel wide, where two meet.
 
-    Args:
-        image: a path, a PIL image or an array [H, W, 3].
-        labels: [H, W], integers; 255 is painted in VOC's colour of void.
-        palette: uint8 [K, 3]; VOC's colours without it.
-        alpha: opacity of the colours, 0..1.
-        boundaries: draw a white line, one pixel wide, where two labels meet.
-        legend: names of the classes; those that occur are listed below the picture.
+    The image is a path, a PIL image or an array [H, W, 3]; labels are integers [H, W], of which 255 is
+    painted in VOC's colour of void; the palette is uint8 [K, 3], by default VOC's. `alpha` is the opacity of
+    the colours, 0..1. If `legend` names the classes, they are listed below. Used in {doc}`welcome`.
 
     Raises:
         DataError: if image and labels differ in size.
@@ -145,9 +122,8 @@ def overlay(
         raise DataError(f"the image is {pixels.shape[:2]}, its labels are {classes.shape} (height, width)")
     colours = colour_table(palette)
     mixed = ((1 - alpha) * pixels + alpha * colours[classes] + 0.5).astype(np.uint8)
-    if boundaries:  # pixels whose right or lower neighbour has another label
-        mixed[:, :-1][classes[:, :-1] != classes[:, 1:]] = 255
-        mixed[:-1][classes[:-1] != classes[1:]] = 255
+    mixed[:, :-1][classes[:, :-1] != classes[:, 1:]] = 255  # where the right neighbour has another label
+    mixed[:-1][classes[:-1] != classes[1:]] = 255
     picture = Image.fromarray(mixed)
     return picture if legend is None else _with_legend(picture, classes, colours, legend)
 
@@ -155,14 +131,13 @@ def overlay(
 def _with_legend(picture: Image.Image, labels: Labels, colours: Labels, names: Sequence[str]) -> Image.Image:
     """Add one line per class that occurs below the picture, the most frequent first."""
     counts = np.bincount(labels.ravel(), minlength=256)
-    shown = [int(c) for c in np.argsort(-counts, kind="stable") if counts[c]]
     line = min(max(picture.width // 24, 12), 28)  # pixels
     font = ImageFont.load_default(size=0.7 * line)
-    texts = {c: f"{names[c] if c < len(names) else 'void'}  {counts[c] / labels.size:.1%}" for c in shown}
-    needed = int(max(font.getlength(text) for text in texts.values())) + 2 * line
-    canvas = Image.new(
-        "RGB", (max(picture.width, needed), picture.height + line * len(shown) + line // 2), "white"
-    )
+    texts = {}
+    for c in np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)].tolist():
+        texts[c] = f"{names[c] if c < len(names) else 'void'}  {counts[c] / labels.size:.1%}"
+    width = max(picture.width, int(max(map(font.getlength, texts.values()))) + 2 * line)
+    canvas = Image.new("RGB", (width, picture.height + line * len(texts) + line // 2), "white")
     canvas.paste(picture)
     draw = ImageDraw.Draw(canvas)
     for row, (c, text) in enumerate(texts.items()):

@@ -12,15 +12,13 @@
 
 import hashlib
 import json
-import pickle
 import platform
 import subprocess
 import sys
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -30,45 +28,35 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torch import nn
 
 from dmnet.errors import CheckpointError, DMNetError, extra
-from dmnet.files import add_filename, atomic_write
+from dmnet.files import atomic_write, naming
 from dmnet.systems import System
 
 LOCK_SECONDS = 10.0  # loading processes outlive a killed run by a few seconds, and its lock with them
 COLUMNS = ("iteration", "epoch", "lr", "loss", "aux_loss", "seconds", "images_per_second", "val_miou")
 TAGS = {"lr": "learning_rate", "aux_loss": "loss/auxiliary", "val_miou": "mIoU/val"}  # TensorBoard's names
-STATE = {"iteration", "best", "seconds", "model", "optimizer", "precision", "random"}  # of a checkpoint
+STATE = {"iteration", "best", "seconds", "model", "optimizer", "precision", "random", "log"}
+Facts = dict[str, Any]  # ready for JSON
 DECISIVE = ("torch", "device", "gpu", "world_size", "threads", "precision", "accumulate", "compile")
 
 
+@dataclass
 class Run:
-    """A run while it goes on; see `open_run`. Used in {doc}`06_training`.
+    """A run while it goes on; see `open_run`. Used in {doc}`06_training`."""
 
-    Attributes:
-        folder: None writes nothing and keeps the log in memory alone.
-        state: the checkpoint to go on from, or None.
-        rows: the log.
-    """
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder
-        self.state: dict[str, Any] | None = None
-        self.rows: list[dict[Any, Any]] = []
-        self._log: Any = None  # an open file
-        self._events: Any = None  # a SummaryWriter
+    folder: Path | None = None  # None writes nothing and keeps the log in memory alone
+    state: dict[str, Any] | None = None  # the checkpoint to go on from
+    rows: list[dict[str, Any]] = field(default_factory=list)  # the log
+    _log: Any = field(default=None, init=False)  # an open file
+    _events: Any = field(default=None, init=False)  # a SummaryWriter
 
     def log(self, row: dict[str, Any]) -> None:
         """Add one row, a value or None for each of `COLUMNS`; it is in the file when this returns."""
         self.rows.append(row)
         if self._log is not None:
-            values = ("" if row.get(name) is None else str(row[name]) for name in COLUMNS)
-            try:
-                self._log.write((",".join(values) + "\n").encode())
-            except OSError as error:
-                add_filename(error, Path(self._log.name))
-                raise
+            with naming(self._log.name):
+                self._log.write(_line(row).encode())
         if self._events is not None:
             for name in ("loss", "images_per_second", *TAGS):
                 if row.get(name) is not None:
@@ -88,12 +76,12 @@ class Run:
             self._events.flush()  # a resumed run writes none of these steps again
         if self.folder is not None:
             path = self.folder / "last.ckpt"
-            with atomic_write(path) as temporary:
-                try:
-                    torch.save(state, temporary)
-                except RuntimeError as error:  # how PyTorch reports a full disk
-                    reason = str(error).splitlines()[0]
-                    raise OSError(f"{path} could not be written, is the disk full? ({reason})") from error
+            try:
+                with atomic_write(path) as temporary:
+                    torch.save(state | {"log": self.rows}, temporary)
+            except RuntimeError as error:  # how PyTorch reports a full disk
+                reason = str(error).splitlines()[0]
+                raise OSError(f"{path} could not be written, is the disk full? ({reason})") from error
 
     def history(self) -> pd.DataFrame:
         """Return the log, indexed by iteration."""
@@ -103,15 +91,9 @@ class Run:
 
 @contextmanager
 def open_run(
-    folder: str | PathLike[str] | None,
-    config: dict[str, Any],
-    resume: bool,
-    options: Any,
-    facts: dict[str, Any],
+    folder: str | PathLike[str] | None, config: Facts, resume: bool, options: Any, facts: Facts
 ) -> Iterator[Run]:
-    """Lock a run's folder and make it this run's, unless that would lose a checkpoint.
-
-    Used in {doc}`06_training`.
+    """Lock a run's folder and go on in it, unless that would lose a checkpoint. Used in {doc}`06_training`.
 
     Args:
         folder: made if missing; None writes nothing.
@@ -142,10 +124,7 @@ def open_run(
         if checkpoint.exists():
             there = read_json(folder / "config.json", dict)
             old, new = (pd.json_normalize(one).to_dict("records")[0] for one in (there, config))
-            changed = [
-                f"{key}: {old.get(key)} there, {new[key]} here" for key in new if old.get(key) != new[key]
-            ]
-            if changed:
+            if changed := [f"{k}: {old.get(k)} there, {new[k]} here" for k in new if old.get(k) != new[k]]:
                 raise DMNetError(
                     f"{folder} holds a run with another configuration ({'; '.join(changed[:3])}): "
                     "choose another folder, or repeat that run's settings"
@@ -156,24 +135,14 @@ def open_run(
             before = read_json(sessions, list)
             last = before[-1]
             if changed := [f"{k} {last.get(k)} -> {facts[k]}" for k in DECISIVE if last.get(k) != facts[k]]:
-                effect = (
-                    "the weights will differ from an unbroken run's by rounding, or batch norm's statistics"
-                )
+                effect = "weights will differ from an unbroken run's by rounding, or batch norm's statistics"
                 warnings.warn(f"resumed with {', '.join(changed)}: {effect}", stacklevel=2)
         else:
             _write_json(folder / "config.json", {**config, "options": options})
-        done = run.state["iteration"] if run.state else 0
+        done, run.rows = (run.state["iteration"], run.state["log"]) if run.state else (0, [])
         _write_json(sessions, [*before, {"iteration": done, **facts}])
-        # Cut the log back to the checkpoint; a killed process may have left half a line.
-        lines = log.read_text().splitlines(keepends=True)[1:] if log.exists() else []
-        try:
-            kept = [line for line in lines if line.endswith("\n") and int(line.split(",")[0]) <= done]
-            values = [[float(value) if value else None for value in line.strip().split(",")] for line in kept]
-            run.rows = [dict(zip(COLUMNS, row, strict=True)) for row in values]
-        except ValueError as error:  # edited, or a power cut left garbage
-            raise DMNetError(f"{log} is damaged ({error}): mend it, or move it away") from error
-        with atomic_write(log) as temporary:
-            temporary.write_text("".join([",".join(COLUMNS) + "\n", *kept]))
+        with atomic_write(log) as temporary:  # a killed process has written more, or half a line
+            temporary.write_text(",".join(COLUMNS) + "\n" + "".join(map(_line, run.rows)))
         run._log = stack.enter_context(log.open("ab", buffering=0))
         with suppress(ImportError):  # TensorBoard need not be there
             from torch.utils.tensorboard import SummaryWriter
@@ -185,34 +154,31 @@ def open_run(
 
 def read_state(path: Path) -> dict[str, Any]:
     """Return the checkpoint of a run: tensors and plain values alone. Used in {doc}`06_training`."""
-    reason: Exception | None = None
+    why = None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if isinstance(state, dict) and state.keys() >= STATE:
+        if state.keys() >= STATE:
             return state
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, zipfile.BadZipFile) as error:
-        reason = error
-    raise CheckpointError(
-        f"{path} is damaged, or no checkpoint of a run; delete it to start over"
-    ) from reason
+    except Exception as error:  # a damaged file can raise anything
+        why = error
+    raise CheckpointError(f"{path} is damaged, or no checkpoint of a run; delete it to start over") from why
 
 
 def read_json(path: Path, kind: type) -> Any:
-    """Return what a JSON file of a run says, a dict or a list. Used in {doc}`06_training`.
-
-    Raises:
-        DMNetError: if there is none, or it is damaged.
-    """
-    value = None
+    """Return a run's JSON file, a dict or a list, or raise a `DMNetError`. Used in {doc}`06_training`."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DMNetError(f"there is no run in {path.parent}: it has no {path.name}") from None
     except ValueError:
-        pass
+        value = None
     if not isinstance(value, kind):
         raise DMNetError(f"{path} is damaged, or not that of a run; choose another folder")
     return value
+
+
+def _line(row: dict[str, Any]) -> str:
+    return ",".join("" if row.get(name) is None else str(row[name]) for name in COLUMNS) + "\n"
 
 
 def _write_json(path: Path, value: Any) -> None:
@@ -220,30 +186,21 @@ def _write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-# What a result was made with -----------------------------------------------------------------------------
-
-
-def configuration(system: System, train_set: Any, val_set: Any, seed: int) -> dict[str, Any]:
-    """Return what decides a run's result, ready for JSON: two runs with the same one are the same run.
-
-    Shown in {doc}`06_training`.
-    """
-    config: dict[str, Any] = {"system": asdict(system), "seed": seed, "train_set": None, "val_set": None}
+def configuration(system: System, train_set: Any, val_set: Any, seed: int) -> Facts:
+    """Return what decides a run's result, and so identifies it. Shown in {doc}`06_training`."""
+    config: Facts = {"system": asdict(system), "seed": seed, "train_set": None, "val_set": None}
     for key, dataset in (("train_set", train_set), ("val_set", val_set)):
         if dataset is not None:
             facts = {name: getattr(dataset, name, None) for name in ("name", "split", "seed", "revision")}
             ids = hashlib.sha256("\n".join(getattr(dataset, "ids", ())).encode()).hexdigest()
-            config[key] = {name: value for name, value in facts.items() if isinstance(value, str | int)} | {
-                "type": type(dataset).__name__,
-                "images": len(dataset),
-                "classes": dataset.classes,
-                "ids_sha256": ids[:16],
-            }
+            config[key] = {name: value for name, value in facts.items() if isinstance(value, str | int)}
+            config[key] |= {"type": type(dataset).__name__, "images": len(dataset)}
+            config[key] |= {"classes": dataset.classes, "ids_sha256": ids[:16]}
     return json.loads(json.dumps(config))
 
 
-def environment(device: torch.device, world_size: int = 1) -> dict[str, Any]:
-    """Return versions, device, commit and command, ready for JSON; no host. Used in {doc}`06_training`."""
+def environment(device: torch.device, world_size: int = 1) -> Facts:
+    """Return versions, device, commit and command, but no host. Used in {doc}`06_training`."""
     gpu = device.type == "cuda"
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -261,26 +218,10 @@ def environment(device: torch.device, world_size: int = 1) -> dict[str, Any]:
 
 
 def commit(clone: Path) -> str | None:
-    """Return the commit of a clone, "-dirty" behind it if files were changed; None without clone or git.
-
-    Used in {doc}`06_training`.
-    """
+    """Return a clone's commit, "-dirty" after changes; None without one. Used in {doc}`06_training`."""
     command = ["git", "-C", str(clone), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() if (clone / ".git").exists() else None
-
-
-def weights_digest(model: nn.Module) -> str:
-    """Return the SHA-256 of all parameters and buffers: names, types, shapes and bytes, sorted by name.
-
-    Used in {doc}`07_evaluation`.
-    """
-    total = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        array = tensor.detach().cpu().contiguous()
-        total.update(f"{name} {array.dtype} {list(array.shape)}\0".encode())
-        total.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
+    with suppress(OSError, subprocess.SubprocessError):
+        if (clone / ".git").exists():
+            done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+            return done.stdout.strip()
+    return None

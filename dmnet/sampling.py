@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dmnet.datasets.base import checked
+from dmnet.datasets.base import Checked
 from dmnet.errors import DataError
 from dmnet.transforms import TrainingTransform
 
@@ -42,14 +42,14 @@ class TrainingSamples(Dataset[tuple[Tensor, Tensor, str]]):
     its epochs follow one another within a batch. Used in {doc}`06_training`.
 
     Args:
-        dataset: dataset[i] -> (image, mask, id); examples of other people's are checked.
+        dataset: dataset[i] -> (image, mask, id); see `dmnet.datasets.base.Checked`.
         transform: a function of (image, mask, generator).
         batch_size: decides how many samples of an epoch are used.
         seed: of everything.
     """
 
     def __init__(self, dataset: Any, transform: TrainingTransform, batch_size: int, seed: int) -> None:
-        self.dataset, self.transform = checked(dataset), transform
+        self.dataset, self.transform = dataset, transform
         self.batch_size, self.seed = batch_size, seed
         length = len(dataset)
         self.per_epoch = length if length < batch_size else length - length % batch_size
@@ -57,7 +57,7 @@ class TrainingSamples(Dataset[tuple[Tensor, Tensor, str]]):
     def __getitem__(self, n: int) -> tuple[Tensor, Tensor, str]:
         epoch, position = divmod(n, self.per_epoch)
         index = _order(self.seed, epoch, len(self.dataset))[position]
-        image, mask, name = self.dataset[index]
+        image, mask, name = Checked(self.dataset)[index]
         generator = torch.Generator().manual_seed(stream_seed(AUGMENTATION, self.seed, n))
         return *self.transform(image, mask, generator), name
 
@@ -84,23 +84,25 @@ def training_batches(
     """
     whole, part = samples.batch_size, samples.batch_size // world_size
     firsts = range(start * whole + rank * part, stop * whole, whole)  # of each batch, or part
-    loader: DataLoader[Any] = DataLoader(
-        samples,
-        batch_sampler=(list(range(first, first + part)) for first in firsts),
-        num_workers=workers,
-        collate_fn=_collate,
-        pin_memory=pin_memory,
-        worker_init_fn=leave_to_parent,
-        generator=torch.Generator(),  # else it draws from the global state, once more in a resumed run
-    )
-    batches = iter(loader)
+    parts = (list(range(first, first + part)) for first in firsts)
+    yield from read_ahead(samples, workers, batch_sampler=parts, collate_fn=_collate, pin_memory=pin_memory)
+
+
+def read_ahead(dataset: Any, workers: int, **options: Any) -> Generator[Any, None, None]:
+    """Yield what a `DataLoader` reads by as many processes, or by this one if `workers` is 0.
+
+    It draws nothing from the global random state, and its processes end with it. Used in {doc}`06_training`.
+    """
+    generator = torch.Generator()  # else it draws from the global state, once more in a resumed run
+    options |= {"num_workers": workers, "worker_init_fn": leave_to_parent, "generator": generator}
+    items = iter(DataLoader(dataset, **options))
     try:
-        yield from batches
+        yield from items
     except DataError as error:  # a worker's error comes with the traceback of its process in the message
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
     finally:
         if workers:  # left to itself, it waits until nobody holds the traceback of an error any more
-            batches._shutdown_workers()  # type: ignore[attr-defined]
+            items._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def leave_to_parent(worker: int = 0) -> None:

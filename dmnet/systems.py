@@ -1,15 +1,13 @@
 """What can be built: architectures, recipes and protocols as frozen dataclasses, and our own systems.
 
 A *system* (timm calls it a model, mmsegmentation a config) is an architecture together with the data set, the
-training recipe and the evaluation protocol behind its number. Nothing is inherited or mutated: read one
-`System` and you have read all there is. The 24 published ones are rows of two tables that `dmnet.zoo` reads.
+training recipe and the evaluation protocol behind its number. The published ones are for `dmnet.zoo`.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
@@ -18,10 +16,6 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from dmnet import classes as class_lists
 from dmnet.errors import DMNetError, UnknownSystemError
 
-if TYPE_CHECKING:
-    from dmnet.zoo import Published
-
-# What values may be ---------------------------------------------------------------------------------------
 # A word that is none of the known ones would otherwise choose something in silence (optimizer="SGD" AdamW),
 # and a wrong number would end in an error deep in PyTorch.
 
@@ -31,7 +25,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Factor = Annotated[float, Field(gt=0)]
 Size = Annotated[tuple[Count, Count], Field(strict=False)]  # not strict: JSON has lists for tuples
-
+Range = Annotated[tuple[Factor, Factor], Field(strict=False)]
 T = TypeVar("T")
 
 
@@ -47,13 +41,12 @@ def _plain_errors(kind: type[T]) -> type[T]:
             first = error.errors()[0]
             if first["type"] == "value_error":  # of __post_init__, in our words already
                 raise first["ctx"]["error"] from None
-            name = str(first["loc"][0])
-            if name not in (known := kind.__dataclass_fields__):  # type: ignore[attr-defined]
+            name, known = str(first["loc"][0]), kind.__dataclass_fields__  # type: ignore[attr-defined]
+            if name not in known:
                 raise TypeError(f"{kind.__name__} has no field {name!r}; it has {', '.join(known)}") from None
-            _, known_kind, words = first["msg"].partition("Input should be ")
-            may_be = words if known_kind else "a tuple of another length"
-            default = known[name].default
-            raise DMNetError(f"{name} must be {may_be} (default: {default}), got {values[name]!r}") from None
+            may_be = first["msg"].partition("Input should be ")[2] or "a tuple of another length"
+            may_be += f" (default: {known[name].default})"
+            raise DMNetError(f"{name} must be {may_be}, got {values[name]!r}") from None
 
     kind.__init__ = init  # type: ignore[method-assign, assignment]
     return kind
@@ -109,10 +102,7 @@ class Recipe:
     background_weight: NotNegative = 1.0  # weight of class 0 in the cross-entropy
     label_stride: Count = 1  # > 1: loss on every n-th pixel of a randomly shifted grid, much cheaper
     resize: Size | None = (2048, 512)
-    scale_range: Annotated[tuple[Factor, Factor], Field(strict=False)] = (
-        0.5,
-        2.0,
-    )  # random factor on `resize`
+    scale_range: Range = (0.5, 2.0)  # random factor on `resize`
     crop: Size | None = (512, 512)
     cat_max_ratio: Share = 0.75  # a crop with more of one class is drawn again, up to 10 times
     flip: Share = 0.5  # probability of a horizontal flip
@@ -125,11 +115,7 @@ class Recipe:
 @_plain_errors
 @checked_dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Evaluation:
-    """How a system is scored; logits are resized to the original size. Derived in {doc}`07_evaluation`.
-
-    ssseg resizes the network's logits at once, mmsegmentation by way of the resized image's size; so do both
-    with windows, which are put together at that size. For other ways to score see `protocol`.
-    """
+    """How a system is scored; see `protocol` for other ways. Derived in {doc}`07_evaluation`."""
 
     resize: Size | None = (2048, 512)  # (long side, short side), ratio kept
     window: Size | None = None  # (height, width) of each crop; None: the whole image at once
@@ -137,19 +123,16 @@ class Evaluation:
     scales: Annotated[tuple[Factor, ...], Field(strict=False, min_length=1)] = (1.0,)  # on `resize`; averaged
     flip: bool = False  # predict the mirrored image too
     average: Literal["logits", "softmax"] = "logits"  # what is averaged: ssseg logits, mmseg probabilities
-    upsampling: Literal["direct", "two-step"] = "direct"  # to the original size: ssseg direct, mmseg two-step
+    # To the original size: ssseg at once, mmseg by way of the resized image's size (both so with windows).
+    upsampling: Literal["direct", "two-step"] = "direct"
 
     def __post_init__(self) -> None:
         window, stride = self.window, self.window_stride
+        given = f"got window={window}, window_stride={stride}"
         if (window is None) != (stride is None):
-            raise DMNetError(
-                f"window and window_stride belong together, got {window} and {stride}; give both or neither"
-            )
+            raise DMNetError(f"window and window_stride belong together, {given}: give both or neither")
         if window and stride and (stride[0] > window[0] or stride[1] > window[1]):
-            raise DMNetError(
-                f"window_stride must be at most the window, or there are gaps that nothing predicts: "
-                f"the window is {window}, the stride {stride}"
-            )
+            raise DMNetError(f"window_stride must be at most the window, or there are gaps, {given}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,12 +145,10 @@ class System:
     recipe: Recipe
     evaluation: Evaluation
     classes: tuple[str, ...] = ()
-    published: "Published | None" = None
+    published: Any = None  # a `dmnet.zoo.Published`
     weights: str | None = None  # file below data/weights that comes with the project
     departures: str = field(default="", compare=False)  # where it differs from the published network, and why
 
-
-# Our own --------------------------------------------------------------------------------------------------
 
 DEMO_SCALE = System(
     name="demo_scale",
@@ -203,11 +184,7 @@ DEMO_SCALE = System(
     ),
     evaluation=Evaluation(resize=None),
     weights="demo_scale.safetensors",
-    departures=(
-        "Backbone with a receptive field of 11 pixels instead of a ResNet, and a 1x1 fusion: any larger "
-        "convolution is a scale of its own and would answer in the filters' place. 16 channels per scale, no "
-        "auxiliary head, AdamW with a cosine schedule: it learns in a minute on two cores."
-    ),
+    departures="A receptive field of 11 pixels, a 1x1 fusion, narrow layers, no auxiliary head, AdamW.",
 )
 
 DEMO_CONTEXT = System(
@@ -215,12 +192,7 @@ DEMO_CONTEXT = System(
     dataset="demo_context",
     classes=class_lists.DEMO_CONTEXT.names,
     architecture=Architecture(
-        backbone="tiny_resnet",
-        num_classes=7,
-        channels=16,
-        fusion_channels=48,
-        aux_channels=None,
-        dropout=0.0,
+        backbone="tiny_resnet", num_classes=7, channels=16, fusion_channels=48, aux_channels=None, dropout=0.0
     ),
     recipe=replace(
         DEMO_SCALE.recipe,
@@ -234,11 +206,7 @@ DEMO_CONTEXT = System(
     ),
     evaluation=Evaluation(resize=None),
     weights="demo_context.safetensors",
-    departures=(
-        "One bottleneck per stage and narrow layers instead of ResNet-50, 16 channels per scale, no "
-        "auxiliary head, a learning rate of 0.08 with warm-up and the loss on a sixteenth of the pixels: it "
-        "trains from scratch in under three minutes on two cores."
-    ),
+    departures="One bottleneck per stage, narrow layers, no auxiliary head, another rate, loss on a grid.",
 )
 
 SMALL_R18 = System(
@@ -249,16 +217,10 @@ SMALL_R18 = System(
     ),
     recipe=Recipe(batch_size=8, epochs=None, iterations=4000),
     evaluation=Evaluation(),
-    departures=(
-        "ResNet-18 with torchvision's plain stem and an eighth of the published head's width: for pictures "
-        "of one's own on a laptop."
-    ),
+    departures="ResNet-18 with torchvision's plain stem and an eighth of the published width: for laptops.",
 )
 
 OWN = {system.name: system for system in (DEMO_CONTEXT, DEMO_SCALE, SMALL_R18)}
-
-
-# By name --------------------------------------------------------------------------------------------------
 
 
 def zoo() -> Any:
@@ -268,41 +230,21 @@ def zoo() -> Any:
     return dmnet.zoo
 
 
-class _Systems(Mapping[str, System]):
-    """All systems by their names: ssseg's, mmseg's, then our own, which need no table."""
-
-    def __getitem__(self, name: str) -> System:
-        return OWN[name] if name in OWN else zoo().PUBLISHED[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter((*zoo().PUBLISHED, *OWN))
-
-    def __len__(self) -> int:
-        return len(zoo().PUBLISHED) + len(OWN)
-
-
-SYSTEMS: Mapping[str, System] = _Systems()
-
-
 def names() -> tuple[str, ...]:
     """Return the names of all systems: ssseg's, mmseg's, then our own. Used in {doc}`05_dmnet`."""
-    return tuple(SYSTEMS)
+    return (*zoo().PUBLISHED, *OWN)
 
 
 def get(name: str) -> System:
-    """Return the system called `name`. Used in {doc}`05_dmnet`.
-
-    Raises:
-        UnknownSystemError: if there is none; the message suggests the nearest names.
-    """
-    if name in SYSTEMS:
-        return SYSTEMS[name]
-    near = difflib.get_close_matches(name, SYSTEMS, n=3, cutoff=0.4)
+    """Return the system called `name`, or raise `UnknownSystemError`. Used in {doc}`05_dmnet`."""
+    if name in OWN:
+        return OWN[name]
+    if name in zoo().PUBLISHED:
+        return zoo().PUBLISHED[name]
+    near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
     hint = f"Did you mean {' or '.join(near)}?" if near else "`dmnet systems` lists them all."
     raise UnknownSystemError(f"there is no system called {name!r}. {hint}")
 
-
-# Protocols ------------------------------------------------------------------------------------------------
 
 MS_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of the published "ms+flip" scores [mmsegmentation]
 PROTOCOLS: dict[str, dict[str, Any]] = {  # what each changes of the system's own
@@ -314,13 +256,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {  # what each changes of the system's ow
 
 
 def protocol(
-    system: System,
-    name: str = "published",
-    *,
-    window: tuple[int, int] | None = None,
-    stride: tuple[int, int] | None = None,
-    scales: tuple[float, ...] | None = None,
-    flip: bool | None = None,
+    system: System, name: str = "published", *, window: Any = None, stride: Any = None, **changes: Any
 ) -> Evaluation:
     """Return a way to score a system, with single settings changed. Derived in {doc}`07_evaluation`.
 
@@ -331,25 +267,20 @@ def protocol(
             augmentation by six scales and their mirror images.
         window: height and width of the window, in pixels.
         stride: of the window, down and across; by default two thirds of it, as mmsegmentation slides.
-        scales: factors on the resize limits.
-        flip: whether the mirrored image is predicted too.
+        **changes: other fields of `Evaluation`, e.g. `scales=(0.5, 1.0)`; None leaves one as it is.
 
     Raises:
         DMNetError: if there is no such protocol, a stride has no window, or a setting cannot be used.
     """
     if name not in PROTOCOLS:
         raise DMNetError(f"there is no protocol {name!r}; there are {', '.join(PROTOCOLS)}")
-    chosen: dict[str, Any] = dict(PROTOCOLS[name])
     if name == "slide" and window is None and system.evaluation.window is None:
         window = system.recipe.crop
         if window is None:
             raise DMNetError(f"{system.name} was trained on whole images: give the window to slide")
-    if window is not None:
-        height, width = window
-        two_thirds = (max(round(height * 2 / 3), 1), max(round(width * 2 / 3), 1))  # 341 of 512, 513 of 769
-        chosen |= {"window": window, "window_stride": two_thirds}
-    singly = {"window_stride": stride, "scales": scales, "flip": flip}
-    evaluation = {**chosen, **{key: value for key, value in singly.items() if value is not None}}
-    if stride is not None and evaluation.get("window", system.evaluation.window) is None:
-        raise DMNetError(f"a stride of {stride} needs a window: give the window too")
-    return replace(system.evaluation, **evaluation)
+    settings = PROTOCOLS[name] | {key: value for key, value in changes.items() if value is not None}
+    if window is not None:  # 341 of 512, 513 of 769
+        settings |= {"window": window, "window_stride": tuple(max(round(n * 2 / 3), 1) for n in window)}
+    if stride is not None:
+        settings["window_stride"] = stride
+    return replace(system.evaluation, **settings)

@@ -1,10 +1,9 @@
 """Training: one loop, on one device or on many.
 
-What it promises: the same seed gives the same weights on the same machine, however many processes load the
-images; and a run that was killed and resumed ends with the weights of one that was not, bit for bit on a CPU.
-Several ranks, and gradients that are accumulated over micro-batches, follow one process with the whole batch
-as closely as rounding and batch normalisation let them: the loss is the mean over all labelled pixels of the
-whole batch.
+The same seed gives the same weights on the same machine, however many processes load the images; and a run
+that was killed and resumed ends with the weights of one that was not, bit for bit on a CPU. Several ranks and
+micro-batches follow one process but for rounding and batch normalisation: the loss is the mean over all
+labelled pixels of the whole batch.
 """
 
 import difflib
@@ -20,7 +19,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -29,7 +28,7 @@ from PIL import Image
 from torch import nn
 
 from dmnet import checkpoints, runs, systems
-from dmnet.errors import DataError, DMNetError, DownloadError, extra
+from dmnet.errors import DataError, DMNetError, extra
 from dmnet.files import atomic_write, interactive
 from dmnet.files import progress as progress_bar
 from dmnet.inference import evaluate, predict
@@ -40,9 +39,6 @@ from dmnet.plots import overlay
 from dmnet.sampling import DROPOUT, TrainingSamples, stream_seed, training_batches
 from dmnet.systems import Recipe, System
 from dmnet.transforms import TrainingTransform
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -114,7 +110,6 @@ def train(
             raise DataError(f"the {name} set's classes are {dataset.classes}, not {system.classes}")
     recipe, corners = system.recipe, system.architecture.align_corners
     iterations = total_iterations(recipe, len(train_set))
-    per_epoch = steps_per_epoch(recipe, len(train_set))
     stop = iterations if stop_after is None else min(stop_after, iterations)
     fabric: Any = make_fabric(device, precision)
     rank, world_size, gpu = fabric.global_rank, fabric.world_size, fabric.device.type == "cuda"
@@ -124,6 +119,10 @@ def train(
             f"a batch of {recipe.batch_size} images cannot be divided evenly among {world_size} ranks with "
             f"{accumulate} micro-batches each; batch_size must be a multiple of {world_size * accumulate}"
         )
+    tiny = recipe.crop is not None and max(recipe.crop) <= system.architecture.output_stride
+    if tiny and micro_batch == 1 and not recipe.freeze_bn:
+        few = f"a single crop of {recipe.crop} pixels leaves batch normalisation one value per channel"
+        raise DMNetError(f"{few}: train with two images or more, or larger crops (batch_size, crop)")
     config = runs.configuration(system, train_set, val_set, seed)
     facts = runs.environment(fabric.device, world_size)
     facts |= {"precision": precision, "accumulate": accumulate, "compile": compile}
@@ -136,13 +135,13 @@ def train(
         if fabric.broadcast(config) != config:
             raise DMNetError("the ranks have found different data; it must be the same on all machines")
         torch.manual_seed(seed)
-        trainer = Trainer(system, fabric, seed, fabric.broadcast(run.state), compile)
+        trainer = Trainer(system, fabric, run, seed, compile)
         samples = TrainingSamples(train_set, TrainingTransform(recipe), recipe.batch_size, seed)
         batches = training_batches(samples, trainer.iteration, stop, workers, gpu, rank, world_size)
         progress, hidden = progress and rank == 0, not (progress and rank == 0 and interactive())
         bar = progress_bar(total=iterations, initial=trainer.iteration, disable=hidden)
         matrix, clock = None, time.perf_counter()
-        with closing(batches), bar, _explained():
+        with closing(batches), bar:
             for images, labels, names in batches:  # of each batch this rank's part
                 rate = learning_rate(recipe, trainer.iteration, iterations)
                 for group in trainer.optimizer.param_groups:
@@ -177,12 +176,13 @@ def train(
                 trainer.iteration = done = trainer.iteration + 1
                 elapsed = time.perf_counter() - clock  # includes the wait for the images
                 trainer.seconds += elapsed
-                row = {"iteration": done, "epoch": done / per_epoch, "lr": rate, "loss": value}
+                epoch = done / max(len(train_set) // recipe.batch_size, 1)  # of full batches
+                row = {"iteration": done, "epoch": epoch, "lr": rate, "loss": value}
                 row |= {"aux_loss": aux[0] if aux else None, "seconds": trainer.seconds}
                 row |= {"images_per_second": recipe.batch_size / elapsed}
                 matrix = None
                 if val_set is not None and (done == iterations or done % (evaluate_every or iterations) == 0):
-                    matrix = trainer.validate(val_set, run, workers)
+                    matrix = trainer.validate(val_set, workers)
                     row["val_miou"] = matrix.miou()
                 run.log(row)
                 bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
@@ -198,51 +198,28 @@ def train(
                     raise Stopped(f"stopped after iteration {done}, and saved", *signals[:1])
                 clock = time.perf_counter()
         if matrix is None and val_set is not None and trainer.iteration == iterations:
-            matrix = trainer.validate(val_set, run, workers)  # a run that had been completed before
-        trainer.save_weights(run, "last", matrix)
+            matrix = trainer.validate(val_set, workers)  # a run that had been completed before
+        trainer.save_weights("last", matrix)
         if run.folder is not None and matrix is not None:
             with atomic_write(run.folder / "classes.csv") as temporary:
                 matrix.table(system.classes).to_csv(temporary, float_format="%.4f")
         return TrainingResult(trainer.model.eval(), run.history(), matrix)
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Say what to do where PyTorch shows only a shape inside the network."""
-    try:
-        yield
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        advice = "train with two images or more at a time, or with larger crops (batch_size, crop)"
-        raise DMNetError(f"{error}: {advice}") from error
-
-
 class Trainer:
     """What changes during training: network, optimizer, counters. Used in {doc}`06_training`.
 
-    Args:
-        system: fully resolved; see `resolve`.
-        fabric: launched; it knows the device and the other ranks.
-        seed: of the dropout in all ranks but the first, which goes on with the global random state.
-        state: of an earlier trainer, to go on from there.
-        compile: see `train`.
+    `fabric` knows the device and the other ranks, the first rank's `run` where to go on. `seed` is for
+    dropout in all other ranks; the first goes on with the global random state.
     """
 
-    def __init__(
-        self, system: System, fabric: Any, seed: int, state: dict[str, Any] | None, compile: bool = False
-    ) -> None:
-        self.fabric, self.iteration = fabric, 0
-        self.seconds, self.best = 0.0, -1.0  # in training, evaluation not counted; best mIoU
+    def __init__(self, system: System, fabric: Any, run: runs.Run, seed: int, compile: bool) -> None:
+        self.fabric, self.run = fabric, run
+        self.iteration, self.seconds, self.best = 0, 0.0, -1.0  # seconds without evaluation; best mIoU
         self.model = from_system(system)
+        state = fabric.broadcast(run.state)
         if system.recipe.pretrained and state is None and fabric.global_rank == 0:
-            try:
-                systems.zoo().load_imagenet(self.model)  # the other ranks are sent its weights
-            except DownloadError as error:
-                raise DownloadError(
-                    f"{error} The recipe starts from these ImageNet weights. To start from random ones, "
-                    "which takes far longer to train, say pretrained=False (--no-pretrained)."
-                ) from error
+            systems.zoo().load_imagenet(self.model)  # the other ranks are sent its weights
         # Channels last: several times faster on a CPU, and what a GPU's tensor cores want.
         self.model.to(fabric.device).to(memory_format=torch.channels_last).train()
         _synchronise(self.model, fabric)
@@ -279,37 +256,31 @@ class Trainer:
             "random": _all_gather(self.fabric, (torch.get_rng_state(), gpu)),
         }
 
-    def validate(self, dataset: Any, run: runs.Run, workers: int) -> ConfusionMatrix:
-        """Return the scores; keep the weights if they are the best so far, and one prediction as an image.
-
-        All ranks call it, and each predicts a part of the data set.
-        """
+    def validate(self, dataset: Any, workers: int) -> ConfusionMatrix:
+        """Return the scores; keep the best weights, and a prediction as an image. All ranks call it."""
         if self.fabric.world_size > 1:  # on CPUs each rank has batch norm's statistics of its own images
             for statistics in self.model.buffers():
                 torch.distributed.broadcast(statistics, 0)
         matrix = evaluate(self.model, dataset, workers=workers)
         if matrix.miou() > self.best:
             self.best = matrix.miou()
-            self.save_weights(run, "best", matrix)
-        if run.folder is not None:
+            self.save_weights("best", matrix)
+        if self.run.folder is not None:
             image, mask, _ = dataset[0]
             labels = (mask, predict(self.model, image))
             panels = [image, *(np.asarray(overlay(image, label, dataset.palette)) for label in labels)]
-            run.add_image(Image.fromarray(np.concatenate(panels, axis=1)), self.iteration)
+            self.run.add_image(Image.fromarray(np.concatenate(panels, axis=1)), self.iteration)
         return matrix
 
-    def save_weights(self, run: runs.Run, name: str, matrix: ConfusionMatrix | None) -> None:
+    def save_weights(self, name: str, matrix: ConfusionMatrix | None) -> None:
         """Write the weights into the run's folder, with what is known of them."""
-        if run.folder is not None:
-            notes = {"iteration": self.iteration} | ({"miou": matrix.miou()} if matrix is not None else {})
-            checkpoints.save_weights(self.model, run.folder / f"{name}.safetensors", **notes)
-
-
-# What a recipe says --------------------------------------------------------------------------------------
+        if self.run.folder is not None:
+            notes = {"iteration": self.iteration} | ({} if matrix is None else {"miou": matrix.miou()})
+            checkpoints.save_weights(self.model, self.run.folder / f"{name}.safetensors", **notes)
 
 
 def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
-    """Return the system as it will be trained: overrides put in, classes those of the data.
+    """Return the system as it will be trained, with the data's classes. Used in {doc}`06_training`.
 
     Args:
         system: a `System` or the name of one.
@@ -321,66 +292,51 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
     Raises:
         UnknownSystemError: if there is no such system.
         DMNetError: if an override is no such field, or its value cannot be used.
-
-    Used in {doc}`06_training`.
     """
     system = systems.get(system) if isinstance(system, str) else system
     classes = tuple(train_set.classes)
-    overrides = {"num_classes": len(classes)} | overrides
-    if overrides["num_classes"] != len(classes):
-        raise DMNetError(
-            f"num_classes is {overrides['num_classes']}, but the data set has {len(classes)}: leave it out"
-        )
-    for given, other in (("iterations", "epochs"), ("epochs", "iterations")):
-        if overrides.get(given) is not None:
+    given = overrides.setdefault("num_classes", len(classes))
+    if given != len(classes):
+        raise DMNetError(f"num_classes is {given}, but the data set has {len(classes)}: leave it out")
+    for one, other in (("iterations", "epochs"), ("epochs", "iterations")):
+        if overrides.get(one) is not None:
             overrides.setdefault(other, None)
     if "resize" in overrides:
         overrides.setdefault("evaluation.resize", overrides["resize"])
-    changed = {}
-    for part, prefix in (("recipe", ""), ("architecture", ""), ("evaluation", "evaluation.")):
-        settings = getattr(system, part)
-        names = [field.name for field in fields(settings) if prefix + field.name in overrides]
-        changed[part] = replace(settings, **{name: overrides.pop(prefix + name) for name in names})
-    for name in overrides:  # what is left is no field
-        known = [field.name for part in (system.recipe, system.architecture) for field in fields(part)]
-        known += [f"evaluation.{field.name}" for field in fields(system.evaluation)]
-        near = [full for full in known if full == f"evaluation.{name}"] or difflib.get_close_matches(
-            name, known, 1
-        )
-        raise DMNetError(f"there is no setting {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
-    return replace(system, classes=classes, **changed)
-
-
-def steps_per_epoch(recipe: Recipe, images: int) -> int:
-    """Return the full batches of an epoch, at least 1. Used in {doc}`06_training`."""
-    return max(images // recipe.batch_size, 1)
+    known: dict[str, str] = {}  # setting -> the part of the system that has it
+    changed: dict[str, dict[str, Any]] = {"recipe": {}, "architecture": {}, "evaluation": {}}
+    for part in changed:
+        prefix = "evaluation." if part == "evaluation" else ""
+        known |= {prefix + field.name: part for field in fields(getattr(system, part))}
+    for name, value in overrides.items():
+        if name not in known:
+            near = [full for full in known if full == f"evaluation.{name}"]
+            near = near or difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise DMNetError(f"there is no setting {name!r}.{hint}")
+        changed[known[name]][name.removeprefix("evaluation.")] = value
+    parts = {part: replace(getattr(system, part), **changes) for part, changes in changed.items()}
+    return replace(system, classes=classes, **parts)
 
 
 def total_iterations(recipe: Recipe, images: int) -> int:
-    """Return the number of steps: the recipe's iterations, or its epochs of full batches.
-
-    Used in {doc}`06_training`.
-    """
+    """Return the recipe's iterations, or those of its epochs of full batches. Used in {doc}`06_training`."""
     if recipe.iterations is not None:
         return recipe.iterations
     if recipe.epochs is None:
-        raise DMNetError("the recipe says neither iterations nor epochs")
-    return recipe.epochs * steps_per_epoch(recipe, images)
+        raise DMNetError("the recipe says neither iterations nor epochs: set one of them")
+    return recipe.epochs * max(images // recipe.batch_size, 1)
 
 
 def learning_rate(recipe: Recipe, iteration: int, iterations: int) -> float:
     r"""Return the learning rate of one step. Derived in {doc}`06_training`.
 
-    With $t$ = `iteration`, $T$ = `iterations`, $\eta_0$ = `learning_rate`, $\eta_T$ = `final_learning_rate`:
+    With $t$ = `iteration`, the steps done before, $T$ = `iterations`, the steps in all, $\eta_0$ =
+    `recipe.learning_rate` and $\eta_T$ = `recipe.final_learning_rate`:
 
-    - poly: $(\eta_0 - \eta_T)\,(1 - t/T)^{0.9} + \eta_T$;
+    - poly: $(\eta_0 - \eta_T)\,(1 - t/T)^{0.9} + \eta_T$, where 0.9 is `recipe.power`;
     - cosine: $(\eta_0 - \eta_T)\,(1 + \cos(\pi t/T))/2 + \eta_T$;
-    - in the first $w$ = `warmup` steps, $(t + 1)/w$ of that.
-
-    Args:
-        recipe: names the schedule and its numbers (`power` is the poly schedule's 0.9).
-        iteration: steps done before this one, from 0.
-        iterations: steps in all.
+    - in the first $w$ = `recipe.warmup` steps, $(t + 1)/w$ of that.
     """
     left = 1 - iteration / iterations
     share = left**recipe.power if recipe.schedule == "poly" else (1 - math.cos(math.pi * left)) / 2
@@ -389,69 +345,52 @@ def learning_rate(recipe: Recipe, iteration: int, iterations: int) -> float:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the optimizer over all parameters; every one decays, as in the public implementations.
-
-    Used in {doc}`06_training`.
-    """
+    """Return the optimizer; every parameter decays, as in both public codes. Used in {doc}`06_training`."""
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(model.parameters(), rate, momentum=recipe.momentum, weight_decay=decay)
     return torch.optim.AdamW(model.parameters(), rate, betas=(recipe.momentum, 0.99), weight_decay=decay)
 
 
-# Devices and ranks ---------------------------------------------------------------------------------------
-
-
-def make_fabric(device: str = "auto", precision: Precision = "32-true") -> "Fabric":
-    """Return Lightning Fabric for this process: alone, or one of those that `torchrun` or `srun` has started.
-
-    Used in {doc}`06_training`.
-    """
+def make_fabric(device: str = "auto", precision: Precision = "32-true") -> Any:
+    """Return Lightning's Fabric: alone, or one of `torchrun`'s or `srun`'s. Used in {doc}`06_training`."""
     with extra("train"):
         from lightning_fabric import Fabric
         from lightning_fabric.plugins.environments import SLURMEnvironment
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every start
-    variables, devices, nodes = os.environ, 1, 1
+    variables, ranks, nodes = os.environ, 1, 1  # ranks on each node, a machine
     if "TORCHELASTIC_RUN_ID" in variables:  # torchrun
-        devices = int(variables["LOCAL_WORLD_SIZE"])
-        nodes = int(variables["WORLD_SIZE"]) // devices
+        ranks = int(variables["LOCAL_WORLD_SIZE"])
+        nodes = int(variables["WORLD_SIZE"]) // ranks
     elif SLURMEnvironment.detect():
-        devices, nodes = (int(variables.get(f"SLURM_{n}", 1)) for n in ("NTASKS_PER_NODE", "NNODES"))
-    several, which = devices * nodes > 1, None
+        ranks, nodes = (int(variables.get(f"SLURM_{n}", 1)) for n in ("NTASKS_PER_NODE", "NNODES"))
+    several, which = ranks * nodes > 1, None
     if not several:
         device, which = (place := pick_device(device)).type, place.index
     elif device == "auto":  # not touched here: each rank is to use its own alone
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision == "16-mixed" and device == "cpu":
         raise DMNetError("16-mixed needs a GPU; a CPU computes in 32-true or bf16-mixed")
+    devices, strategy = (ranks if which is None else [which]), ("ddp" if several else "auto")
     try:
         return Fabric(
-            accelerator=device,
-            devices=devices if which is None else [which],
-            num_nodes=nodes,
-            precision=precision,
-            strategy="ddp" if several else "auto",
+            accelerator=device, strategy=strategy, devices=devices, num_nodes=nodes, precision=precision
         )
     except (RuntimeError, ValueError) as error:
         raise DMNetError(f"training cannot start on {device} in {precision}: {error}") from error
 
 
-def _synchronise(model: nn.Module, fabric: "Fabric") -> None:
-    """Let batch normalisation see the images of all GPUs; CPUs have no such layer."""
-    if fabric.world_size > 1 and fabric.device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # replaces the layers in their place
+def _synchronise(model: nn.Module, fabric: Any) -> None:
+    if fabric.world_size > 1 and fabric.device.type == "cuda":  # there is no such layer for CPUs
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # in place: each sees the images of all GPUs
 
 
-def _all_gather(fabric: "Fabric", value: Any) -> list[Any]:
-    """Return the value of each rank, in their order."""
+def _all_gather(fabric: Any, value: Any) -> list[Any]:
     values = [value] * fabric.world_size
     if fabric.world_size > 1:
         torch.distributed.all_gather_object(values, value)
     return values
-
-
-# Ctrl-C and SIGTERM --------------------------------------------------------------------------------------
 
 
 class Stopped(KeyboardInterrupt):
@@ -464,13 +403,10 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stop_request(active: bool = True, aloud: bool = True) -> Iterator[list[int]]:
-    """Note the first Ctrl-C or SIGTERM instead of raising; a second one stops at once.
+    """Note the first Ctrl-C or SIGTERM, raise at the second; yield the numbers of the signals so far.
 
-    Yields the numbers of the signals so far. Used in {doc}`06_training`.
-
-    Args:
-        active: False changes nothing. Nor is anything changed in a thread, which gets no signals.
-        aloud: answer the first signal with a line on the standard error.
+    If not `active`, or in a thread, which gets no signals, nothing changes. The first is answered with a line
+    if `aloud`. Used in {doc}`06_training`.
     """
     signals: list[int] = []
 
@@ -482,10 +418,9 @@ def stop_request(active: bool = True, aloud: bool = True) -> Iterator[list[int]]
             with suppress(RuntimeError):  # the signal came while another line was being printed
                 print("\nStopping after this step; a second signal stops at once.", file=sys.stderr)
 
-    if not active or threading.current_thread() is not threading.main_thread():
-        yield signals
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    active = active and threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if active else ()
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield signals
     finally:

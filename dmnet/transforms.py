@@ -36,14 +36,10 @@ def evaluation_image(system: System | str | None, image: Any) -> Tensor:
 
     Args:
         system: a `System` or the name of one; None leaves the image at its size.
-        image: a path, a PIL image or an array; see `dmnet.images.read_image`.
+        image: a path, a PIL image or an array; see `dmnet.images.read_image`, and for its errors.
 
     Returns:
         Tensor [3, h, w], float32. Used in {doc}`05_dmnet`.
-
-    Raises:
-        UnknownSystemError: if there is no such system.
-        DataError: if the image cannot be read.
     """
     system = systems.get(system) if isinstance(system, str) else system
     return network_input(read_image(image), system.evaluation.resize if system else None)
@@ -56,7 +52,7 @@ def network_input(pixels: Bytes, limits: Size | None) -> Tensor:
     """
     if limits is not None:
         pixels = resize_image(pixels, fitted_size(pixels.shape[:2], limits))
-    return torch.from_numpy(normalise(pixels)).permute(2, 0, 1)  # a view: channels stay last in memory
+    return torch.from_numpy(normalise(pixels).copy()).permute(2, 0, 1)  # channels last in memory
 
 
 # Training ------------------------------------------------------------------------------------------------
@@ -71,8 +67,8 @@ class TrainingTransform:
     def __call__(self, image: Bytes, mask: Bytes, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return a training sample of an image, uint8 [H, W, 3], and its mask, uint8 [H, W].
 
-        The sample is an image [3, h, w], float32, and a mask [h, w], int64; h x w is the recipe's crop, if it
-        has one. The generator decides everything: the same state of it gives the same sample.
+        The sample is float32 [3, h, w] and int64 [h, w], of the size of the recipe's crop, if it has one.
+        The generator decides everything: the same state of it gives the same sample.
         """
         recipe = self.recipe
         if recipe.resize is not None:
@@ -83,9 +79,10 @@ class TrainingTransform:
         image, mask = random_flip(image, mask, recipe.flip, generator)
         if recipe.quarter_turns:
             image, mask = random_turn(image, mask, size, generator)
-        pixels = normalise(photometric_distortion(image, generator) if recipe.photometric else image)
-        pixels, labels = pad(pixels, size, 0), pad(mask, size, IGNORE).astype(np.int64, order="C")
-        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), torch.from_numpy(labels)
+        pixels = photometric_distortion(image, generator) if recipe.photometric else image
+        pixels, labels = pad(normalise(pixels), size, 0), pad(mask, size, IGNORE)
+        planes = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+        return planes, torch.from_numpy(labels.astype(np.int64, order="C"))
 
 
 def random_resize(
@@ -200,12 +197,14 @@ def adjust_hsv(image: Floats, saturation: float, hue_shift: float) -> Floats:
 
 
 def normalise(image: Bytes | Floats) -> Floats:
-    """Take RGB values 0..255, [H, W, 3], to mean 0, variance 1 over ImageNet. Shown in {doc}`06_training`."""
-    height, width, _ = image.shape  # row by row: NumPy is slow at inner loops of three
-    mean, std = (np.tile(np.array(values, np.float32), width) for values in (MEAN, STD))
-    rows = image.reshape(height, 3 * width) - mean
-    rows /= std  # in place: large arrays are slow to get
-    return rows.reshape(image.shape)
+    """Take RGB values 0..255, [H, W, 3], to mean 0, variance 1 over ImageNet. Shown in {doc}`06_training`.
+
+    In memory the result's channels come first, which training wants.
+    """
+    planes = image.transpose(2, 0, 1).astype(np.float32, order="C")
+    planes -= np.array(MEAN, np.float32)[:, None, None]  # in place: large arrays are slow to get
+    planes /= np.array(STD, np.float32)[:, None, None]
+    return planes.transpose(1, 2, 0)
 
 
 def denormalise(image: Tensor) -> Bytes:

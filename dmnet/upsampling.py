@@ -6,18 +6,11 @@ from torch import Tensor
 
 
 def interpolation_matrix(length: int, size: int, align_corners: bool = False) -> Tensor:
-    """Return the matrix that linear interpolation multiplies by along one axis. Shown in {doc}`05_dmnet`.
+    """Return the matrix, float32 [size, length], that interpolates `length` values of one axis to `size`.
 
     Bilinear interpolation is linear and works on each axis by itself, so interpolating the columns of the
-    identity gives its matrix. With it any few rows and columns of an upsampled map can be computed alone.
-
-    Args:
-        length: number of values.
-        size: number of values wanted.
-        align_corners: as in `torch.nn.functional.interpolate`.
-
-    Returns:
-        Tensor [size, length], float32; every row sums to 1.
+    identity gives its matrix, whose rows sum to 1. With it any few rows and columns of an upsampled map can
+    be computed alone. `align_corners` as in `torch.nn.functional.interpolate`. Shown in {doc}`05_dmnet`.
     """
     identity = torch.eye(length)[None]  # [batch 1, channel = column, length]
     return F.interpolate(identity, size=size, mode="linear", align_corners=align_corners)[0].T
@@ -33,14 +26,7 @@ def upsample_grid(
 ) -> Tensor:
     """Return `upsample(logits, size)[..., shift[0]::stride, shift[1]::stride]` without computing the rest.
 
-    Shown in {doc}`06_training`.
-
-    Args:
-        logits: [B, K, h, w].
-        size: (height, width) of the upsampled map that the grid lies in.
-        shift: first row and first column of the grid, each below `stride`.
-        stride: step between rows, and between columns; 1: every pixel.
-        align_corners: as in `torch.nn.functional.interpolate`.
+    Logits are [B, K, h, w], each shift is below the stride. Shown in {doc}`06_training`.
     """
     if stride == 1:
         return upsample(logits, size, align_corners)

@@ -10,9 +10,11 @@ from typing import Any
 # layers that is as much as the tests' tolerance. oneDNN reads this once, before PyTorch's first convolution.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
+import matplotlib as mpl
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from matplotlib import pyplot as plt
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,6 +55,14 @@ def photos() -> Path:
     if not folder.is_dir():
         pytest.skip("needs photographs: there is no folder `shared/photos` beside the clone")
     return folder
+
+
+@pytest.fixture
+def closed_figures() -> Iterator[None]:
+    """Draw without a screen, and with the layout that the book's figures have; close the figures."""
+    with mpl.rc_context({"backend": "Agg", "figure.constrained_layout.use": True}):
+        yield
+        plt.close("all")
 
 
 def browser_to_drive() -> str:

@@ -2,14 +2,18 @@
 
 import re
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import safetensors.torch
 import torch
 from torch import Tensor
 
+from dmnet.errors import CheckpointError
 from dmnet.model import DMNet, build_model
+from dmnet.zoo import load_checkpoint
 
 # The published network with everything narrow: 100 kB instead of 220 MB, the same names.
 SMALL = {"backbone": "tiny_resnet", "channels": 8, "fusion_channels": 16, "aux_channels": 8}
@@ -78,3 +82,33 @@ def save_as(content: Any, path: Path, container: str) -> Path:
     else:
         torch.save(content, path, _use_new_zipfile_serialization=container == "zip")
     return path
+
+
+# Fixtures; a file that imports them says `# ruff: noqa: F811` (they are arguments of its tests too).
+
+
+@pytest.fixture(scope="module")
+def origin() -> State:
+    return copy_of(small_model(1))
+
+
+@pytest.fixture
+def model() -> DMNet:
+    return small_model(2)
+
+
+@pytest.fixture
+def refused(model: DMNet) -> Iterator[Callable[..., str]]:
+    """refused(path, *parts): loading fails, the message names the file and the parts; nothing has changed."""
+    before = copy_of(model)
+
+    def check(path: Path, *parts: str) -> str:
+        with pytest.raises(CheckpointError) as caught:
+            load_checkpoint(model, path)
+        message = str(caught.value)
+        for part in (str(path), *parts):
+            assert part in message
+        return message
+
+    yield check
+    assert_same(copy_of(model), before)

@@ -1,5 +1,7 @@
 """Our own weight files: read, loaded strictly, saved; and all that can be wrong with a file."""
 
+# ruff: noqa: F811 (fixtures that come from another file are arguments too)
+
 import contextlib
 import multiprocessing
 import os
@@ -8,7 +10,7 @@ import re
 import signal
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,45 +21,19 @@ import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_weights import State, assert_same, copy_of, save_as, small_model
+from small_weights import State, assert_same, copy_of, model, origin, refused, save_as, small_model  # noqa: F401
 
 from dmnet import checkpoints, systems
-from dmnet.checkpoints import load_weights, model_from_file, read_metadata, read_weights, save_weights
+from dmnet.checkpoints import load_weights, save_weights
 from dmnet.download import sha256_of
 from dmnet.errors import CheckpointError
 from dmnet.model import DMNet, build_model
+from dmnet.zoo.pretrained import load_pretrained, read_weights
 
 
 def load(model: DMNet, path: Path) -> None:
     """Load a file under our own names."""
     load_weights(model, read_weights(path).tensors, path)
-
-
-@pytest.fixture(scope="module")
-def origin() -> State:
-    return copy_of(small_model(1))
-
-
-@pytest.fixture
-def model() -> DMNet:
-    return small_model(2)
-
-
-@pytest.fixture
-def refused(model: DMNet) -> Iterator[Callable[..., str]]:
-    """refused(path, *parts): loading fails, the message names the file and the parts; nothing has changed."""
-    before = copy_of(model)
-
-    def check(path: Path, *parts: str) -> str:
-        with pytest.raises(CheckpointError) as caught:
-            load(model, path)
-        message = str(caught.value)
-        for part in (str(path), *parts):
-            assert part in message
-        return message
-
-    yield check
-    assert_same(copy_of(model), before)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -285,7 +261,7 @@ def test_a_file_without_auxiliary_head(origin: State, refused: Callable[..., str
 
 def test_the_files_that_come_with_the_project_are_read(root: Path) -> None:
     for name in ("demo_context", "demo_scale"):
-        model = model_from_file(root / "data" / "weights" / f"{name}.safetensors")
+        model = load_pretrained(root / "data" / "weights" / f"{name}.safetensors")
         assert model.system is not None and model.system.name == name
         own = systems.get(name)
         assert (model.system.recipe, model.system.evaluation) == (own.recipe, own.evaluation)
@@ -297,20 +273,20 @@ def test_the_files_that_come_with_the_project_are_read(root: Path) -> None:
 def test_saved_weights_come_back_with_their_system(model: DMNet, tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "run.safetensors"
     save_weights(model, path, miou=0.5, seeds=[1, 2], when=Path("today"))
-    again = model_from_file(path)
+    again = load_pretrained(path)
     assert_same(copy_of(again), copy_of(model))
     assert not again.training
     assert again.architecture == model.architecture
     assert model.system is not None
     assert again.system == replace(model.system, published=None)  # that number belongs to other weights
-    assert read_metadata(path).items() >= {"miou": 0.5, "seeds": [1, 2], "when": "today"}.items()
+    assert read_weights(path).metadata.items() >= {"miou": 0.5, "seeds": [1, 2], "when": "today"}.items()
 
 
 @pytest.mark.parametrize("name", ["demo_context", "demo_scale", "small_r18"])
 def test_every_kind_of_system_comes_back(name: str, tmp_path: Path) -> None:
     model = build_model(name)
     save_weights(model, tmp_path / "w")
-    again = model_from_file(tmp_path / "w")
+    again = load_pretrained(tmp_path / "w")
     assert again.system is not None and model.system is not None
     assert again.system.recipe == model.system.recipe
     assert again.system.evaluation == model.system.evaluation
@@ -320,7 +296,7 @@ def test_every_kind_of_system_comes_back(name: str, tmp_path: Path) -> None:
 def test_a_model_without_a_system_comes_back(tmp_path: Path) -> None:
     model = DMNet(small_model(1).architecture)
     save_weights(model, tmp_path / "w")
-    assert_same(copy_of(model_from_file(tmp_path / "w")), copy_of(model))
+    assert_same(copy_of(load_pretrained(tmp_path / "w")), copy_of(model))
 
 
 def test_equal_weights_make_equal_files(model: DMNet, tmp_path: Path) -> None:
@@ -339,7 +315,7 @@ def test_names_that_the_file_uses_itself_are_refused(name: str, model: DMNet, tm
 def test_foreign_files_do_not_say_what_they_are(origin: State, tmp_path: Path) -> None:
     path = save_as({"model": origin}, tmp_path / "w", "zip")
     with pytest.raises(CheckpointError, match="does not say which system"):
-        model_from_file(path)
+        load_pretrained(path)
 
 
 def write_own(state: State, path: Path, noted: str) -> Path:
@@ -361,7 +337,7 @@ def write_own(state: State, path: Path, noted: str) -> Path:
 )
 def test_descriptions_that_cannot_be_built(noted: str, reason: str, origin: State, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=reason):
-        model_from_file(write_own(origin, tmp_path / "w", noted))
+        load_pretrained(write_own(origin, tmp_path / "w", noted))
 
 
 def saved_in_another_process(path: Path, monkeypatch: pytest.MonkeyPatch, kill: bool) -> tuple[int, str]:
@@ -407,4 +383,4 @@ def test_an_old_file_survives_a_kill_and_a_full_disk(
         assert re.search(f"{re.escape(str(path))} could not be written: .*File too large", error)
         assert [file.name for file in tmp_path.iterdir()] == ["best.safetensors"]
     assert sha256_of(path) == before
-    model_from_file(path)
+    load_pretrained(path)

@@ -5,8 +5,8 @@ import pytest
 from torchvision.datasets import Cityscapes
 
 from dmnet.classes import CITYSCAPES, DEMO_SCALE, VOC, ClassList, voc_palette
-from dmnet.datasets import PUBLISHED, Encoding
-from dmnet.datasets.files import IGNORED, labels_of
+from dmnet.datasets.files import IGNORED, Encoding, labels_of
+from dmnet.datasets.published import PUBLISHED
 from dmnet.errors import DataError
 
 VOC_VALUES, ADE20K_VALUES, CITYSCAPES_VALUES = (

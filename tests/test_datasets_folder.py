@@ -134,7 +134,7 @@ def damage(root: Path) -> dict[str, str]:
         "mask_missing": r"no mask mask_missing\.png in .*mask_missing\.jpg",
         "unreadable": r"unreadable\.jpg is damaged, cut off or no image",
         "cut_off": r"cut_off\.jpg is damaged",
-        "other_size": r"other_size\.png is 4x6 pixels .* other_size\.jpg is 6x4",
+        "other_size": r"other_size\.png: the image is \(4, 6\), turned .*, its mask \(6, 4\)",
         "label_7": r"label_7\.png holds the label 7 \(24 pixels\), which is .* none of the 3 classes",
         "coloured": r"coloured\.png holds colours \(mode RGB\)",
     }

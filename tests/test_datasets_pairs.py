@@ -143,7 +143,7 @@ def damage(root: Path) -> dict[str, str]:
         "p1": r"no mask p1\.png in .*p1\.jpg",
         "p2": r"p2\.jpg is damaged, cut off or no image",
         "p3": r"p3\.png holds the label 3 \(24 pixels\), which is not void and none of the 3 classes",
-        "p4": r"p4\.png is 4x6 pixels",
+        "p4": r"p4\.png: the image is \(4, 6\)",
         "p5": r"p5\.png holds colours",
         "p6": r"p6\.jpg is a JPEG file, which changes labels",
         "p7": r"no image p7 in .*, which .*all\.txt",

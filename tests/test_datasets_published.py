@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from dmnet.classes import ADE20K, CITYSCAPES
-from dmnet.datasets import PUBLISHED, FileDataset, layout_of, load
+from dmnet.datasets import layout_of, load
+from dmnet.datasets.files import FileDataset
+from dmnet.datasets.published import PUBLISHED
 from dmnet.errors import DataError
 
 # cityscapesScripts, labels.py: what each of the 34 ids (and 255, which is -1) is for training.

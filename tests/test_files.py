@@ -128,7 +128,7 @@ def test_every_error_can_be_caught_as_one() -> None:
         for value in vars(errors).values()
         if isinstance(value, type) and value.__module__ == errors.__name__
     ]
-    assert len(raised) == 7
+    assert len(raised) == 6
     for error in raised:
         assert issubclass(error, errors.DMNetError)
         assert issubclass(error, ValueError)

@@ -107,7 +107,7 @@ def test_views_are_averaged_after_they_are_turned_back(height, width, corners, a
     for logits, flip in ((torch.randn(2, 3, 4, 5), False), (torch.randn(2, 3, 6, 2), True)):
         rows = interpolation_matrix(logits.shape[2], height, corners)
         columns = interpolation_matrix(logits.shape[3], width, corners)
-        views.append(ViewLogits(logits, rows, columns, flip))
+        views.append(ViewLogits(logits, rows, columns.flip(0) if flip else columns))
         part = F.interpolate(logits, (height, width), mode="bilinear", align_corners=corners)
         part = part.softmax(1) if average == "softmax" else part
         parts.append(part.flip(-1) if flip else part)

@@ -1,16 +1,13 @@
 """Images, filters and labels as figures, labels painted over images, legends, and the colours of classes."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from matplotlib import pyplot as plt
+from drawing import titles
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 from PIL import Image
 
 from dmnet import plots, systems
@@ -22,17 +19,7 @@ from dmnet.plots import class_list, overlay
 PICTURE = np.zeros((4, 6, 3), dtype=np.uint8)
 PALETTE = voc_palette(21)
 
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    """Draw without a screen, and with the layout that the book's figures have; close the figures."""
-    with mpl.rc_context({"backend": "Agg", "figure.constrained_layout.use": True}):
-        yield
-        plt.close("all")
-
-
-def titles(figure: Figure) -> list[str]:
-    return [axis.get_title() for axis in figure.axes]
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 @pytest.mark.parametrize(("columns", "panels"), [(None, 3), (2, 4), (1, 3)])
@@ -86,8 +73,7 @@ def test_a_legend_needs_a_colour_for_each_class() -> None:
 
 def test_filters_have_one_colour_scale_with_zero_in_the_middle() -> None:
     filters = torch.tensor([[[-3.0, 1], [0, 2]], [[0, 0], [0, 1]]], requires_grad=True)
-    figure = plots.show_filters(filters, columns=2, title="both")
-    assert figure.get_suptitle() == "both"
+    figure = plots.show_filters(filters, columns=2)
     assert [axis.images[0].get_clim() for axis in figure.axes[:2]] == [(-3, 3)] * 2
     assert len(figure.axes) == 3  # the third is the colour scale
 
@@ -104,15 +90,15 @@ def test_filters_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_overlay_mixes_colours_and_paints_void_and_borders():
-    labels = np.array([[0, 0, 1, 1], [0, 0, 1, 255]], np.uint8)
+    labels = np.array([[0, 0, 1, 1], [0, 0, 1, 255], [0, 0, 1, 255]], np.uint8)
     palette = np.array([[0, 0, 0], [0, 200, 0]], np.uint8)
-    image = np.full((2, 4, 3), 100, np.uint8)
-    plain = np.asarray(overlay(image, labels, palette, alpha=0.5, boundaries=False))
-    np.testing.assert_array_equal(plain[0, 0], [50, 50, 50])
-    np.testing.assert_array_equal(plain[0, 3], [50, 150, 50])
-    np.testing.assert_array_equal(plain[1, 3], (np.array(VOID_COLOUR) + 100) // 2)
-    lined = np.asarray(overlay(image, labels, palette))
-    np.testing.assert_array_equal((lined == 255).all(-1), [[0, 1, 0, 1], [0, 1, 1, 0]])
+    image = np.full((3, 4, 3), 100, np.uint8)
+    painted = np.asarray(overlay(image, labels, palette, alpha=0.5))
+    np.testing.assert_array_equal(painted[0, 0], [50, 50, 50])
+    np.testing.assert_array_equal(painted[0, 2], [50, 150, 50])
+    np.testing.assert_array_equal(painted[2, 3], (np.array(VOID_COLOUR) + 100) // 2)
+    lines = [[0, 1, 0, 1], [0, 1, 1, 0], [0, 1, 1, 0]]
+    np.testing.assert_array_equal((painted == 255).all(-1), lines)
     with pytest.raises(DataError, match="its labels are"):
         overlay(image, labels[:1], palette)
 

@@ -5,7 +5,6 @@ Two figures look at the outlines alone: `Trimap` at all pixels near them, `Bound
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -36,7 +35,6 @@ class Trimap(ImageMetric):
     Args:
         num_classes: $K$, at least 1.
         widths: of the bands in pixels of the label map, ascending, each at least 1.
-        ignore_index: true label of the pixels that don't count.
     """
 
     def __init__(
@@ -47,25 +45,19 @@ class Trimap(ImageMetric):
             raise DataError(f"widths must be ascending and at least 1 pixel, got {tuple(widths)}")
         self.widths = tuple(widths)
         # The bands contain one another. Counted are the rings between them, and last all that is farther.
-        self._rings = [ConfusionMatrix(num_classes, ignore_index) for _ in range(len(widths) + 1)]
-
-    @property
-    def arrays(self) -> list[Counts]:
-        """The counts of the rings between the bands and of the rest, for the sum over several processes."""
-        return [ring.counts for ring in self._rings]
+        self.rings: Counts = np.zeros((len(widths) + 1, num_classes, num_classes), np.int64)
 
     def within(self, width: int) -> ConfusionMatrix:
         """Return the matrix of the pixels in the band of one of the widths."""
-        return self._sum(slice(self.widths.index(width) + 1))
-
-    def beyond(self) -> ConfusionMatrix:
-        """Return the matrix of the pixels outside the widest band."""
-        return self._sum(slice(len(self.widths), None))
+        return self._matrix(self.rings[: self.widths.index(width) + 1].sum(axis=0))
 
     def table(self) -> pd.DataFrame:
         """Return mIoU and pixel accuracy in percent, and pixels, of each band, of the rest and of all."""
         matrices = {f"within {width} px": self.within(width) for width in self.widths}
-        matrices |= {"beyond": self.beyond(), "everywhere": self._sum(slice(None))}
+        matrices |= {
+            "beyond": self._matrix(self.rings[-1]),
+            "everywhere": self._matrix(self.rings.sum(axis=0)),
+        }
         columns = {
             "mIoU": [100 * matrix.miou() for matrix in matrices.values()],
             "pixel accuracy": [100 * matrix.pixel_accuracy() for matrix in matrices.values()],
@@ -73,18 +65,16 @@ class Trimap(ImageMetric):
         }
         return pd.DataFrame(columns, index=pd.Index(matrices, name="band"))
 
-    def _sum(self, rings: slice) -> ConfusionMatrix:
-        total = ConfusionMatrix(self.num_classes, self.ignore_index)
-        return sum(self._rings[rings], start=total)
+    def _matrix(self, counts: Counts) -> ConfusionMatrix:
+        matrix = ConfusionMatrix(self.num_classes, self.ignore_index)
+        matrix.counts = counts
+        return matrix
 
     def _count_image(self, found: Integers, true: Integers) -> None:
         ring = np.digitize(_distance(_mixed(true, CROSS)), self.widths)  # distance < widths[0]: 0
-        for number, matrix in enumerate(self._rings):
+        for number, counts in enumerate(self.rings):
             here = (ring == number) & (true < self.num_classes)
-            matrix.update(found[here], true[here])
-
-    def _settings(self) -> tuple[Any, ...]:
-        return *super()._settings(), self.widths
+            self._matrix(counts).update(found[here], true[here])
 
 
 class BoundaryIoU(ImageMetric):
@@ -102,7 +92,6 @@ class BoundaryIoU(ImageMetric):
     Args:
         num_classes: $K$, at least 1.
         dilation: $d$ as a share of the diagonal.
-        ignore_index: true label of the pixels that don't count.
     """
 
     def __init__(self, num_classes: int, dilation: float = 0.02, ignore_index: int = 255) -> None:
@@ -114,11 +103,6 @@ class BoundaryIoU(ImageMetric):
         self.true: Counts = np.zeros(num_classes, np.int64)
         self.predicted: Counts = np.zeros(num_classes, np.int64)
 
-    @property
-    def arrays(self) -> list[Counts]:
-        """Sizes of the intersection, of $G_d$ and of $P_d$, for the sum over several processes."""
-        return [self.intersection, self.true, self.predicted]
-
     def iou(self) -> NDArray[np.float64]:
         """Return the boundary IoU of every class, [K], in 0..1; NaN and 0 mean what they do for the IoU."""
         return ratio(self.intersection, self.true + self.predicted - self.intersection)
@@ -128,13 +112,9 @@ class BoundaryIoU(ImageMetric):
         return mean(self.iou())
 
     def table(self, classes: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return one row per class: boundary IoU in percent, and the pixels of its true boundary region.
-
-        Args:
-            classes: K names for the index; numbers without them.
-        """
+        """Return a row per class, named by `classes`: boundary IoU in percent, pixels of the true region."""
         columns = {"boundary IoU": 100 * self.iou(), "pixels": self.true}
-        return pd.DataFrame(columns, index=pd.Index(self._names(classes), name="class"))
+        return pd.DataFrame(columns, index=self._names(classes))
 
     def _count_image(self, found: Integers, true: Integers) -> None:
         known = true < self.num_classes
@@ -145,9 +125,6 @@ class BoundaryIoU(ImageMetric):
         both = near_true & near_found & (true == found)
         for counts, labels in zip(self.arrays, (true[both], true[near_true], found[near_found]), strict=True):
             counts += np.bincount(labels, minlength=self.num_classes)
-
-    def _settings(self) -> tuple[Any, ...]:
-        return *super()._settings(), self.dilation
 
 
 def _mixed(labels: Integers, window: NDArray[np.uint8], *, edge: bool = False) -> Mask:

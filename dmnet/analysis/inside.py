@@ -11,19 +11,12 @@ from dmnet.model import DMNet, evaluating
 
 @dataclass(frozen=True)
 class Answer:
-    """One image's answer, scale by scale. Used in {doc}`09_ablation`.
+    """One image's answer, scale by scale. Used in {doc}`09_ablation`."""
 
-    Attributes:
-        logits: [K, h, w] at the output stride.
-        features: $f$, what all scales filter, [C_in, h, w].
-        filters: the filters that were used, $g_k$, one [C, k, k] per scale.
-        responses: $y_k$ before its gate, one [C, h, w] per scale.
-    """
-
-    logits: Tensor
-    features: Tensor
-    filters: list[Tensor]
-    responses: list[Tensor]
+    logits: Tensor  # [K, h, w] at the output stride
+    features: Tensor  # f, what all scales filter, [C_in, h, w]
+    filters: list[Tensor]  # g_k, those that were used, one [C, k, k] per scale
+    responses: list[Tensor]  # y_k before its gate, one [C, h, w] per scale
 
 
 def look_inside(
@@ -42,9 +35,6 @@ def look_inside(
         scale_gates: weight of each scale's response.
         donor: another image [3, H', W'] whose filters are used instead of this one's; None: its own.
         donor_share: for each scale how much of its filter is the donor's, 0 to 1; all 1 by default.
-
-    Returns:
-        The `Answer`; without a donor its logits are those of `model(image[None], scale_gates)`.
 
     Raises:
         DMNetError: if `scale_gates` or `donor_share` does not hold one number per scale.
@@ -66,18 +56,9 @@ def look_inside(
 def gated_logits(
     model: DMNet, settings: Sequence[Sequence[float]], features: Tensor, responses: Sequence[Tensor]
 ) -> Tensor:
-    """Return the logits of several settings of the gates at once: only what follows the scales is computed.
+    """Return the logits [N, K, h, w] of N settings of the gates: only what follows the scales is computed.
 
-    Used in {doc}`09_ablation`.
-
-    Args:
-        model: whose `features` and `responses` these are.
-        settings: N times one weight per scale.
-        features: [C_in, h, w].
-        responses: one [C, h, w] per scale, before the gates.
-
-    Returns:
-        [N, K, h, w].
+    `features` and `responses` are an `Answer`'s. Used in {doc}`09_ablation`.
     """
     gates = torch.stack([model.head.gates(one, features) for one in settings])  # [N, S]
     with evaluating(model), torch.inference_mode():

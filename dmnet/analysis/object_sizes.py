@@ -5,7 +5,6 @@ that touch are one object, and one that a pole cuts in two is two: labels of cla
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -39,30 +38,18 @@ class ObjectSizes(ImageMetric):
         num_classes: $K$, at least 1.
         edges: sizes in pixels of the label map, ascending, above 0; an object of exactly one of them belongs
             to the larger objects. There is one bin more than edges.
-        ignore_index: true label of the pixels that don't count.
     """
 
     def __init__(
-        self,
-        num_classes: int,
-        edges: Sequence[float] = (8, 16, 32, 64, 128, 256),
-        ignore_index: int = 255,
+        self, num_classes: int, edges: Sequence[float] = (8, 16, 32, 64, 128, 256), ignore_index: int = 255
     ) -> None:
         super().__init__(num_classes, ignore_index)
         if not len(edges) or edges[0] <= 0 or sorted(set(edges)) != list(edges):
             raise DataError(f"edges must be sizes in pixels, ascending and above 0, got {tuple(edges)}")
         self.edges = tuple(edges)
-        shape = num_classes, len(edges) + 1
-        self.objects: Counts = np.zeros(shape, np.int64)
-        self.pixels: Counts = np.zeros(shape, np.int64)
-        self.hits: Counts = np.zeros(shape, np.int64)
-        self.found_parts: Counts = np.zeros(shape, np.int64)
+        shape = (4, num_classes, len(edges) + 1)
+        self.objects, self.pixels, self.hits, self.found_parts = np.zeros(shape, np.int64)
         self.wrong: Counts = np.zeros((num_classes, len(edges) + 2), np.int64)  # the last: no object
-
-    @property
-    def arrays(self) -> list[Counts]:
-        """All counts by class and size, for the sum over several processes."""
-        return [self.objects, self.pixels, self.hits, self.found_parts, self.wrong]
 
     def recall(self) -> NDArray[np.float64]:
         """Return the share of the pixels that were found, [K, bins]; NaN where there is no object."""
@@ -119,9 +106,6 @@ class ObjectSizes(ImageMetric):
         np.add.at(self.hits, which, hits[1:])
         np.add.at(self.found_parts, which, np.rint(PARTS * hits[1:] / pixels[1:]).astype(np.int64))
         np.add.at(self.wrong, (region_class[1:], size_of_owner[1:]), wrong[1:])
-
-    def _settings(self) -> tuple[Any, ...]:
-        return *super()._settings(), self.edges
 
 
 def _regions(labels: Integers, classes: int) -> Regions:

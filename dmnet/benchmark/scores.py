@@ -43,9 +43,9 @@ from dmnet.systems import Evaluation, System
 NOT_MEASURED = "not measured"
 KEY = ["system", "protocol"]
 SAME = ["dmnet", "weights", "data", "settings"]  # a row that agrees in these is not measured again
-NUMBERS = ["images", "published", "measured", "difference", "pixel_accuracy", "seconds"]
+SCORES = ["published", "measured", "difference"]
+NUMBERS = ["images", *SCORES, "pixel_accuracy", "seconds"]
 FACTS = ["split", *NUMBERS, "device", "dmnet", "torch", "weights", "data", "settings"]
-FAILURES = (ValueError, OSError, RuntimeError, MemoryError)  # of one system; the others go on
 
 Key = tuple[str, str]
 Row = dict[str, str]
@@ -70,17 +70,14 @@ class Job:
 def jobs(names: Iterable[str] | None = None) -> list[Job]:
     """Return what there is to score: every system that has trained weights, by every published protocol.
 
-    Args:
-        names: only these systems. Used in {doc}`07_evaluation`.
+    `names` are the only systems, if given. Used in {doc}`07_evaluation`.
     """
     found = []
-    for name in systems.names() if names is None else names:
-        system, published = systems.get(name), systems.get(name).published
-        if published:
-            single, several = systems.protocol(system), systems.protocol(system, "ms+flip")
-            found.append(Job(system, "single", published.miou, "val", single))
-            if published.miou_ms_flip is not None:
-                found.append(Job(system, "ms+flip", published.miou_ms_flip, "val", several))
+    for system in map(systems.get, systems.names() if names is None else names):
+        if published := system.published:
+            found.append(Job(system, "single", published.miou, "val", systems.protocol(system)))
+            if (several := published.miou_ms_flip) is not None:
+                found.append(Job(system, "ms+flip", several, "val", systems.protocol(system, "ms+flip")))
         elif system.weights:
             found.append(Job(system, "single", None, "test", systems.protocol(system)))
     return found
@@ -91,11 +88,10 @@ def score_all(
     names: Iterable[str] | None = None,
     output: str | os.PathLike[str] | None = None,
     *,
-    parts: bool = False,
     device: str = "auto",
     report: Callable[[str], object] = print,
     **options: Any,
-) -> dict[tuple[str, str], str]:
+) -> dict[Key, str]:
     """Score systems by the protocols behind their published numbers and write the result files.
 
     What fails - weights that cannot be had, a data set that isn't there, a GPU that is too small - leaves its
@@ -105,7 +101,6 @@ def score_all(
         data_root: where the real data sets lie, see `dmnet.datasets.load`.
         names: only these systems; by default all that have trained weights.
         output: folder of the result files; by default `results` of the data folder.
-        parts: score a published split of which images are missing, too.
         device: see `dmnet.model.pick_device`.
         report: called with a line of text for every row.
         options: passed to `dmnet.inference.evaluate`, e.g. `batch_size` and `workers`.
@@ -119,16 +114,14 @@ def score_all(
     folder = Path(output) if output is not None else data_dir() / "results"
     wanted = jobs(names)
     for name in dict.fromkeys(job.system.dataset for job in wanted):
-        there = _rows(name, folder)
-        if missing := [job for job in wanted if job.system.dataset == name and job.key not in there]:
-            _write(name, folder, {job.key: _placeholder(job) for job in missing})
+        _write(name, folder, {})  # a damaged file is noticed before work begins
     opened: dict[str, Any] = {}  # a data set is opened once
     reasons: dict[Key, str] = {}
     for job in wanted:
         title, name = ", ".join(job.key), job.system.dataset
         try:
             if name not in opened:
-                opened[name] = _dataset(job, data_root, parts)
+                opened[name] = _dataset(job, data_root)
             same = {
                 "dmnet": version("dmnet"),
                 "weights": zoo.published_digest(zoo.pretrained_file(job.system.name)),
@@ -142,7 +135,7 @@ def score_all(
             new = _placeholder(job) | same | _measure(job, opened[name], device, options)
             _write(name, folder, {job.key: new})
             report(f"{title}: mIoU {new['measured']} % in {new['seconds']} s")
-        except FAILURES as error:
+        except (ValueError, OSError, RuntimeError, MemoryError) as error:  # the others go on
             reason = str(error) or type(error).__name__
             told = ", for a reason told above" if reason in reasons.values() else f". {reason}"
             report(f"{title}: not scored{told}")
@@ -150,18 +143,15 @@ def score_all(
     return reasons
 
 
-def _dataset(job: Job, root: str | os.PathLike[str] | None, parts: bool) -> Any:
+def _dataset(job: Job, root: str | os.PathLike[str] | None) -> Any:
     """Load a job's data set, after checking that its scores can stand beside the published ones."""
     name = job.system.dataset
     dataset: Any = datasets.load(name, root if job.system.published else None, job.split)
     if tuple(dataset.classes) != job.system.classes:
         raise DataError(f"{name} {job.split} has classes of its own (classes.txt), not those of {job.key[0]}")
     whole = getattr(dataset, "official_size", None) or len(dataset)
-    if len(dataset) != whole and not parts:
-        raise DataError(
-            f"{name} {job.split} has {len(dataset)} of its {whole} images: such a score says nothing of the "
-            "published one. Complete it, or ask for parts (parts=True, --parts)"
-        )
+    if len(dataset) != whole:
+        raise DataError(f"{name} {job.split} has {len(dataset)} of its {whole} images: complete it")
     return dataset
 
 
@@ -189,15 +179,8 @@ def _measure(job: Job, dataset: Any, device_name: str, options: dict[str, Any]) 
     }
 
 
-def _placeholder(job: Job) -> Row:
-    """Return the row of a job that has not been measured."""
-    published = "" if job.published is None else f"{job.published:.2f}"
-    empty = dict.fromkeys(_columns(job.system.dataset), "")
-    return empty | {"split": job.split, "published": published, "measured": NOT_MEASURED}
-
-
 def data_digest(dataset: Any) -> str:
-    """Return 16 hexadecimal digits that stand for the images of a data set: their ids, and in which order.
+    """Return 16 hexadecimal digits that stand for a data set: its ids, in their order.
 
     For a drawn set also the revision and the seed that it was drawn with. Used in {doc}`07_evaluation`.
     """
@@ -205,37 +188,35 @@ def data_digest(dataset: Any) -> str:
     return hashlib.sha256("\n".join([*dataset.ids, *drawn]).encode()).hexdigest()[:16]
 
 
-# Files: text cells, so that what isn't touched stays as it was --------------------------------------------
+def _placeholder(job: Job) -> Row:
+    """Return the row of a job that has not been measured."""
+    row = dict.fromkeys([*FACTS, *(f"iou {name}" for name in job.system.classes)], "")
+    published = "" if job.published is None else f"{job.published:.2f}"
+    return row | {"split": job.split, "published": published, "measured": NOT_MEASURED}
 
 
-def _columns(dataset: str) -> list[str]:
-    """Return the names of the columns; the classes are those of the data set."""
-    classes = next((job.system.classes for job in jobs() if job.system.dataset == dataset), ())
-    return [*FACTS, *(f"iou {name}" for name in classes)]
+def _rows(dataset: str, folder: str | os.PathLike[str] | None) -> dict[Key, Row]:
+    """Return the rows of all systems of a data set, then what else its file holds.
 
-
-def _read(dataset: str, folder: str | os.PathLike[str]) -> pd.DataFrame:
-    """Return a result file as text, indexed by system and protocol; no rows if there is none."""
-    path, columns = Path(folder) / f"scores_{dataset}.csv", [*KEY, *_columns(dataset)]
+    The cells are text, so that what isn't touched stays as it was.
+    """
+    rows = {job.key: _placeholder(job) for job in jobs() if job.system.dataset == dataset}
+    if not rows:
+        raise DataError(f"no trained system belongs to the data set {dataset!r}")
+    if folder is None:
+        own = data_dir() / "results"
+        folder = own if any(own.glob("scores_*.csv")) else shipped("results")
+    path = Path(folder) / f"scores_{dataset}.csv"
     if not path.exists():
-        return pd.DataFrame(columns=columns, dtype=str).set_index(KEY)
+        return rows
     try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-        if list(rows.columns) != columns:
+        there = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if list(there.columns) != [*KEY, *next(iter(rows.values()))]:
             raise ValueError("its columns are not those of this data set")
-        if rows.duplicated(KEY).any():
-            raise ValueError("two rows are for one system and protocol")
-        percent = _numbers(rows).drop(columns=["images", "difference", "seconds"])
-        if ((percent < 0) | (percent > 100)).any(axis=None):
-            raise ValueError("a percentage is not between 0 and 100")
+        _numbers(there)  # raises an error if a cell is none
+        return rows | cast(dict[Key, Row], there.set_index(KEY).to_dict("index"))
     except (ValueError, OSError) as error:
         raise DataError(f"{path} is damaged: {error}. Mend it, or move it away to score anew") from error
-    return rows.set_index(KEY)
-
-
-def _rows(dataset: str, folder: str | os.PathLike[str]) -> dict[Key, Row]:
-    """Return the rows of a result file by their keys."""
-    return cast(dict[Key, Row], _read(dataset, folder).to_dict("index"))
 
 
 def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
@@ -243,61 +224,54 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[numeric].replace({NOT_MEASURED: "nan", "": "nan"}).astype(float)
 
 
+def _frame(rows: dict[Key, Row]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows.values()), pd.MultiIndex.from_tuples(rows, names=KEY))
+
+
 def _write(dataset: str, folder: Path, new: dict[Key, Row]) -> None:
     """Put rows into a result file, in the place of those for the same systems and protocols."""
     data_dir().mkdir(parents=True, exist_ok=True)
     with FileLock(data_dir() / ".scores.lock"):  # another process may be writing another row
         rows = _rows(dataset, folder) | new
-        known = [job.key for job in jobs()]
-        order = [key for key in known if key in rows] + [key for key in rows if key not in known]
-        table = pd.DataFrame([rows[key] for key in order], pd.MultiIndex.from_tuples(order, names=KEY))
         with atomic_write(folder / f"scores_{dataset}.csv") as temporary:
-            table.to_csv(temporary, columns=_columns(dataset), lineterminator="\n")
-
-
-def results_folder() -> Path:
-    """Return the folder of this machine's results, else the project's. Used in {doc}`07_evaluation`."""
-    own = data_dir() / "results"
-    return own if any(own.glob("scores_*.csv")) else shipped("results")
+            _frame(rows).to_csv(temporary, lineterminator="\n")
 
 
 def read(dataset: str, folder: str | os.PathLike[str] | None = None) -> pd.DataFrame:
-    """Return the result file of a data set, indexed by system and protocol; NaN where nothing was measured.
+    """Return the scores on a data set, indexed by system and protocol; NaN where nothing was measured.
 
     Args:
         dataset: "voc", "ade20k", "cityscapes", "demo_context" or "demo_scale".
-        folder: by default `results_folder()`. Used in {doc}`07_evaluation`.
+        folder: of the result files; by default this machine's or the project's. Used in {doc}`07_evaluation`.
 
     Raises:
         DataError: if the file is damaged.
     """
-    rows = _read(dataset, folder or results_folder())
+    rows = _frame(_rows(dataset, folder))
     return rows.assign(**_numbers(rows))
 
 
 def table(folder: str | os.PathLike[str] | None = None, names: Iterable[str] | None = None) -> pd.DataFrame:
-    """Return a row per system, ready to be shown: text, "not measured" where that is so.
+    """Return a row of text per system: by default the 24 published ones. Shown in {doc}`07_evaluation`.
 
     Args:
-        folder: of the result files; by default `results_folder()`.
-        names: systems to show; by default the 24 published ones.
+        folder: of the result files, as for `read`.
+        names: systems to show.
 
     Returns:
-        Indexed by system; columns: data set, backbone, stride, and mIoU in percent as published and as
-        measured, with the difference, at one scale and at several scales with flip. A dash stands for what
-        was never published. Shown in {doc}`07_evaluation`.
+        Data set, backbone, stride, and mIoU in percent as published and as measured, with the difference, at
+        one scale and at several scales with flip. A dash stands for what was never published.
 
     Raises:
         DataError: if a result file is damaged.
     """
     wanted = [job for job in jobs(names) if names is not None or job.system.published]
-    files = {name: _rows(name, folder or results_folder()) for name in {j.system.dataset for j in wanted}}
+    files = {name: _rows(name, folder) for name in {job.system.dataset for job in wanted}}
     lines: dict[str, Row] = {}
     for job in wanted:
-        a, rows = job.system.architecture, files[job.system.dataset]
-        row = rows.get(job.key) or _placeholder(job)
-        about = {"data set": job.system.dataset, "backbone": a.backbone, "stride": str(a.output_stride)}
-        prefix = "" if job.protocol == "single" else f"{job.protocol} "
-        scores = {f"{prefix}{name}": row[name] or "–" for name in ("published", "measured", "difference")}
-        lines[job.system.name] = lines.get(job.system.name, about) | scores
+        name, dataset, network = job.system.name, job.system.dataset, job.system.architecture
+        about = {"data set": dataset, "backbone": network.backbone, "stride": str(network.output_stride)}
+        prefix, row = "" if job.protocol == "single" else f"{job.protocol} ", files[dataset][job.key]
+        scores = {f"{prefix}{column}": row[column] or "–" for column in SCORES}
+        lines[name] = lines.get(name, about) | scores
     return pd.DataFrame.from_dict(lines, orient="index").fillna("–").rename_axis("system")

@@ -21,21 +21,17 @@ import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from dmnet.classes import label_image
 from dmnet.datasets.files import FileDataset
 from dmnet.errors import DataError
-from dmnet.files import atomic_write
-from dmnet.files import progress as progress_bar
-from dmnet.images import read_image, read_mask
+from dmnet.export import weights_digest
+from dmnet.files import atomic_write, progress
+from dmnet.images import read_image
 from dmnet.inference import predict
 from dmnet.model import DMNet
-from dmnet.runs import weights_digest
 from dmnet.systems import Evaluation
-
-NOTE = "submission.json"  # what the predictions in a folder were made with; not part of the archive
 
 
 @dataclass(frozen=True)
@@ -61,11 +57,8 @@ def write_submission(
     output: str | os.PathLike[str],
     *,
     protocol: Evaluation | None = None,
-    progress: bool = False,
 ) -> Path:
-    """Predict every image of a split, check the label maps and pack them for the server.
-
-    Interrupted work goes on where it was left: label maps that are there and in order stay.
+    """Predict every image of a split, unless its label map is there, and pack them for the server.
 
     Args:
         model: with as many classes as the data set.
@@ -73,7 +66,6 @@ def write_submission(
             `labelled=False`.
         output: folder for the label maps and the archive.
         protocol: how to predict; by default the system's own.
-        progress: show a progress bar, if somebody is looking.
 
     Returns:
         The archive. Used in {doc}`07_evaluation`.
@@ -83,23 +75,19 @@ def write_submission(
             the model; if the folder holds something else; or if an image cannot be read.
     """
     name = getattr(dataset, "name", "")
-    if not isinstance(dataset, FileDataset) or name not in FORMATS:
+    if name not in FORMATS:
         raise DataError(f"{name or dataset!r} has no evaluation server; these have: {', '.join(FORMATS)}")
-    known, wanted = model.architecture.num_classes, len(dataset.classes)
-    if known != wanted:
-        raise DataError(f"the model knows {known} classes, the data set has {wanted}")
+    if (known := model.architecture.num_classes) != len(dataset.classes):
+        raise DataError(f"the model knows {known} classes, the data set has {len(dataset.classes)}")
     if dataset.split == "test" and dataset.official_size not in (None, len(dataset)):
-        raise DataError(
-            f"{dataset.source} has {len(dataset)} of the {dataset.official_size} images of the test set: "
-            "the server refuses a part; complete the data set"
-        )
+        part = f"{len(dataset)} of the {dataset.official_size} images of the test set"
+        raise DataError(f"{dataset.source} has {part}: complete it, the server refuses a part")
     style, folder = FORMATS[name], Path(output)
     _claim(folder, model, dataset, protocol)
     files = {one: folder / style.folder / f"{one}{style.ending}" for one in dataset.ids}
-    shown: dict[str, bool] = {} if progress else {"disable": True}
-    for one, file in progress_bar(files.items(), desc="predict", unit="image", **shown):
-        image = read_image(dataset.image_file(one))
-        if not _is_right(file, dataset, image.shape[:2]):
+    for one, file in progress(files.items(), desc="predict", unit="image"):
+        if not file.exists():  # what is there is complete
+            image = read_image(dataset.image_file(one))
             stored = dataset.encoding.encode(predict(model, image, protocol=protocol))
             with atomic_write(file) as temporary:
                 (label_image(stored) if style.palette else Image.fromarray(stored)).save(temporary)
@@ -125,27 +113,13 @@ def _claim(folder: Path, model: DMNet, dataset: FileDataset, protocol: Evaluatio
         "weights": weights_digest(model),
         "protocol": asdict(used) if used else None,
     }
-    content = json.loads(json.dumps(content))  # tuples become lists, as in the file
-    note = folder / NOTE
+    text = json.dumps(content, indent=1) + "\n"
+    note = folder / "submission.json"  # no part of the archive
     if note.exists():
-        try:
-            there = json.loads(note.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{note} is damaged ({error}); choose another folder") from error
-        if other := [name for name, value in content.items() if there.get(name) != value]:
-            what = " and ".join(other)
-            raise DataError(f"{folder} holds predictions of another {what}; choose another folder")
+        if note.read_text(encoding="utf-8") != text:
+            raise DataError(f"{folder} holds predictions of something else, see {note}; choose another")
     elif folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
         raise DataError(f"{folder} holds something else; choose another folder")
     else:
         with atomic_write(note) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def _is_right(file: Path, dataset: FileDataset, size: tuple[int, ...]) -> bool:
-    """Tell whether a label map is there, of the right size, and holds values of classes alone."""
-    try:
-        stored = read_mask(file)
-    except (DataError, FileNotFoundError):  # damaged or not there: it is made anew
-        return False
-    return stored.shape == size and bool(np.isin(stored, dataset.encoding.stored).all())
+            temporary.write_text(text, encoding="utf-8")

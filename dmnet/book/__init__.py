@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import torch
 
-from dmnet import datasets
+from dmnet.datasets.published import PUBLISHED
 
 FIGURES: dict[str, Any] = {
     "figure.dpi": 120,
@@ -26,42 +26,28 @@ FIGURES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Profile:
-    """What a chapter finds on this machine. Used in {doc}`welcome`.
+    """What a chapter finds on this machine. Used in {doc}`welcome`."""
 
-    Attributes:
-        name: "full" with a GPU and a real data set, else "demo".
-        device: "cuda" or "cpu".
-        roots: folder of each real data set that was found.
-    """
-
-    name: str
-    device: str
-    roots: dict[str, Path]
+    name: str  # "full" with a GPU and a real data set, else "demo"
+    device: str  # "cuda" or "cpu"
+    roots: dict[str, Path]  # folder of each real data set that was found
 
 
 def setup(seed: int = 0) -> Profile:
-    """Seed PyTorch, set the style of the figures and say what this machine is used for.
+    """Seed PyTorch, set the style of the figures, and return and print what this machine is used for.
 
-    Args:
-        seed: for `torch.manual_seed`.
-
-    Returns:
-        The `Profile`; its name is also printed, with the reason. Used in {doc}`welcome`.
+    Used in {doc}`welcome`.
     """
     torch.manual_seed(seed)
     mpl.rcParams.update(FIGURES)  # type: ignore[arg-type]
     if "google.colab" in sys.modules:  # which loads the code of widgets only when told to [Colab, "Widgets"]
         import_module("google.colab.output").enable_custom_widget_manager()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    roots = {name: root for name, published in datasets.PUBLISHED.items() if (root := published.find())}
+    roots = {name: root for name, published in PUBLISHED.items() if (root := published.find())}
     profile = Profile("full" if device == "cuda" and roots else "demo", device, roots)
     threads = torch.get_num_threads()
-    where = (
-        torch.cuda.get_device_name()
-        if device == "cuda"
-        else f"the CPU ({threads} thread{'s' * (threads > 1)})"
-    )
-    print(f"PyTorch {torch.__version__} on {where}.")
+    cpu = f"the CPU ({threads} thread{'s' * (threads > 1)})"
+    print(f"PyTorch {torch.__version__} on {torch.cuda.get_device_name() if device == 'cuda' else cpu}.")
     found = ", ".join(roots)
     if profile.name == "full":
         print(f"Profile: full, with {found}.")

@@ -4,6 +4,7 @@ Two are parts of a figure and draw on the `Axes` that they are given: `show_read
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -17,7 +18,6 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dmnet.errors import DataError
 from dmnet.upsampling import interpolation_matrix
 
 
@@ -30,22 +30,11 @@ def show_table(
 ) -> Figure:
     """Show pictures and filters in a table: one row per example, one column per kind.
 
-    Used in {doc}`04_dynamic_filters`.
-
-    Args:
-        columns: title -> one picture per row. Pictures [H, W, 3] are shown as they are; maps and filters
-            [H, W] in red (adds) and blue (subtracts), with one colour scale for the whole column.
-        rows: a label for each row, or none.
-        digits: write the values of filters of up to 3 x 3 taps, with so many digits after the point.
-        width: of the figure in inches.
-
-    Raises:
-        DataError: if columns, or the labels of the rows, differ in number.
+    Pictures [H, W, 3] are shown as they are; maps and filters [H, W] in red (adds) and blue (subtracts), with
+    one colour scale for the whole column. The values of filters of up to 3 x 3 taps are written with so many
+    `digits` after the point, if any. Used in {doc}`04_dynamic_filters`.
     """
-    counts = {title: len(pictures) for title, pictures in columns.items()}
-    height = max(counts.values(), default=0)
-    if height == 0 or set(counts.values()) != {height} or len(rows) not in (0, height):
-        raise DataError(f"columns of {counts} pictures and {len(rows)} row labels make no table")
+    height = len(next(iter(columns.values())))
     size = (width, width / len(columns) * height + 0.3)
     figure, axes = plt.subplots(height, len(columns), figsize=size, squeeze=False)
     for (title, pictures), column in zip(columns.items(), axes.T, strict=True):
@@ -53,9 +42,8 @@ def show_table(
         arrays = [np.asarray(torch.as_tensor(picture).detach()) for picture in pictures]
         limit = max((float(np.abs(array).max()) for array in arrays if array.ndim == 2), default=1.0) or 1.0
         for axis, array in zip(column, arrays, strict=True):
-            axis.imshow(
-                array, cmap="RdBu_r", norm=TwoSlopeNorm(0, -limit, limit) if array.ndim == 2 else None
-            )
+            norm = TwoSlopeNorm(0, -limit, limit) if array.ndim == 2 else None
+            axis.imshow(array, cmap="RdBu_r", norm=norm)
             if digits is not None and array.ndim == 2 and array.size <= 9:
                 _write_values(axis, array, f"{{:.{digits}f}}", light_above=0.6 * limit)
     for axis in axes.flat:
@@ -73,21 +61,10 @@ def show_digits(
     columns: int = 3,
     width: float = 4.4,
 ) -> Figure:
-    """Show small grids of numbers, cell by cell, all drawn with cells of one size.
+    """Show small grids of numbers [H, W], cell by cell, all drawn with cells of one size.
 
-    Used in {doc}`04_dynamic_filters`.
-
-    Args:
-        grids: title -> values [H, W].
-        marks: title -> (row, column, side) of a square window to frame.
-        columns: grids in a row.
-        width: of the figure in inches.
-
-    Raises:
-        DataError: if a mark belongs to no grid.
+    `marks` are squares to frame, title -> (row, column, side). Used in {doc}`04_dynamic_filters`.
     """
-    if strangers := set(marks or ()) - set(grids):
-        raise DataError(f"marks for {sorted(strangers)}, but the grids are {list(grids)}")
     sizes = [np.shape(grid) for grid in grids.values()]
     rows = [sizes[start : start + columns] for start in range(0, len(sizes), columns)]
     widths = [max(row[i][1] for row in rows if i < len(row)) for i in range(len(rows[0]))]
@@ -124,19 +101,14 @@ def _write_values(
         axis.text(*place, form.format(value), ha="center", va="center", color=colour)
 
 
-def show_distances(distances: Mapping[str, Tensor], *, against: str, width: float = 4.4) -> Figure:
-    """Plot one kind of distance against each of the others, with the correlation above.
+def show_distances(distances: Mapping[str, Tensor], *, against: str) -> Figure:
+    """Plot one kind of distance, a value [N] per pair, against each other kind, with the correlation above.
 
     Used in {doc}`04_dynamic_filters`.
-
-    Args:
-        distances: what -> values [N], one per pair of things.
-        against: name of the one on the vertical axis.
-        width: of the figure in inches.
     """
     vertical = distances[against]
     others = {name: values for name, values in distances.items() if name != against}
-    figure, axes = plt.subplots(1, len(others), figsize=(width, 2.5), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(others), figsize=(4.4, 2.5), sharey=True, squeeze=False)
     for axis, (name, values) in zip(axes.flat, others.items(), strict=True):
         correlation = torch.corrcoef(torch.stack([values, vertical]))[0, 1]
         axis.scatter(values, vertical, s=6, alpha=0.35, linewidths=0)
@@ -145,126 +117,70 @@ def show_distances(distances: Mapping[str, Tensor], *, against: str, width: floa
     return figure
 
 
-Box = tuple[float, float, float, str, str]  # x and y of the centre, width, text, colour
-
-
-def show_plan(
-    boxes: Mapping[str, Box],
-    arrows: Sequence[tuple[str, str]],
-    *,
-    dashed: Sequence[tuple[str, str]] = (),
-    width: float = 4.4,
-) -> Figure:
-    """Draw boxes and the arrows between them, from top to bottom; an arrow along one row runs sideways.
-
-    Used in {doc}`05_dmnet`.
-
-    Args:
-        boxes: name -> (x, y, width, text, colour); a box is 0.8 high.
-        arrows: pairs of names, from and to.
-        dashed: more arrows, dashed.
-        width: of the figure in inches; one unit of x is as long as one of y.
-    """
-    half = 0.4
-    left = min(x - w / 2 for x, _, w, _, _ in boxes.values()) - 0.1
-    right = max(x + w / 2 for x, _, w, _, _ in boxes.values()) + 0.1
-    low, high = (pick(y for _, y, _, _, _ in boxes.values()) for pick in (min, max))
-    figure, axis = plt.subplots(figsize=(width, width * (high - low + 1) / (right - left)))
-    for x, y, w, text, colour in boxes.values():
-        axis.add_patch(Rectangle((x - w / 2, y - half), w, 2 * half, facecolor=colour, edgecolor="#444444"))
-        axis.text(x, y, text, ha="center", va="center", fontsize=10)
-    for start, end in [*arrows, *dashed]:
-        style = {"arrowstyle": "-|>", "color": "#444444", "shrinkA": 0, "shrinkB": 0}
-        style["linestyle"] = "--" if (start, end) in dashed else "-"
-        tail, head = _anchors(boxes[start], boxes[end], half)
-        axis.annotate("", head, tail, arrowprops=style)
-    axis.set(xlim=(left, right), ylim=(low - 0.5, high + 0.5), aspect="equal")
-    axis.axis("off")
-    return figure
-
-
-def _anchors(start: Box, end: Box, half: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return where an arrow leaves one box and meets the other: upright where the wider box reaches."""
-    if start[1] == end[1]:
-        side = 1 if end[0] > start[0] else -1
-        return (start[0] + side * start[2] / 2, start[1]), (end[0] - side * end[2] / 2, end[1])
-    narrow, wide = sorted((start, end), key=lambda box: box[2])
-    reach = wide[2] / 2 - 0.1
-    x = min(max(narrow[0], wide[0] - reach), wide[0] + reach)
-    xs = (narrow[0], x) if narrow is start else (x, narrow[0])
-    down = half if start[1] > end[1] else -half
-    return (xs[0], start[1] - down), (xs[1], end[1] + down)
+Box = tuple[float, float, float, str, str]  # x and y of the centre, width, text, colour; 0.8 high
 
 
 def show_architecture(shapes: Mapping[str, str], filter_sizes: Sequence[int] = (1, 3, 5, 7)) -> Figure:
-    """Draw the plan of DMNet. Used in {doc}`05_dmnet`.
+    """Draw the plan of DMNet, with a module for each filter size. Used in {doc}`05_dmnet`.
 
-    Args:
-        shapes: what leaves each part, as text: "image", "stage 3", "stage 4", "response", "joined", "fused",
-            "logits", "labels" (upsampled logits) and "auxiliary".
-        filter_sizes: one module for each.
+    `shapes` says what leaves each part: "image", "stage 3", "stage 4", "response", "joined", "fused",
+    "logits", "labels" (upsampled logits) and "auxiliary".
     """
     blue, orange, red, green, pink, grey = "#cfe3f1", "#fde3b8", "#f6cdb8", "#cdeadf", "#f1d7e6", "#e8e8e8"
     step = 5.2 / len(filter_sizes)
     places = {f"k = {k}": -1.95 + step * (i + 0.5) for i, k in enumerate(filter_sizes)}
+    together = f"concatenate f and {len(places)} × {shapes['response']}"
     boxes: dict[str, Box] = {
         "image": (0, 9.4, 3.0, f"image\n{shapes['image']}", grey),
         "stage 3": (0, 8.1, 3.0, f"backbone to stage 3\n{shapes['stage 3']}", blue),
         "stage 4": (0, 6.8, 3.0, f"stage 4: features f\n{shapes['stage 4']}", blue),
         "f": (-2.65, 5.2, 1.1, "f itself", blue),
         **{name: (x, 5.2, step - 0.15, f"DCM\n{name}", orange) for name, x in places.items()},
-        "join": (
-            0,
-            3.6,
-            6.4,
-            f"concatenate f and {len(places)} × {shapes['response']}\n{shapes['joined']}",
-            grey,
-        ),
+        "join": (0, 3.6, 6.4, f"{together}\n{shapes['joined']}", grey),
         "fuse": (0, 2.3, 3.0, f"fuse: 3×3 conv\n{shapes['fused']}", red),
         "classify": (0, 1.0, 3.0, f"classify: 1×1 conv\n{shapes['logits']}", green),
         "up": (0, -0.3, 3.0, f"upsample\n{shapes['labels']}", green),
         "auxiliary": (2.65, 8.1, 1.5, f"auxiliary\n{shapes['auxiliary']}", pink),
     }
-    branches = ["f", *places]
-    arrows = [("image", "stage 3"), ("stage 3", "stage 4"), *(("stage 4", name) for name in branches)]
-    arrows += [
-        *((name, "join") for name in branches),
-        ("join", "fuse"),
-        ("fuse", "classify"),
-        ("classify", "up"),
-    ]
-    return show_plan(boxes, arrows, dashed=[("stage 3", "auxiliary")])
+    chain = [*pairwise(["image", "stage 3", "stage 4"]), *pairwise(["join", "fuse", "classify", "up"])]
+    branches = [pair for name in ("f", *places) for pair in (("stage 4", name), (name, "join"))]
+    figure, axis = plt.subplots(figsize=(4.4, 4.4 * 10.7 / 6.8))
+    for x, y, width, text, colour in boxes.values():
+        axis.add_patch(Rectangle((x - width / 2, y - 0.4), width, 0.8, facecolor=colour, edgecolor="#444444"))
+        axis.text(x, y, text, ha="center", va="center", fontsize=10)
+    for start, end in [*chain, *branches, ("stage 3", "auxiliary")]:
+        (tail, head), aside = _anchors(boxes[start], boxes[end]), end == "auxiliary"
+        style = {"arrowstyle": "-|>", "color": "#444444", "linestyle": "--" if aside else "-"}
+        axis.annotate("", head, tail, arrowprops=style | {"shrinkA": 0, "shrinkB": 0})
+    axis.set(xlim=(-3.3, 3.5), ylim=(-0.8, 9.9), aspect="equal")
+    axis.axis("off")
+    return figure
 
 
-def show_shares(
-    values: Mapping[str, float], colours: Sequence[str], label: str, *, width: float = 4.4
-) -> Figure:
+def _anchors(start: Box, end: Box) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return where an arrow leaves one box and meets the other: to the right in a row, else straight down."""
+    if start[1] == end[1]:
+        return (start[0] + start[2] / 2, start[1]), (end[0] - end[2] / 2, end[1])
+    narrow, wide = sorted((start, end), key=lambda box: box[2])
+    reach = wide[2] / 2 - 0.1
+    inside = min(max(narrow[0], wide[0] - reach), wide[0] + reach)  # as upright as the wider box allows
+    tail, head = (narrow[0], inside) if narrow is start else (inside, narrow[0])
+    return (tail, start[1] - 0.4), (head, end[1] + 0.4)
+
+
+def show_shares(values: "pd.Series[float]", colours: Sequence[str], label: str) -> Figure:
     """Show the parts of a whole as bars, each with its value and its share in per cent.
 
-    Used in {doc}`05_dmnet`.
-
-    Args:
-        values: part -> value, 0 or more; a dict or a pandas Series.
-        colours: at least one for each part.
-        label: what the values are, with their unit.
-        width: of the figure in inches.
-
-    Raises:
-        DataError: if a value is negative, all are 0, or there are fewer colours than parts.
+    `label` says what the values are, with their unit. Used in {doc}`05_dmnet`.
     """
-    amounts = [float(value) for _, value in values.items()]
-    if min(amounts, default=0) < 0 or sum(amounts) == 0:
-        raise DataError(f"parts of a whole must not be negative and not all 0, got {amounts}")
-    if len(colours) < len(amounts):
-        raise DataError(f"{len(amounts)} parts need as many colours, got {len(colours)}")
-    figure, axis = plt.subplots(figsize=(width, 0.32 * len(amounts) + 0.6))
-    bars = axis.barh([str(name) for name, _ in values.items()], amounts, color=list(colours)[: len(amounts)])
-    total = sum(amounts)
-    shares = ["<1%" if 0 < amount / total < 0.005 else f"{amount / total:.0%}" for amount in amounts]
-    labels = [f"{amount:.3g}  ({share})" for amount, share in zip(amounts, shares, strict=True)]
+    figure, axis = plt.subplots(figsize=(4.4, 0.32 * len(values) + 0.6))
+    bars = axis.barh(values.index.astype(str), values, color=colours[: len(values)])
+    shares = values / values.sum()
+    written = ["<1%" if 0 < share < 0.005 else f"{share:.0%}" for share in shares]
+    labels = [f"{value:.3g}  ({share})" for value, share in zip(values, written, strict=True)]
     axis.bar_label(bars, labels, padding=3)
     axis.invert_yaxis()
-    axis.set(xlabel=label, xlim=(0, 1.4 * max(amounts)))
+    axis.set(xlabel=label, xlim=(0, 1.4 * values.max()))
     return figure
 
 
@@ -272,27 +188,14 @@ def show_upsampling(values: Tensor, size: int) -> Figure:
     """Show a row of values and the pixels it is interpolated to, under both conventions of `align_corners`.
 
     Used in {doc}`05_dmnet`.
-
-    Args:
-        values: [length], at least 2 of them.
-        size: pixels wanted, more than one.
-
-    Raises:
-        DataError: if there are fewer than two values or pixels.
     """
-    if len(values) < 2 or size < 2:
-        raise DataError(f"at least two values and two pixels are needed, got {len(values)} and {size}")
     figure, axes = plt.subplots(2, 1, figsize=(4.4, 3.2))
     index = torch.arange(len(values))
     places = [(index + 0.5) * size / len(values) - 0.5, index * (size - 1) / (len(values) - 1)]
     for axis, align, where in zip(axes, (False, True), places, strict=True):
         pixels = interpolation_matrix(len(values), size, align) @ values
-        axis.imshow(
-            pixels[None].numpy(),
-            extent=(-0.5, size - 0.5, -0.4, 0.4),
-            cmap="YlGnBu",
-            vmax=2 * float(values.max()),
-        )
+        place = (-0.5, size - 0.5, -0.4, 0.4)
+        axis.imshow(pixels[None].numpy(), extent=place, cmap="YlGnBu", vmax=2 * float(values.max()))
         for i, pixel in enumerate(pixels.tolist()):
             axis.text(i, 0, f"{pixel:.2f}".rstrip("0").rstrip("."), ha="center", va="center", fontsize=10)
         for value, x in zip(values.tolist(), where.tolist(), strict=True):
@@ -304,18 +207,13 @@ def show_upsampling(values: Tensor, size: int) -> Figure:
     return figure
 
 
-def show_reads(axis: Axes, title: str, *, grid: int, step: int, pixels: int = 13) -> None:
+def show_reads(axis: Axes, title: str, *, grid: int, step: int) -> None:
     """Draw two stacked layers of three weights; light up all that the middle unit of the second one reads.
 
-    Used in {doc}`03_backbone`.
-
-    Args:
-        axis: to draw on.
-        title: what the drawing shows; the number of pixels seen is added.
-        grid: pixels between two neighbouring units of both layers.
-        step: pixels between the places that a unit of the second layer reads; the first reads neighbours.
-        pixels: of the input, odd.
+    `grid` is the number of pixels between two neighbouring units of both layers, `step` that between the
+    places that a unit of the second layer reads; the first reads neighbours. Used in {doc}`03_backbone`.
     """
+    pixels = 13
     middle = pixels // 2
     read = [middle - step, middle, middle + step]
     seen = sorted({unit + offset for unit in read for offset in (-1, 0, 1)})
@@ -344,19 +242,14 @@ def mark_square(axis: Axes, *, centre: float, side: float, colour: str = "white"
     axis.text(centre, corner + 4, f"{side:g} pixels", color=colour, ha="center", va="top", fontsize=11)
 
 
-def show_seeds(runs: pd.DataFrame, *, width: float = 4.4) -> Figure:
+def show_seeds(runs: pd.DataFrame) -> Figure:
     """Show every training run as a dot: a row per variant, a colour and shape per length of training.
 
-    Used in {doc}`06_training`.
-
-    Args:
-        runs: one row per run, with the columns "variant", "iterations" and "miou" (in percent). Variants are
-            drawn in the order of their first row.
-        width: of the figure in inches.
+    The table has the columns "variant", "iterations" and "miou" (in percent). Used in {doc}`06_training`.
     """
     variants = list(dict.fromkeys(runs["variant"]))
     lengths = sorted(set(runs["iterations"]))
-    figure, axis = plt.subplots(figsize=(width, 0.34 * len(variants) + 0.9))
+    figure, axis = plt.subplots(figsize=(4.4, 0.34 * len(variants) + 0.9))
     for i, length in enumerate(lengths):
         part = runs[runs["iterations"] == length]
         runs_of = part.groupby("variant")["variant"]

@@ -2,46 +2,37 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import typer
+from typer import Argument, Exit, Option, Typer
 
-from dmnet.cli._shared import FAILED, DataRoot, app, console, load_data, print_table, say
+from dmnet.cli._shared import FAILED, DataRoot, app, load_data, print_table, say
 from dmnet.errors import DataError
 from dmnet.files import atomic_write
 
-if TYPE_CHECKING:
-    from dmnet.doctor import Report
-
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+CONVERTED = ("cvat", "colours", "values", "roboflow", "labelme", "coco", "yolo")
 QUICK = 24  # masks per split: what training looks at before it starts
 
-data_app = typer.Typer(help="Fetch, draw or check data sets.", no_args_is_help=True)
+data_app = Typer(help="Fetch, draw or check data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 
 @data_app.command("prepare")
 def prepare_data(
-    name: Annotated[str, typer.Argument(help="voc (with trainaug), ade20k or cityscapes.")],
-    root: Annotated[Path | None, typer.Option(help="Where it goes. Default: the data folder.")] = None,
-    archives: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder with archives you have, and for those to fetch. Default: archives in the root."
-        ),
-    ] = None,
-    mirror: Annotated[
-        str | None, typer.Option("--from", metavar="URL", help="Fetch archives from this address instead.")
-    ] = None,
-    unverified: Annotated[bool, typer.Option(help="Take archives that a mirror packed anew.")] = False,
+    name: Annotated[str, Argument(help="voc (with trainaug), ade20k or cityscapes.")],
+    root: Annotated[Path | None, Option(help="Where it goes. Default: the data folder.")] = None,
+    archives: Annotated[Path | None, Option(help="Folder of archives. Default: archives in root.")] = None,
+    mirror: Annotated[str | None, Option("--from", metavar="URL", help="Fetch archives from there.")] = None,
+    unverified: Annotated[bool, Option(help="Take archives that a mirror packed anew.")] = False,
 ) -> None:
     """Fetch, check and unpack a published data set; repeat it after an interruption."""
     from dmnet.prepare import prepare
 
     prepared = prepare(name, root, archives=archives, mirror=mirror, verify=not unverified, say=say)
     say(f"{prepared.title} in {prepared.folder}")
-    rows = ((split, f"{found:,}", f"{official:,}") for split, (found, official) in prepared.counts.items())
-    print_table(("split", "examples", "published"), rows)
+    for split, (found, official) in prepared.counts.items():
+        say(f"{split:<10} {found:>6,} of {official:,} examples")
     if any(found != official for found, official in prepared.counts.values()):
         say("These are other numbers than the published: if it is no part by intent, prepare it again.")
     for archive in prepared.archives:
@@ -52,24 +43,17 @@ def prepare_data(
 
 @data_app.command("convert")
 def convert_data(
-    source: Annotated[Path, typer.Argument(help="Folder with labels of another program; stays as it is.")],
-    output: Annotated[Path, typer.Argument(help="Folder to make.")],
-    kind: Annotated[
-        str | None,
-        typer.Option("--from", help="cvat, colours, values, roboflow, labelme, coco, yolo. Default: a guess"),
-    ] = None,
-    table: Annotated[
-        Path | None,
-        typer.Option(help="For colours and values: lines `name r,g,b` or `name value`; (ignored) is void."),
-    ] = None,
+    source: Annotated[Path, Argument(help="Folder with labels of another program; it stays as it is.")],
+    output: Annotated[Path, Argument(help="Folder to make.")],
+    kind: Annotated[str | None, Option("--from", help=f"{', '.join(CONVERTED)}. Default: a guess.")] = None,
+    table: Annotated[Path | None, Option(help="For colours, values: lines `name r,g,b` or `name 7`.")] = None,
 ) -> None:
     """Make a data set of label maps from labels of another program; data/README.md describes them."""
     from dmnet.prepare.convert import convert
 
     made = convert(source, output, kind, table)
     say(f"{source} was {'read' if kind else 'recognised'} as {made.kind}; {output} is new:")
-    rows = ((*row[:3], f"{row[3]:,}", f"{row[4]:,}") for row in made.table.itertuples(index=False))
-    print_table(made.table.columns, rows)
+    print_table(made.table)
     for note in made.notes:
         say(f"{note[0].upper()}{note[1:]}.")
     say(", ".join(f"{split}: {count} images" for split, count in made.counts.items()))
@@ -78,12 +62,12 @@ def convert_data(
 
 @data_app.command("draw")
 def draw_data(
-    name: Annotated[str, typer.Argument(help="demo_context or demo_scale.")],
-    output: Annotated[Path, typer.Option(help="Folder to make.")],
-    split: Annotated[list[str] | None, typer.Option(help="May be repeated. Default: train and val.")] = None,
-    size: Annotated[int | None, typer.Option(min=1, help="Scenes per split.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed is another data set.")] = 0,
-    layout: Annotated[str, typer.Option(help="As which data set lies: voc, ade20k or cityscapes.")] = "voc",
+    name: Annotated[str, Argument(help="demo_context or demo_scale.")],
+    output: Annotated[Path, Option(help="Folder to make.")],
+    split: Annotated[list[str] | None, Option(help="May be repeated. Default: train and val.")] = None,
+    size: Annotated[int | None, Option(min=1, help="Scenes per split.")] = None,
+    seed: Annotated[int, Option(min=0, help="Another seed is another data set.")] = 0,
+    layout: Annotated[str, Option(help="As which data set lies: voc, ade20k or cityscapes.")] = "voc",
 ) -> None:
     """Draw a demo data set and write it as a real one lies on disk; `--data FOLDER` reads it."""
     from dmnet.worlds import DemoDataset, write_layout
@@ -95,49 +79,30 @@ def draw_data(
 
 @data_app.command("check")
 def check_data(
-    data: Annotated[str, typer.Argument(help="Name of a data set, or its folder.")],
-    split: Annotated[list[str] | None, typer.Option(help="May be repeated. Default: train and val.")] = None,
+    data: Annotated[str, Argument(help="Name of a data set, or its folder.")],
+    split: Annotated[list[str] | None, Option(help="May be repeated. Default: train and val.")] = None,
     data_root: DataRoot = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Read a few masks of each split only.")] = False,
-    pictures: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Draw examples and the classes' shares into this folder."),
-    ] = None,
+    quick: Annotated[bool, Option("--quick", help="Read a few masks of each split only.")] = False,
+    pictures: Annotated[Path | None, Option(metavar="DIR", help="Draw examples and shares into it.")] = None,
 ) -> None:
-    """Look for the usual mistakes in images and masks, and say how to mend each."""
+    """Look for the usual mistakes in images and masks, and say what can be done about each."""
     from dmnet import doctor
 
-    sets, missing = [], []
+    sets = []
     for name in split or ("train", "val"):
         try:
             sets.append(load_data(data, name, data_root))
         except DataError as error:
-            if split:
+            if split or (name == "val" and not sets):
                 raise
-            missing.append(error)
-    if not sets:
-        raise missing[0]
-    for why in missing:
-        console.print(f"Not checked: {why}", style="yellow", soft_wrap=True)
+            say(f"Not checked: {error}", style="yellow")
     report = doctor.examine(sets, limit=QUICK if quick else None)
-    frame = report.table().astype(object)
-    rows = (
-        [name, *("" if str(cell) == "<NA>" else cell for cell in row)] for name, *row in frame.itertuples()
-    )
-    print_table(["class", *frame.columns], rows)
+    table = report.table().astype(object)
+    print_table(table.where(table.notna(), ""))
     for finding in report.findings:
-        first, *rest = str(finding).splitlines()
-        console.print(f"\n{first}", style=COLOURS[finding.severity], soft_wrap=True)
-        for line in rest:
-            say(line)
-    if coded := [finding.split for finding in report.findings if finding.code]:
-        dataset = next(one for one in sets if one.split == coded[0])
-        say("\nBefore the remedies' lines of Python come:")
-        say("    import numpy as np")
-        say("    from dmnet.datasets import load")
-        say("    from dmnet.doctor import mending")
-        say(f"    dataset = load({dataset.name!r}, {str(dataset.root)!r}, {dataset.split!r})  # and so on")
-        say("The masks as they were are kept beside the new ones.\n")
+        first, _, rest = str(finding).partition("\n")
+        say(f"\n{first}", style=COLOURS[finding.severity])
+        say(rest)
     if pictures is not None:
         _draw(report, sets, pictures)
     counts = [f"{part.split}: {part.examined} of {part.size} examples read" for part in report.splits]
@@ -145,26 +110,25 @@ def check_data(
     found = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in kinds.items() if count)
     say(f"{', '.join(counts)}; {found or 'nothing wrong was found'}.")
     if report.errors:
-        raise typer.Exit(FAILED)
+        raise Exit(FAILED)
 
 
-def _draw(report: "Report", sets: list[Any], folder: Path) -> None:
+def _draw(report: Any, sets: list[Any], folder: Path) -> None:
     """Save a sheet of examples per split, and the classes' shares."""
     import matplotlib as mpl
 
-    from dmnet import doctor
+    from dmnet.doctor.figures import show_class_shares, show_examples
 
+    mpl.use("Agg")
     figures = {}
-    with mpl.rc_context({"backend": "Agg"}):
-        for dataset in sets:
-            try:
-                figures[f"{dataset.split}.png"] = doctor.pictures(dataset)
-            except DataError as error:
-                console.print(f"No pictures of {dataset.split}: {error}", style="yellow", soft_wrap=True)
-        if any(part.pixels.any() for part in report.splits):
-            figures["class_shares.png"] = doctor.shares(report, sets[0].palette)
-        for name, figure in figures.items():
-            with atomic_write(folder / name) as temporary:
-                figure.savefig(temporary, dpi=150)
-    if figures:
-        say(f"{', '.join(figures)} are in {folder}")
+    for dataset in sets:
+        try:
+            figures[f"{dataset.split}.png"] = show_examples(dataset)
+        except DataError as error:
+            say(f"No pictures of {dataset.split}: {error}", style="yellow")
+    if any(part.pixels.any() for part in report.splits):
+        figures["class_shares.png"] = show_class_shares(report, sets[0].palette)
+    for name, figure in figures.items():
+        with atomic_write(folder / name) as temporary:
+            figure.savefig(temporary, dpi=150)
+        say(f"{folder / name} is drawn")

@@ -3,15 +3,13 @@
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
 from rich.console import Console
-from rich.table import Table
+from typer import Argument, Exit, Option, Typer
 from typer.core import TyperGroup
 
 from dmnet import systems
@@ -24,11 +22,7 @@ if TYPE_CHECKING:
 FAILED = 2  # exit code
 
 console = Console(highlight=False, markup=False, emoji=False)  # names of classes and files are no markup
-
-
-def say(text: str) -> None:
-    """Print a line that may hold a path, which is not to be broken."""
-    console.print(text, soft_wrap=True)
+say = partial(console.print, soft_wrap=True)  # lines that may hold a path, which is not to be broken
 
 
 def complain(error: Exception) -> None:
@@ -36,22 +30,12 @@ def complain(error: Exception) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"Error: {error}", style="red", markup=False)
 
 
-@contextmanager
-def plain_warnings() -> Iterator[None]:
-    """Write what the package warns of as it is, without the line of code that it was told to."""
-    usual = warnings.formatwarning
-
-    def written(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
-        if category is not UserWarning:  # of a library: for programmers
-            return usual(message, category, *where, **more)
-        text = str(message)
-        return f"{text}\n" if text.startswith("warning ") else f"warning: {text}\n"
-
-    warnings.formatwarning = written
-    try:
-        yield
-    finally:
-        warnings.formatwarning = usual
+def warning_text(message: Any, category: type[Warning], filename: str, lineno: int, line: Any = None) -> str:
+    """Return what the package warns of as it is, without the line of code that it was told to."""
+    if category is not UserWarning:  # of a library: for programmers
+        return f"{filename}:{lineno}: {category.__name__}: {message}\n"
+    text = str(message)
+    return f"{text}\n" if text.startswith("warning ") else f"warning: {text}\n"
 
 
 class Commands(TyperGroup):
@@ -62,15 +46,17 @@ class Commands(TyperGroup):
         for stream in (sys.stdout, sys.stderr):  # a name that cannot be printed must not end the work
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        usual, warnings.formatwarning = warnings.formatwarning, warning_text
         try:
-            with plain_warnings():
-                return super().invoke(ctx)
+            return super().invoke(ctx)
         except (DMNetError, OSError) as error:
             complain(error)
-            raise typer.Exit(FAILED) from None
+            raise Exit(FAILED) from None
+        finally:
+            warnings.formatwarning = usual
 
 
-app = typer.Typer(
+app = Typer(
     cls=Commands,
     help="Semantic segmentation with dynamic multi-scale filters.",
     no_args_is_help=True,
@@ -80,24 +66,16 @@ app = typer.Typer(
 
 # Options and arguments of several commands -----------------------------------------------------------------
 
-SystemOrFile = Annotated[str, typer.Argument(help="Name of a system, or a .safetensors file of our own.")]
-Data = Annotated[
-    str | None,
-    typer.Option(help="Name of a data set, or a folder of images and masks. Default: the system's own."),
-]
-DataRoot = Annotated[
-    Path | None,
-    typer.Option("--data-root", help="Where a data set that is named lies. Default: the data folder."),
-]
-Weights = Annotated[Path | None, typer.Option(help="Checkpoint to load instead of the system's own.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
-Protocol = Annotated[
-    str | None, typer.Option(help=f"{', '.join(systems.PROTOCOLS)}. Default: published, the system's own.")
-]
-Window = Annotated[str | None, typer.Option(metavar="HxW", help="Slide a window of that many pixels.")]
-Stride = Annotated[str | None, typer.Option(metavar="HxW", help="Of the window. Default: two thirds.")]
-Scales = Annotated[str | None, typer.Option(metavar="A,B,...", help="Average over these scales.")]
-Flip = Annotated[bool | None, typer.Option("--flip/--no-flip", help="Average with the mirrored image.")]
+SystemOrFile = Annotated[str, Argument(help="Name of a system, or a .safetensors file of our own.")]
+Data = Annotated[str | None, Option(help="Name of a data set, or its folder. Default: the system's own.")]
+DataRoot = Annotated[Path | None, Option(help="Where the named data set lies. Default: the data folder.")]
+Weights = Annotated[Path | None, Option(help="Checkpoint to load instead of the system's own.")]
+Device = Annotated[str, Option(help="cpu, cuda, cuda:1, ... or auto.")]
+Protocol = Annotated[str | None, Option(help=f"{', '.join(systems.PROTOCOLS)}. Default: published.")]
+Window = Annotated[str | None, Option(metavar="HxW", help="Slide a window of that many pixels.")]
+Stride = Annotated[str | None, Option(metavar="HxW", help="Of the window. Default: two thirds.")]
+Scales = Annotated[str | None, Option(metavar="A,B,...", help="Average over these scales.")]
+Flip = Annotated[bool | None, Option("--flip/--no-flip", help="Average with the mirrored image.")]
 
 
 def pair(option: str, text: str | None) -> tuple[int, int] | None:
@@ -109,21 +87,15 @@ def pair(option: str, text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2] or match[1])
 
 
-def chosen(
-    model: "DMNet",
-    protocol: str | None,
-    window: str | None,
-    stride: str | None,
-    scales: str | None,
-    flip: bool | None,
-) -> "Evaluation | None":
-    """Return the protocol that the options ask for; None is the system's own."""
-    if (protocol, window, stride, scales, flip) == (None,) * 5:
+def chosen(model: "DMNet", protocol: str | None, *options: Any) -> "Evaluation | None":
+    """Return the protocol that window, stride, scales and flip ask for; None is the system's own."""
+    if {protocol, *options} == {None}:
         return None
     if model.system is None:
         raise DMNetError("the weight file does not say which system it belongs to, so it has no protocols")
+    window, stride, scales, flip = options
     try:
-        factors = None if scales is None else tuple(float(part) for part in scales.split(","))
+        factors = None if scales is None else tuple(map(float, scales.split(",")))
     except ValueError:
         raise DMNetError(f"--scales wants numbers with commas between them, got {scales!r}") from None
     size, step = pair("--window", window), pair("--stride", stride)
@@ -132,7 +104,7 @@ def chosen(
     )
 
 
-def load_data(data: str, split: str, root: Path | None = None) -> Any:
+def load_data(data: str, split: str, root: Path | str | None = None) -> Any:
     """Return the data set of that name, which lies in `root`, or that folder, as its contents show."""
     from dmnet import datasets
 
@@ -160,33 +132,16 @@ def load_model(system: str, weights: Path | None, device: str) -> "DMNet":
     return model.to(target)
 
 
-# Tables ----------------------------------------------------------------------------------------------------
-
-
-def print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]], align: str = "right") -> None:
-    """Print rows under their columns; numbers that are no integers get two decimals."""
-    first, *others = columns
-    table = Table(box=None, pad_edge=False, collapse_padding=True)
-    table.add_column(first, no_wrap=True)
-    for column in others:
-        table.add_column(column, justify="right" if align == "right" else "left", no_wrap=align == "right")
-    for row in rows:
-        table.add_row(*(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row))
-    console.print(table)
+def print_table(frame: Any) -> None:
+    """Print a pandas table; numbers that are no integers get two decimals, unless little would be nothing."""
+    frame = frame.rename_axis(index=None, columns=frame.index.name)  # its name stands above the index, then
+    say(frame.to_string(float_format=lambda value: "<0.01" if 0 < value < 0.005 else f"{value:.2f}"))
 
 
 def print_scores(matrix: Any, classes: tuple[str, ...]) -> None:
     """Print the scores of every class, those of the whole set, and why a class has 0 or NaN."""
     frame = matrix.table(classes)
-    columns = ["IoU", "accuracy", "precision"]
-    rows = (
-        [name, *("<0.01" if 0 < value < 0.005 else value for value in values)]  # "0.00" is nothing at all
-        for name, *values in frame[columns].itertuples()
-    )
-    print_table(["class", *(f"{column} %" for column in columns)], rows)
+    print_table(frame[["IoU", "accuracy", "precision"]].add_suffix(" %"))
     console.print(f"mIoU {matrix.miou():.2%}, pixel accuracy {matrix.pixel_accuracy():.2%}")
-    reasons = {name: why for name, why in frame["why"].items() if why}
-    if reasons:
-        console.print("Why an IoU is 0 or NaN:")
-    for name, why in reasons.items():
-        say(f"  {name}: {why}")
+    if reasons := [f"  {name}: {why}" for name, why in frame["why"].items() if why]:
+        say("\n".join(["Why an IoU is 0 or NaN:", *reasons]))

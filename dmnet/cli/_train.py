@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Context, Exit, Option
 
 from dmnet import systems
-from dmnet.cli._shared import Data, DataRoot, Device, app, console, load_data, print_scores
+from dmnet.cli._shared import Data, DataRoot, Device, app, load_data, print_scores, say
 from dmnet.errors import DMNetError
 
 SPLITS = {"voc": "trainaug"}  # what the published recipes train on; else "train"
@@ -19,47 +19,32 @@ SPLITS = {"voc": "trainaug"}  # what the published recipes train on; else "train
 
 @app.command()
 def train(
-    context: typer.Context,  # holds all of the others
-    system: Annotated[
-        str,
-        typer.Argument(help="Name of a system (see `dmnet systems`); with --resume alone, a run's folder."),
-    ],
-    run: Annotated[Path | None, typer.Option(help="Folder for log, checkpoints and weights.")] = None,
+    context: Context,  # holds all of the others
+    system: Annotated[str, Argument(help="Name of a system; with --resume alone, a run's folder.")],
+    run: Annotated[Path | None, Option(help="Folder for log, checkpoints and weights.")] = None,
     data: Data = None,
     data_root: DataRoot = None,
-    split: Annotated[
-        str | None, typer.Option(help="What to train on. Default: trainaug of voc, else train.")
-    ] = None,
-    val_split: Annotated[str, typer.Option(help="What to score on; `none` for nothing.")] = "val",
-    iterations: Annotated[int | None, typer.Option(min=1, help="Steps in all.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images per step, in all.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0, help="At the start.")] = None,
-    crop: Annotated[int | None, typer.Option(min=1, help="Side of the square crop, pixels.")] = None,
-    no_pretrained: Annotated[
-        bool, typer.Option("--no-pretrained", help="Start from random weights.")
-    ] = False,
+    split: Annotated[str | None, Option(help="To train on. Default: trainaug of voc, else train.")] = None,
+    val_split: Annotated[str, Option(help="What to score on; `none` for nothing.")] = "val",
+    iterations: Annotated[int | None, Option(min=1, help="Steps in all.")] = None,
+    batch_size: Annotated[int | None, Option(min=1, help="Images per step, in all.")] = None,
+    learning_rate: Annotated[float | None, Option(min=0, help="At the start.")] = None,
+    crop: Annotated[int | None, Option(min=1, help="Side of the square crop, pixels.")] = None,
+    no_pretrained: Annotated[bool, Option("--no-pretrained", help="Start from random weights.")] = False,
     setting: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Any field of `dmnet systems NAME`; of its evaluation as evaluation.NAME.",
-        ),
+        Option("--set", metavar="NAME=VALUE", help="Any field of `dmnet systems NAME`, or evaluation.FIELD."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")] = 0,
-    evaluate_every: Annotated[int | None, typer.Option(min=1, help="Steps between scores.")] = None,
-    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that load images, per device.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Of weights, order and augmentation.")] = 0,
+    evaluate_every: Annotated[int | None, Option(min=1, help="Steps between scores.")] = None,
+    checkpoint_every: Annotated[int, Option(min=1, help="Steps between checkpoints.")] = 200,
+    workers: Annotated[int, Option(min=0, help="Processes that load images, per device.")] = 0,
     device: Device = "auto",
-    devices: Annotated[
-        int, typer.Option(min=1, help="Devices of this machine that share the batch: starts torchrun.")
-    ] = 1,
-    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed (GPU).")] = "32-true",
-    accumulate: Annotated[
-        int, typer.Option(min=1, help="Micro-batches per step and device, to need less memory.")
-    ] = 1,
-    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was left.")] = False,
+    devices: Annotated[int, Option(min=1, help="Devices here that share the batch, by torchrun.")] = 1,
+    precision: Annotated[str, Option(help="32-true, bf16-mixed or 16-mixed (GPU).")] = "32-true",
+    accumulate: Annotated[int, Option(min=1, help="Micro-batches per step and device, for less memory.")] = 1,
+    compile: Annotated[bool, Option("--compile", help="Use torch.compile.")] = False,
+    resume: Annotated[bool, Option("--resume", help="Go on where the run was left.")] = False,
 ) -> None:
     """Train a system.
 
@@ -80,7 +65,9 @@ def train(
     from dmnet import training
     from dmnet.doctor import quick_check
 
-    train_set, val_set = _data(asked)
+    source, val_split = asked["data"] or systems.get(asked["system"]).dataset, asked["val_split"]
+    train_set = load_data(source, asked["split"] or SPLITS.get(source, "train"), asked["data_root"])
+    val_set = None if val_split == "none" else load_data(source, val_split, asked["data_root"])
     first = int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0
     if first:
         quick_check(train_set, val_set)
@@ -92,20 +79,18 @@ def train(
         )
     except KeyboardInterrupt as stopped:
         if first and (folder / "last.ckpt").exists():
-            command = f"dmnet train --resume {shlex.quote(str(folder))}"
             said = str(stopped).capitalize() or "Interrupted"
-            console.print(f"{said}. Go on with: {command}", soft_wrap=True)
+            say(f"{said}. Go on with: dmnet train --resume {shlex.quote(str(folder))}")
         if isinstance(stopped, training.Stopped):
-            raise typer.Exit(stopped.exit_code) from None
+            raise Exit(stopped.exit_code) from None
         raise
     if first:
-        assert result.model.system is not None
         if result.matrix is not None:
-            print_scores(result.matrix, result.model.system.classes)
-        console.print(f"Weights: {folder / 'last.safetensors'}", soft_wrap=True)
+            print_scores(result.matrix, train_set.classes)
+        say(f"Weights: {folder / 'last.safetensors'}")
 
 
-def _asked(context: typer.Context) -> tuple[dict[str, Any], Path]:
+def _asked(context: Context) -> tuple[dict[str, Any], Path]:
     """Return all options, those of a run that goes on by its folder alone from its record; and the folder."""
     asked = {name: str(value) if isinstance(value, Path) else value for name, value in context.params.items()}
     run, resume = asked.pop("run"), asked.pop("resume")
@@ -131,24 +116,12 @@ def _overrides(asked: dict[str, Any]) -> dict[str, Any]:
     overrides = {name: asked[name] for name in names if asked[name] is not None}
     overrides |= {} if asked["crop"] is None else {"crop": (asked["crop"], asked["crop"])}
     overrides |= {"pretrained": False} if asked["no_pretrained"] else {}
-    return overrides | dict(_setting(text) for text in asked["setting"] or [])
-
-
-def _data(asked: dict[str, Any]) -> tuple[Any, Any]:
-    """Return the training set and the validation set."""
-    source = asked["data"] or systems.get(asked["system"]).dataset
-    root = None if asked["data_root"] is None else Path(asked["data_root"])
-    train_set = load_data(source, asked["split"] or SPLITS.get(source, "train"), root)
-    val_split = asked["val_split"]
-    return train_set, None if val_split == "none" else load_data(source, val_split, root)
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """Read "name=value"; a value that is no Python literal is a word."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise DMNetError(f"--set wants NAME=VALUE, got {text!r}")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
+    for text in asked["setting"] or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise DMNetError(f"--set wants NAME=VALUE, got {text!r}")
+        try:
+            overrides[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):  # no Python literal, so it is a word
+            overrides[name] = value
+    return overrides

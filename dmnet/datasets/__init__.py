@@ -3,21 +3,13 @@
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dmnet.datasets.base import IGNORE as IGNORE
 from dmnet.datasets.base import Dataset as Dataset
 from dmnet.datasets.base import Example as Example
-from dmnet.datasets.base import check_example as check_example
-from dmnet.datasets.base import checked as checked
 from dmnet.errors import DataError
 
-if TYPE_CHECKING:
-    from dmnet.datasets.files import Encoding as Encoding
-    from dmnet.datasets.files import FileDataset as FileDataset
-    from dmnet.datasets.published import PUBLISHED as PUBLISHED
-
-_LAZY = {"Encoding": "files", "FileDataset": "files", "PUBLISHED": "published"}  # name -> module
 _NAMES = ("voc", "ade20k", "cityscapes", "folder", "pairs", "demo_context", "demo_scale")
 
 
@@ -37,7 +29,7 @@ def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "tr
         split: "train", "val" or another that the data set has; the drawn sets have a "test" too.
         options: for files `classes`, names or a `ClassList`, by default those of a `classes.txt` in the
             folder, or the published ones; `labelled=False`, to read a test set's images alone; and what
-            `load_folder` and `load_pairs` describe; for the drawn sets see `dmnet.worlds.DemoDataset`.
+            `dmnet.datasets.files.load_files` describes; for the drawn sets see `dmnet.worlds.DemoDataset`.
 
     Returns:
         What `Dataset` describes.
@@ -60,7 +52,9 @@ def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "tr
     elif root is None:
         raise DataError(f"the data set {name!r} needs a root, the folder that holds images and masks")
     else:
-        dataset = (files.load_folder if name == "folder" else files.load_pairs)(root, split, **options)
+        if name == "folder":
+            options = {"images": files.IMAGES, "masks": files.MASKS, "lists": files.LISTS} | options
+        dataset = files.load_files(root, split, **options)
     if dataset.official_size not in (None, len(dataset)):
         warnings.warn(
             f"{dataset.source} has {len(dataset)} of the {dataset.official_size} examples of {name} {split}; "
@@ -96,12 +90,3 @@ def layout_of(folder: str | os.PathLike[str]) -> str:
         f"{folder} is laid out as no data set is: it needs JPEGImages and SegmentationClass, or images and "
         "masks, or be what the archives of ADE20K or Cityscapes unpack to"
     )
-
-
-def __getattr__(name: str) -> Any:
-    """Import what reads files when it is asked for: the protocol alone is light."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,4 +1,4 @@
-"""What every data set offers, and the one check of what it returns."""
+"""What every data set offers, and the check of what it returns."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
@@ -40,59 +40,36 @@ class Dataset(Protocol):
     def __iter__(self) -> Iterator[Example]: ...
 
 
-def check_example(image: Any, mask: Any, name: str, num_classes: int) -> None:
-    """Raise a DataError unless an image and its mask can be trained on. Used in {doc}`06_training`.
+class Checked:
+    """The examples of any data set, each checked when it is asked for. Used in {doc}`06_training`.
 
-    Args:
-        image: must be uint8 [H, W, 3].
-        mask: must be integers [H, W], each a label in 0..num_classes - 1 or 255, which is ignored.
-        name: the example's id, for the message.
-        num_classes: how many classes there are.
+    `dataset` is any object with `classes` and dataset[i] -> (image, mask, id). A DataError names the example
+    whose image is not uint8 [H, W, 3], or whose mask is not integers [H, W], each a label in
+    0..len(classes) - 1 or 255, which is ignored.
     """
-    image, mask = np.asarray(image), np.asarray(mask)
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise DataError(f"{name}: the image is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]")
-    if mask.ndim != 2 or mask.dtype.kind not in "iub":
-        raise DataError(f"{name}: the mask is {mask.dtype} {list(mask.shape)}, not integers [H, W]")
-    if mask.shape != image.shape[:2]:
-        raise DataError(f"{name}: the image is {image.shape[:2]}, its mask {mask.shape} (height, width)")
-    wrong = mask[((mask < 0) | (mask >= num_classes)) & (mask != IGNORE)]
-    if wrong.size:
-        raise DataError(
-            f"{name}: the mask has the label {wrong[0]}, but there are {num_classes} classes, "
-            f"0 to {num_classes - 1} (and {IGNORE}, ignored); complete the class list or correct the mask"
-        )
-
-
-def checked(dataset: Any) -> Any:
-    """Return a data set whose examples pass `check_example`. Used in {doc}`06_training`.
-
-    The package's own data sets check what they read, and are returned as they are; any other object with
-    `classes`, a length and dataset[i] -> (image, mask, id) is wrapped.
-    """
-    return dataset if getattr(dataset, "checks_itself", False) else _Checked(dataset)
-
-
-class _Checked:
-    """A data set, each of whose examples is checked when it is asked for; all else is the original's."""
-
-    checks_itself = True
 
     def __init__(self, dataset: Any) -> None:
-        self.original = dataset
-
-    def __len__(self) -> int:
-        return len(self.original)
+        self.dataset = dataset
 
     def __getitem__(self, index: int) -> Example:
-        image, mask, name = self.original[index]
-        check_example(image, mask, name, len(self.original.classes))
-        return image, mask, name
+        given, found, name = self.dataset[index]
+        image, mask, count = np.asarray(given), np.asarray(found), len(self.dataset.classes)
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise DataError(f"{name}: the image is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]")
+        if mask.ndim != 2 or mask.dtype.kind not in "iub":
+            raise DataError(f"{name}: the mask is {mask.dtype} {list(mask.shape)}, not integers [H, W]")
+        check_size(image, mask, name)
+        wrong = mask[((mask < 0) | (mask >= count)) & (mask != IGNORE)]
+        if wrong.size:
+            raise DataError(
+                f"{name}: the mask has the label {wrong[0]}, but there are {count} classes, 0 to {count - 1} "
+                f"(and {IGNORE}, ignored); complete the class list or correct the mask"
+            )
+        return given, found, name
 
-    def __iter__(self) -> Iterator[Example]:
-        return (self[index] for index in range(len(self)))
 
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute == "original":  # while a copy is being unpickled
-            raise AttributeError(attribute)
-        return getattr(self.original, attribute)
+def check_size(image: Image, mask: Mask, name: str, hint: str = "") -> None:
+    """Raise a DataError unless an image and its mask have the same size. Used in {doc}`06_training`."""
+    if mask.shape != image.shape[:2]:
+        sizes = f"the image is {image.shape[:2]}{hint}, its mask {mask.shape} (height, width)"
+        raise DataError(f"{name}: {sizes}; make a mask of the same size")

@@ -20,9 +20,7 @@ from dmnet.datasets.files import Classes, Encoding, FileDataset
 from dmnet.errors import DataError
 from dmnet.files import data_dir
 
-AUGMENTED = (
-    f"{own.MASKS}Aug"  # where the masks of VOC's trainaug lie by custom: its own and the SBD's together
-)
+AUGMENTED = f"{own.MASKS}Aug"  # where by custom VOC's masks and the SBD's lie together, for "trainaug"
 ADE20K_FOLDERS = {"train": "training", "val": "validation", "test": "testing"}
 CITYSCAPES_FOLDERS = ("leftImg8bit", "gtFine")
 CITYSCAPES_ENDINGS = ("_leftImg8bit.png", "_gtFine_labelIds.png")  # after <city>_<sequence>_<frame>
@@ -45,14 +43,10 @@ class PublishedSet:
         """Return whether the folder itself is laid out as this data set."""
         return any((folder / one).is_dir() for one in self.inside)
 
-    def candidates(self, root: str | os.PathLike[str] | None = None) -> list[Path]:
-        """Return where it is looked for: `root` (by default the data folder), and its places below that."""
-        folder = data_dir() if root is None else Path(root).expanduser()
-        return [folder, *(folder / place for place in self.places)]
-
     def find(self, root: str | os.PathLike[str] | None = None) -> Path | None:
-        """Return the first of the candidates that is laid out as this data set."""
-        return next((folder for folder in self.candidates(root) if self.is_at(folder)), None)
+        """Return `root`, by default the data folder, or the first of its places below it where it lies."""
+        start = data_dir() if root is None else Path(root).expanduser()
+        return next((start / place for place in (".", *self.places) if self.is_at(start / place)), None)
 
 
 PUBLISHED = {
@@ -117,16 +111,14 @@ def load_published(
     Raises:
         DataError: if the data set, the list, or a folder of the split is not there.
     """
-    published = PUBLISHED[name]
-    folder = published.find(root)
-    release = None
+    published, release = PUBLISHED[name], None
+    folder, start = published.find(root), data_dir() if root is None else Path(root).expanduser()
     if name == "ade20k" and split == "test" and not labelled:  # whose archive unpacks to a folder of its own
-        start = published.candidates(root)[0]
         places = (start / place / "testing" for place in ("", "release_test", "../release_test"))
         if release := next((place.resolve() for place in places if place.is_dir()), None):
             folder = release.parent
     if folder is None:
-        looked = ", ".join(map(str, published.candidates(root)))
+        looked = ", ".join(str(start / place) for place in (".", *published.places))
         raise DataError(
             f"{published.title} was not found: no {' or '.join(published.inside)} in {looked}. Give its "
             f"folder as root or see `dmnet data prepare {name}`; by hand: unpack {published.archives}"
@@ -139,7 +131,9 @@ def load_published(
         if labelled and not (folder / masks).is_dir():
             hint = "; `dmnet data prepare voc` makes it" if masks == AUGMENTED else ""
             raise DataError(f"there is no folder {folder / masks} of masks{hint}")
-        dataset = own.load_folder(folder, split, classes=classes, labelled=labelled, masks=masks)
+        dataset = own.load_files(
+            folder, split, classes=classes, labelled=labelled, images=own.IMAGES, masks=masks, lists=own.LISTS
+        )
         return replace(dataset, name=name, official_size=size)
     if name == "ade20k":
         below, endings = ADE20K_FOLDERS.get(split, split), ("", "")

@@ -1,9 +1,8 @@
 """Fetch a file over a network that breaks, and accept it only if it is the right one.
 
-The files have 0.2 to 11 GB, so a broken download goes on where it broke off; pooch would begin it anew. A
-digest is a SHA-256, whole or its first digits, or "md5:" and an MD5, for files of which nothing else is
-published: it protects against damage, and against a network that puts another file in place, but not against
-whoever packed the file [Wang and Yu, EUROCRYPT 2005].
+The files have 0.2 to 11 GB, so a broken download goes on where it broke off; pooch would begin it anew. Of
+some, only an MD5 is published: it protects against damage, and against a network that puts another file in
+place, but not against whoever packed the file [Wang and Yu, EUROCRYPT 2005].
 """
 
 import errno
@@ -14,7 +13,6 @@ import re
 import shutil
 import time
 from contextlib import suppress
-from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ from dmnet.errors import DownloadError
 from dmnet.files import progress
 
 ATTEMPTS = 4
-BACKOFF = 1.0  # seconds before the second attempt; doubles with each
+BACKOFF = 1.0  # seconds before the second attempt; then 3 and 7 times as long
 TIMEOUT = 30.0  # seconds without a byte after which a connection counts as broken
 CHUNK = 1 << 16  # bytes; what a broken connection loses at most
 BUSY = {408, 425, 429, 500, 502, 503, 504}  # HTTP: the server asks to come again
@@ -44,7 +42,7 @@ def download(url: str, path: str | os.PathLike[str], digest: str | None = None) 
     killed one, goes on from there next time. Of two processes, the second waits and finds the file.
 
     Args:
-        url: https; http only from this machine or with a whole digest, which would tell of any change.
+        url: https, or http from this machine.
         path: where the file goes; missing folders are made.
         digest: the SHA-256, or at least its first eight hexadecimal digits, or "md5:" and a whole MD5.
 
@@ -53,12 +51,9 @@ def download(url: str, path: str | os.PathLike[str], digest: str | None = None) 
             is not the expected one. A wrong download is removed, a wrong file that was at `path` isn't.
     """
     if digest is not None and not DIGEST.fullmatch(digest):
-        raise ValueError(
-            f"a digest is 8 to 64 digits of a SHA-256, or md5: and 32, hexadecimal, got {digest!r}"
-        )
+        raise ValueError(f"a digest is 8 to 64 hexadecimal digits, or md5: and 32, got {digest!r}")
     algorithm, _, digits = (digest or "").lower().rpartition(":")
-    whole = algorithm == "md5" or len(digits) == 64
-    _require_safe(url, whole)
+    _require_safe(url)
     target = Path(path)
     if target.is_file():
         _verify(target, url, algorithm, digits, f"Move {target} away and it is fetched again.")
@@ -67,14 +62,14 @@ def download(url: str, path: str | os.PathLike[str], digest: str | None = None) 
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f".{target.name}.lock")):
         if not target.is_file():  # nobody else was faster
-            _fetch_patiently(url, part, note, whole)
+            _fetch_patiently(url, part, note)
             note.unlink()
             try:
                 _verify(part, url, algorithm, digits, "The download was removed; try again later.")
             except DownloadError:
                 part.unlink()
                 raise
-            os.replace(part, target)
+            part.replace(target)
     return target
 
 
@@ -86,43 +81,34 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 def _verify(path: Path, url: str, algorithm: str, digits: str, remedy: str) -> None:
     """Raise unless `path` is the file that `url` stands for, as far as the digest tells."""
+    empty = hashlib.new(algorithm or "sha256", usedforsecurity=False)  # MD5 even where it is banned
     with path.open("rb") as file:
-        new = partial(
-            hashlib.new, algorithm or "sha256", usedforsecurity=False
-        )  # MD5 even where it is banned
-        found = hashlib.file_digest(file, new).hexdigest()
+        found = hashlib.file_digest(file, empty.copy).hexdigest()
     if not found.startswith(digits):
-        raise DownloadError(
-            f"{path} is not the file that {url} stands for: the {'MD5' if algorithm == 'md5' else 'SHA-256'} "
-            f"{digits} is published, found {found}. {remedy}"
-        )
+        name = "MD5" if algorithm == "md5" else "SHA-256"
+        reason = f"the {name} {digits} is published, found {found}. {remedy}"
+        raise DownloadError(f"{path} is not the file that {url} stands for: {reason}")
 
 
-def _require_safe(url: str, whole_digest: bool) -> None:
-    """Refuse every address that could be changed on its way here, unless a whole digest would tell."""
+def _require_safe(url: str) -> None:
+    """Refuse an address whose content could be changed on its way here."""
     parts = urlsplit(url)
-    if parts.scheme != "https" and not (
-        parts.scheme == "http" and (whole_digest or parts.hostname in LOOPBACK)
-    ):
-        raise DownloadError(f"{url} is refused: it is not https, and no whole digest makes up for that")
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
+        raise DownloadError(f"{url} is refused: it is not https")
 
 
 class _SafeRedirects(HTTPRedirectHandler):
-    def __init__(self, whole_digest: bool) -> None:
-        self.whole_digest = whole_digest
-
     def redirect_request(self, *args: Any) -> Request | None:
-        _require_safe(args[-1], self.whole_digest)
+        _require_safe(args[-1])
         return super().redirect_request(*args)
 
 
-def _fetch_patiently(url: str, part: Path, note: Path, whole_digest: bool) -> None:
+def _fetch_patiently(url: str, part: Path, note: Path) -> None:
     """Bring `part` to its full size, in several attempts if need be."""
     for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(BACKOFF * 2 ** (attempt - 1))
+        time.sleep(BACKOFF * (2**attempt - 1))
         try:
-            return _fetch(url, part, note, whole_digest)
+            return _fetch(url, part, note)
         except (OSError, HTTPException) as error:
             if getattr(error, "errno", None) in DISK_FULL:
                 raise DownloadError(
@@ -134,7 +120,7 @@ def _fetch_patiently(url: str, part: Path, note: Path, whole_digest: bool) -> No
     raise DownloadError(f"{url} could not be fetched in {ATTEMPTS} attempts: {reason}{kept}") from reason
 
 
-def _fetch(url: str, part: Path, note: Path, whole_digest: bool) -> None:
+def _fetch(url: str, part: Path, note: Path) -> None:
     """Make one request, for the whole file or for what is missing, and write what comes.
 
     The note says what `part` is a piece of (address, ETag or date, size): its rest must be of the same.
@@ -144,17 +130,17 @@ def _fetch(url: str, part: Path, note: Path, whole_digest: bool) -> None:
     with suppress(OSError, ValueError, TypeError, KeyError):  # none, or one that was never finished
         noted = json.loads(note.read_text(encoding="utf-8"))
         if noted["url"] == url and noted["validator"] and (done := part.stat().st_size):
+            if done == noted["size"]:
+                return  # killed before it got its name
             known = noted
             request.add_header("Range", f"bytes={done}-")
             request.add_header("If-Range", known["validator"])
     try:
-        response = build_opener(_SafeRedirects(whole_digest)).open(request, timeout=TIMEOUT)
+        response = build_opener(_SafeRedirects).open(request, timeout=TIMEOUT)
     except HTTPError as error:
         status = f"the server answered {error.code} {error.reason}"
         error.close()
-        if error.code == 416 and known:  # nothing follows: the file is complete, or another one by now
-            if known["size"] == done:
-                return
+        if error.code == 416 and known:  # it is another file by now
             part.unlink()
         elif error.code not in BUSY:
             raise DownloadError(f"{url} could not be fetched: {status}") from error

@@ -22,6 +22,7 @@ PyTorch's exporter writes the graph. ONNX has no adaptive pooling: `adaptive_poo
 """
 
 import copy
+import hashlib
 import json
 import logging
 import math
@@ -37,16 +38,19 @@ import torch
 from torch import Tensor, nn
 
 from dmnet.checkpoints import PathLike
-from dmnet.errors import ExportError
+from dmnet.errors import DMNetError
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
-from dmnet.runs import weights_digest
 from dmnet.transforms import MEAN, STD
 
 OPSET = 20  # of ONNX's operators; ONNX Runtime reads it since 1.18
 TOLERANCE = 1e-4  # largest difference from PyTorch, as a fraction of the largest value
 EXAMPLE_SIZE = (72, 104)  # pixels; the exporter follows an image of this size through the network
 CHECKED_SIZES = ((64, 64), (65, 97))  # odd ones too, which no stride divides
+
+
+class ExportError(DMNetError):
+    """A network cannot be exported, or not faithfully; no file was written. Used in {doc}`welcome`."""
 
 
 @dataclass(frozen=True)
@@ -329,3 +333,13 @@ def _libraries() -> tuple[Any, Any]:
         needed = "ONNX export needs onnx, onnxscript and onnxruntime: pip install 'dmnet[export]'"
         raise ExportError(f"{needed} ({error})") from error
     return onnx, onnxruntime
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return the SHA-256 of all tensors: name, type, shape and bytes. Used in {doc}`07_evaluation`."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        array = tensor.detach().cpu().contiguous()
+        total.update(f"{name} {array.dtype} {list(array.shape)}\0".encode())
+        total.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

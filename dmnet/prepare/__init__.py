@@ -8,62 +8,46 @@ import csv
 import os
 import shutil
 import tarfile
-import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from dmnet import datasets
-from dmnet.datasets.published import PUBLISHED, PublishedSet
+from filelock import FileLock
+
+from dmnet.datasets.published import PUBLISHED, PublishedSet, load_published
 from dmnet.download import download
-from dmnet.errors import DataError, DownloadError, extra
+from dmnet.errors import DataError, DownloadError
 from dmnet.files import data_dir, progress, shipped
 from dmnet.prepare import sbd
-
-with extra("prepare"):
-    from filelock import FileLock
 
 MOST_FILES = 1_000_000
 MOST_GROWTH = 20  # times the archive's size; photographs and PNGs hardly shrink when they are packed
 SMALL = 1 << 26  # bytes that any archive may unpack to
-LOGIN = "https://www.cityscapes-dataset.com"
+LOGIN = "https://www.cityscapes-dataset.com/register/"
 SPLITS = {
     "voc": ("train", "val", "trainaug"),
     "ade20k": ("train", "val"),
     "cityscapes": ("train", "val", "test"),
 }
-Member = TypeVar("Member")
 
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive of a data set. Used in {doc}`02_data`.
+    """An archive of a data set. Used in {doc}`02_data`."""
 
-    Attributes:
-        name: the file's name.
-        url: where it is published.
-        digest: its published digest, as `dmnet.download.download` takes it.
-        part: the folder in it that is unpacked.
-        into: where to, from the data set's folder.
-        login: its published size if it cannot be fetched without an account, else "".
-    """
-
-    name: str
+    name: str  # of the file
     url: str
-    digest: str
-    part: str
-    into: str = ""
-    login: str = ""
+    digest: str  # as `dmnet.download.download` takes it
+    part: str  # the folder in it that is unpacked
+    into: str = ""  # where to, from the data set's folder
+    login: str = ""  # its published size if it cannot be fetched without an account
 
 
 def archives_of(name: str) -> tuple[Archive, ...]:
-    """Return the archives of "voc", "ade20k" or "cityscapes", from `data/published/archives.csv`.
-
-    Used in {doc}`02_data`.
-    """
+    """Return what `data/published/archives.csv` lists for a data set. Used in {doc}`02_data`."""
     with open(shipped("published", "archives.csv"), newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row.pop("dataset") == name]
     return tuple(Archive(**row) for row in rows)
@@ -71,19 +55,12 @@ def archives_of(name: str) -> tuple[Archive, ...]:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is there now. Used in {doc}`02_data`.
+    """What is there now. Used in {doc}`02_data`."""
 
-    Attributes:
-        title: the data set's name in sentences.
-        folder: what `dmnet.datasets.load` takes as root.
-        counts: split -> number of examples here, and where the data set is published.
-        archives: archives that are still there and needed no more.
-    """
-
-    title: str
-    folder: Path
-    counts: dict[str, tuple[int, int]]
-    archives: tuple[Path, ...]
+    title: str  # the data set's name in sentences
+    folder: Path  # what `dmnet.datasets.load` takes as root
+    counts: dict[str, tuple[int, int]]  # split -> number of examples: here, and as published
+    archives: tuple[Path, ...]  # those that are still there; they are needed no more
 
 
 def prepare(
@@ -97,8 +74,8 @@ def prepare(
 ) -> Prepared:
     """Make a published data set ready for `dmnet.datasets.load`. Used in {doc}`02_data`.
 
-    What is there is not made again; interrupted at any moment and called again, it goes on or begins the step
-    anew that it was in. A second process waits for the first.
+    What is there is not made again; what was interrupted, goes on when it is called again. A second process
+    waits for the first.
 
     Args:
         name: "voc" (with trainaug), "ade20k" or "cityscapes".
@@ -114,8 +91,7 @@ def prepare(
     """
     if name not in SPLITS:
         raise DataError(f"there is nothing to prepare for {name!r}; there are {', '.join(SPLITS)}")
-    wanted = archives_of(name)
-    published = PUBLISHED[name]
+    wanted, published = archives_of(name), PUBLISHED[name]
     start = data_dir() if root is None else Path(root).expanduser()
     start.mkdir(parents=True, exist_ok=True)
     store = start / "archives" if archives is None else Path(archives).expanduser()
@@ -124,18 +100,17 @@ def prepare(
         missing = [one for one in wanted if not _is_made(one, home, published)]
         for folder in (home / one.into for one in missing if one.into != sbd.MASKS):
             if folder.exists():
-                raise DataError(
-                    f"{folder} is in the way, it isn't {published.title}: move it, or give another root"
-                )
+                raise DataError(f"{folder} is in the way: move it, or give another root")
         locked = [one for one in missing if one.login and not mirror and not (store / one.name).is_file()]
         if locked:
             files = "".join(f"\n  {one.name} ({one.login})  {one.url}" for one in locked)
             raise DataError(
-                f"Cityscapes wants a login, so only you can fetch it. Register at {LOGIN}/register/, log in, "
-                f"save{files}\nin {store} (or anywhere: --archives FOLDER), then repeat this command."
+                f"Cityscapes wants a login, which only you have. Register at {LOGIN}, log in, save{files}\n"
+                f"in {store} (or anywhere: --archives FOLDER), then repeat this command."
             )
         for archive in missing:
-            file, there = store / archive.name, (store / archive.name).is_file()
+            file = store / archive.name
+            there = file.is_file()
             say(f"{archive.name}: {'' if there else 'fetching and '}checking")
             if verify or not there:
                 url = f"{mirror.rstrip('/')}/{archive.name}" if mirror else archive.url
@@ -160,16 +135,14 @@ def prepare(
 
 
 def _is_made(archive: Archive, home: Path, published: PublishedSet) -> bool:
-    if archive.into == sbd.MASKS:
-        return sbd.is_augmented(home)
-    return (home / archive.into).is_dir() if archive.into else published.is_at(home)
+    if not archive.into:
+        return published.is_at(home)
+    return (home / archive.into).is_dir() and (archive.into != sbd.MASKS or (home / sbd.LIST).is_file())
 
 
 def _count(name: str, home: Path, split: str) -> int:
     """Return the number of examples of a split; raise a DataError if one lacks a file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of another number than the published
-        dataset = datasets.load(name, home, split, labelled=split != "test")
+    dataset = load_published(name, home, split, labelled=split != "test")
     for one in dataset.ids:
         dataset.image_file(one)
         if dataset.labelled:
@@ -178,36 +151,27 @@ def _count(name: str, home: Path, split: str) -> int:
 
 
 def unpack(archive: Path, folder: Path, part: str = "", only: tuple[str, ...] = ()) -> None:
-    """Unpack a tar, tgz or zip archive, or a part of it, to a new folder. Used in {doc}`02_data`.
+    """Unpack the folder `part` of a tar, tgz or zip archive, or of that `only` this, to a new folder.
 
     The standard library sees to it that nothing is written elsewhere, whatever names strangers packed. The
-    folder appears under its name when it is complete.
-
-    Args:
-        archive: the file.
-        folder: where the contents go; it must not exist.
-        part: folder in the archive, e.g. "VOCdevkit/VOC2012"; what lies elsewhere is left out.
-        only: files and folders below `part` that are wanted, e.g. ("cls", "train.txt"); by default all.
+    folder appears under its name when it is complete. Used in {doc}`02_data`.
 
     Raises:
         DataError: if the archive is damaged or a bomb, has nothing to unpack, or doesn't fit on the disk.
     """
     temporary = folder.with_name(f".{folder.name}.unpacking.tmp")
     shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left
-    title = f"unpacking {archive.name}"
     try:
         temporary.mkdir(parents=True)
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
-                infos = ((info, info.filename, info.file_size) for info in opened.infolist())
-                for info, name in progress(_wanted(archive, temporary, infos, part, only), desc=title):
-                    info.filename = name
-                    opened.extract(info, temporary)
-        else:
-            with tarfile.open(archive) as tar:
-                members = ((member, member.name, member.size) for member in _members(tar))
-                for member, name in progress(_wanted(archive, temporary, members, part, only), desc=title):
-                    tar.extract(member.replace(name=name), temporary, filter="data")
+        opener: Any = zipfile.ZipFile if zipfile.is_zipfile(archive) else tarfile.open
+        with opener(archive) as opened:
+            wanted = _wanted(archive, opened, temporary, part, only)
+            for member, name in progress(wanted, desc=f"unpacking {archive.name}"):
+                if isinstance(member, zipfile.ZipInfo):
+                    member.filename = name
+                    opened.extract(member, temporary)
+                else:
+                    opened.extract(member.replace(name=name), temporary, filter="data")
         if hasattr(os, "sync"):
             os.sync()  # the final name must not reach the disk before the bytes
         temporary.rename(folder)
@@ -217,28 +181,28 @@ def unpack(archive: Path, folder: Path, part: str = "", only: tuple[str, ...] = 
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Go through files and folders, no links or devices, to the very end, where gzip has its checksum."""
-    yield from (member for member in tar if member.isreg() or member.isdir())
-    assert tar.fileobj is not None
-    tar.fileobj.seek(tar.offset)
-    while chunk := tar.fileobj.read(1 << 20):
+def _members(opened: Any) -> Iterator[tuple[Any, str, int]]:
+    """Yield files and folders, no links or devices, with name and size; read a tar to its very end."""
+    if isinstance(opened, zipfile.ZipFile):
+        yield from ((info, info.filename, info.file_size) for info in opened.infolist())
+        return
+    yield from ((info, info.name, info.size) for info in opened if info.isreg() or info.isdir())
+    opened.fileobj.seek(opened.offset)
+    while chunk := opened.fileobj.read(1 << 20):  # gzip has its checksum at the end
         if chunk.strip(b"\0"):  # tarfile takes nonsense between the files for the end
-            raise tarfile.ReadError(f"there is no header at byte {tar.offset}")
+            raise tarfile.ReadError(f"there is no header at byte {opened.offset}")
 
 
 def _wanted(
-    archive: Path, target: Path, members: Iterable[tuple[Member, str, int]], part: str, only: tuple[str, ...]
-) -> list[tuple[Member, str]]:
+    archive: Path, opened: Any, target: Path, part: str, only: tuple[str, ...]
+) -> list[tuple[Any, str]]:
     """Return what is to be unpacked, and under which name; raise a DataError if too much, or nothing."""
     most, total, needed, wanted = max(SMALL, MOST_GROWTH * archive.stat().st_size), 0, 0, []
     prefix = f"{part}/" if part else ""
-    for count, (member, path, size) in enumerate(members, start=1):
+    for count, (member, path, size) in enumerate(_members(opened), start=1):
         total += size
         if total > most or count > MOST_FILES:
-            raise DataError(
-                f"{archive} claims to hold more than {most:,} bytes or {MOST_FILES:,} files: a bomb?"
-            )
+            raise DataError(f"{archive} claims to hold more than {most:,} bytes or {MOST_FILES:,} files")
         path = path.removeprefix("./")
         name = path.removeprefix(prefix)
         if path.startswith(prefix) and name and (not only or name.partition("/")[0] in only):

@@ -22,7 +22,7 @@ import pandas as pd
 from PIL import ExifTags, Image, ImageOps
 
 from dmnet.classes import label_image
-from dmnet.datasets import files
+from dmnet.datasets import files, load
 from dmnet.datasets.base import IGNORE
 from dmnet.errors import DataError
 from dmnet.files import progress
@@ -37,7 +37,7 @@ class Converted:
     Attributes:
         kind: what the labels were read as.
         folder: the new data set.
-        table: what was stored, number and name of its class, pixels, images that have it.
+        table: by what was stored, number and name of its class, pixels, and images that have it.
         counts: examples of every split; the split of a set without splits is "all".
         notes: what was left out.
     """
@@ -75,26 +75,19 @@ def convert(
     if not out.parent.is_dir() or out.resolve().is_relative_to(root.resolve()):
         raise DataError(f"{out} must lie in a folder that exists, and not in {root}, which stays as it is")
     found = exports.Source(root, None if table is None else Path(table).expanduser())
+    kind = kind or exports.guess(found)
+    if kind not in exports.KINDS:
+        raise DataError(f"there is no kind {kind!r}; there are {', '.join(exports.KINDS)}")
+    if (table is None) == (kind in ("colours", "values")):
+        line = "name value" if kind == "values" else "name r,g,b"
+        raise DataError(f"{kind} needs {'no table' if table else f'--table FILE, with lines {line!r}'}")
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:
-        kind = kind or exports.guess(found)
-        if kind not in exports.KINDS:
-            raise DataError(f"there is no kind {kind!r}; there are {', '.join(exports.KINDS)}")
-        if (table is None) == (kind in ("colours", "values")):
-            line = "name value" if kind == "values" else "name r,g,b"
-            raise DataError(f"{kind} needs {'no table' if table else f'--table FILE, with lines {line!r}'}")
         temporary.mkdir()
-        became, counts = _write(found, exports.KINDS[kind](found), temporary)
+        became, counts = _write(found, exports.read(found, kind), temporary)
         if hasattr(os, "sync"):
             os.sync()  # the final name must not reach the disk before the bytes
         temporary.rename(out)
-    except DataError:
-        raise
-    except exports.MALFORMED as error:
-        if isinstance(error, OSError) and error.errno:  # a full disk
-            raise
-        why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise DataError(f"{found.place}: {why}; correct it, or export it again") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Converted(kind, out, became, counts, found.notes)
@@ -144,14 +137,15 @@ def _write(
         there = ", ".join(split for split in splits if split != "all")
         raise DataError(f"{source.root} has images in {there}, and in no split; put all into splits, or none")
     (folder / files.NAMES).write_text("\n".join(classes) + "\n", encoding="utf-8")
-    sets = [files.load_pairs(folder, split) for split in splits]
+    sets = [load("pairs", folder, split) for split in splits]
     for dataset, name in progress([(one, name) for one in sets for name in one.ids], desc="reading back"):
         dataset.image_file(name)
         found[dataset.split, name] = zlib.crc32(read_mask(dataset.mask_file(name)).tobytes())
     if found != written or sets[0].classes != tuple(classes):
         raise DataError("masks cannot be read back as they were written; is the disk in order?")
-    table = pd.DataFrame({"stored": [stored for stored, _ in source.table], "class": numbers, "name": names})
-    return table.assign(pixels=pixels, images=images), {one.split: len(one) for one in sets}
+    stored = pd.Index([stored for stored, _ in source.table], name="stored")
+    columns = {"class": numbers, "name": names, "pixels": pixels, "images": images}
+    return pd.DataFrame(columns, stored), {one.split: len(one) for one in sets}
 
 
 def _tidy(name: str) -> str:

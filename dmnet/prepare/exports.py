@@ -69,10 +69,25 @@ class Source:
 
     def text(self, file: Path) -> str:
         """Return a file's text."""
-        if not file.is_file():
-            raise DataError(f"there is no file {file}")
         self.place = file
-        return file.read_text(encoding="utf-8-sig")
+        try:
+            return file.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{file} cannot be read as UTF-8 text: {error}") from error
+
+
+def read(source: Source, kind: str) -> Iterator[Example]:
+    """Go through the examples of a kind; a DataError names the place of what is malformed in it.
+
+    Used in {doc}`02_data`.
+    """
+    try:
+        yield from KINDS[kind](source)
+    except DataError:
+        raise
+    except MALFORMED as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise DataError(f"{source.place}: {why}; correct it, or export it again") from error
 
 
 # Files ----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from PIL import Image
 
 from dmnet.classes import VOC, label_image
 from dmnet.datasets.base import Mask
+from dmnet.datasets.files import read_list
 from dmnet.errors import DataError, extra
 from dmnet.files import atomic_write, progress
 
@@ -36,12 +37,9 @@ def read_sbd_mask(file: str | os.PathLike[str]) -> Mask:
         with open(file, "rb") as opened:
             labels = loadmat(opened, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
         if labels.dtype != np.uint8 or labels.ndim != 2 or labels.max() >= len(VOC):
-            raise ValueError(
-                f"GTcls.Segmentation is {labels.dtype} {labels.shape}, not uint8 [H, W] in 0..20"
-            )
+            raise ValueError(f"it is {labels.dtype} {labels.shape}, not uint8 [H, W] in 0..20")
     except Exception as error:  # a damaged file can raise anything
-        reason = f"{type(error).__name__}: {error}"
-        raise DataError(f"{file} is no mask of the SBD ({reason}); unpack benchmark.tgz again") from error
+        raise DataError(f"{file} is no mask of the SBD: {type(error).__name__}: {error}") from error
     return labels
 
 
@@ -62,43 +60,25 @@ def trainaug_ids(voc: Path, sbd: Path) -> tuple[str, ...]:
 
 def _ids(file: Path) -> set[str]:
     """Read a list whose ids will be names of files: a stranger's must not be a path."""
-    try:
-        ids = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read ({error}); unpack its archive again") from error
-    for name in ids or [""]:
+    ids = read_list(file, "unpack its archive again")
+    for name in ids:
         if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
             raise DataError(f"{file} lists {name!r}, which is no id of an image; unpack its archive again")
     return set(ids)
 
 
-def is_augmented(voc: Path) -> bool:
-    """Tell whether the list of trainaug is there, and a mask for each image. Used in {doc}`02_data`."""
-    return (voc / LIST).is_file() and not _missing(voc, _ids(voc / LIST))
-
-
-def _missing(voc: Path, ids: set[str]) -> list[str]:
-    there = {path.stem for path in (voc / MASKS).glob("*.png")}
-    return sorted(ids - there)
-
-
 def augment(voc: Path, sbd: Path) -> None:
     """Make trainaug: its masks as PNGs in `SegmentationClassAug`, then its list. Used in {doc}`02_data`.
 
-    The folder of masks appears when it is complete; a folder that is there already is kept.
+    The folder of masks appears when it is complete; a folder or a list that is there already is kept.
 
-    Args:
-        voc: `VOCdevkit/VOC2012`.
-        sbd: `benchmark_RELEASE/dataset`, of which `cls`, `train.txt` and `val.txt` are needed.
+    The arguments are those of `trainaug_ids`; of SBD the folder `cls` is read, too.
 
     Raises:
-        DataError: if a list, a mask or an image is missing or damaged, or what is there contradicts it.
+        DataError: if a list, a mask or an image is missing or damaged.
     """
-    ids, folder = trainaug_ids(voc, sbd), voc / MASKS
-    if (voc / LIST).is_file() and _ids(voc / LIST) != set(ids):
-        raise DataError(f"{voc / LIST} has other ids than the {len(ids)} of trainaug: move it away")
+    ids, folder, temporary = trainaug_ids(voc, sbd), voc / MASKS, voc / f".{MASKS}.tmp"
     if not folder.exists():
-        temporary = voc / f".{MASKS}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left
         temporary.mkdir()
         try:
@@ -109,27 +89,22 @@ def augment(voc: Path, sbd: Path) -> None:
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    elif missing := _missing(voc, set(ids)):
-        raise DataError(
-            f"{folder} lacks {len(missing)} of {len(ids)} masks, e.g. {missing[0]}.png: move it away"
-        )
-    with atomic_write(voc / LIST) as temporary:
-        temporary.write_text("\n".join(ids) + "\n", encoding="utf-8")
+    if not (voc / LIST).exists():
+        with atomic_write(voc / LIST) as listed:
+            listed.write_text("\n".join(ids) + "\n", encoding="utf-8")
 
 
 def _write_mask(voc: Path, sbd: Path, name: str, target: Path) -> None:
     """Write one mask: VOC's own where there is one, else the SBD's."""
-    image_file = voc / "JPEGImages" / f"{name}.jpg"
+    image_file, own = voc / "JPEGImages" / f"{name}.jpg", voc / "SegmentationClass" / f"{name}.png"
     if not image_file.is_file():
         raise DataError(f"there is no image {image_file} of trainaug; unpack VOC's archive again")
-    own = voc / "SegmentationClass" / f"{name}.png"
     if own.is_file():
         shutil.copyfile(own, target)
         return
     labels = read_sbd_mask(file := sbd / "cls" / f"{name}.mat")
     with Image.open(image_file) as image:
-        if image.size != labels.shape[::-1]:
-            raise DataError(
-                f"{file} is {labels.shape[::-1]} (width, height), its image {image_file} {image.size}"
-            )
+        size = image.height, image.width
+    if labels.shape != size:
+        raise DataError(f"{file} is {labels.shape} (height, width), its image {image_file} {size}")
     label_image(labels, VOC.palette).save(target)

@@ -88,7 +88,6 @@ class DemoDataset:
     """
 
     ignore_index = IGNORE
-    checks_itself = True  # see `dmnet.datasets.checked`
 
     def __init__(
         self,

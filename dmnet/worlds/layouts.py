@@ -23,7 +23,7 @@ from dmnet.datasets.base import Dataset, Image, Mask
 from dmnet.datasets.files import IMAGES, LISTS, MASKS, NAMES, Encoding, repeated
 from dmnet.datasets.published import ADE20K_FOLDERS, CITYSCAPES_ENDINGS, CITYSCAPES_FOLDERS, PUBLISHED
 from dmnet.errors import DataError
-from dmnet.files import add_filename, progress
+from dmnet.files import naming, progress
 from dmnet.images import read_image
 
 
@@ -91,14 +91,13 @@ def write_layout(
     root.parent.mkdir(parents=True, exist_ok=True)
     temporary = root.with_name(f".{root.name}.{secrets.token_hex(4)}.tmp")
     try:
-        _write_folder(splits, temporary, layout)
-        if root.exists():
-            root.rmdir()
-        temporary.rename(root)
-    except BaseException as error:
-        add_filename(error, root)
+        with naming(root):
+            _write_folder(splits, temporary, layout)
+            if root.exists():
+                root.rmdir()
+            temporary.rename(root)
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise
     return root
 
 

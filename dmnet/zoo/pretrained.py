@@ -1,22 +1,26 @@
 """Others' weights: fetched, verified, translated to our names, loaded strictly and kept as our own files."""
 
 import os
+import re
 import warnings
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from filelock import FileLock
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models import get_weight
 
 from dmnet import checkpoints, systems
-from dmnet.checkpoints import PathLike
+from dmnet.checkpoints import Contents, PathLike
 from dmnet.download import download, sha256_of
 from dmnet.errors import CheckpointError, DownloadError
 from dmnet.files import data_dir, shipped
 from dmnet.model import DMNet, build_model, from_system
-from dmnet.systems import Architecture
+from dmnet.systems import Architecture, Evaluation, Recipe, System
 from dmnet.zoo.weight_names import Source, translate, unwrapped
 
 V1C = "https://download.openmmlab.com/pretrain/third_party/"
@@ -39,6 +43,54 @@ class Report:
     metadata: dict[str, Any]
 
 
+def read_weights(path: PathLike) -> Contents:
+    """Return the contents of a weight file: safetensors or one of PyTorch's formats, whatever its name.
+
+    Pickles are read with `weights_only=True`, which builds tensors, numbers and text, nothing else. The
+    tensors are all of the file, or its entry "model" or "state_dict"; the metadata is what stands beside
+    them: mmseg's `meta`, ssseg's counters. Used in {doc}`05_dmnet`.
+
+    Raises:
+        CheckpointError: if it cannot be read, isn't a checkpoint, is cut off, or holds more than plain data.
+    """
+    try:
+        with open(path, "rb") as file:
+            safe = file.read(9)[8:] == b"{"  # safetensors: in eight bytes the length of a header, a JSON
+        mapped = zipfile.is_zipfile(path)
+        content = None if safe else torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # a damaged file can raise anything
+        if refused := re.search(r"GLOBAL (\S+)", str(error)):
+            raise CheckpointError(
+                f"{path} holds more than weights: a {refused[1]}, which could run code, and was not opened. "
+                "If you trust where it comes from, copy the weights alone to another file and load that:\n"
+                f"    c = torch.load({str(path)!r}, map_location='cpu', weights_only=False)\n"
+                "    torch.save(c.get('state_dict', c.get('model', c)), 'weights.pth')"
+            ) from None
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise CheckpointError(f"{path} is missing, cut off, damaged or no checkpoint ({reason})") from error
+    if safe:
+        return checkpoints.read_weights(path)
+    metadata: dict[str, Any] = {}
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            metadata = {
+                name: value for name, value in content.items() if isinstance(value, int | float | str)
+            }
+            metadata |= content["meta"] if isinstance(content.get("meta"), Mapping) else {}
+            content = content[key]
+    if not isinstance(content, Mapping) or not content or not all(map(_is_plain, content.items())):
+        raise CheckpointError(
+            f"{path} is no checkpoint: it needs tensors by name, alone or under 'model' or 'state_dict'"
+        )
+    return Contents(dict(content), metadata, own=False)
+
+
+def _is_plain(item: tuple[Any, Any]) -> bool:
+    name, value = item
+    dense = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized
+    return isinstance(name, str) and dense
+
+
 def load_checkpoint(model: DMNet, path: PathLike) -> Report:
     """Load a checkpoint of ssseg, mmseg or our own into `model`, strictly. Shown in {doc}`05_dmnet`.
 
@@ -59,7 +111,7 @@ def load_checkpoint(model: DMNet, path: PathLike) -> Report:
             untouched.
     """
     path = Path(path)
-    contents = checkpoints.read_weights(path)
+    contents = read_weights(path)
     try:
         source, tensors = translate(contents.tensors)
     except CheckpointError as error:
@@ -98,8 +150,8 @@ def load_pretrained(name_or_path: PathLike) -> DMNet:
         DownloadError: if they cannot be fetched; the message says where to put a file fetched by hand.
     """
     name = os.fspath(name_or_path)
-    if name not in systems.SYSTEMS and (Path(name).exists() or name.endswith(".safetensors")):
-        return checkpoints.model_from_file(name)
+    if name not in systems.names() and (Path(name).exists() or name.endswith(".safetensors")):
+        return _described(name)
     path = pretrained_file(name)
     model = build_model(name)
     try:
@@ -108,6 +160,34 @@ def load_pretrained(name_or_path: PathLike) -> DMNet:
         if systems.get(name).published is None:
             raise
         raise CheckpointError(f"{error}\nDelete {path} and it is fetched again.") from error
+    return model.eval()
+
+
+def _described(path: PathLike) -> DMNet:
+    """Return the network that one of our own files describes, loaded."""
+    contents = read_weights(path)
+    if not contents.own:
+        raise CheckpointError(
+            f"{path} does not say which system it belongs to. Name it: build_model(name), then "
+            "load_checkpoint(model, path); `dmnet systems` lists the names."
+        )
+    noted, renamed = contents.metadata, {"max_class_share": "cat_max_ratio"}  # older files have the old name
+    try:
+        architecture = Architecture(**noted["architecture"])
+        model = DMNet(architecture)
+        if "system" in noted:
+            model.system = System(
+                name=noted["system"],
+                dataset=noted["dataset"],
+                classes=tuple(noted["classes"]),
+                architecture=architecture,
+                recipe=Recipe(**{renamed.get(key, key): value for key, value in noted["recipe"].items()}),
+                evaluation=Evaluation(**noted["evaluation"]),
+            )
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{path} describes a network that this dmnet cannot build ({error}); update dmnet"
+        raise CheckpointError(reason) from error
+    checkpoints.load_weights(model, contents.tensors, path)
     return model.eval()
 
 
@@ -155,7 +235,7 @@ def published_digest(path: PathLike) -> str:
     Raises:
         CheckpointError: if the file is no checkpoint.
     """
-    return checkpoints.read_metadata(path).get("sha256") or sha256_of(path)
+    return read_weights(path).metadata.get("sha256") or sha256_of(path)
 
 
 def load_imagenet(model: DMNet) -> None:
@@ -175,7 +255,8 @@ def load_imagenet(model: DMNet) -> None:
         )
     weights = IMAGENET[a.backbone, a.stem]
     url = weights if weights.startswith("https:") else get_weight(weights).url
-    load_backbone(model, _fetch(url, url.removesuffix(".pth").rpartition("-")[2]))
+    advice = " To train from random weights, which takes far longer: pretrained=False (--no-pretrained)."
+    load_backbone(model, _fetch(url, url.removesuffix(".pth").rpartition("-")[2], advice))
 
 
 def load_backbone(model: DMNet, path: PathLike) -> None:
@@ -187,7 +268,7 @@ def load_backbone(model: DMNet, path: PathLike) -> None:
     Raises:
         CheckpointError: as `load_checkpoint`; the model is untouched.
     """
-    found = checkpoints.read_weights(path).tensors
+    found = read_weights(path).tensors
     backbone = cast(nn.Module, model.backbone)
     tensors = {name: t for name, t in backbone.state_dict().items() if name.endswith("num_batches_tracked")}
     for name, tensor in zip(unwrapped(found), found.values(), strict=True):
@@ -200,12 +281,12 @@ def _downloads(url: str) -> Path:
     return data_dir() / "downloads" / url.rpartition("/")[2]
 
 
-def _fetch(url: str, sha256: str | None) -> Path:
+def _fetch(url: str, sha256: str | None, advice: str = "") -> Path:
     path = _downloads(url)
     try:
         return download(url, path, sha256)
     except DownloadError as error:
         raise DownloadError(
             f"{error}\nWithout a network: fetch {url} elsewhere, put the file at {path} and try again; "
-            "nothing else is needed."
+            f"nothing else is needed.{advice}"
         ) from error

@@ -7,7 +7,6 @@ them.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
@@ -18,38 +17,30 @@ from dmnet.errors import CheckpointError
 Source = Literal["ssseg", "mmseg", "dmnet"]
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A line of a table: where `pattern` matches a whole name, `name` is ours. Used in {doc}`05_dmnet`."""
-
-    pattern: str
-    name: str
-
-
-RULES: dict[Source, tuple[Rule, ...]] = {
-    "ssseg": (
-        Rule(r"backbone_net\.(.+)", r"backbone.\1"),
-        Rule(r"dcm_modules\.(\d+)\.filter_gen_conv\.(.+)", r"head.scales.\1.generate.\2"),
-        Rule(r"dcm_modules\.(\d+)\.input_redu_conv\.([01])\.(.+)", r"head.scales.\1.reduce.\2.\3"),
-        Rule(r"dcm_modules\.(\d+)\.norm\.(.+)", r"head.scales.\1.norm.\2"),
-        Rule(r"decoder\.([01])\.(.+)", r"head.fuse.\1.\2"),
-        Rule(r"decoder\.4\.(.+)", r"head.classify.\1"),
-        Rule(r"auxiliary_decoder\.([014])\.(.+)", r"auxiliary.\1.\2"),
-    ),
-    "mmseg": (
-        Rule(r"backbone\.(.+)", r"backbone.\1"),
-        Rule(r"decode_head\.dcm_modules\.(\d+)\.filter_gen_conv\.(.+)", r"head.scales.\1.generate.\2"),
-        Rule(r"decode_head\.dcm_modules\.(\d+)\.input_redu_conv\.conv\.(.+)", r"head.scales.\1.reduce.0.\2"),
-        Rule(r"decode_head\.dcm_modules\.(\d+)\.input_redu_conv\.bn\.(.+)", r"head.scales.\1.reduce.1.\2"),
-        Rule(r"decode_head\.dcm_modules\.(\d+)\.norm\.(.+)", r"head.scales.\1.norm.\2"),
-        Rule(r"decode_head\.bottleneck\.conv\.(.+)", r"head.fuse.0.\1"),
-        Rule(r"decode_head\.bottleneck\.bn\.(.+)", r"head.fuse.1.\1"),
-        Rule(r"decode_head\.conv_seg\.(.+)", r"head.classify.\1"),
-        Rule(r"auxiliary_head\.convs\.0\.conv\.(.+)", r"auxiliary.0.\1"),
-        Rule(r"auxiliary_head\.convs\.0\.bn\.(.+)", r"auxiliary.1.\1"),
-        Rule(r"auxiliary_head\.conv_seg\.(.+)", r"auxiliary.4.\1"),
-    ),
-    "dmnet": (Rule(r"((?:backbone|head|auxiliary)\..+)", r"\1"),),
+RULES: dict[Source, dict[str, str]] = {  # where a pattern matches a whole name -> our name
+    "ssseg": {
+        r"backbone_net\.(.+)": r"backbone.\1",
+        r"dcm_modules\.(\d+)\.filter_gen_conv\.(.+)": r"head.scales.\1.generate.\2",
+        r"dcm_modules\.(\d+)\.input_redu_conv\.([01])\.(.+)": r"head.scales.\1.reduce.\2.\3",
+        r"dcm_modules\.(\d+)\.norm\.(.+)": r"head.scales.\1.norm.\2",
+        r"decoder\.([01])\.(.+)": r"head.fuse.\1.\2",
+        r"decoder\.4\.(.+)": r"head.classify.\1",
+        r"auxiliary_decoder\.([014])\.(.+)": r"auxiliary.\1.\2",
+    },
+    "mmseg": {
+        r"backbone\.(.+)": r"backbone.\1",
+        r"decode_head\.dcm_modules\.(\d+)\.filter_gen_conv\.(.+)": r"head.scales.\1.generate.\2",
+        r"decode_head\.dcm_modules\.(\d+)\.input_redu_conv\.conv\.(.+)": r"head.scales.\1.reduce.0.\2",
+        r"decode_head\.dcm_modules\.(\d+)\.input_redu_conv\.bn\.(.+)": r"head.scales.\1.reduce.1.\2",
+        r"decode_head\.dcm_modules\.(\d+)\.norm\.(.+)": r"head.scales.\1.norm.\2",
+        r"decode_head\.bottleneck\.conv\.(.+)": r"head.fuse.0.\1",
+        r"decode_head\.bottleneck\.bn\.(.+)": r"head.fuse.1.\1",
+        r"decode_head\.conv_seg\.(.+)": r"head.classify.\1",
+        r"auxiliary_head\.convs\.0\.conv\.(.+)": r"auxiliary.0.\1",
+        r"auxiliary_head\.convs\.0\.bn\.(.+)": r"auxiliary.1.\1",
+        r"auxiliary_head\.conv_seg\.(.+)": r"auxiliary.4.\1",
+    },
+    "dmnet": {r"((?:backbone|head|auxiliary)\..+)": r"\1"},
 }
 WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
 
@@ -86,10 +77,10 @@ def unwrapped(names: Iterable[str]) -> list[str]:
     return names
 
 
-def _rename(name: str, rules: Iterable[Rule]) -> str | None:
-    for rule in rules:
-        if match := re.fullmatch(rule.pattern, name):
-            return match.expand(rule.name)
+def _rename(name: str, rules: Mapping[str, str]) -> str | None:
+    for pattern, ours in rules.items():
+        if match := re.fullmatch(pattern, name):
+            return match.expand(ours)
     return None
 
 

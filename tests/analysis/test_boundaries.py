@@ -64,7 +64,7 @@ def test_every_band_holds_the_pixels_of_its_definition(case):
         expected = filled(ConfusionMatrix(3), (predicted[band], target[band]))
         np.testing.assert_array_equal(trimap.within(width).counts, expected.counts)
     beyond = filled(ConfusionMatrix(3), (predicted[~band], target[~band]))
-    np.testing.assert_array_equal(trimap.beyond().counts, beyond.counts)
+    np.testing.assert_array_equal(trimap.rings[-1], beyond.counts)
 
 
 def plain_regions(mask, reach):
@@ -170,7 +170,7 @@ def test_the_boundary_region_is_a_rounded_share_of_the_diagonal_wide(dilation, r
 def test_one_label_has_no_boundary():
     trimap = filled(Trimap(2, (1, 2)), (np.ones((5, 5), int), np.ones((5, 5), int)))
     assert np.isnan(trimap.within(2).miou())
-    assert trimap.beyond().counts.sum() == 25
+    assert trimap.rings[-1].sum() == 25
 
 
 def test_a_class_absent_everywhere_is_left_out_and_one_predicted_in_vain_is_zero():

@@ -20,10 +20,12 @@ import dmnet
 from dmnet import datasets, systems, worlds
 from dmnet.benchmark import scores
 from dmnet.benchmark.scores import NOT_MEASURED, score_all
+from dmnet.datasets.files import FileDataset
+from dmnet.datasets.published import PUBLISHED
 from dmnet.download import sha256_of
 from dmnet.errors import DataError
 from dmnet.inference import evaluate
-from dmnet.model import from_system, with_architecture
+from dmnet.model import build_model, from_system
 from dmnet.systems import Evaluation
 from dmnet.zoo import Published, load_pretrained, pretrained_file
 
@@ -49,7 +51,7 @@ def world(tmp_path_factory):
 
 def tiny(name: str, like: str, url: str, ms_flip: float | None) -> systems.System:
     """A narrow copy of a published system, with other published scores."""
-    system = with_architecture(systems.get(like), **SMALL)
+    system = build_model(like, **SMALL).system
     source = "ssseg" if ms_flip is None else "mmseg"
     published = Published(
         source=source, miou=50.0, miou_ms_flip=ms_flip, config_url="", model_url=url, log_url=""
@@ -83,18 +85,20 @@ def zoo(server: Server, tmp_path, monkeypatch):
     voc = tiny("tiny_voc", "ssseg_r50_d8_voc", server.url, None)
     city = tiny("tiny_city", "mmseg_r50_d8_cityscapes_512x1024_40k", "https://nowhere.invalid/c.pth", 60.0)
     server.content = content_of(voc, tmp_path / "voc.pth", 1)
+    for name in FOLDERS:  # three scenes are all of the split
+        sizes = replace(PUBLISHED[name], sizes={"val": 3})
+        monkeypatch.setitem(PUBLISHED, name, sizes)
     downloads = tmp_path / "home" / "downloads"
     downloads.mkdir(parents=True)
     content_of(city, downloads / "c.pth", 2)
-    monkeypatch.setattr(
-        systems, "SYSTEMS", {s.name: s for s in (voc, city, systems.DEMO_SCALE, systems.SMALL_R18)}
-    )
-    return systems.SYSTEMS
+    monkeypatch.setattr("dmnet.zoo.PUBLISHED", {voc.name: voc, city.name: city})
+    monkeypatch.delitem(systems.OWN, "demo_context")
+    return systems.zoo().PUBLISHED
 
 
 def run(world, folder, **options):
     lines: list[str] = []
-    failed = score_all(world, output=folder, parts=True, report=lines.append, **options)
+    failed = score_all(world, output=folder, report=lines.append, **options)
     return failed, lines
 
 
@@ -179,7 +183,7 @@ def test_what_has_changed_is_measured_again(zoo, world, server, tmp_path, monkey
         changed = replace(zoo["tiny_voc"], evaluation=replace(RESIZED, flip=True))
         monkeypatch.setitem(zoo, "tiny_voc", changed)
     else:
-        monkeypatch.setattr(datasets.FileDataset, "seed", 5, raising=False)
+        monkeypatch.setattr(FileDataset, "seed", 5, raising=False)
     row = scores._rows("voc", folder)["tiny_voc", "single"]
     _, (line,) = run(world, folder, names=["tiny_voc"])
     assert "measured before" not in line
@@ -242,7 +246,9 @@ def test_a_gpu_that_is_too_small_does_not_end_the_work(zoo, world, tmp_path, mon
     assert failed == {("tiny_voc", "single"): "CUDA out of memory"}
 
 
-def test_a_part_of_a_data_set_is_not_scored_unasked(zoo, world, tmp_path):
+def test_a_part_of_a_data_set_is_not_scored(zoo, world, tmp_path, monkeypatch):
+    whole = replace(PUBLISHED["voc"], sizes={"val": 1449})
+    monkeypatch.setitem(PUBLISHED, "voc", whole)
     reasons = score_all(world, ["tiny_voc"], tmp_path / "results", report=lambda line: None)
     assert "3 of its 1449 images" in reasons["tiny_voc", "single"]
 
@@ -260,7 +266,7 @@ def test_other_classes_are_not_scored(zoo, tmp_path):
 def killed_at_image(number: int, world, folder, log) -> None:
     """Score everything in this process, and kill it when it asks for so many pictures."""
     asked = 0
-    read, write = datasets.FileDataset.__getitem__, scores._write
+    read, write = FileDataset.__getitem__, scores._write
 
     def counted(self, index):
         nonlocal asked
@@ -274,7 +280,7 @@ def killed_at_image(number: int, world, folder, log) -> None:
         with log.open("a") as file:
             file.writelines(f"{key} {row['measured']}\n" for key, row in new.items())
 
-    datasets.FileDataset.__getitem__, scores._write = counted, noted
+    FileDataset.__getitem__, scores._write = counted, noted
     run(world, folder)
 
 
@@ -308,7 +314,7 @@ def fill(folder, protocol: str, both_are_here) -> None:
 
     scores._rows = slowly
     both_are_here.wait(60)
-    scores._write("cityscapes", folder, {job.key: scores._placeholder(job)})
+    scores._write("cityscapes", folder, {job.key: scores._placeholder(job) | {"measured": "1.00"}})
 
 
 def test_two_processes_may_write_one_file(zoo, tmp_path):
@@ -322,7 +328,7 @@ def test_two_processes_may_write_one_file(zoo, tmp_path):
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
-    assert len(scores._rows("cityscapes", tmp_path)) == 2
+    assert [row["measured"] for row in scores._rows("cityscapes", tmp_path).values()] == ["1.00", "1.00"]
 
 
 # Damaged --------------------------------------------------------------------------------------------------
@@ -330,10 +336,9 @@ def test_two_processes_may_write_one_file(zoo, tmp_path):
 
 DAMAGE = {
     "no number": (lambda text: re.sub(r"val,3,50.00,[\d.]+", "val,3,50.00,about 12", text), "about 12"),
-    "no percentage": (lambda text: re.sub(r"val,3,50.00,[\d.]+", "val,3,50.00,112.00", text), "percentage"),
     "another column": (lambda text: text.replace("iou aeroplane", "iou airplane"), "columns"),
     "no columns": (lambda text: "\0\1\2", "damaged"),
-    "two rows": (lambda text: text + text.splitlines(keepends=True)[-1], "two rows"),
+    "two rows": (lambda text: text + text.splitlines(keepends=True)[-1], "damaged"),
     "a cell too many": (lambda text: text + text.splitlines()[-1] + ",7\n", "damaged"),
     "not text": (lambda text: text.encode() + b"\xff\xfe", "damaged"),
 }
@@ -365,7 +370,8 @@ def test_read_gives_numbers(zoo, world, tmp_path):
     assert row["measured"] - row["published"] == pytest.approx(row["difference"])
     assert voc[[c for c in voc if c.startswith("iou ")]].shape == (1, 21)
     assert city["measured"].isna().all() and city["published"].tolist() == [50, 60]
-    assert scores.read("ade20k", tmp_path).empty
+    with pytest.raises(DataError, match="no trained system belongs to the data set 'ade20k'"):
+        scores.read("ade20k", tmp_path)
 
 
 def test_the_table_says_what_was_not_measured(zoo, world, tmp_path):

@@ -113,38 +113,20 @@ def test_interrupted_it_goes_on(world, layout, model, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_submission(model, dataset, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.zip")) + list((tmp_path / "out").glob("*.tgz"))
-    first = next(path for path in sorted((tmp_path / "out").rglob("*.png")))
-    first.write_bytes(first.read_bytes()[:50])  # and one is damaged
     archive = write_submission(model, dataset, tmp_path / "out")
-    assert len(calls) == 5  # the third again, and the damaged one
+    assert len(calls) == 4  # the third again
     assert members(archive) == unbroken
-
-
-@pytest.mark.parametrize("wrong", ["size", "value"])
-def test_a_label_map_that_is_wrong_is_made_anew(world, layout, model, tmp_path, wrong):
-    dataset = load(world, layout)
-    archive = write_submission(model, dataset, tmp_path)
-    before = members(archive)
-    file = next(path for path in sorted(tmp_path.rglob("*.png")))
-    with Image.open(file) as image:
-        stored = np.array(image)
-    stored[0, 0] = 255
-    Image.fromarray(stored if wrong == "value" else np.delete(stored, 0, axis=1) * 0).save(file)
-    assert members(write_submission(model, dataset, tmp_path)) == before
 
 
 def test_predictions_of_two_networks_are_not_mixed(world, model, tmp_path):
     dataset = load(world, "voc")
     write_submission(model, dataset, tmp_path)
     torch.manual_seed(1)
-    with pytest.raises(DataError, match="another weights"):
+    with pytest.raises(DataError, match="predictions of something else"):
         write_submission(build_model("demo_scale"), dataset, tmp_path)
     protocol = systems.Evaluation(resize=None, flip=True)
-    with pytest.raises(DataError, match="another protocol"):
+    with pytest.raises(DataError, match="predictions of something else"):
         write_submission(model, dataset, tmp_path, protocol=protocol)
-    (tmp_path / "submission.json").write_text("{")
-    with pytest.raises(DataError, match="damaged"):
-        write_submission(model, dataset, tmp_path)
 
 
 def test_the_protocol_is_used_and_noted(world, model, tmp_path):

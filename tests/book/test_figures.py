@@ -1,39 +1,23 @@
 """The chapters' figures have the panels, labels and numbers that they promise; the rest is refused."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawing import texts, titles
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from dmnet import plots
 from dmnet.book import figures
-from dmnet.errors import DataError
 
 PICTURE = np.zeros((4, 6, 3), dtype=np.uint8)
 SHAPES = ["image", "stage 3", "stage 4", "response", "joined", "fused", "logits", "labels", "auxiliary"]
 
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    """Draw without a screen, and with the layout that the book's figures have; close the figures."""
-    with mpl.rc_context({"backend": "Agg", "figure.constrained_layout.use": True}):
-        yield
-        plt.close("all")
-
-
-def titles(figure: Figure) -> list[str]:
-    return [axis.get_title() for axis in figure.axes]
-
-
-def texts(axis: plt.Axes) -> list[str]:
-    return [text.get_text() for text in axis.texts]
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 def lit(axis: plt.Axes, row: int) -> list[int]:
@@ -58,15 +42,6 @@ def test_digits_are_light_on_dark_cells() -> None:
     assert [text.get_color() for text in figure.axes[0].texts] == ["white", "black"]
 
 
-@pytest.mark.parametrize(
-    ("columns", "rows"),
-    [({}, ()), ({"a": []}, ()), ({"a": [PICTURE], "b": [PICTURE] * 2}, ()), ({"a": [PICTURE]}, ("x", "y"))],
-)
-def test_an_uneven_table_is_refused(columns: dict[str, Any], rows: tuple[str, ...]) -> None:
-    with pytest.raises(DataError, match="no table"):
-        figures.show_table(columns, rows=rows)
-
-
 def test_grids_show_their_numbers_and_a_frame() -> None:
     grids = {"image": np.array([[1, 2.5], [0, -4]]), "kernel": torch.ones(1, 1), "response": np.zeros((2, 2))}
     figure = figures.show_digits(grids, marks={"image": (0, 1, 1)}, columns=2)
@@ -75,11 +50,6 @@ def test_grids_show_their_numbers_and_a_frame() -> None:
     assert [len(axis.patches) for axis in figure.axes] == [1, 0, 0, 0]
     frame: Any = figure.axes[0].patches[0]
     assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((1, 0), 1, 1)
-
-
-def test_a_mark_needs_a_grid() -> None:
-    with pytest.raises(DataError, match=r"marks for \['kernel'\]"):
-        figures.show_digits({"image": np.ones((2, 2))}, marks={"kernel": (0, 0, 1)})
 
 
 def test_distances_are_plotted_with_their_correlation() -> None:
@@ -93,21 +63,17 @@ def test_distances_are_plotted_with_their_correlation() -> None:
         figures.show_distances({"filters": values}, against="pixels")
 
 
-def test_a_plan_has_a_box_per_name_and_its_arrows_meet_them() -> None:
-    boxes: dict[str, figures.Box] = {
-        "wide": (0, 2, 4, "top", "#ffffff"),
-        "narrow": (1, 0, 1, "bottom", "#ffffff"),
-        "beside": (4, 2, 1, "right", "#ffffff"),
-    }
-    figure = figures.show_plan(boxes, [("wide", "narrow")], dashed=[("wide", "beside")])
-    (axis,) = figure.axes
-    assert [text for text in texts(axis) if text] == ["top", "bottom", "right"]
-    assert len(axis.patches) == 3
+def test_the_plans_arrows_meet_its_boxes() -> None:
+    (axis,) = figures.show_architecture(dict.fromkeys(SHAPES, ""), (1, 3)).axes
+    boxes: list[Any] = list(axis.patches)
+    edges = {round(edge, 6) for box in boxes for edge in (box.get_y(), box.get_y() + box.get_height())}
     arrows: list[Any] = [text for text in axis.texts if not text.get_text()]
-    assert [(arrow.xyann, arrow.xy) for arrow in arrows] == [((1, 1.6), (1, 0.4)), ((2, 2), (3.5, 2))]
-    assert [arrow.arrow_patch.get_linestyle() for arrow in arrows] == ["-", "--"]
-    with pytest.raises(KeyError, match="nowhere"):
-        figures.show_plan(boxes, [("wide", "nowhere")])
+    assert (len(boxes), len(arrows)) == (11, 12)
+    *down, aside = arrows
+    for arrow in down:
+        assert arrow.xy[1] < arrow.xyann[1] and {round(arrow.xy[1], 6), round(arrow.xyann[1], 6)} <= edges
+    assert [arrow.arrow_patch.get_linestyle() for arrow in arrows] == ["-"] * 11 + ["--"]
+    assert (aside.xyann, aside.xy) == (pytest.approx((1.5, 8.1)), pytest.approx((1.9, 8.1)))
 
 
 def test_shares_are_labelled_with_value_and_per_cent() -> None:
@@ -118,17 +84,6 @@ def test_shares_are_labelled_with_value_and_per_cent() -> None:
     assert [label.get_text() for label in axis.get_yticklabels()] == list(shares)
     assert axis.get_xlabel() == "grams"
     assert axis.yaxis_inverted()  # the first part on top
-
-
-@pytest.mark.parametrize("values", [{}, {"a": 0.0}, {"a": 2.0, "b": -1.0}])
-def test_what_is_no_part_of_a_whole_is_refused(values: dict[str, float]) -> None:
-    with pytest.raises(DataError, match="parts of a whole"):
-        figures.show_shares(values, ["C0", "C1"], "grams")
-
-
-def test_shares_need_a_colour_each() -> None:
-    with pytest.raises(DataError, match="2 parts need as many colours, got 1"):
-        figures.show_shares({"a": 1, "b": 2}, ["C0"], "grams")
 
 
 @pytest.mark.parametrize("sizes", [(1, 3, 5, 7), (3,)])
@@ -153,12 +108,6 @@ def test_upsampling_is_shown_under_both_conventions() -> None:
     assert corners == ["0", "1", "2", "3", "0", "3"]
     assert [text.get_position()[0] for text in figure.axes[0].texts[4:]] == [0.5, 2.5]
     assert [text.get_position()[0] for text in figure.axes[1].texts[4:]] == [0, 3]
-
-
-@pytest.mark.parametrize(("length", "size"), [(1, 8), (4, 1)])
-def test_upsampling_needs_two_values_and_two_pixels(length: int, size: int) -> None:
-    with pytest.raises(DataError, match=f"got {length} and {size}"):
-        figures.show_upsampling(torch.zeros(length), size)
 
 
 @pytest.mark.parametrize(

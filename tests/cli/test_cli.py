@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from dmnet import datasets, systems, worlds
 from dmnet.checkpoints import save_weights
 from dmnet.cli import application
-from dmnet.cli._shared import load_data, plain_warnings
+from dmnet.cli._shared import load_data, warning_text
 from dmnet.errors import DataError
 from dmnet.model import build_model
 
@@ -57,7 +57,7 @@ def test_systems_are_listed_and_shown():
     listed = run("systems").stdout
     assert all(name in listed for name in systems.names())
     shown = run("systems", "demo_scale").stdout
-    assert "learning_rate" in shown and "0.003" in shown and "receptive field" in shown
+    assert "learning_rate" in shown and "0.003" in shown and "sees 11 pixels" in shown
 
 
 def test_an_error_is_one_line_with_the_nearest_name():
@@ -146,7 +146,7 @@ def test_drawn_data_are_written_and_checked(tmp_path):
     run("data", "draw", "demo_context", "--output", folder, "--size", 2, "--split", "val")
     assert "val: 2 of 2 examples read" in run("data", "check", folder, "--split", "val").stdout
     drawn = run("data", "check", folder, "--quick", "--pictures", tmp_path / "pictures").stdout
-    assert "Not checked: there is no list" in drawn and "class_shares.png are in" in drawn
+    assert "Not checked: there is no list" in drawn and "class_shares.png is drawn" in drawn
     assert {file.name for file in (tmp_path / "pictures").iterdir()} == {"val.png", "class_shares.png"}
     mask = next((folder / "SegmentationClass").iterdir())
     Image.fromarray(np.full((128, 128), 99, np.uint8)).save(mask)
@@ -204,21 +204,23 @@ def test_ctrl_c_says_how_to_go_on(world, tmp_path, monkeypatch):
     assert f"Go on with: dmnet train --resume {tmp_path}" in result.output.replace("\n", "")
 
 
-def test_warnings_are_text():
+def test_warnings_are_text(monkeypatch):
     """Neither "UserWarning" nor the line of code that was warned."""
-    usual = warnings.formatwarning
-    with plain_warnings():
-        first, second, third = (
-            warnings.formatwarning(text, category, "file.py", 7)
-            for text, category in (
-                (UserWarning("warning in val [class-absent]: no pixel of ring"), UserWarning),
-                ("only a part is there", UserWarning),
-                ("old", DeprecationWarning),
-            )
+    first, second, third = (
+        warning_text(message, category, "file.py", 7)
+        for message, category in (
+            (UserWarning("warning in val [class-absent]: no pixel of ring"), UserWarning),
+            ("only a part is there", UserWarning),
+            ("old", DeprecationWarning),
         )
+    )
     assert first == "warning in val [class-absent]: no pixel of ring\n"
     assert second == "warning: only a part is there\n" and "file.py:7: DeprecationWarning: old" in third
-    assert warnings.formatwarning is usual
+    used = []
+    monkeypatch.setattr("dmnet.systems.names", lambda: used.append(warnings.formatwarning) or ())
+    usual = warnings.formatwarning
+    run("systems")
+    assert used[0] is warning_text and warnings.formatwarning is usual
 
 
 def test_what_cannot_be_drawn_does_not_hide_the_rest(tmp_path):

@@ -71,7 +71,7 @@ def test_every_zero_and_every_nan_is_explained(capsys):
     table, _, reasons = capsys.readouterr().out.partition("Why an IoU is 0 or NaN:\n")
     scores = {line.split()[0]: line.split()[1:] for line in table.splitlines()}
     assert scores["[land]"] == ["<0.01", "<0.01", "100.00"]  # little is not nothing, so it has no reason
-    assert scores["sea"][0] == scores["sun"][0] == "0.00" and scores["moon"][0] == "nan"
+    assert scores["sea"][0] == scores["sun"][0] == "0.00" and scores["moon"][0] == "NaN"
     assert [line.split(" (")[0] for line in reasons.splitlines()] == [
         "  sea: predicted in 1,000 pixels, always wrong",
         "  moon: absent from the labels: not counted",
@@ -83,7 +83,7 @@ def test_reasons_are_printed_by_the_command(world, tmp_path):
     """A network that has learned nothing says one class everywhere, or nearly."""
     save_weights(build_model("demo_scale"), tmp_path / "random.safetensors")
     shown = run("evaluate", tmp_path / "random.safetensors", "--data", world).stdout
-    zeros = [line for line in shown.splitlines() if line.split()[-3:-2] in (["0.00"], ["nan"])]
+    zeros = [line for line in shown.splitlines() if line.split()[-3:-2] in (["0.00"], ["NaN"])]
     assert "Why an IoU is 0 or NaN:\n  " in shown and len(zeros) == shown.count("\n  ") > 0
 
 
@@ -113,7 +113,7 @@ def test_all_under_torchrun_is_refused(monkeypatch):
         (("demo_scale", "--protocol", "twice"), "no protocol 'twice'"),
         (("demo_scale", "--window", "wide"), "HEIGHTxWIDTH"),
         (("demo_scale", "--scales", "1;2"), "commas"),
-        (("demo_scale", "--stride", "9"), "needs a window"),
+        (("demo_scale", "--stride", "9"), "belong together"),
         (("demo_scale", "--protocol", "slide"), "give the window"),
     ],
 )
@@ -128,7 +128,7 @@ def test_all_without_data_says_what_is_missing(tmp_path):
     assert result.stdout.count("PASCAL VOC 2012 was not found") == 1
     assert "4 could not be scored" in result.stdout
     line = next(line for line in result.stdout.splitlines() if line.startswith("ssseg_r50_d8_voc "))
-    assert line.split() == ["ssseg_r50_d8_voc", "single", "77.38", "not", "measured", "–"]
+    assert line.split() == ["ssseg_r50_d8_voc", "single", "77.38", "NaN", "NaN"]
     assert result.stdout.count("told above") == 3
     voc = scores.read("voc", tmp_path / "results")
     assert len(voc) == 4 and voc["measured"].isna().all()

@@ -1,43 +1,36 @@
 """What the doctor shows: examples and shares."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
+from drawing import texts, titles
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 from dmnet.classes import VOID_COLOUR, voc_palette
-from dmnet.doctor import figures
-from dmnet.errors import DataError
+from dmnet.doctor import Report, SplitCounts, figures
 
 PALETTE = voc_palette(21)
 
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    """Draw without a screen, and with the layout that the book's figures have; close the figures."""
-    with mpl.rc_context({"backend": "Agg", "figure.constrained_layout.use": True}):
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
-def titles(figure: Figure) -> list[str]:
-    return [axis.get_title() for axis in figure.axes]
+class Two:
+    """Two examples, the second with a mask of half the height."""
 
+    classes, palette, split = ("x", "y", "z"), PALETTE[:3], "val"
 
-def texts(axis: plt.Axes) -> list[str]:
-    return [text.get_text() for text in axis.texts]
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, str]:
+        mask = np.zeros((4, 6), np.uint8)
+        mask[0], mask[1], mask[2] = 1, 255, 77
+        return np.full((4, 6, 3), 200, np.uint8), mask[: 4 - 2 * index], "ab"[index]
 
 
 def test_examples_show_image_mask_and_both() -> None:
-    image, mask = np.full((4, 6, 3), 200, np.uint8), np.zeros((4, 6), np.uint8)
-    mask[0], mask[1], mask[2] = 1, 255, 77
-    figure = figures.show_examples({"a": (image, mask), "b": (image, mask[:2])}, ("x", "y", "z"), PALETTE[:3])
+    figure = figures.show_examples(Two())
     assert titles(figure) == ["a", "mask", "both", "b", "mask", "both"]
     (painted,) = figure.axes[1].images
     colours = [[*PALETTE[1]], [*VOID_COLOUR], [255, 0, 255], [*PALETTE[0]]]
@@ -45,18 +38,18 @@ def test_examples_show_image_mask_and_both() -> None:
     laid_over = figure.axes[5].images
     assert [list(one.get_extent()) for one in laid_over] == [[-0.5, 5.5, 3.5, -0.5]] * 2
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["x", "y", "no class", "void"]
-    with pytest.raises(DataError, match="no example"):
-        figures.show_examples({}, ("x",), PALETTE)
 
 
 def test_class_shares_are_bars_in_the_classes_colours() -> None:
-    shares = pd.DataFrame({"train": [60.0, 0.25], "val": [40.0, 0.0]}, index=["x", "y"])
-    figure = figures.show_class_shares(shares, PALETTE)
+    pixels = {"train": [6000, 25], "val": [4000, 0]}
+    splits = [
+        SplitCounts(split, 1, 1, np.array(counts), np.ones(2, np.int64), 10_000 - sum(counts), 0)
+        for split, counts in pixels.items()
+    ]
+    figure = figures.show_class_shares(Report(("x", "y"), tuple(splits), ()), PALETTE)
     (axis,) = figure.axes
     bars: Any = axis.containers
     assert [[bar.get_width() for bar in split] for split in bars] == [[60, 0.25], [40, 0]]
     assert [to_hex(bar.get_facecolor()) for bar in bars[1]] == [to_hex(c / 255) for c in PALETTE[:2]]
     assert texts(axis) == ["60 %", "0.25 %", "40 %", "0 %"]
     assert axis.yaxis_inverted() and bars[0][0].get_y() < bars[1][0].get_y() < bars[0][1].get_y()
-    with pytest.raises(DataError, match="2 classes in 2 splits and 1 colours"):
-        figures.show_class_shares(shares, PALETTE[:1])

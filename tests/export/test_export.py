@@ -19,12 +19,12 @@ from torch import nn
 from typer.testing import CliRunner
 
 import dmnet
-from dmnet import backbone, export, model, systems
+from dmnet import backbone, export, model, systems, zoo
 from dmnet.cli import application
-from dmnet.errors import ExportError
+from dmnet.export import ExportError
 from dmnet.model import build_model
 
-PUBLISHED = [system.name for system in systems.SYSTEMS.values() if system.published]
+PUBLISHED = list(zoo.PUBLISHED)
 DEMOS = ["demo_scale", "demo_context"]
 
 

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from dmnet import datasets
 from dmnet.cli import application
+from dmnet.cli._data import CONVERTED
 from dmnet.errors import DataError
 from dmnet.images import read_image
 from dmnet.prepare import convert as module
@@ -250,6 +251,10 @@ def test_labels_come_back(kind: str, guessed: bool, tmp_path: Path) -> None:
         assert mask.mode == "P"
 
 
+def test_the_commands_help_names_all_kinds() -> None:
+    assert tuple(KINDS) == CONVERTED
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_command_converts_and_its_next_one_finds_no_error(kind: str, tmp_path: Path) -> None:
     table, out = WRITERS[kind](tmp_path / "in"), tmp_path / "o ut"
@@ -424,7 +429,7 @@ def test_values_want_one_channel(tmp_path: Path) -> None:
         ("(ignored) 0,0,0\n(ignored) 51,221,255\n(ignored) 250,50,83\n", "there is no class"),
         (b"\xff\xfeb\x00", "utf-8"),
         ("fl\u00e4che 0,0,0".encode("latin-1"), "utf-8"),
-        (None, "there is no file .*table.txt"),
+        (None, "table.txt cannot be read"),
     ],
 )
 def test_a_table_that_cannot_be_read(text: str | bytes | None, match: str, tmp_path: Path) -> None:
@@ -557,8 +562,13 @@ def test_labelmes_names_and_their_order(tmp_path: Path) -> None:
     content["shapes"][1]["label"] = "_background_"
     write(tmp_path / "in/train/a.json", content)
     made = convert(tmp_path / "in", tmp_path / "out")
-    rows = {stored: number for stored, number, *_ in made.table.itertuples(index=False)}
-    assert rows == {"(no outline)": 0, "__ignore__": 255, "_background_": 0, "disc": 1, "square": 2}
+    assert made.table["class"].to_dict() == {
+        "(no outline)": 0,
+        "__ignore__": 255,
+        "_background_": 0,
+        "disc": 1,
+        "square": 2,
+    }
     write(tmp_path / "in/labels.txt", "__ignore__\n_background_\nsquare\nring\ndisc\n")
     convert(tmp_path / "in", tmp_path / "again")
     assert (tmp_path / "again/classes.txt").read_text() == "background\nsquare\nring\ndisc\n"
@@ -632,7 +642,7 @@ def test_text_that_is_not_utf_8(encoding: str, tmp_path: Path) -> None:
         made = convert(tmp_path / "in", tmp_path / "out")
         assert "a.jpg" in made.notes[0] and made.counts == {"train": 1, "val": 1}
     else:
-        refuse(tmp_path / "in", r"a\.json: 'utf-8' codec")
+        refuse(tmp_path / "in", r"a\.json cannot be read as UTF-8")
 
 
 def test_two_files_of_one_image(tmp_path: Path) -> None:

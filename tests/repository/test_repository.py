@@ -205,7 +205,7 @@ def all_requirements(project: dict) -> list[str]:
 
 def test_the_tests_import_what_is_declared(root: Path, project: dict) -> None:
     everything = declared(all_requirements(project))
-    everything |= {"sphinx", "docutils", "pytest"}  # they come with jupyter-book
+    everything |= {"sphinx", "docutils", "pytest"} | WITH_TORCH  # they come with jupyter-book
     for folder in ("tests", "tools", "book"):
         assert imported(root / folder, root) <= everything
 

@@ -8,7 +8,7 @@ import multiprocessing
 import re
 import types
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,18 +23,21 @@ from small_weights import (
     State,
     assert_same,
     copy_of,
+    model,  # noqa: F401
+    origin,  # noqa: F401
     public,
     public_name,
+    refused,  # noqa: F401
     save_as,
     small_model,
 )
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from dmnet import systems, zoo
-from dmnet.checkpoints import model_from_file, read_metadata, save_weights
+from dmnet.checkpoints import save_weights
 from dmnet.download import sha256_of
 from dmnet.errors import CheckpointError, DownloadError, UnknownSystemError
-from dmnet.model import DMNet, build_model, with_architecture
+from dmnet.model import DMNet, build_model
 from dmnet.zoo import Published, pretrained
 from dmnet.zoo.pretrained import (
     IMAGENET,
@@ -44,36 +47,9 @@ from dmnet.zoo.pretrained import (
     load_pretrained,
     pretrained_file,
     published_digest,
+    read_weights,
 )
 from dmnet.zoo.weight_names import translate
-
-
-@pytest.fixture(scope="module")
-def origin() -> State:
-    return copy_of(small_model(1))
-
-
-@pytest.fixture
-def model() -> DMNet:
-    return small_model(2)
-
-
-@pytest.fixture
-def refused(model: DMNet) -> Iterator[Callable[..., str]]:
-    """refused(path, *parts): loading fails, the message names the file and the parts; nothing has changed."""
-    before = copy_of(model)
-
-    def check(path: Path, *parts: str) -> str:
-        with pytest.raises(CheckpointError) as caught:
-            load_checkpoint(model, path)
-        message = str(caught.value)
-        for part in (str(path), *parts):
-            assert part in message
-        return message
-
-    yield check
-    assert_same(copy_of(model), before)
-
 
 # Names ---------------------------------------------------------------------------------------------------
 
@@ -283,7 +259,7 @@ def publish(
             log_url="",
             sha256_prefix=sha256_of(path)[:8] if sha256 is None else sha256 or None,
         )
-        system = with_architecture(systems.get("ssseg_r50_d8_voc"), **SMALL)
+        system = build_model("ssseg_r50_d8_voc", **SMALL).system
         monkeypatch.setitem(zoo.PUBLISHED, "tiny", replace(system, name="tiny", published=published))
         return "tiny"
 
@@ -306,11 +282,11 @@ def test_published_weights_are_fetched_converted_and_kept(
     assert not model.training
     assert model.system == systems.get("tiny")
     assert files_below(home) == {"checkpoints/tiny.safetensors"}
-    assert read_metadata(home / "checkpoints/tiny.safetensors")["url"] == server.url
+    assert read_weights(home / "checkpoints/tiny.safetensors").metadata["url"] == server.url
     server.script = [404]
     assert_same(copy_of(load_pretrained("tiny")), origin)  # without a request
     assert len(server.requests) == 1
-    assert_same(copy_of(model_from_file(home / "checkpoints/tiny.safetensors")), origin)
+    assert_same(copy_of(load_pretrained(home / "checkpoints/tiny.safetensors")), origin)
 
 
 def test_the_digest_is_that_of_the_published_file(publish: Any, server: Server, home: Path) -> None:
@@ -338,7 +314,7 @@ def test_two_processes_convert_once(publish: Any, server: Server, home: Path, or
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert len(server.requests) == 3  # cut, cut and well, all for one of them
-    assert_same(copy_of(model_from_file(home / "checkpoints" / "tiny.safetensors")), origin)
+    assert_same(copy_of(load_pretrained(home / "checkpoints" / "tiny.safetensors")), origin)
 
 
 def test_a_login_page_is_not_kept(publish: Any, home: Path, origin: State) -> None:
@@ -475,7 +451,7 @@ def test_start_weights_carry_their_digest(monkeypatch: pytest.MonkeyPatch) -> No
             model = build_model("small_r18", backbone=backbone, stem=stem)
         monkeypatch.setattr(pretrained, "load_backbone", lambda model, path: None)
         monkeypatch.setattr(
-            pretrained, "_fetch", lambda url, digest, at=(backbone, stem): asked.update({at: (url, digest)})
+            pretrained, "_fetch", lambda *given, at=(backbone, stem): asked.update({at: given[:2]})
         )
         load_imagenet(model)
     assert asked["resnet50", "deep"] == (

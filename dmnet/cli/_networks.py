@@ -1,0 +1,235 @@
+"""`dmnet systems | download | predict | export | evaluate | submit`: what is done with trained networks."""
+
+import atexit
+import os
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument, Exit, Option
+
+from dmnet import systems
+from dmnet.cli import _shared as shared
+from dmnet.cli._shared import FAILED, app, console, print_table, say
+from dmnet.errors import DataError, DMNetError
+from dmnet.files import atomic_write
+
+
+@app.command("systems")
+def list_systems(
+    name: Annotated[str | None, Argument(help="Show everything about this one.")] = None,
+) -> None:
+    """List what can be built, or show all settings of one system."""
+    if name is None:
+        line = "{:<38} {:<12} {:>6}  {:>5}  {}".format
+        console.print(line("system", "backbone", "stride", "mIoU", "weights"))
+        for system in map(systems.get, systems.names()):
+            a, published = system.architecture, system.published
+            score = f"{published.miou:.2f}" if published else ""
+            weights = "here" if system.weights else "download" if published else "none"
+            say(line(system.name, a.backbone, a.output_stride, score, weights))
+        console.print("mIoU in percent as published, at one scale. `dmnet systems NAME` tells more.")
+        return
+    system = systems.get(name)
+    for part in ("architecture", "recipe", "evaluation", "published"):
+        if (settings := getattr(system, part)) is not None:
+            console.print(part)
+            for key, value in asdict(settings).items():
+                say(f"  {key:<23} {value}")
+            console.print()
+    console.print(f"Data set: {system.dataset}, {len(system.classes) or 'your own'} classes")
+    if system.departures:
+        console.print(f"\nWhere it departs from the published network: {system.departures}")
+
+
+@app.command()
+def download(name: Annotated[str, Argument(help="Name of a system (see `dmnet systems`).")]) -> None:
+    """Fetch, verify and convert a system's published weights."""
+    from dmnet import zoo
+
+    zoo.load_pretrained(systems.get(name).name)
+    console.print(f"{name} is ready.")
+
+
+@app.command()
+def predict(
+    system: shared.SystemOrFile,
+    images: Annotated[list[Path], Argument(help="Images of any size.")],
+    output: Annotated[Path, Option(help="Folder for the results.")] = Path("predictions"),
+    weights: shared.Weights = None,
+    protocol: shared.Protocol = None,
+    window: shared.Window = None,
+    stride: shared.Stride = None,
+    scales: shared.Scales = None,
+    flip: shared.Flip = None,
+    device: shared.Device = "auto",
+) -> None:
+    """Segment images: for each a label map (palette PNG) and an overlay with a legend."""
+    stem, count = Counter(path.stem for path in images).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"two images are called {stem}; predict them into folders of their own")
+    from dmnet import inference
+    from dmnet.classes import label_image
+    from dmnet.images import read_image
+    from dmnet.plots import class_list, overlay
+
+    model = shared.load_model(system, weights, device)
+    how = shared.chosen(model, protocol, window, stride, scales, flip)
+    names, palette = class_list(model)
+    failed = False
+    for path in images:
+        try:
+            image = read_image(path)
+            labels = inference.predict(model, image, protocol=how)
+        except DataError as error:  # one bad image must not cost the others
+            shared.complain(error)
+            failed = True
+            continue
+        painted = overlay(image, labels, palette, legend=names)
+        for kind, result in (("labels", label_image(labels, palette)), ("overlay", painted)):
+            target = output / f"{path.stem}_{kind}.png"
+            with atomic_write(target) as temporary:
+                result.save(temporary)
+            say(f"{path} -> {target}")
+    if failed:
+        raise Exit(FAILED)
+
+
+@app.command()
+def export(
+    system: shared.SystemOrFile,
+    output: Annotated[Path, Argument(help="File to write, by custom *.onnx.")],
+    weights: shared.Weights = None,
+    size: Annotated[str | None, Option(metavar="HxW", help="Fix the image's size. Default: any.")] = None,
+    inner: Annotated[
+        bool, Option("--inner", help="Also filters and responses; takes other filters.")
+    ] = False,
+) -> None:
+    """Write a system as ONNX, for runtimes other than PyTorch; compared with PyTorch before it is kept."""
+    from dmnet import export as onnx_export
+
+    model = shared.load_model(system, weights, "cpu")
+    done = onnx_export.export(model, output, size=shared.pair("--size", size), inner=inner)
+    taken = "images of any size" if done.size is None else f"images of {done.size[0]} x {done.size[1]} pixels"
+    say(f"{done.path}: {done.bytes / 1e6:.2f} MB, {taken}, within {done.difference:.0e} of PyTorch")
+
+
+@app.command()
+def evaluate(
+    system: Annotated[str | None, Argument(help="A system, or a .safetensors file of our own.")] = None,
+    every: Annotated[bool, Option("--all", help="All trained systems, beside published scores.")] = False,
+    data: shared.Data = None,
+    data_root: shared.DataRoot = None,
+    split: Annotated[str | None, Option(help="What to score on. Default: val.")] = None,
+    weights: shared.Weights = None,
+    protocol: shared.Protocol = None,
+    window: shared.Window = None,
+    stride: shared.Stride = None,
+    scales: shared.Scales = None,
+    flip: shared.Flip = None,
+    boundaries: Annotated[bool, Option("--boundaries", help="Also near the classes' boundaries.")] = False,
+    sizes: Annotated[bool, Option("--sizes", help="Also by the size of the objects.")] = False,
+    batch_size: Annotated[int, Option(min=1, help="Images that a GPU computes at once.")] = 1,
+    workers: Annotated[int, Option(min=0, help="Processes that load images.")] = 0,
+    output: Annotated[Path | None, Option(help="CSV file for scores per class; with --all a folder.")] = None,
+    device: shared.Device = "auto",
+) -> None:
+    """Score a system on a data set, or with --all every system on its own.
+
+    Several processes share the images of a system: torchrun --nproc-per-node 4 -m -- dmnet evaluate SYSTEM
+    """
+    speed: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "progress": True}
+    if every:
+        given = (system, split, weights, protocol, window, stride, scales, flip, boundaries or sizes or None)
+        if any(value is not None for value in given):
+            raise DMNetError("--all scores every system by its published protocol: leave the rest out")
+        if "WORLD_SIZE" in os.environ:
+            raise DMNetError("--all scores one system after the other: start it without torchrun")
+        return _evaluate_all(data, data_root, output, device=device, **speed)
+    if system is None:
+        raise DMNetError("name a system (`dmnet systems` lists them) or a weight file, or ask for --all")
+    from dmnet import inference
+    from dmnet.analysis.boundaries import BoundaryIoU, Trimap
+    from dmnet.analysis.object_sizes import ObjectSizes
+
+    model = shared.load_model(system, weights, _joined(device))
+    name = data or (model.system.dataset if model.system else None)
+    if name is None:
+        raise DMNetError("the weight file does not say which data set it belongs to: give --data")
+    dataset = shared.load_data(name, split or "val", data_root)
+    how = shared.chosen(model, protocol, window, stride, scales, flip)
+    classes = dataset.classes
+    more = [Trimap(len(classes)), BoundaryIoU(len(classes))] if boundaries else []
+    more += [ObjectSizes(len(classes))] if sizes else []
+    start = time.perf_counter()
+    matrix = inference.evaluate(model, dataset, protocol=how, metrics=more, **speed)
+    console.print(f"{len(dataset) / (time.perf_counter() - start):.2f} images/s")
+    shared.print_scores(matrix, classes)
+    for metric in more:
+        print_table(metric.table(classes) if isinstance(metric, BoundaryIoU) else metric.table())
+    if output is not None and not console.quiet:
+        with atomic_write(output) as temporary:
+            matrix.table(classes).to_csv(temporary, float_format="%.4f")
+        say(f"Written: {output}")
+
+
+def _joined(device: str) -> str:
+    """Join the processes that torchrun has started, if any; return this one's device. Rank 0 alone prints."""
+    if "WORLD_SIZE" not in os.environ:
+        return device
+    import torch
+
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    atexit.register(torch.distributed.destroy_process_group)
+    console.quiet = torch.distributed.get_rank() > 0
+    return device
+
+
+def _evaluate_all(data: str | None, root: Path | None, output: Path | None, **options: Any) -> None:
+    from dmnet.benchmark import scores
+
+    names = {job.system.name: None for job in scores.jobs() if data in (None, job.system.dataset)}
+    if not names:
+        raise DMNetError(f"no trained system belongs to the data set {data!r}")
+    failed = scores.score_all(root, names, output, report=say, **options)
+    for dataset in dict.fromkeys(systems.get(name).dataset for name in names):
+        print_table(scores.read(dataset, output)[scores.SCORES].reset_index("protocol"))
+    if failed:
+        console.print(f"{len(failed)} could not be scored; the reasons stand above.")
+        raise Exit(FAILED)
+
+
+@app.command()
+def submit(
+    system: shared.SystemOrFile,
+    output: Annotated[Path, Option(help="Folder for the label maps and the archive.")],
+    data: Annotated[str | None, Option(help="voc, ade20k or cityscapes. Default: the system's own.")] = None,
+    data_root: shared.DataRoot = None,
+    split: Annotated[str, Option(help="What to predict.")] = "test",
+    weights: shared.Weights = None,
+    protocol: shared.Protocol = None,
+    window: shared.Window = None,
+    stride: shared.Stride = None,
+    scales: shared.Scales = None,
+    flip: shared.Flip = None,
+    device: shared.Device = "auto",
+) -> None:
+    """Predict a test set and pack it for the evaluation server of VOC, ADE20K or Cityscapes."""
+    from dmnet import datasets
+    from dmnet.benchmark import submissions
+
+    model = shared.load_model(system, weights, device)
+    name = data or (model.system.dataset if model.system else "")
+    if name not in submissions.FORMATS:
+        raise DMNetError(
+            f"no server for {name or 'this file'}; --data may be {', '.join(submissions.FORMATS)}"
+        )
+    dataset: Any = datasets.load(name, data_root, split, labelled=False)
+    how = shared.chosen(model, protocol, window, stride, scales, flip)
+    archive = submissions.write_submission(model, dataset, output, protocol=how)
+    say(f"{len(dataset)} label maps, packed: {archive}")

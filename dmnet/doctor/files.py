@@ -1,0 +1,144 @@
+"""Files that are missing, broken or turned, sizes that differ, and masks that belong to other images."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmnet.datasets.files import SUFFIXES, FileDataset
+from dmnet.doctor.findings import Case, Finding, counted
+
+_TINY = 16  # pixels along a side: two positions of a network with output stride 8
+_HUGE = 50e6  # pixels: most cameras have fewer, and a training step on one needs gigabytes
+_FITTING = 0.75  # of the comparisons. Measured: 1.0 for right pairs, 0.5 to 0.7 for shuffled ones
+
+_FORMATS = {
+    ".txt": "polygons as YOLO stores them",
+    ".json": "polygons, as LabelMe and others store them",
+    ".xml": "boxes or polygons, as PASCAL VOC's detection data and LabelImg store them",
+    ".npy": "NumPy arrays",
+}
+
+
+def unusable(case: Case) -> Iterator[Finding]:
+    """Files that are missing, or cannot be read. Used in {doc}`02_data`."""
+    if len(case.dataset) == 0:
+        yield case.finding("empty", "there is no example")
+    if isinstance(data := case.dataset, FileDataset):
+        for kind, place in (("image", 0), ("mask", 1)):
+            if absent := [name for name, found in data.files.items() if found[place] is None]:
+                name, instead = _instead(case, kind, absent)
+                message = f"{counted(len(absent), kind)} missing in {data.root}, asked for by {data.source}"
+                yield case.finding(name, message + instead, absent)
+    broken = {file: why for one in case.examples for file, why in one.problems.items()}
+    if broken:
+        message = f"{counted(len(broken), 'file')} unusable: {next(iter(broken.values()))}"
+        yield case.finding("unreadable", message, broken)
+
+
+def _instead(case: Case, kind: str, absent: list[str]) -> tuple[str, str]:
+    """Return the kind of finding, and what is there in place of most of the missing files, in words."""
+    if kind == "mask" and case.dataset.name == "cityscapes":
+        return "no-label-ids", ". The masks of Cityscapes are the files <id>_gtFine_labelIds.png"
+    used = {file for pair in case.dataset.files.values() for file in pair}
+    ways: dict[tuple[str, str, str], tuple[int, bool]] = {}  # folder, before and after the id -> how good
+    for folder, _, there in os.walk(case.dataset.root):
+        names = {name for name in there if not name.startswith(".") and Path(folder, name) not in used}
+        for name in sorted(names):
+            before, found, after = name.partition(absent[0])
+            if found and not (before[-1:].isalnum() or after[:1].isalnum()):  # else it is 10, not 1
+                count = sum(f"{before}{one}{after}" in names for one in absent)
+                ways[folder, before, after] = count, Path(name).suffix.lower() in SUFFIXES
+    best = max(ways, key=lambda way: ways[way], default=None)
+    if best is None or 2 * ways[best][0] <= len(absent):
+        return f"missing-{kind}", ""
+    folder, before, after = best
+    pattern = f"{before}<id>{after}"
+    if ways[best][1]:
+        return "other-names", f". They seem to be the files {pattern} in {folder}"
+    known = _FORMATS.get(Path(pattern).suffix.lower(), "another format")
+    return "other-format", f". The files {pattern} in {folder} are no label maps, but annotations: {known}"
+
+
+def sizes(case: Case) -> Iterator[Finding]:
+    """Masks that have another size than their images; images of an unusual size. Used in {doc}`02_data`."""
+    wrong = [pair for pair in case.pairs if pair[2].size not in (pair[1].size, pair[1].stored)]
+    if wrong:
+        one, image, mask = wrong[0]
+        have, want = [mask.size for _, _, mask in wrong], [image.size for _, image, _ in wrong]
+        if have == [size[::-1] for size in want]:
+            why = ": rows and columns are swapped"
+        elif sorted(have) == sorted(want) and len(set(have)) > 1:
+            why = "; these sizes occur among the images, for other ids, so they seem to be paired wrongly"
+        else:
+            why = "; a mask must have a label for every pixel of its image"
+        (w, h), (width, height) = mask.size, image.size
+        message = (
+            f"{counted(len(wrong), 'mask')} not of the image's size: {one.mask_name} is {w}x{h}, its image "
+            f"{width}x{height} (width x height){why}"
+        )
+        yield case.finding("sizes-differ", message, (one.mask_name for one, _, _ in wrong))
+    images = [(one.image_name, one.image.size) for one in case.examples if one.image]
+    if odd := [(name, size) for name, size in images if min(size) < _TINY or size[0] * size[1] > _HUGE]:
+        (width, height), names = odd[0][1], [name for name, _ in odd]
+        message = f"{counted(len(odd), 'image')} unusually small or large, e.g. {width}x{height} pixels"
+        yield case.finding("unusual-size", message, names)
+
+
+# Do the masks belong to the images? -----------------------------------------------------------------------
+# Where labels change, images change too. So the mean step of grey along a mask's borders is larger in its own
+# image than along the borders of another mask, or of its own when that is turned, whatever the image shows.
+
+
+def turned(case: Case) -> Iterator[Finding]:
+    """Images that EXIF data turn, with masks that were made for the pixels as they are stored.
+
+    The sizes show that, or, where those are equal, the borders of most masks. Used in {doc}`02_data`.
+    """
+    sure = [one.image_name for one, image, mask in case.pairs if image.stored == mask.size != image.size]
+    fits: dict[str, bool] = {}  # whether the mask's borders fit the pixels as stored better
+    for one, image, mask in case.pairs:
+        if image.turned and image.size == mask.size and image.raw.shape == mask.small.shape:
+            fits[one.image_name] = _contrast(image.raw, mask.small) > _contrast(image.small, mask.small)
+    likely = [name for name, better in fits.items() if better]
+    if names := [*sure, *(likely if 2 * len(likely) > len(fits) else ())]:
+        how = "it has the size of" if sure else "its borders fit"
+        message = (
+            f"{counted(len(names), 'image')} turned by EXIF data, the mask is not: {how} the stored pixels"
+        )
+        yield case.finding("exif-turned", message, names, "error" if sure else "warning")
+
+
+def belonging(case: Case) -> Iterator[Finding]:
+    """Masks whose borders lie on other images' edges, not on their own image's. Used in {doc}`02_data`."""
+    if any(turned(case)):
+        return
+    pairs = [
+        (image.small, mask.small) for _, image, mask in case.pairs
+        if image.small.size and image.size == mask.size and image.small.shape == mask.small.shape
+    ]  # fmt: skip
+    wins = []
+    for i, (grey, labels) in enumerate(pairs):
+        own = _contrast(grey, labels)
+        for j in {(i + k * len(pairs) // 6) % len(pairs) for k in range(1, 6)} - {i}:
+            if pairs[j][1].shape == grey.shape and not np.array_equal(pairs[j][1], labels):
+                other = _contrast(grey, pairs[j][1])
+                if own != other and not np.isnan(own + other):
+                    wins.append(own > other)
+    if len(pairs) >= 8 and len(wins) >= 20 and np.mean(wins) < _FITTING:
+        message = (
+            "the borders of the masks follow their own images hardly better than other masks do "
+            f"({np.mean(wins):.0%} of the comparisons): they may be paired wrongly, shifted or mirrored"
+        )
+        yield case.finding("wrong-order", message, (one.mask_name for one, _, _ in case.pairs))
+
+
+def _contrast(grey: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Return the mean step of grey [h, w] where neighbouring labels [h, w] differ; NaN without borders."""
+    grey = grey.astype(np.int16)
+    steps = [np.abs(np.diff(grey, axis=axis))[np.diff(labels, axis=axis) != 0] for axis in (0, 1)]
+    joined = np.concatenate(steps)
+    return float(joined.mean()) if joined.size else float("nan")

@@ -1,0 +1,163 @@
+"""What a finding is: its kind and severity, what was seen, in which files, and what can be done about it.
+
+A remedy is words. The doctor changes no file; whoever does writes into a new folder, see `data/README.md`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmnet.classes import voc_palette
+from dmnet.datasets.base import IGNORE
+from dmnet.datasets.files import Encoding
+from dmnet.doctor.measuring import MaskFacts, Measurement
+
+SHOWN = 5  # files that a finding names
+
+_NEW = "into a new folder (data/README.md, Correcting a data set)"
+_LEAVE = "leave it out by a list of the other ids (data/README.md)"
+
+# The kinds of finding: how bad each usually is, and what can be done about it.
+KINDS: dict[str, tuple[str, str]] = {
+    # Files
+    "empty": ("error", "put ids into the split's list"),
+    "missing-image": ("error", f"put it there, or {_LEAVE}"),
+    "missing-mask": ("error", f"put it there, or {_LEAVE}"),
+    "other-names": ("error", f"copy each under its id {_NEW}"),
+    "other-format": (
+        "error",
+        "let the labelling program export label maps (PNG, one number a pixel), or draw them from these "
+        f"files {_NEW}; another ending of its name makes no image of a file",
+    ),
+    "no-label-ids": (
+        "error",
+        "unpack gtFine_trainvaltest.zip, which holds them (cityscapes-dataset.com, with a login); neither "
+        "colour images nor labelTrainIds can take their place",
+    ),
+    "unreadable": ("error", f"download or export it again, or {_LEAVE}"),
+    "mask-without-image": ("warning", "add the image; an image and its mask have the same name"),
+    # Sizes, turns, and which mask belongs to which image
+    "sizes-differ": (
+        "error",
+        "look whether the masks belong to these images, and export them at the images' size; where only the "
+        f"resolution differs, resize them by nearest neighbour, never by interpolation, {_NEW}",
+    ),
+    "exif-turned": (
+        "error", f"save the images upright, without EXIF data, and the masks turned likewise {_NEW}"
+    ),
+    "wrong-order": (
+        "warning",
+        "look at them (`dmnet data check --pictures`); if so, copy each mask under its own image's name "
+        f"{_NEW}",
+    ),
+    "unusual-size": (
+        "warning",
+        "leave icons out; cut huge images into tiles, masks too, or training may not fit into memory",
+    ),
+    # Masks that are no labels
+    "colour-mask": (
+        "error",
+        f"write each colour's number {_NEW}. Which colour is which class, the labelling program says (CVAT: "
+        "labelmap.txt); a colour that it does not list is to be looked at, never to be rounded",
+    ),
+    "palettes-differ": (
+        "warning", f"if the colours tell the classes apart, write each colour's number {_NEW}"
+    ),
+    "no-label-map": ("error", "export the numbers of the classes, 0 to 253 and 255 for void, as 8-bit PNG"),
+    "in-between-values": (
+        "error", "export them again as PNG; whoever resizes masks has to take the nearest neighbour"
+    ),
+    # Numbers that are not those of the classes
+    "binary-255": ("error", f"write 1 for 255 {_NEW}"),
+    "palette-lost": ("error", f"use the masks as before convert('L'), or write the numbers {_NEW}"),
+    "stretched": ("error", f"write the labels themselves {_NEW}"),
+    "off-by-one": ("error", f"write every label one lower, and 255 as it is, {_NEW}"),
+    "values-without-class": (
+        "error",
+        "complete the class list (classes.txt; a line (ignored) leaves a value out); if it is the masks that "
+        f"are wrong, write them {_NEW}",
+    ),
+    "labels-not-ids": ("error", f"use the files with labelIds, or write the numbers {_NEW}"),
+    "zero-counted": ("warning", "if they shall not count, write (ignored) as the first line of classes.txt"),
+    "all-void": ("warning", f"label it, or {_LEAVE}"),
+    "one-class": ("warning", "look whether the objects were drawn, and stored with their numbers"),
+    # Several splits
+    "classes-differ": ("error", "give all splits the same class list, in the same order"),
+    "class-never": (
+        "warning",
+        "if the class list is too long, take them off it; else look whether the masks count from 0, but have "
+        "to count from 1, as in ADE20K or after a first line (ignored) in classes.txt",
+    ),
+    "class-absent": ("warning", "draw the splits anew, or move examples, so that each has all classes"),
+    "leak": ("warning", "take the ids off the training list"),
+    "duplicates": ("note", "take the repetitions off the list"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or looks wrong. Used in {doc}`02_data`."""
+
+    name: str  # of its kind, see `KINDS`
+    severity: (
+        str  # "error": scores cannot be right, "warning": this is probably not what was meant, or "note"
+    )
+    split: str  # which part of the data; several are joined by "+"
+    message: str  # what was seen, and what it means
+    files: tuple[str, ...]  # the first few files (or ids) concerned
+    count: int  # how many files are concerned
+
+    @property
+    def remedy(self) -> str:
+        """What can be done about it, in words."""
+        return KINDS[self.name][1]
+
+    def __str__(self) -> str:
+        lines = [f"{self.severity} in {self.split} [{self.name}]: {self.message}"]
+        if self.files:
+            more = f" and {self.count - len(self.files)} more" if self.count > len(self.files) else ""
+            lines.append(f"  files: {', '.join(self.files)}{more}")
+        return "\n".join([*lines, f"  remedy: {self.remedy}"])
+
+
+def counted(count: int, what: str) -> str:
+    """Return "1 mask is" or "3 masks are". Used in {doc}`02_data`."""
+    return f"1 {what} is" if count == 1 else f"{count} {what}s are"
+
+
+class Case:
+    """One split, measured. Used in {doc}`02_data`.
+
+    Args:
+        dataset: see `dmnet.datasets.Dataset`.
+        examples: what was measured of it.
+    """
+
+    def __init__(self, dataset: Any, examples: Iterable[Measurement]) -> None:
+        self.dataset, self.examples = dataset, tuple(examples)
+        self.split = str(getattr(dataset, "split", "data"))
+        self.complete = len(self.examples) == len(dataset)  # whether every example was measured
+        self.classes = tuple(dataset.classes)
+        self.palette = np.asarray(getattr(dataset, "palette", voc_palette(len(self.classes))), np.uint8)
+        labels = tuple(range(len(self.classes)))
+        void = getattr(dataset, "ignore_index", IGNORE)
+        self.encoding: Encoding = getattr(dataset, "encoding", Encoding(labels, (void,)))
+        self.plain = self.encoding.stored == labels  # whether labels are stored as themselves
+        self.masks = [(one, one.mask) for one in self.examples if one.mask]  # those that could be read
+        self.pairs = [(one, one.image, one.mask) for one in self.examples if one.image and one.mask]
+
+    def labels(self, mask: MaskFacts) -> NDArray[np.int64]:
+        """Return the pixels of every class, and of void as the last entry, [K + 1]."""
+        void = mask.counts[list(set(self.encoding.ignored))].sum()
+        return np.append(mask.counts[list(self.encoding.stored)], void)
+
+    def finding(
+        self, name: str, message: str, files: Iterable[str] = (), severity: str = "", split: str = ""
+    ) -> Finding:
+        """Return a finding of that kind; by default about this split, and as severe as its kind is."""
+        names = list(files)
+        severity, split = severity or KINDS[name][0], split or self.split
+        return Finding(name, severity, split, message, tuple(names[:SHOWN]), len(names))
