@@ -145,24 +145,19 @@ class ConfusionMatrix(Metric):
 
     def why(self, classes: Sequence[str] | None = None) -> list[str]:
         """Return for every class why its IoU is NaN or 0, in words, and "" where it is neither."""
-        names, reasons = self._names(classes).to_list(), [""] * self.num_classes
+        names, reasons = self._names(classes).to_list(), []
 
         def most(counts: Counts) -> str:
-            return f"{names[counts.argmax()]}, {counts.max() / counts.sum():.0%}"
+            return f"{names[counts.argmax()]}, {counts.max() / max(counts.sum(), 1):.0%}"
 
         for c, (right, labelled, predicted) in enumerate(np.transpose(self._sums).tolist()):
-            if right:
-                continue
             claimed = f"predicted in {predicted:,} pixel{'s' * (predicted > 1)}"
-            if labelled:
-                verdict = f"{claimed}, always wrong" if predicted else "never predicted"
-                place = f"labelled in {labelled:,} pixel{'s' * (labelled > 1)}"
-                reasons[c] = f"{verdict} ({place}; most often predicted as {most(self.counts[c])})"
-            elif predicted:
-                where = f"most often on {most(self.counts[:, c])}"
-                reasons[c] = f"absent from the labels, but {claimed} ({where})"
-            else:
-                reasons[c] = "absent from the labels: not counted"
+            verdict = f"{claimed}, always wrong" if predicted else "never predicted"
+            place = f"labelled in {labelled:,} pixel{'s' * (labelled > 1)}"
+            wrong = f"{verdict} ({place}; most often predicted as {most(self.counts[c])})"
+            claimed = f", but {claimed} (most often on {most(self.counts[:, c])})"
+            absent = f"absent from the labels{claimed if predicted else ': not counted'}"
+            reasons.append("" if right else wrong if labelled else absent)
         return reasons
 
     def __repr__(self) -> str:

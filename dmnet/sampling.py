@@ -39,13 +39,8 @@ class TrainingSamples(Dataset[tuple[Tensor, Tensor, str]]):
     """An endless sequence of augmented samples: `samples[n]` for n = 0, 1, 2, ...
 
     Every epoch is a new permutation, cut to full batches. A data set smaller than one batch is repeated:
-    its epochs follow one another within a batch. Used in {doc}`06_training`.
-
-    Args:
-        dataset: dataset[i] -> (image, mask, id); see `dmnet.datasets.base.Checked`.
-        transform: a function of (image, mask, generator).
-        batch_size: decides how many samples of an epoch are used.
-        seed: of everything.
+    its epochs follow one another within a batch. The seed is that of the order and of the augmentation.
+    Examples are looked at by `dmnet.datasets.base.Checked`. Used in {doc}`06_training`.
     """
 
     def __init__(self, dataset: Any, transform: TrainingTransform, batch_size: int, seed: int) -> None:
@@ -71,16 +66,10 @@ def training_batches(
     rank: int = 0,
     world_size: int = 1,
 ) -> Generator[Batch, None, None]:
-    """Yield the batches of iterations start..stop-1, or of each the part of process `rank` of `world_size`.
+    """Yield the batches of iterations start..stop-1, counted from 0, or of each this rank's part.
 
-    Args:
-        samples: knows the size of the whole batch, a multiple of `world_size`.
-        start: first iteration, from 0.
-        stop: iteration after the last.
-        workers: processes that load images; 0 loads them in this one.
-        pin_memory: see `torch.utils.data.DataLoader`.
-        rank: which of the training processes this is.
-        world_size: how many there are. Used in {doc}`06_training`.
+    The whole batch, which `samples` knows, is a multiple of `world_size`; `workers` processes load images, 0
+    loads them in this one. Used in {doc}`06_training`.
     """
     whole, part = samples.batch_size, samples.batch_size // world_size
     firsts = range(start * whole + rank * part, stop * whole, whole)  # of each batch, or part

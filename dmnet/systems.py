@@ -18,7 +18,6 @@ from dmnet.errors import DMNetError, UnknownSystemError
 
 # A word that is none of the known ones would otherwise choose something in silence (optimizer="SGD" AdamW),
 # and a wrong number would end in an error deep in PyTorch.
-
 CHECKED = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 Count = Annotated[int, BeforeValidator(lambda n: n.item() if isinstance(n, np.integer) else n), Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -30,7 +29,7 @@ T = TypeVar("T")
 
 
 def _plain_errors(kind: type[T]) -> type[T]:
-    """Let a pydantic dataclass name the field, its value and what it may be."""
+    """Let a pydantic dataclass say in a line which field has which value, and what it may be."""
     check = kind.__init__
 
     @wraps(check)
@@ -41,11 +40,10 @@ def _plain_errors(kind: type[T]) -> type[T]:
             first = error.errors()[0]
             if first["type"] == "value_error":  # of __post_init__, in our words already
                 raise first["ctx"]["error"] from None
-            name, known = str(first["loc"][0]), kind.__dataclass_fields__  # type: ignore[attr-defined]
-            if name not in known:
-                raise TypeError(f"{kind.__name__} has no field {name!r}; it has {', '.join(known)}") from None
-            may_be = first["msg"].partition("Input should be ")[2] or "a tuple of another length"
-            may_be += f" (default: {known[name].default})"
+            name, may_be = str(first["loc"][0]), first["msg"].partition("Input should be ")[2]
+            if first["type"] == "unexpected_keyword_argument":
+                raise TypeError(f"{kind.__name__} has no field {name!r}") from None
+            may_be = may_be or "a tuple of another length"
             raise DMNetError(f"{name} must be {may_be}, got {values[name]!r}") from None
 
     kind.__init__ = init  # type: ignore[method-assign, assignment]

@@ -303,19 +303,17 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
             overrides.setdefault(other, None)
     if "resize" in overrides:
         overrides.setdefault("evaluation.resize", overrides["resize"])
-    known: dict[str, str] = {}  # setting -> the part of the system that has it
-    changed: dict[str, dict[str, Any]] = {"recipe": {}, "architecture": {}, "evaluation": {}}
-    for part in changed:
-        prefix = "evaluation." if part == "evaluation" else ""
-        known |= {prefix + field.name: part for field in fields(getattr(system, part))}
-    for name, value in overrides.items():
-        if name not in known:
-            near = [full for full in known if full == f"evaluation.{name}"]
-            near = near or difflib.get_close_matches(name, known, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise DMNetError(f"there is no setting {name!r}.{hint}")
-        changed[known[name]][name.removeprefix("evaluation.")] = value
-    parts = {part: replace(getattr(system, part), **changes) for part, changes in changed.items()}
+    parts: dict[str, Any] = {}  # of the system, changed
+    known: list[str] = []  # all settings
+    for part, prefix in (("recipe", ""), ("architecture", ""), ("evaluation", "evaluation.")):
+        names = {prefix + one.name: one.name for one in fields(getattr(system, part))}
+        changes = {names[name]: value for name, value in overrides.items() if name in names}
+        parts[part] = replace(getattr(system, part), **changes)
+        known += names
+    for name in overrides.keys() - known:
+        near = [full for full in known if full == f"evaluation.{name}"]
+        near = near or difflib.get_close_matches(name, known, 1)
+        raise DMNetError(f"there is no setting {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
     return replace(system, classes=classes, **parts)
 
 

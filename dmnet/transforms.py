@@ -55,9 +55,6 @@ def network_input(pixels: Bytes, limits: Size | None) -> Tensor:
     return torch.from_numpy(normalise(pixels).copy()).permute(2, 0, 1)  # channels last in memory
 
 
-# Training ------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class TrainingTransform:
     """The published augmentation; neutral values leave steps out. Shown in {doc}`06_training`."""
@@ -152,9 +149,6 @@ def photometric_distortion(image: Bytes, generator: Generator) -> Floats:
     return colours
 
 
-# The arithmetic ------------------------------------------------------------------------------------------
-
-
 def fitted_size(size: Size, limits: tuple[int, int]) -> Size:
     """Return the largest (height, width) of the same shape whose sides stay within the limits, in any order.
 
@@ -205,12 +199,6 @@ def normalise(image: Bytes | Floats) -> Floats:
     planes -= np.array(MEAN, np.float32)[:, None, None]  # in place: large arrays are slow to get
     planes /= np.array(STD, np.float32)[:, None, None]
     return planes.transpose(1, 2, 0)
-
-
-def denormalise(image: Tensor) -> Bytes:
-    """Return the uint8 [H, W, 3] behind a normalised image [3, H, W]. Used in {doc}`06_training`."""
-    values = image.detach().cpu().permute(1, 2, 0) * torch.tensor(STD) + torch.tensor(MEAN)
-    return values.round().clamp(0, 255).to(torch.uint8).numpy()
 
 
 def pad(array: NDArray[Any], size: Size, value: float) -> NDArray[Any]:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dmnet.classes import VOC, voc_palette
-from dmnet.datasets import Dataset, load, names
+from dmnet.datasets import NAMES, Dataset, load
 from dmnet.errors import DataError
 
 
@@ -52,7 +52,7 @@ def test_reading(root: Path) -> None:
     assert image.shape == (4, 6, 3) and image.dtype == mask.dtype == np.uint8 and name == "b"
     assert mask[0].tolist() == [0, 1, 2, 255, 0, 1]
     assert [example[2] for example in dataset] == ["a", "b", "c"] == [dataset[i][2] for i in (-3, -2, -1)]
-    dataset.check()
+    assert len(list(dataset)) == len(dataset)
     with pytest.raises(IndexError):
         dataset[3]
 
@@ -153,24 +153,6 @@ def test_faulty_examples(tmp_path: Path, fault: str) -> None:
         dataset[dataset.ids.index(fault)]
 
 
-def test_check_reports_everything_at_once(tmp_path: Path) -> None:
-    root = make(tmp_path / "data", ("good", *FAULTS))
-    messages = damage(root)
-    with pytest.raises(DataError, match="7 of 8 examples") as caught:
-        load("folder", root).check()
-    for message in messages.values():
-        assert caught.match(message)
-
-
-def test_a_long_report_is_cut(tmp_path: Path) -> None:
-    root = make(tmp_path / "data", [f"id{number}" for number in range(25)])
-    for mask in (root / "SegmentationClass").iterdir():
-        mask.unlink()
-    with pytest.raises(DataError, match="25 of 25") as caught:
-        load("folder", root).check()
-    assert str(caught.value).count("\n") == 21 and "and 5 more" in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("listed", "hint"),
     [("a.jpg", "folder and suffix"), ("a 1", "an id a line"), ("zz", "no image zz")],
@@ -200,7 +182,7 @@ def test_a_turned_photograph_and_a_mask_for_the_unturned_pixels(root: Path) -> N
 
 
 def test_names() -> None:
-    assert names() == ("voc", "ade20k", "cityscapes", "folder", "pairs", "demo_context", "demo_scale")
+    assert NAMES == ("voc", "ade20k", "cityscapes", "folder", "pairs", "demo_context", "demo_scale")
     for name in ("folder", "pairs"):
         with pytest.raises(DataError, match="needs a root"):
             load(name)
@@ -236,7 +218,7 @@ def test_voc_with_a_class_list_has_those_classes(root: Path) -> None:
     dataset = load("voc", root)
     assert dataset.name == "voc" and dataset.classes == ("sky", "sea", "sand")
     assert dataset.encoding.stored == (0, 1, 2) and dataset.official_size is None
-    dataset.check()
+    assert len(list(dataset)) == len(dataset)
 
 
 def test_the_test_set_has_no_masks(tmp_path: Path) -> None:
@@ -247,7 +229,6 @@ def test_the_test_set_has_no_masks(tmp_path: Path) -> None:
         dataset = load("voc", root, "test", labelled=False)
     picture, name = dataset.image(0)
     assert picture.shape == (4, 6, 3) and name == "c" and dataset.image(-1)[1] == "a"
-    dataset.check()
     with pytest.raises(DataError, match=r"loaded without labels.*dataset\.image"):
         dataset[0]
     with pytest.raises(IndexError):
@@ -268,8 +249,8 @@ def test_trainaug_has_masks_of_its_own(tmp_path: Path) -> None:
 def test_real_photographs(photos: Path) -> None:
     with pytest.warns(UserWarning, match="3 of the 1449"):
         voc = load("voc", photos / "voc2012_three", split="val")
-    voc.check()
+    assert len(list(voc)) == len(voc)
     assert "size=3 of 1449" in repr(voc)
     camvid = load("folder", photos / "camvid_train_voc_layout", split="val")
-    camvid.check()
+    assert len(list(camvid)) == len(camvid)
     assert len(camvid) == 62 and len(camvid.classes) == 11

@@ -100,7 +100,7 @@ assert "torch" not in sys.modules
 WRONG = [
     (Architecture, "filters", "Dynamic", "'dynamic' or 'static'"),
     (Architecture, "stem", "v1c", "'deep' or 'plain'"),
-    (Architecture, "filter_sizes", 3, r"a valid tuple \(default: \(1, 3, 5, 7\)\)"),
+    (Architecture, "filter_sizes", 3, r"a valid tuple"),
     (Architecture, "filter_sizes", (1, 0), "greater than or equal to 1"),
     (Architecture, "num_classes", 0, "greater than or equal to 1"),
     (Architecture, "channels", "many", "a valid integer"),
@@ -115,7 +115,7 @@ WRONG = [
     (Recipe, "batch_size", 0, "greater than or equal to 1"),
     (Recipe, "label_stride", 0, "greater than or equal to 1"),
     (Recipe, "warmup", -1, "greater than or equal to 0"),
-    (Recipe, "crop", 256, r"a valid tuple \(default: \(512, 512\)\)"),
+    (Recipe, "crop", 256, r"a valid tuple"),
     (Recipe, "crop", (256,), "a tuple of another length"),
     (Recipe, "resize", (0, 0), "greater than or equal to 1"),
     (Recipe, "learning_rate", "abc", "a valid number"),
@@ -124,7 +124,7 @@ WRONG = [
     (Recipe, "pretrained", "no", "a valid boolean"),
     (Evaluation, "resize", 512, "a valid tuple"),
     (Evaluation, "flip", "no", "a valid boolean"),
-    (Evaluation, "scales", (), r"a tuple of another length \(default: \(1.0,\)\)"),
+    (Evaluation, "scales", (), r"a tuple of another length"),
     (Evaluation, "scales", (1.0, 0), "greater than 0"),
     (Evaluation, "scales", 1.5, "a valid tuple"),
     (Evaluation, "average", "mean", "'logits' or 'softmax'"),
@@ -155,7 +155,7 @@ def test_windows_that_leave_gaps_are_refused():
 
 
 def test_unknown_settings_are_refused():
-    with pytest.raises(TypeError, match="Recipe has no field 'colour'; it has optimizer, learning_rate"):
+    with pytest.raises(TypeError, match="Recipe has no field 'colour'"):
         Recipe(colour=1)
 
 

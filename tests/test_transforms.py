@@ -15,6 +15,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from dmnet import systems, transforms
+from dmnet.book.figures import denormalise
 from dmnet.errors import DataError, UnknownSystemError
 from dmnet.systems import Recipe
 from dmnet.transforms import (
@@ -22,7 +23,6 @@ from dmnet.transforms import (
     STD,
     TrainingTransform,
     adjust_hsv,
-    denormalise,
     evaluation_image,
     fitted_size,
     network_input,

@@ -8,7 +8,8 @@ import torch
 from matplotlib.figure import SubFigure
 
 import dmnet
-from dmnet import datasets, plots
+from dmnet import datasets
+from dmnet.book import figures
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
 
@@ -22,7 +23,7 @@ def show_gates(figure: SubFigure, model: DMNet, scenes: Any) -> None:
     pictures = {"scene": scene}
     gates = {"prediction": None, "7×7 filters off": (1, 1, 1, 0), "3×3 filters off": (1, 0, 1, 1)}
     for title, on in gates.items():
-        pictures[title] = plots.colour_labels(dmnet.predict(model, scene, on), scenes.palette)
+        pictures[title] = figures.colour_labels(dmnet.predict(model, scene, on), scenes.palette)
     for axis, (title, picture) in zip(figure.subplots(1, 4), pictures.items(), strict=True):
         axis.imshow(picture)
         axis.set_title(title)
@@ -38,7 +39,7 @@ def show_filters(figure: SubFigure, model: DMNet, scenes: Any) -> None:
         axes = part.subplot_mosaic([["scene", [["0", "1"], ["2", "3"]], "prediction"]])
         labels = dmnet.predict(model, images[number])
         axes["scene"].imshow(images[number])
-        axes["prediction"].imshow(plots.colour_labels(labels, scenes.palette))
+        axes["prediction"].imshow(figures.colour_labels(labels, scenes.palette))
         for scale, module in enumerate(model.head.scales):
             pair = module.filters(features)  # [2, 16, k, k]
             pair = pair[:, (pair[0] - pair[1]).mean((1, 2)).abs().argmax()]

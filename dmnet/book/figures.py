@@ -18,7 +18,79 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dmnet.classes import colour_table
+from dmnet.errors import DataError
+from dmnet.transforms import MEAN, STD
 from dmnet.upsampling import interpolation_matrix
+
+
+def show_images(
+    images: Sequence[NDArray[Any] | Tensor] | Tensor,
+    titles: Sequence[str] = (),
+    *,
+    columns: int | None = None,
+    width: float = 7.0,
+    **imshow: Any,
+) -> Figure:
+    """Show pictures [H, W] or [H, W, 3] side by side, without axes, the last perhaps without a title.
+
+    There are `columns` in a row, by default all. The figure is `width` inches wide. All else is passed to
+    `Axes.imshow`. Used in {doc}`welcome`.
+
+    Raises:
+        DataError: if there is no picture, or more titles than pictures.
+    """
+    if not len(images) or len(titles) > len(images):
+        raise DataError(f"{len(images)} pictures and {len(titles)} titles: every title needs a picture")
+    columns = columns or len(images)
+    rows = -(-len(images) // columns)
+    height, breadth = np.asarray(images[0]).shape[:2]
+    size = (width, rows * (width / columns * height / breadth + (0.25 if titles else 0.05)))
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image in zip(axes.flat, images, strict=False):
+        axis.imshow(np.asarray(image), **imshow)
+    for axis, title in zip(axes.flat, titles, strict=False):
+        axis.set_title(title)
+    return figure
+
+
+def show_filters(filters: Tensor, *, columns: int = 8, width: float = 7.0) -> Figure:
+    """Show filters [N, k, k] as tiles: red adds, blue subtracts, one colour scale for all.
+
+    Used in {doc}`welcome`.
+
+    Raises:
+        DataError: if `filters` has another shape.
+    """
+    tiles = torch.as_tensor(filters).detach()
+    if tiles.ndim != 3 or tiles.numel() == 0:
+        raise DataError(f"filters must be [N, k, k], at least one, got {list(tiles.shape)}")
+    limit = float(tiles.abs().max()) or 1.0
+    norm = TwoSlopeNorm(0, -limit, limit)
+    figure = show_images(tiles, columns=columns, width=width, cmap="RdBu_r", norm=norm)
+    figure.colorbar(figure.axes[0].images[0], ax=figure.axes, shrink=0.8, pad=0.01)
+    return figure
+
+
+def colour_labels(labels: NDArray[Any] | Tensor, palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return labels [H, W] as a picture uint8 [H, W, 3]; 255 gets VOC's cream. Used in {doc}`03_backbone`.
+
+    Raises:
+        DataError: if a label has no colour in the palette [K, 3].
+    """
+    indices = np.asarray(labels)
+    strange = indices[(indices < 0) | (indices >= len(palette)) & (indices != 255)]
+    if strange.size:
+        raise DataError(f"label {strange.flat[0]} has no colour in a palette of {len(palette)}")
+    return colour_table(palette)[indices]
+
+
+def denormalise(image: Tensor) -> NDArray[np.uint8]:
+    """Return the uint8 [H, W, 3] behind a normalised image [3, H, W]. Used in {doc}`06_training`."""
+    values = image.detach().cpu().permute(1, 2, 0) * torch.tensor(STD) + torch.tensor(MEAN)
+    return values.round().clamp(0, 255).to(torch.uint8).numpy()
 
 
 def show_table(

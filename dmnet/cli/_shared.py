@@ -110,10 +110,10 @@ def load_data(data: str, split: str, root: Path | str | None = None) -> Any:
 
     if data == "folder" and root is None:
         raise DataError("this system has no data set of its own: give your folder, --data FOLDER")
-    if data in datasets.names():
+    if data in datasets.NAMES:
         return datasets.load(data, root, split)
     if not Path(data).is_dir():
-        raise DataError(f"{data} is neither a folder nor a data set; there are {', '.join(datasets.names())}")
+        raise DataError(f"{data} is neither a folder nor a data set; there are {', '.join(datasets.NAMES)}")
     if root is not None:
         raise DataError(f"--data {data} is a folder: leave out --data-root {root}, or name a data set")
     return datasets.load(datasets.layout_of(data), data, split)

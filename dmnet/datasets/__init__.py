@@ -10,16 +10,11 @@ from dmnet.datasets.base import Dataset as Dataset
 from dmnet.datasets.base import Example as Example
 from dmnet.errors import DataError
 
-_NAMES = ("voc", "ade20k", "cityscapes", "folder", "pairs", "demo_context", "demo_scale")
-
-
-def names() -> tuple[str, ...]:
-    """Return the names that `load` knows. Shown in {doc}`02_data`."""
-    return _NAMES
+NAMES = ("voc", "ade20k", "cityscapes", "folder", "pairs", "demo_context", "demo_scale")  # that `load` knows
 
 
 def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "train", **options: Any) -> Any:
-    """Return a data set: `dataset[i]` is an image, its mask and its id. Shown in {doc}`02_data`.
+    """Return a `Dataset`: [i] is an image, its mask and its id. Shown in {doc}`02_data`.
 
     Args:
         name: "voc", "ade20k", "cityscapes"; anybody's own images as "folder", in VOC's layout, or as
@@ -31,14 +26,11 @@ def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "tr
             folder, or the published ones; `labelled=False`, to read a test set's images alone; and what
             `dmnet.datasets.files.load_files` describes; for the drawn sets see `dmnet.worlds.DemoDataset`.
 
-    Returns:
-        What `Dataset` describes.
-
     Raises:
         DataError: if there is no such data set or split, or its files are not as they should be.
     """
-    if name not in _NAMES:
-        raise DataError(f"there is no data set {name!r}; there are {', '.join(_NAMES)}")
+    if name not in NAMES:
+        raise DataError(f"there is no data set {name!r}; there are {', '.join(NAMES)}")
     if name.startswith("demo"):
         if root is not None or options.get("classes") is not None:
             raise DataError(f"{name} is drawn with its own classes, not read; leave out root and classes")

@@ -31,7 +31,6 @@ from numpy.typing import ArrayLike, NDArray
 from dmnet.classes import KNOWN, ClassList, voc_palette
 from dmnet.datasets.base import IGNORE, Example, Image, Mask, check_size
 from dmnet.errors import DataError
-from dmnet.files import progress
 from dmnet.images import read_image, read_mask
 
 NAMES, IGNORED = "classes.txt", "(ignored)"
@@ -98,7 +97,7 @@ class Encoding:
 class FileDataset:
     """Labelled images in files; see `dmnet.datasets.Dataset`. Shown in {doc}`02_data`.
 
-    Lists and folders are read at once, images when they are asked for; `check()` reads them all.
+    Lists and folders are read at once, images when they are asked for; `dmnet.doctor.examine` reads them all.
 
     Without masks (`labelled` is False), as in a test set, only `image(index)` can be asked for.
     """
@@ -144,12 +143,10 @@ class FileDataset:
         check_size(image, stored, str(mask_file), ", turned upright where its EXIF data say so")
         labels = self.encoding.decode(stored)
         if (unknown := labels == UNKNOWN).any():
-            values, counts = np.unique(stored[unknown], return_counts=True)
-            found = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values[:5], counts[:5], strict=True))
-            raise DataError(
-                f"{mask_file} holds the label {found}, which is not void and none of the {len(self.classes)} "
-                "classes; correct the mask or add the class's name"
-            )
+            counts = Counter(stored[unknown].tolist()).most_common(5)
+            found = ", ".join(f"{value} ({count} pixels)" for value, count in counts)
+            what = f"which is not void and none of the {len(self.classes)} classes"
+            raise DataError(f"{mask_file} holds the label {found}, {what}; correct it or name the class")
         return image, labels, name
 
     def __iter__(self) -> Iterator[Example]:
@@ -162,19 +159,6 @@ class FileDataset:
     def image(self, index: int) -> tuple[Image, str]:
         """Return an image and its id, without looking at the mask."""
         return read_image(self.image_file(self.ids[index])), self.ids[index]
-
-    def check(self) -> None:
-        """Read every example; raise one DataError that lists all that is wrong, if anything is."""
-        found = []
-        for index in progress(range(len(self)), desc=f"checking {self.root.name} {self.split}"):
-            try:
-                _ = self[index] if self.labelled else self.image(index)
-            except DataError as error:
-                found.append(str(error))
-        if found:
-            more = [f"and {len(found) - 20} more"] if len(found) > 20 else []
-            shown = "\n- ".join(found[:20] + more)
-            raise DataError(f"{len(found)} of {len(self)} examples of {self.source} fail:\n- {shown}")
 
 
 def load_files(
@@ -208,7 +192,7 @@ def load_files(
     root = Path(root).expanduser()
     folders = [_own_folder(root, images, OWN_IMAGES)]
     folders += [_own_folder(root, masks, OWN_MASKS)] if labelled else []
-    labels = labels_of(class_names(root) if classes is None else classes, Encoding.plain())
+    labels = labels_of(read_list(root / NAMES) if classes is None else classes, Encoding.plain())
     listed = root / (lists or "") / f"{split}.txt"
     there = {file.stem for file in listed.parent.glob("*.txt")}
     source, ids = folders[0], None
@@ -236,12 +220,8 @@ def pair(
 ) -> tuple[Files, tuple[Path, ...]]:
     """Return the files of every id in two folders, and the masks of no image. Used in {doc}`02_data`.
 
-    Args:
-        images: folder of the images.
-        masks: folder of the masks, or None.
-        endings: what follows the id in the names of images and masks; by default any image's suffix, after
-            one of `MASK_ENDINGS` in the names of masks.
-        ids: the examples; by default all images.
+    What follows the id in the names of images and of masks are the `endings`, by default any image's suffix,
+    after one of `MASK_ENDINGS` in the names of masks. The `ids` are by default those of all images.
     """
     found = list_files(images, endings[0])
     if not found:
@@ -272,9 +252,8 @@ def divide(ids: Sequence[str], share: float, seed: int) -> tuple[tuple[str, ...]
 def labels_of(classes: Classes, encoding: Encoding) -> tuple[ClassList, Encoding]:
     """Return the classes and how they are stored: the first has the first stored value, and so on.
 
-    Args:
-        classes: names, or names with colours; values whose name is "(ignored)" are ignored, not a class.
-        encoding: the stored values in the order of the names; it may know more. Shown in {doc}`02_data`.
+    A value whose name is "(ignored)" is ignored, not a class. The encoding has the stored values in the order
+    of the names, and may know more. Shown in {doc}`02_data`.
     """
     names = classes.names if isinstance(classes, ClassList) else tuple(classes)
     kept = tuple(name for name in names if name != IGNORED)
@@ -291,16 +270,12 @@ def labels_of(classes: Classes, encoding: Encoding) -> tuple[ClassList, Encoding
     return classes, Encoding(tuple(value for name, value in values if name != IGNORED), ignored)
 
 
-def class_names(root: Path) -> tuple[str, ...]:
-    """Return the names that the folder's `classes.txt` lists. Shown in {doc}`02_data`."""
-    return read_list(root / NAMES, "write the class names into it, one a line, in the order of their labels")
-
-
 def read_list(file: Path, remedy: str = "") -> tuple[str, ...]:
     """Return the lines of a text file that hold something: ids, or class names. Shown in {doc}`02_data`."""
-    if not remedy:
-        there = ", ".join(sorted(other.stem for other in file.parent.glob("*.txt") if other.name != NAMES))
-        remedy = f"this data set has {there}" if there else "write the ids into it, one a line"
+    there = ", ".join(sorted(other.stem for other in file.parent.glob("*.txt") if other.name != NAMES))
+    remedy = remedy or (f"this data set has {there}" if there else "write the ids into it, one a line")
+    if file.name == NAMES:
+        remedy = "write the class names into it, one a line, in the order of their labels"
     if not file.is_file():
         raise DataError(f"there is no list {file}; {remedy}")
     try:
@@ -323,10 +298,7 @@ def repeated(names: Iterable[str]) -> list[str]:
 def list_files(folder: Path, ending: str = "") -> dict[str, Path]:
     """Return the images of a folder and of those in it by id, sorted, but no hidden ones.
 
-    Args:
-        folder: what to list.
-        ending: what follows the id in a file's name, e.g. "_leftImg8bit.png"; by default an image's suffix.
-            Used in {doc}`02_data`.
+    In a file's name the id is followed by `ending`, by default any image's suffix. Used in {doc}`02_data`.
     """
     if not folder.is_dir():
         there = ", ".join(sorted(one.name for one in folder.parent.glob("[!.]*/")))

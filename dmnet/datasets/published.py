@@ -98,15 +98,11 @@ def load_published(
     classes: Classes | None = None,
     labelled: bool = True,
 ) -> FileDataset:
-    """Return a split of a published data set. Shown in {doc}`02_data`.
+    """Return a split of "voc", "ade20k" or "cityscapes"; see `PublishedSet.sizes`. Shown in {doc}`02_data`.
 
-    Args:
-        name: "voc", "ade20k" or "cityscapes".
-        root: its folder, e.g. `VOCdevkit/VOC2012`, or one above it; by default the data folder.
-        split: see `PublishedSet.sizes`; "test" has no masks. `dmnet data prepare voc` makes "trainaug".
-        classes: names; by default those of a `classes.txt` in the folder, such as `dmnet.worlds.write_layout`
-            makes, or the published ones.
-        labelled: False reads images alone.
+    `root` is its folder, e.g. `VOCdevkit/VOC2012`, or one above it, by default the data folder. The classes
+    are by default those of a `classes.txt` in the folder, or the published ones. "test" has no masks:
+    `labelled=False` reads images alone. `dmnet data prepare voc` makes "trainaug".
 
     Raises:
         DataError: if the data set, the list, or a folder of the split is not there.
@@ -124,7 +120,7 @@ def load_published(
             f"folder as root or see `dmnet data prepare {name}`; by hand: unpack {published.archives}"
         )
     if classes is None:
-        classes = own.class_names(folder) if (folder / own.NAMES).is_file() else published.classes
+        classes = own.read_list(folder / own.NAMES) if (folder / own.NAMES).is_file() else published.classes
     size = published.sizes.get(split) if classes is published.classes else None
     if name == "voc":
         masks = AUGMENTED if split == "trainaug" else own.MASKS

@@ -15,7 +15,6 @@ from dmnet.datasets.files import UNKNOWN, FileDataset
 from dmnet.doctor import Report
 from dmnet.doctor.measuring import read_stored, spread
 from dmnet.errors import DataError
-from dmnet.plots import add_class_legend
 
 WIDTH = 7.0  # of the examples, in inches
 
@@ -60,8 +59,8 @@ def show_examples(dataset: Any, count: int = 6) -> Figure:
     names = {label: classes[label] if label < len(classes) else "no class" for label in seen - {255}}
     names |= {255: "void"} if 255 in seen else {}
     texts = {text: colours[label] for label, text in names.items()}  # "no class" once
-    if texts:
-        add_class_legend(figure, list(texts), np.stack(list(texts.values())))
+    if handles := [Patch(color=colour / 255, label=text) for text, colour in texts.items()]:
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4), fontsize=8)
     return figure
 
 

@@ -11,10 +11,12 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from dmnet import plots
 from dmnet.book import figures
+from dmnet.classes import VOID_COLOUR, voc_palette
+from dmnet.errors import DataError
 
 PICTURE = np.zeros((4, 6, 3), dtype=np.uint8)
+PALETTE = voc_palette(21)
 SHAPES = ["image", "stage 3", "stage 4", "response", "joined", "fused", "logits", "labels", "auxiliary"]
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
@@ -121,7 +123,7 @@ def test_reads_light_up_what_is_seen(grid: int, step: int, seen: range) -> None:
 
 
 def test_a_square_is_framed_and_labelled() -> None:
-    axis = plots.show_images([np.zeros((50, 50))]).axes[0]
+    axis = figures.show_images([np.zeros((50, 50))]).axes[0]
     figures.mark_square(axis, centre=20, side=10, colour="black")
     frame: Any = axis.patches[0]
     assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((15, 15), 10, 10)
@@ -158,10 +160,62 @@ def test_every_figure_can_be_drawn() -> None:
     drawn = [
         figures.show_architecture(dict.fromkeys(SHAPES, "512×64×64")),
         figures.show_digits({"a": np.eye(3), "b": np.eye(5)}),
-        plots.show_filters(torch.randn(9, 7, 7)),
+        figures.show_filters(torch.randn(9, 7, 7)),
         figures.show_table({"a": [PICTURE]}, rows=("one",)),
         figures.show_upsampling(torch.arange(4.0), size=8),
     ]
     for figure in drawn:
         assert isinstance(figure, Figure)
         figure.canvas.draw()
+
+
+@pytest.mark.parametrize(("columns", "panels"), [(None, 3), (2, 4), (1, 3)])
+def test_images_fill_rows_and_columns(columns: int | None, panels: int) -> None:
+    figure = figures.show_images([PICTURE] * 3, ["a", "b", "c"], columns=columns)
+    assert len(figure.axes) == panels
+    assert titles(figure) == ["a", "b", "c", ""][:panels]
+    assert [len(axis.images) for axis in figure.axes] == [1, 1, 1, 0][:panels]
+    assert not any(axis.axison for axis in figure.axes)
+
+
+def test_images_may_be_tensors_and_have_a_colour_scale() -> None:
+    figure = figures.show_images([torch.arange(12.0).view(3, 4)], vmin=-1, vmax=20, cmap="RdBu_r")
+    (picture,) = figure.axes[0].images
+    assert picture.get_clim() == (-1, 20)
+    assert np.asarray(picture.get_array()).tolist() == torch.arange(12.0).view(3, 4).tolist()
+
+
+@pytest.mark.parametrize(("images", "names"), [([], []), ([PICTURE], ["a", "b"])])
+def test_a_title_without_a_picture_is_refused(images: list[Any], names: list[str]) -> None:
+    with pytest.raises(DataError, match=f"{len(images)} pictures and {len(names)} titles"):
+        figures.show_images(images, names)
+
+
+def test_labels_become_colours() -> None:
+    coloured = figures.colour_labels(torch.tensor([[0, 20], [5, 255]], dtype=torch.uint8), PALETTE)
+    assert coloured.dtype == np.uint8
+    assert coloured.tolist() == [[[*PALETTE[0]], [*PALETTE[20]]], [[*PALETTE[5]], [*VOID_COLOUR]]]
+
+
+@pytest.mark.parametrize("label", [-1, 21, 254, 256])
+def test_a_label_without_a_colour_is_refused(label: int) -> None:
+    with pytest.raises(DataError, match=f"label {label} has no colour in a palette of 21"):
+        figures.colour_labels(np.array([[0, label]]), PALETTE)
+
+
+def test_filters_have_one_colour_scale_with_zero_in_the_middle() -> None:
+    filters = torch.tensor([[[-3.0, 1], [0, 2]], [[0, 0], [0, 1]]], requires_grad=True)
+    figure = figures.show_filters(filters, columns=2)
+    assert [axis.images[0].get_clim() for axis in figure.axes[:2]] == [(-3, 3)] * 2
+    assert len(figure.axes) == 3  # the third is the colour scale
+
+
+def test_filters_of_zeros_can_be_shown() -> None:
+    figure = figures.show_filters(torch.zeros(3, 1, 1))
+    assert sum(len(axis.images) for axis in figure.axes) == 3
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (0, 3, 3), (1, 2, 3, 3)])
+def test_filters_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match="must be"):
+        figures.show_filters(torch.zeros(shape))

@@ -57,7 +57,7 @@ def test_systems_are_listed_and_shown():
     listed = run("systems").stdout
     assert all(name in listed for name in systems.names())
     shown = run("systems", "demo_scale").stdout
-    assert "learning_rate" in shown and "0.003" in shown and "sees 11 pixels" in shown
+    assert "learning_rate" in shown and "0.003" in shown and "field of 11 pixels" in shown
 
 
 def test_an_error_is_one_line_with_the_nearest_name():

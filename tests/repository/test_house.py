@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-# What the house may have today; it is to go down to 3,600 and 10,500, and never up.
-CORE_LINES, ALL_LINES, FLOORS, BASE_REQUIREMENTS = 4_350, 11_900, 9, 10
+CORE_LINES, ALL_LINES, FLOORS, BASE_REQUIREMENTS = 3_600, 10_500, 9, 10  # at most
 WINGS = {
     "analysis", "benchmark", "book", "cli", "doctor", "download", "export", "playground", "prepare", "worlds",
     "zoo",

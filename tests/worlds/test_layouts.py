@@ -36,7 +36,7 @@ def test_written_masks_have_the_palette(drawn: DemoDataset, tmp_path: Path) -> N
 def test_an_empty_folder_is_filled(drawn: DemoDataset, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     write_layout(drawn, tmp_path / "out")
-    load("folder", tmp_path / "out", "val").check()
+    assert len(list(load("folder", tmp_path / "out", "val"))) == len(drawn)
 
 
 @pytest.mark.parametrize("what", ["folder", "file"])
