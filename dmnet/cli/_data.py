@@ -51,12 +51,7 @@ def convert_data(
     """Make a data set of label maps from labels of another program; data/README.md describes them."""
     from dmnet.prepare.convert import convert
 
-    made = convert(source, output, kind, table)
-    say(f"{source} was {'read' if kind else 'recognised'} as {made.kind}; {output} is new:")
-    print_table(made.table)
-    for note in made.notes:
-        say(f"{note[0].upper()}{note[1:]}.")
-    say(", ".join(f"{split}: {count} images" for split, count in made.counts.items()))
+    print_table(convert(source, output, kind, table, say))
     say(f"Next: dmnet data check {shlex.quote(str(output))}")
 
 

@@ -12,8 +12,7 @@ import os
 import secrets
 import shutil
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -30,31 +29,13 @@ from dmnet.images import read_image, read_mask
 from dmnet.prepare import exports
 
 
-@dataclass(frozen=True)
-class Converted:
-    """What became of every stored value. Used in {doc}`02_data`.
-
-    Attributes:
-        kind: what the labels were read as.
-        folder: the new data set.
-        table: by what was stored, number and name of its class, pixels, and images that have it.
-        counts: examples of every split; the split of a set without splits is "all".
-        notes: what was left out.
-    """
-
-    kind: str
-    folder: Path
-    table: pd.DataFrame
-    counts: dict[str, int]
-    notes: list[str]
-
-
 def convert(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     kind: str | None = None,
     table: str | os.PathLike[str] | None = None,
-) -> Converted:
+    say: Callable[[str], object] = lambda text: None,
+) -> pd.DataFrame:
     """Make a data set of label maps from labels of another program. Used in {doc}`02_data`.
 
     Args:
@@ -63,6 +44,10 @@ def convert(
         kind: one of `exports.KINDS`; by default the one that the folder's contents show.
         table: for "colours" and "values", a file with lines `name r,g,b` or `name value`; several may have
             one name, and "(ignored)" is void.
+        say: called with a line on the kind, on what was left out, and on the images of each split.
+
+    Returns:
+        By what was stored: number and name of its class, pixels, and images that have it.
 
     Raises:
         DataError: if something is malformed, unknown or ambiguous; then there is no `target`.
@@ -74,29 +59,28 @@ def convert(
         raise DataError(f"{out} exists, and nothing is written over; give a folder that is not there yet")
     if not out.parent.is_dir() or out.resolve().is_relative_to(root.resolve()):
         raise DataError(f"{out} must lie in a folder that exists, and not in {root}, which stays as it is")
-    found = exports.Source(root, None if table is None else Path(table).expanduser())
+    found = exports.Source(root, None if table is None else Path(table).expanduser(), say)
     kind = kind or exports.guess(found)
     if kind not in exports.KINDS:
         raise DataError(f"there is no kind {kind!r}; there are {', '.join(exports.KINDS)}")
     if (table is None) == (kind in ("colours", "values")):
         line = "name value" if kind == "values" else "name r,g,b"
         raise DataError(f"{kind} needs {'no table' if table else f'--table FILE, with lines {line!r}'}")
+    say(f"{root} is read as {kind}")
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.mkdir()
-        became, counts = _write(found, exports.read(found, kind), temporary)
+        became = _write(found, exports.read(found, kind), temporary)
         if hasattr(os, "sync"):
             os.sync()  # the final name must not reach the disk before the bytes
         temporary.rename(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return Converted(kind, out, became, counts, found.notes)
+    return became
 
 
-def _write(
-    source: exports.Source, examples: Iterator[exports.Example], folder: Path
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Write a data set and read it back; return what became of every row, and the splits' sizes."""
+def _write(source: exports.Source, examples: Iterator[exports.Example], folder: Path) -> pd.DataFrame:
+    """Write a data set and read it back; return what became of every row."""
     if (first := next(examples, None)) is None:  # now the table is there
         raise DataError(f"{source.root} holds no image with labels of this kind{exports.boxes(source.root)}")
     names = [_tidy(name) for _, name in source.table]
@@ -123,9 +107,10 @@ def _write(
         (folder / "images" / split / f"{name}{suffix}").write_bytes(content)
         label_image(numbers[rows], palette).save(folder / "masks" / split / f"{name}.png")
         written[split, name] = zlib.crc32(numbers[rows].tobytes())
-    source.note("left out, without labels", [file for file in source.images if file.resolve() not in origins])
+    left = [file for file in source.images if file.resolve() not in origins]
+    source.count("Left out, without labels", left)
     if bare:
-        source.notes.append(f"images without an outline, background alone: {bare}")
+        source.say(f"Images without an outline, background alone: {bare}")
     splits = list(dict.fromkeys(split for split, _ in written))
     if len(splits) == 1:
         for part in ("images", "masks"):
@@ -137,15 +122,16 @@ def _write(
         there = ", ".join(split for split in splits if split != "all")
         raise DataError(f"{source.root} has images in {there}, and in no split; put all into splits, or none")
     (folder / files.NAMES).write_text("\n".join(classes) + "\n", encoding="utf-8")
-    sets = [load("pairs", folder, split) for split in splits]
-    for dataset, name in progress([(one, name) for one in sets for name in one.ids], desc="reading back"):
-        dataset.image_file(name)
-        found[dataset.split, name] = zlib.crc32(read_mask(dataset.mask_file(name)).tobytes())
-    if found != written or sets[0].classes != tuple(classes):
+    for dataset in (load("pairs", folder, split) for split in splits):
+        for name in progress(dataset.ids, desc="reading back"):
+            dataset.image_file(name)
+            found[dataset.split, name] = zlib.crc32(read_mask(dataset.mask_file(name)).tobytes())
+        source.say(f"{dataset.split}: {len(dataset)} images")
+    if found != written or dataset.classes != tuple(classes):
         raise DataError("masks cannot be read back as they were written; is the disk in order?")
     stored = pd.Index([stored for stored, _ in source.table], name="stored")
     columns = {"class": numbers, "name": names, "pixels": pixels, "images": images}
-    return pd.DataFrame(columns, stored), {one.split: len(one) for one in sets}
+    return pd.DataFrame(columns, stored)
 
 
 def _tidy(name: str) -> str:

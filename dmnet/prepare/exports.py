@@ -58,14 +58,15 @@ class Source:
 
     root: Path
     given: Path | None  # --table
+    say: Callable[[str], object]
     place: object = "the source"  # what is being read, for messages
     table: list[tuple[str, str]] = field(default_factory=list)  # what is stored, name of its class
     images: list[Path] = field(default_factory=list)  # all that are there, where that can be told
-    notes: list[str] = field(default_factory=list)
 
-    def note(self, what: str, found: Collection[Path]) -> None:
-        """Note what became of some files, if there are any."""
-        self.notes += [f"{what}: {_some(found)}"] if found else []
+    def count(self, what: str, found: Collection[Path]) -> None:
+        """Say what became of some files, if there are any."""
+        if found:
+            self.say(f"{what}: {_some(found)}")
 
     def text(self, file: Path) -> str:
         """Return a file's text."""
@@ -77,10 +78,7 @@ class Source:
 
 
 def read(source: Source, kind: str) -> Iterator[Example]:
-    """Go through the examples of a kind; a DataError names the place of what is malformed in it.
-
-    Used in {doc}`02_data`.
-    """
+    """Go through a kind's examples; a DataError names the malformed place. Used in {doc}`02_data`."""
     try:
         yield from KINDS[kind](source)
     except DataError:
@@ -202,7 +200,7 @@ def _pairs(root: Path) -> Iterator[Pair]:
     splits: dict[str, str] = {}
     for file in (*sorted((root / files.LISTS).glob("[!.]*.txt")), *own):
         if file.is_file() and file.stem != "trainval":  # that is both
-            for line in files.read_list(file, "write ids into it, one a line"):
+            for line in files.read_list(file):
                 name, split = line.strip('"'), _split(file.stem)  # CVAT quotes names with spaces
                 if name not in images or splits.setdefault(name, split) != split:
                     raise DataError(f"{file}: {name} has no image in {root}, or is in two lists; mend it")
@@ -233,7 +231,7 @@ def _masks(
     """Go through the examples that have a mask; `table` has a row for each of the masks' numbers."""
     if pairs and not table:
         raise ValueError("the table is empty")
-    source.note("left out, having no mask", [image for _, _, image, mask in pairs if mask is None])
+    source.count("Left out, having no mask", [image for _, _, image, mask in pairs if mask is None])
     source.table += table.values()
     known, order = np.array([*table]), np.argsort([*table])
     unknown: dict[int, Counter[Path]] = defaultdict(Counter)
@@ -319,11 +317,11 @@ def _labelme(source: Source) -> Iterator[Example]:
         for shape in json.loads(source.text(file))["shapes"]:
             kinds[shape["label"]].add(shape.get("shape_type") or "polygon")
     if bare := sorted(label for label, several in kinds.items() if several <= NO_AREA):
-        source.notes.append(f"left out, being points or lines alone: the labels {', '.join(bare)}")
+        source.say(f"Left out, being points or lines alone: the labels {', '.join(bare)}")
     labels = sorted(kinds.keys() - {*bare})
     for lines in (source.root / "labels.txt", source.root / files.NAMES):
         if lines.is_file():
-            labels = list(files.read_list(lines, "write the labels into it, one a line"))
+            labels = list(files.read_list(lines))
             if missing := kinds.keys() - {*bare, *labels}:
                 raise DataError(f"{lines} has no line for the label {min(missing)!r}; complete it")
     source.table += [OUTSIDE, *zip(labels, labels, strict=True)]
@@ -433,7 +431,7 @@ def _yolo(source: Source) -> Iterator[Example]:
         if "kpt_shape" in content:
             raise ValueError("kpt_shape: key points have no area")
     else:
-        names = list(files.read_list(root / files.NAMES, "write the names into it, or export data.yaml, too"))
+        names = list(files.read_list(root / files.NAMES))
     source.table += [OUTSIDE, *((str(index), name) for index, name in enumerate(names))]
     texts = {file for file in _files(root, ".txt") if "labels" in file.relative_to(root).parts[:-1]}
     source.images = _files(root, *files.SUFFIXES)
