@@ -29,8 +29,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "other-names": ("error", f"copy each under its id {_NEW}"),
     "other-format": (
         "error",
-        "let the labelling program export label maps (PNG, one number a pixel), or draw them from these "
-        f"files {_NEW}; another ending of its name makes no image of a file",
+        "let the labelling program export label maps (PNG, one number a pixel), or let `dmnet data convert` "
+        "draw them from outlines (data/README.md); another ending of its name makes no image of a file",
     ),
     "no-label-ids": (
         "error",
