@@ -18,6 +18,7 @@ setup:  ## make or update the environment .venv (every other target does this fi
 
 book: setup  ## execute the notebooks (cached) and build the book into _build/html; a warning is an error
 	$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo "From the disk the playground is pictures: make serve brings it alive, at http://127.0.0.1:$(PORT)"
 
 serve: book  ## build the book and serve it on this machine: http://127.0.0.1:8000 (another port: PORT=8001)
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html

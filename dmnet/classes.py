@@ -5,7 +5,6 @@ own tools and publications use, so that figures can be compared; the two demo wo
 readers with any kind of colour vision can tell apart [Okabe and Ito, Color Universal Design, 2008].
 """
 
-import re
 from dataclasses import dataclass
 from typing import Self
 
@@ -73,44 +72,14 @@ class ClassList:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read "name rrggbb; name rrggbb; ..." or one a line (colours in hexadecimal)."""
-        pairs = [entry.rsplit(" ", 1) for entry in map(str.strip, re.split("[;\\n]", text)) if entry]
+        """Read "name rrggbb", one a line (colours in hexadecimal)."""
+        pairs = [line.rsplit(" ", 1) for line in text.splitlines()]
         colours = [list(bytes.fromhex(colour)) for _, colour in pairs]
         return cls(tuple(name for name, _ in pairs), np.array(colours, np.uint8))
 
 
-VOC = ClassList(
-    (
-        "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-        "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa", "train",
-        "tv monitor",
-    ),
-    voc_palette(21),
-)  # fmt: skip
-
-CITYSCAPES = ClassList.parse(
-    """
-    road 804080; sidewalk f423e8; building 464646; wall 66669c; fence be9999; pole 999999;
-    traffic light faaa1e; traffic sign dcdc00; vegetation 6b8e23; terrain 98fb98; sky 4682b4; person dc143c;
-    rider ff0000; car 00008e; truck 000046; bus 003c64; train 005064; motorcycle 0000e6; bicycle 770b20
-    """
-)
-
-# 150 classes of the MIT scene parsing benchmark; label 0 of its files, "other", is not among them.
-ADE20K = ClassList.parse(shipped("published", "ade20k_classes.txt").read_text(encoding="utf-8"))
-
-DEMO_CONTEXT = ClassList.parse(
-    """
-    background 5b6470; ruby on warm d55e00; ruby on cool cc79a7; jade on warm f0e442; jade on cool 009e73;
-    ring 56b4e9; frame 0072b2
-    """
-)
-
-DEMO_SCALE = ClassList.parse(
-    """
-    background 5b6470; ruby on warm side d55e00; ruby on cool side cc79a7; jade on light block f0e442;
-    jade on dark block 009e73; cross 56b4e9; ring 0072b2
-    """
-)
-
-KNOWN = (VOC, ADE20K, CITYSCAPES, DEMO_CONTEXT, DEMO_SCALE)  # any names that are theirs get their colours
+# What the files do not name is no class: VOC's 255, ADE20K's 0 ("other"), Cityscapes' other labelIds.
+VOC, ADE20K, CITYSCAPES, DEMO_CONTEXT, DEMO_SCALE = KNOWN = tuple(
+    ClassList.parse(shipped("published", f"{name}_classes.txt").read_text(encoding="utf-8"))
+    for name in ("voc", "ade20k", "cityscapes", "demo_context", "demo_scale")
+)  # names of the classes, in the order of their labels: any that are one of these get its colours

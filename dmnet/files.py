@@ -37,8 +37,7 @@ def shipped(*parts: str) -> Path:
 
     In a clone it lies below `data/`, in an installed wheel below `dmnet/_data/`. Used in {doc}`06_training`.
     """
-    clone = _clone()
-    return (clone / "data" if clone else _PACKAGE / "_data").joinpath(*parts)
+    return (clone / "data" if (clone := _clone()) else _PACKAGE / "_data").joinpath(*parts)
 
 
 @contextmanager

@@ -1,6 +1,8 @@
-"""Reading images and label maps from whatever people have."""
+"""Reading images and label maps from whatever people have: what is read or refused is decided here."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
@@ -13,9 +15,8 @@ from dmnet.errors import DataError
 Source = str | os.PathLike[str] | Image.Image | NDArray[Any]
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF")  # formats whose compression changes labels
 LABEL_MODES = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of one value per pixel
-# What Pillow raises for a damaged file; a RuntimeError for AVIF.
-BROKEN = (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError)
 _TOP = {"uint8": 255, "uint16": 65535, "int32": 65535, "float32": 1, "float64": 1, "float16": 1}
+_REMEDY = "save red, green and blue as 8 bits (data/README.md, What is read)"
 
 
 def read_image(source: Source) -> NDArray[np.uint8]:
@@ -29,35 +30,35 @@ def read_image(source: Source) -> NDArray[np.uint8]:
             uint16 in 0..65535, or of floats in 0..1.
 
     Raises:
-        DataError: if the file cannot be read to its end, or the array is no image; the message names it.
+        DataError: if it cannot be read to its end, or would become another picture; the message names it.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, "the array given")
-    if isinstance(source, Image.Image):
-        return _upright_rgb(source, "the image given")
-    if isinstance(source, str | os.PathLike):
-        return _upright_rgb(_decoded(source), str(source))
-    raise DataError(f"an image must be a path, a PIL image or a NumPy array, got {type(source).__name__}")
+    if not isinstance(source, str | os.PathLike | Image.Image):
+        raise DataError(f"an image must be a path, a PIL image or a NumPy array, got {type(source).__name__}")
+    name = "the image given" if isinstance(source, Image.Image) else str(source)
+    with reading(name):
+        image = decode(source, name) if isinstance(source, Image.Image) else _decoded(source)
+        if image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
+            image = ImageOps.exif_transpose(image)
+        return as_rgb(image, name)
 
 
 def read_mask(source: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Read a label map: the class of a pixel is the palette index or the grey value. Shown in {doc}`02_data`.
+    """Read a label map, uint8 [H, W]: palette indices or grey values, the classes. Shown in {doc}`02_data`.
 
     No EXIF orientation is applied: label maps are drawn, not photographed, to the size of the upright image.
 
     Args:
         source: path of an 8-bit palette or grey file, or of one of 1 or 16 bits whose values are at most 255.
 
-    Returns:
-        uint8 [H, W].
-
     Raises:
         DataError: if the file cannot be read, was saved with loss, or holds colours or larger values.
     """
-    image = _decoded(source)
+    with reading(source):
+        image = _decoded(source)
     if image.format in LOSSY:
-        kind = f"{image.format} file, which changes labels to compress"
-        raise DataError(f"{source} is a {kind}; save masks as PNG")
+        raise DataError(f"{source} is a {image.format} file, which changes labels; save masks as PNG")
     if image.mode not in LABEL_MODES:
         raise DataError(
             f"{source} holds colours (mode {image.mode}), not labels; give every colour its class's number, "
@@ -70,37 +71,67 @@ def read_mask(source: str | os.PathLike[str]) -> NDArray[np.uint8]:
     return labels.astype(np.uint8, copy=False)
 
 
+@contextmanager
+def reading(name: object) -> Iterator[None]:
+    """Make a DataError of what a decoder raises in the block, but for MemoryError. Used in {doc}`02_data`."""
+    try:
+        yield
+    except DataError:
+        raise
+    except MemoryError as error:
+        raise MemoryError(f"{name} needs more memory than there is; cut it into tiles") from error
+    except Image.DecompressionBombError as error:
+        limit = f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels"
+        raise DataError(f"{name} is too large: {limit}; cut it into tiles, or make it smaller") from error
+    except Exception as error:  # Pillow raises any kind for a damaged file
+        cause = f"{error if error.args else type(error).__name__}; save it anew as PNG, or leave it out"
+        raise DataError(f"{name} is damaged, cut off or no image that Pillow reads: {cause}") from error
+
+
 def _decoded(path: str | os.PathLike[str]) -> Image.Image:
-    """Open a file and decode it to its end; a DataError says what is wrong with it."""
     if not os.path.isfile(path):  # False, not an error, for names that no file can have
         raise DataError(f"{path} is a folder" if os.path.isdir(path) else f"there is no file {path}")
-    try:
-        with Image.open(path) as image:
-            image.load()
-            image.getexif()  # is kept
-    except BROKEN as error:
-        raise DataError(f"{path} is damaged, cut off or no image that Pillow reads: {error}") from error
+    with Image.open(path) as image:
+        return decode(image, path)
+
+
+def decode(image: Image.Image, name: object) -> Image.Image:
+    """Decode an opened image to its end; a DataError if it is not what was stored. Used in {doc}`02_data`."""
+    deep = ";16" in str(getattr(image, "tile", [])[:1]) and not image.mode.startswith("I")
+    image.load()
+    image.getexif()  # is kept
+    tags, bands = getattr(image, "tag_v2", {}), len(image.getbands())  # of a TIFF file
+    if tags.get(277, bands) != bands:
+        raise DataError(f"{name} has {tags[277]} bands, of which Pillow reads {bands}; {_REMEDY}")
+    if tags.get(262) == 0 and image.mode[0] in "IF":
+        raise DataError(f"{name} counts from white (0) to black, which Pillow overlooks; {_REMEDY}")
+    if deep:
+        _check_depth(257 * int(np.max(image.getextrema()[:3])), name)
     return image
 
 
-def _upright_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    """Return an image of any mode, perhaps not read yet, as an upright RGB array."""
-    try:
-        if image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
-            image = ImageOps.exif_transpose(image)
-        if image.mode == "F" or image.mode.startswith("I"):
-            return _from_array(np.asarray(image), name)
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        image = image if image.mode == "RGB" else image.convert("RGB")  # which copies RGB, too
-        packed = np.frombuffer(image.tobytes("raw", "RGBX"), np.uint8)  # as Pillow holds it: quicker than RGB
-        return cv2.cvtColor(packed.reshape(image.height, image.width, 4), cv2.COLOR_RGBA2RGB)
-    except OSError as error:
-        raise DataError(f"{name} is damaged or cut off: {error}") from error
+def as_rgb(image: Image.Image, name: object) -> NDArray[np.uint8]:
+    """Return a decoded image of any mode as RGB, uint8 [H, W, 3], a copy. Used in {doc}`02_data`."""
+    if image.mode[0] in "IF":
+        return _from_array(np.asarray(image), name)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        clear, *between, solid = image.getchannel("A").histogram()
+        if sum(between) > (clear + solid) / 3 or not any((*between, solid)):
+            seen = f"{clear} pixels are clear, {sum(between)} in between, {solid} solid"
+            raise DataError(f"{name}: the fourth channel is no transparency ({seen}); {_REMEDY}")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image if image.mode == "RGB" else image.convert("RGB")  # which copies RGB, too
+    packed = np.frombuffer(image.tobytes("raw", "RGBX"), np.uint8)  # as Pillow holds it: quicker than RGB
+    return cv2.cvtColor(packed.reshape(image.height, image.width, 4), cv2.COLOR_RGBA2RGB)
 
 
-def _from_array(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
+def _check_depth(high: int, name: object) -> None:
+    if high < 2**14:
+        raise DataError(f"{name} has 16 bits, but at most {high}, as of 12: it would be black; {_REMEDY}")
+
+
+def _from_array(array: NDArray[Any], name: object) -> NDArray[np.uint8]:
     """Return an array of any supported shape and type as uint8 RGB [H, W, 3]."""
     shape = array.shape if array.ndim != 2 else (*array.shape, 1)
     if len(shape) != 3 or shape[2] not in (1, 3, 4) or 0 in shape:
@@ -116,8 +147,7 @@ def _from_array(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
                 f"{name} holds {array.dtype} values from {low} to {high}; an image is uint8, uint16 or float "
                 "in 0..1: divide by 255, or convert it by .astype('uint8')"
             )
+        if top == 65535:
+            _check_depth(int(high), name)
         array = (array.astype(np.float64) * (255 / top) + 0.5).astype(np.uint8)
-    array = array.reshape(shape)
-    if shape[2] == 4:
-        return _upright_rgb(Image.fromarray(array), name)
-    return np.repeat(array, 3, axis=2) if shape[2] == 1 else array.copy()
+    return as_rgb(Image.fromarray(array.reshape(shape[:2] if shape[2] == 1 else shape)), name)

@@ -41,15 +41,6 @@ Labels = NDArray[np.uint8]
 Pixels = NDArray[np.uint8]
 
 
-def predict_logits(model: DMNet, image: Tensor, scale_gates: ScaleGates = None) -> Tensor:
-    """Return the logits, [K, h, w], of a normalised image [3, H, W] at the network's output stride.
-
-    They stay on the model's device. Used in {doc}`07_evaluation`.
-    """
-    with evaluating(model), torch.inference_mode():
-        return model(image[None].to(next(model.parameters())), scale_gates).logits[0]
-
-
 def predict(
     model: DMNet, image: Any, scale_gates: ScaleGates = None, protocol: Evaluation | None = None
 ) -> Labels:
@@ -243,17 +234,17 @@ def evaluate(
     images of one size in a row at once, a CPU one by one; `workers` processes read ahead.
 
     Raises:
-        DataError: if the model has another number of classes, or a mask a label that is no class.
+        DataError: if the classes are others in number or in order, or a mask has a label that is no class.
     """
     classes, learned = tuple(dataset.classes), model.system.classes if model.system else ()
     if len(classes) != (known := model.architecture.num_classes):
         raise DataError(f"the model knows {known} classes, the data set has {len(classes)}")
     if len(learned) == len(classes) and learned != classes:
-        warnings.warn(
-            f"the model learned the classes {', '.join(learned)}, the data set calls them "
-            f"{', '.join(classes)}: labels are compared by number alone",
-            stacklevel=2,
-        )
+        differ = f"the model learned the classes {', '.join(learned)}, the data set has {', '.join(classes)}"
+        if any(name in learned and learned[label] != name for label, name in enumerate(classes)):
+            remedy = "number the masks as the model does (data/README.md, Classes in another order)"
+            raise DataError(f"{differ}: a number means another class in each. {remedy}")
+        warnings.warn(f"{differ}: labels are compared by number alone", stacklevel=2)
     running = distributed.is_available() and distributed.is_initialized()
     rank, world_size = (distributed.get_rank(), distributed.get_world_size()) if running else (0, 1)
     device = next(model.parameters()).device

@@ -46,10 +46,12 @@ def overlay(
     if pixels.shape[:2] != classes.shape:
         raise DataError(f"the image is {pixels.shape[:2]}, its labels are {classes.shape} (height, width)")
     colours = colour_table(palette)
-    mixed = ((1 - alpha) * pixels + alpha * colours[classes] + 0.5).astype(np.uint8)
-    mixed[:, :-1][classes[:, :-1] != classes[:, 1:]] = 255  # where the right neighbour has another label
-    mixed[:-1][classes[:-1] != classes[1:]] = 255
-    picture = Image.fromarray(mixed)
+    for top in range(0, len(pixels), 256):  # strips, since floats take eight times the memory
+        rows = slice(top, top + 256)
+        pixels[rows] = (1 - alpha) * pixels[rows] + alpha * colours[classes[rows]] + 0.5
+    pixels[:, :-1][classes[:, :-1] != classes[:, 1:]] = 255  # where the right neighbour has another label
+    pixels[:-1][classes[:-1] != classes[1:]] = 255
+    picture = Image.fromarray(pixels)
     return picture if legend is None else _with_legend(picture, classes, colours, legend)
 
 

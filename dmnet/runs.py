@@ -16,6 +16,7 @@ import platform
 import subprocess
 import sys
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -95,12 +96,9 @@ def open_run(
 ) -> Iterator[Run]:
     """Lock a run's folder and go on in it, unless that would lose a checkpoint. Used in {doc}`06_training`.
 
-    Args:
-        folder: made if missing; None writes nothing.
-        config: see `configuration`; another one than the folder's is refused.
-        resume: go on from the folder's checkpoint; a folder without one starts at the beginning.
-        options: kept in `config.json` too, but may be others every time.
-        facts: kept in `environment.json`; see `environment`.
+    None for a folder writes nothing. The `config` must be the folder's, if there is one; see `configuration`.
+    `options` are kept beside it and may be others every time, the `facts` (see `environment`) of every time.
+    To `resume` a folder without a checkpoint is to start at the beginning.
 
     Raises:
         DMNetError: if the folder holds another run, or this one and `resume` is not set, or is in use.
@@ -124,7 +122,10 @@ def open_run(
         if checkpoint.exists():
             there = read_json(folder / "config.json", dict)
             old, new = (pd.json_normalize(one).to_dict("records")[0] for one in (there, config))
-            if changed := [f"{k}: {old.get(k)} there, {new[k]} here" for k in new if old.get(k) != new[k]]:
+            first, last = (new.get(f"system.recipe.{which}learning_rate") for which in ("", "final_"))
+            free = (".iterations", ".epochs") if first == last else ()  # the rate does not depend on the end
+            changed = [k for k in new if old.get(k) != new[k] and not str(k).endswith(free)]
+            if changed := [f"{k}: {old.get(k)} there, {new[k]} here" for k in changed]:
                 raise DMNetError(
                     f"{folder} holds a run with another configuration ({'; '.join(changed[:3])}): "
                     "choose another folder, or repeat that run's settings"
@@ -137,8 +138,8 @@ def open_run(
             if changed := [f"{k} {last.get(k)} -> {facts[k]}" for k in DECISIVE if last.get(k) != facts[k]]:
                 effect = "weights will differ from an unbroken run's by rounding, or batch norm's statistics"
                 warnings.warn(f"resumed with {', '.join(changed)}: {effect}", stacklevel=2)
-        else:
-            _write_json(folder / "config.json", {**config, "options": options})
+            options = options or there.get("options")
+        _write_json(folder / "config.json", {**config, "options": options})
         done, run.rows = (run.state["iteration"], run.state["log"]) if run.state else (0, [])
         _write_json(sessions, [*before, {"iteration": done, **facts}])
         with atomic_write(log) as temporary:  # a killed process has written more, or half a line
@@ -157,7 +158,7 @@ def read_state(path: Path) -> dict[str, Any]:
     why = None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if state.keys() >= STATE:
+        if state.keys() >= STATE and zipfile.ZipFile(path).testzip() is None:  # whose checksums it leaves out
             return state
     except Exception as error:  # a damaged file can raise anything
         why = error
@@ -183,7 +184,7 @@ def _line(row: dict[str, Any]) -> str:
 
 def _write_json(path: Path, value: Any) -> None:
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(value, indent=2, default=str) + "\n", encoding="utf-8")
 
 
 def configuration(system: System, train_set: Any, val_set: Any, seed: int) -> Facts:
@@ -222,6 +223,5 @@ def commit(clone: Path) -> str | None:
     command = ["git", "-C", str(clone), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     with suppress(OSError, subprocess.SubprocessError):
         if (clone / ".git").exists():
-            done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-            return done.stdout.strip()
+            return subprocess.check_output(command, text=True, timeout=10, stderr=subprocess.DEVNULL).strip()
     return None

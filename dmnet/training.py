@@ -6,7 +6,6 @@ micro-batches follow one process but for rounding and batch normalisation: the l
 labelled pixels of the whole batch.
 """
 
-import difflib
 import logging
 import math
 import os
@@ -14,9 +13,11 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from os import PathLike
 from types import FrameType
 from typing import Any, Literal
@@ -36,6 +37,7 @@ from dmnet.losses import draw_shift, labelled, on_grid, segmentation_loss
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet, from_system, pick_device
 from dmnet.plots import overlay
+from dmnet.runs import Run
 from dmnet.sampling import DROPOUT, TrainingSamples, stream_seed, training_batches
 from dmnet.systems import Recipe, System
 from dmnet.transforms import TrainingTransform
@@ -67,6 +69,7 @@ def train(
     evaluate_every: int | None = None,
     checkpoint_every: int = 200,
     resume: bool = False,
+    init: str | PathLike[str] | None = None,
     stop_after: int | None = None,
     progress: bool = True,
     options: dict[str, Any] | None = None,
@@ -90,9 +93,10 @@ def train(
         workers: processes that load images; 0 loads them in this one. The result is the same.
         evaluate_every: iterations between evaluations on `val_set`.
         checkpoint_every: iterations between checkpoints.
-        resume: go on where `run_dir` was left.
+        resume: go on where `run_dir` was left; where the learning rate is constant also to more `iterations`.
+        init: file, run or system whose weights to start from; a warning names a classifier that is left out.
         stop_after: stop when so many iterations are done, as if interrupted there; `resume` goes on.
-        progress: a progress bar where somebody is looking, elsewhere about ten lines in all.
+        progress: a progress bar where somebody is looking, elsewhere a line at least every minute.
         options: what else the run's `config.json` is to remember.
         **overrides: fields of the system, e.g. `iterations=200, filter_sizes=(3,)`; see `resolve`.
 
@@ -125,7 +129,7 @@ def train(
         raise DMNetError(f"{few}: train with two images or more, or larger crops (batch_size, crop)")
     config = runs.configuration(system, train_set, val_set, seed)
     facts = runs.environment(fabric.device, world_size)
-    facts |= {"precision": precision, "accumulate": accumulate, "compile": compile}
+    facts |= {"precision": precision, "accumulate": accumulate, "compile": compile, "init": init}
     with (
         runs.open_run(run_dir if rank == 0 else None, config, resume, options, facts) as run,
         stop_request(run_dir is not None, aloud=rank == 0) as signals,
@@ -135,12 +139,13 @@ def train(
         if fabric.broadcast(config) != config:
             raise DMNetError("the ranks have found different data; it must be the same on all machines")
         torch.manual_seed(seed)
-        trainer = Trainer(system, fabric, run, seed, compile)
+        trainer = Trainer(system, fabric, run, seed, compile, init)
         samples = TrainingSamples(train_set, TrainingTransform(recipe), recipe.batch_size, seed)
         batches = training_batches(samples, trainer.iteration, stop, workers, gpu, rank, world_size)
         progress, hidden = progress and rank == 0, not (progress and rank == 0 and interactive())
         bar = progress_bar(total=iterations, initial=trainer.iteration, disable=hidden)
-        matrix, clock = None, time.perf_counter()
+        matrix, early = None, trainer.iteration + 3  # when one can tell how long it will take
+        told = clock = time.perf_counter()
         with closing(batches), bar:
             for images, labels, names in batches:  # of each batch this rank's part
                 rate = learning_rate(recipe, trainer.iteration, iterations)
@@ -150,8 +155,7 @@ def train(
                 images = images.to(fabric.device, memory_format=torch.channels_last, non_blocking=True)
                 labels = labels.to(fabric.device, non_blocking=True)
 
-                # The loss is the mean over all labelled pixels of the whole batch: every micro-batch of every
-                # rank is divided by the same number (the ranks' mean, as gradients are their mean, too).
+                # Every micro-batch is divided by the same number: the ranks' mean, as gradients are a mean.
                 shift = draw_shift(labels, recipe.label_stride)
                 if recipe.label_stride > 1:
                     shift = fabric.broadcast(shift)
@@ -187,9 +191,12 @@ def train(
                 run.log(row)
                 bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
                 bar.update()
-                if hidden and progress and done % max(iterations // 10, 1) == 0:
-                    left = trainer.seconds / done * (iterations - done)
-                    print(f"iteration {done}/{iterations}  loss {value:.3f}  {left:.0f} s left", flush=True)
+                left, due = trainer.seconds / done * (iterations - done), clock + 2 * elapsed >= told + 60
+                if progress and ((done == early and left >= 60) or (hidden and (due or done == iterations))):
+                    told, until = clock + elapsed, f"{bar.format_interval(left)} left"
+                    until += "; less with --quick" if done == early and left > 3600 else ""
+                    with bar.external_write_mode():  # the bar, if there is one, stands below
+                        print(f"iteration {done}/{iterations}  loss {value:.3f}  {until}", flush=True)
                 stopped = fabric.all_reduce(float(len(signals))) > 0  # all ranks stop at the same iteration
                 if done == stop or stopped or done % checkpoint_every == 0:
                     run.save_state(trainer.state())
@@ -209,17 +216,19 @@ def train(
 class Trainer:
     """What changes during training: network, optimizer, counters. Used in {doc}`06_training`.
 
-    `fabric` knows the device and the other ranks, the first rank's `run` where to go on. `seed` is for
-    dropout in all other ranks; the first goes on with the global random state.
+    `fabric` knows device and ranks, the first rank's `run` where to go on; `seed` is for the others' dropout.
     """
 
-    def __init__(self, system: System, fabric: Any, run: runs.Run, seed: int, compile: bool) -> None:
+    def __init__(self, system: System, fabric: Any, run: Run, seed: int, compile: bool, init: Any) -> None:
         self.fabric, self.run = fabric, run
         self.iteration, self.seconds, self.best = 0, 0.0, -1.0  # seconds without evaluation; best mIoU
         self.model = from_system(system)
         state = fabric.broadcast(run.state)
-        if system.recipe.pretrained and state is None and fabric.global_rank == 0:
-            systems.zoo().load_imagenet(self.model)  # the other ranks are sent its weights
+        if state is None and fabric.global_rank == 0:  # the other ranks are sent its weights
+            if init is not None and (left := systems.zoo().load_initial(self.model, init)):
+                warnings.warn(f"starts from {init}, but for {checkpoints.listed(left)}", stacklevel=3)
+            elif init is None and system.recipe.pretrained:
+                systems.zoo().load_imagenet(self.model)
         # Channels last: several times faster on a CPU, and what a GPU's tensor cores want.
         self.model.to(fabric.device).to(memory_format=torch.channels_last).train()
         _synchronise(self.model, fabric)
@@ -240,16 +249,14 @@ class Trainer:
                 torch.set_rng_state(cpu)
                 if gpu is not None and fabric.device.type == "cuda":
                     torch.cuda.set_rng_state(gpu, fabric.device)
-        network: Any = torch.compile(self.model) if compile else self.model
+        network = torch.compile(self.model) if compile else self.model
         self.network, self.optimizer = fabric.setup(network, optimizer)
 
     def state(self) -> dict[str, Any]:
         """Return all that a resumed run needs, as tensors and plain values. All ranks call it."""
         gpu = torch.cuda.get_rng_state(self.fabric.device) if self.fabric.device.type == "cuda" else None
-        return {
-            "iteration": self.iteration,
-            "seconds": self.seconds,
-            "best": self.best,
+        counters = {"iteration": self.iteration, "seconds": self.seconds, "best": self.best}
+        return counters | {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),  # the gradient scaler of "16-mixed"
@@ -267,9 +274,8 @@ class Trainer:
             self.save_weights("best", matrix)
         if self.run.folder is not None:
             image, mask, _ = dataset[0]
-            labels = (mask, predict(self.model, image))
-            panels = [image, *(np.asarray(overlay(image, label, dataset.palette)) for label in labels)]
-            self.run.add_image(Image.fromarray(np.concatenate(panels, axis=1)), self.iteration)
+            painted = (overlay(image, one, dataset.palette) for one in (mask, predict(self.model, image)))
+            self.run.add_image(Image.fromarray(np.hstack([image, *map(np.asarray, painted)])), self.iteration)
         return matrix
 
     def save_weights(self, name: str, matrix: ConfusionMatrix | None) -> None:
@@ -282,12 +288,8 @@ class Trainer:
 def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
     """Return the system as it will be trained, with the data's classes. Used in {doc}`06_training`.
 
-    Args:
-        system: a `System` or the name of one.
-        train_set: has `classes`.
-        **overrides: fields of `Recipe` or `Architecture`, or "evaluation." and a field of `Evaluation`.
-            `iterations` puts `epochs` out of force, and the other way round; `resize` holds for the
-            evaluation too.
+    The `overrides` are fields of `Recipe` or `Architecture`, or "evaluation." and a field of `Evaluation`.
+    `iterations` puts `epochs` out of force, and the other way round; `resize` holds for the evaluation too.
 
     Raises:
         UnknownSystemError: if there is no such system.
@@ -311,8 +313,7 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
         parts[part] = replace(getattr(system, part), **changes)
         known += names
     for name in overrides.keys() - known:
-        near = [full for full in known if full == f"evaluation.{name}"]
-        near = near or difflib.get_close_matches(name, known, 1)
+        near = [one for one in known if one == f"evaluation.{name}"] or get_close_matches(name, known, 1)
         raise DMNetError(f"there is no setting {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
     return replace(system, classes=classes, **parts)
 
@@ -370,11 +371,9 @@ def make_fabric(device: str = "auto", precision: Precision = "32-true") -> Any:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision == "16-mixed" and device == "cpu":
         raise DMNetError("16-mixed needs a GPU; a CPU computes in 32-true or bf16-mixed")
-    devices, strategy = (ranks if which is None else [which]), ("ddp" if several else "auto")
+    chosen: Any = {"devices": ranks if which is None else [which], "strategy": "ddp" if several else "auto"}
     try:
-        return Fabric(
-            accelerator=device, strategy=strategy, devices=devices, num_nodes=nodes, precision=precision
-        )
+        return Fabric(accelerator=device, num_nodes=nodes, precision=precision, **chosen)
     except (RuntimeError, ValueError) as error:
         raise DMNetError(f"training cannot start on {device} in {precision}: {error}") from error
 
@@ -403,8 +402,7 @@ class Stopped(KeyboardInterrupt):
 def stop_request(active: bool = True, aloud: bool = True) -> Iterator[list[int]]:
     """Note the first Ctrl-C or SIGTERM, raise at the second; yield the numbers of the signals so far.
 
-    If not `active`, or in a thread, which gets no signals, nothing changes. The first is answered with a line
-    if `aloud`. Used in {doc}`06_training`.
+    Nothing changes if not `active`, or in a thread; a line answers if `aloud`. Used in {doc}`06_training`.
     """
     signals: list[int] = []
 

@@ -1,5 +1,6 @@
 """Small networks and their weights under all three implementations' names, for tests of weight files."""
 
+import contextlib
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -82,6 +83,13 @@ def save_as(content: Any, path: Path, container: str) -> Path:
     else:
         torch.save(content, path, _use_new_zipfile_serialization=container == "zip")
     return path
+
+
+def typed(message: str, folder: Path) -> Path:
+    """Run the lines of a message's remedy, as they are printed, and return the file that they write."""
+    with contextlib.chdir(folder):
+        exec("\n".join(line.strip() for line in message.splitlines() if line.startswith("    ")), {})
+    return folder / "weights.pth"
 
 
 # Fixtures; a file that imports them says `# ruff: noqa: F811` (they are arguments of its tests too).

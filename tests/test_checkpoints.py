@@ -3,15 +3,21 @@
 # ruff: noqa: F811 (fixtures that come from another file are arguments too)
 
 import contextlib
+import functools
+import json
 import multiprocessing
 import os
+import pickle
 import random
 import re
 import signal
-import sys
-import types
+import struct
+import subprocess
+import time
+import warnings
+import zipfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +27,24 @@ import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_weights import State, assert_same, copy_of, model, origin, refused, save_as, small_model  # noqa: F401
+from small_weights import (
+    State,
+    assert_same,
+    copy_of,
+    model,  # noqa: F401
+    origin,  # noqa: F401
+    refused,  # noqa: F401
+    save_as,
+    small_model,
+    typed,
+)
 
-from dmnet import checkpoints, systems
+from dmnet import systems
 from dmnet.checkpoints import load_weights, save_weights
 from dmnet.download import sha256_of
 from dmnet.errors import CheckpointError
 from dmnet.model import DMNet, build_model
-from dmnet.zoo.pretrained import load_pretrained, read_weights
+from dmnet.zoo.pretrained import load_checkpoint, load_pretrained, read_weights
 
 
 def load(model: DMNet, path: Path) -> None:
@@ -81,7 +97,7 @@ def test_files_of_another_kind(content: bytes, refused: Callable[..., str], tmp_
 
 def test_missing_files_and_folders(refused: Callable[..., str], tmp_path: Path) -> None:
     refused(tmp_path / "none.pth", NO_CHECKPOINT, "No such file")
-    refused(tmp_path, NO_CHECKPOINT)
+    refused(tmp_path, "is no run")
 
 
 @pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants")
@@ -139,67 +155,169 @@ def test_damage_never_ends_in_another_error(
 # Files that want to run code -----------------------------------------------------------------------------
 
 
-class Runs:
-    """Unpickling one of these runs a command."""
+class Calls:
+    """Unpickling one calls a function."""
 
-    def __init__(self, target: Path) -> None:
-        self.target = target
+    def __init__(self, function: Callable[..., Any], *given: Any) -> None:
+        self.call = function, given
 
     def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.target),)
+        return self.call
 
 
 @pytest.mark.parametrize("container", ["zip", "legacy"])
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        (os.mkdir, "posix.mkdir"),
+        (eval, "builtins.eval"),
+        (subprocess.Popen, "commands.Popen"),  # Python 2's name
+        (torch.hub.load, "torch.hub.load"),
+        (pickle.loads, "pickle.loads"),
+        (getattr(np.testing._private.utils, "runstring", np.sum), "numpy."),
+        (functools.partial, "functools.partial"),
+    ],
+)
 def test_code_in_a_file_is_not_run(
-    container: str, origin: State, refused: Callable[..., str], tmp_path: Path
+    function: Any, named: str, container: str, origin: State, refused: Callable[..., str], tmp_path: Path
 ) -> None:
-    content = {"model": origin, "extra": Runs(tmp_path / "ran")}
-    message = refused(save_as(content, tmp_path / "weights.pth", container), "posix.mkdir", "could run code")
+    content = {"model": origin, "extra": Calls(function, str(tmp_path / "ran"))}
+    message = refused(save_as(content, tmp_path / "weights.pth", container), named, "could run code")
     assert not (tmp_path / "ran").exists()
     assert "weights_only=False" in message
 
 
-@pytest.fixture
-def history(monkeypatch: pytest.MonkeyPatch) -> type:
-    """A class like the one in training files of newer mmseg versions."""
+def test_objects_in_a_file_are_not_made(origin: State, tmp_path: Path, model: DMNet) -> None:
+    content = {"model": origin, "extra": Calls(Unwanted), "more": [Unwanted.__new__(Unwanted)]}
+    load(model, save_as(content, tmp_path / "weights.pth", "zip"))
+    assert_same(copy_of(model), origin)
 
-    class HistoryBuffer:
-        pass
 
-    name = "mmengine.logging.history_buffer"
-    HistoryBuffer.__module__, HistoryBuffer.__qualname__ = name, "HistoryBuffer"
-    for part in ("mmengine", "mmengine.logging", name):
-        monkeypatch.setitem(sys.modules, part, types.ModuleType(part))
-    sys.modules[name].HistoryBuffer = HistoryBuffer  # type: ignore[attr-defined]
-    return HistoryBuffer
+class Unwanted:
+    """Must not be made by reading a file."""
+
+    def __init__(self) -> None:
+        raise AssertionError
+
+    def __setstate__(self, state: Any) -> None:
+        raise AssertionError
+
+    def __getstate__(self) -> dict[str, int]:
+        return {"a": 1}
 
 
 @pytest.mark.parametrize("container", ["zip", "legacy"])
-@pytest.mark.parametrize("key", ["model", "state_dict"])
+@pytest.mark.parametrize("key", ["model", "state_dict", "model_state_dict", "generator"])
 def test_the_remedy_for_files_with_more_than_weights_works(
-    key: str,
-    container: str,
-    history: type,
-    origin: State,
-    refused: Any,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    key: str, container: str, origin: State, refused: Any, tmp_path: Path
 ) -> None:
-    content = {key: origin, "message_hub": {"loss": history()}}
+    content = {key: origin, "hook": functools.partial(print), "best": np.float64(0.7)}
     path = save_as(content, tmp_path / "it's.pth", container)
-    message = refused(path, "a mmengine.logging.history_buffer.HistoryBuffer")
-    commands = [line.strip() for line in message.splitlines() if line.startswith("    ")]
-    assert len(commands) == 2
-    monkeypatch.chdir(tmp_path)
-    exec("\n".join(commands), {"torch": torch})
+    weights = typed(refused(path, "a functools.partial"), tmp_path)
     other = small_model(3)
-    load(other, tmp_path / "weights.pth")
+    load(other, weights)
     assert_same(copy_of(other), origin)
 
 
-def test_numpy_scalars_are_named_too(origin: State, refused: Callable[..., str], tmp_path: Path) -> None:
-    content = {"meta": {"best_mIoU": np.float64(0.5)}, "state_dict": origin}
-    refused(save_as(content, tmp_path / "iter.pth", "zip"), "multiarray.scalar")
+@pytest.mark.parametrize("container", ["zip", "legacy"])
+def test_the_remedy_for_a_whole_model_with_code_works(
+    container: str, refused: Any, tmp_path: Path, origin: State
+) -> None:
+    whole = small_model(1)
+    whole.initialise = functools.partial(torch.nn.init.normal_, std=0.1)  # type: ignore[assignment]
+    weights = typed(refused(save_as(whole, tmp_path / "w.pth", container), "could run code"), tmp_path)
+    other = small_model(3)
+    load(other, weights)
+    assert_same(copy_of(other), origin)
+
+
+# Files that are damaged ----------------------------------------------------------------------------------
+
+
+def flipped(path: Path, at: int) -> Path:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 4
+    path.with_name("flipped").write_bytes(content)
+    return path.with_name("flipped")
+
+
+def test_a_flipped_bit_in_a_zip_is_noticed(origin: State, tmp_path: Path, refused: Any) -> None:
+    path = save_as(origin, tmp_path / "w.pth", "zip")
+    with zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.infolist() if "/data/" in member.filename][::7]
+    for member in members:
+        lengths = struct.unpack_from("<HH", path.read_bytes(), member.header_offset + 26)  # name, padding
+        at = member.header_offset + 30 + sum(lengths) + member.file_size // 2
+        refused(flipped(path, at), "damaged", f"checksum of {member.filename}")
+
+
+def test_a_zip_without_checksums_is_read(origin: State, tmp_path: Path, model: DMNet) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = save_as(origin, tmp_path / "w.pth", "zip")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    load(model, path)
+    assert_same(copy_of(model), origin)
+
+
+def test_zips_that_are_not_pytorchs(origin: State, tmp_path: Path, refused: Any) -> None:
+    path = save_as(origin, tmp_path / "w.pth", "zip")
+    with (
+        zipfile.ZipFile(path) as old,
+        zipfile.ZipFile(tmp_path / "new.pth", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    refused(tmp_path / "new.pth", "compressed")
+    content = path.read_bytes()
+    end = content.rindex(b"PK\5\6")  # behind the directory a note that the archive has two disks
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, 0, 2)
+    path.write_bytes(content[:end].replace(b"PK\6\7", b"PK\6\0") + locator + content[end:])
+    refused(path, "multiple disks")
+
+
+def test_a_flipped_bit_in_our_own_file_is_noticed(model: DMNet, tmp_path: Path) -> None:
+    save_weights(model, path := tmp_path / "w.safetensors")
+    start = 8 + int.from_bytes(path.read_bytes()[:8], "little")
+    for at in range(start, path.stat().st_size, 4999):
+        with pytest.raises(CheckpointError, match=r"flipped is damaged: its tensors are not what was saved"):
+            read_weights(flipped(path, at))
+    load_pretrained(path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10**13) | st.floats() | st.text(max_size=3),
+    lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=3), some, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(where=st.sampled_from(["", "architecture", "recipe", "evaluation"]), data=st.data())
+def test_any_notes_give_our_own_error(where: str, data: Any, tmp_path_factory: Any) -> None:
+    path = tmp_path_factory.getbasetemp() / "noted.safetensors"
+    model = build_model("demo_scale")
+    save_weights(model, path)
+    noted = read_weights(path).metadata
+    part = noted[where] if where else noted
+    part[data.draw(st.sampled_from(sorted(part)))] = data.draw(JSON)
+    write_own(model.state_dict(), path, json.dumps(noted))
+    with contextlib.suppress(CheckpointError):  # a class's name, say, may be anything
+        load_pretrained(path)
+    with contextlib.suppress(CheckpointError), warnings.catch_warnings(action="ignore"):
+        load_checkpoint(model, path)
+
+
+@pytest.mark.parametrize("size", [{"channels": 10**7}, {"num_classes": 10**12}, {"fusion_channels": 10**30}])
+def test_sizes_that_no_machine_has_are_refused_at_once(
+    size: dict[str, int], origin: State, tmp_path: Path
+) -> None:
+    noted = json.dumps({"format": 1, "architecture": asdict(small_model(1).architecture) | size})
+    begin = time.perf_counter()
+    with pytest.raises(CheckpointError, match=r"cannot build|is damaged: it describes"):
+        load_pretrained(write_own(origin, tmp_path / "w", noted))
+    assert time.perf_counter() - begin < 5
 
 
 # Weights of another network ------------------------------------------------------------------------------
@@ -252,7 +370,7 @@ def test_weights_for_other_classes_are_recognised(refused: Callable[..., str], t
 
 def test_a_file_without_auxiliary_head(origin: State, refused: Callable[..., str], tmp_path: Path) -> None:
     path = save_as(changed(origin, drop="auxiliary."), tmp_path / "w", "zip")
-    message = refused(path, "8 missing: auxiliary.0.weight")
+    message = refused(path, "7 missing: auxiliary.0.weight")
     assert "num_classes" not in message
     without = small_model(3, aux_channels=None)
     load(without, path)
@@ -328,6 +446,8 @@ def write_own(state: State, path: Path, noted: str) -> Path:
     [
         ('{"format": 2}', "newer dmnet"),
         ("{", "damaged"),
+        ('{"format": Infinity}', "newer dmnet"),
+        ('{"format": 1, "architecture": {"channels": Infinity}}', "cannot build"),
         ("[]", "cannot build"),
         ('{"format": 1}', "cannot build"),
         ('{"format": 1, "architecture": {"colour": 1}}', "cannot build"),
@@ -344,14 +464,15 @@ def saved_in_another_process(path: Path, monkeypatch: pytest.MonkeyPatch, kill: 
     """Save a model in a fork, which is killed or fills its disk half-way; return its exit code and error."""
     import resource  # POSIX only
 
-    def save_half(tensors: State, path: Path, metadata: dict[str, str]) -> None:
-        path.write_bytes(b"half")
+    def write_half(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
         os.kill(os.getpid(), signal.SIGKILL)
 
     def child(errors: Any) -> None:
         try:
             if kill:
-                monkeypatch.setattr(checkpoints, "save_file", save_half)
+                monkeypatch.setattr(Path, "write_bytes", write_half)
             else:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
             save_weights(build_model("demo_scale"), path)
@@ -380,7 +501,7 @@ def test_an_old_file_survives_a_kill_and_a_full_disk(
         assert code == -signal.SIGKILL
     else:
         assert code == 3
-        assert re.search(f"{re.escape(str(path))} could not be written: .*File too large", error)
+        assert re.search(f"File too large.*{re.escape(str(path))}", error)
         assert [file.name for file in tmp_path.iterdir()] == ["best.safetensors"]
     assert sha256_of(path) == before
     load_pretrained(path)

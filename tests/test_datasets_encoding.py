@@ -76,7 +76,7 @@ def test_known_names_get_their_own_colours(known: ClassList) -> None:
 
 
 def test_given_colours_are_kept() -> None:
-    given = ClassList.parse("one 010203; two 040506")
+    given = ClassList.parse("one 010203\ntwo 040506")
     assert labels_of(given, Encoding.plain())[0] is given
 
 

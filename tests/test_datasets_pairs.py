@@ -1,5 +1,6 @@
 """A folder of pictures and one of masks: pairing, splits, and what is said about faulty ones."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,76 @@ def test_splits_in_folders(divided: Path) -> None:
     assert len(list(val)) == len(val)
     with pytest.raises(DataError, match=r"no split 'test'; it has train, val"):
         load("pairs", divided, "test")
+
+
+def test_one_mask_belongs_to_one_picture(divided: Path) -> None:
+    """A copy of the mask beside the picture, as Roboflow exports both, is no second picture."""
+    put(divided, "images/train/c.jpg", "masks/train/c_mask.png")
+    assert load("pairs", divided)[2][2] == "c"
+    (divided / "images/train/c_mask.png").write_bytes((divided / "masks/train/c_mask.png").read_bytes())
+    with pytest.raises(DataError, match=r"c\.jpg and .*c_mask\.png would share the mask .*c_mask\.png; move"):
+        load("pairs", divided)
+    (divided / "images/train/c_mask.png").rename(divided / "c_mask.png")  # as the message asks
+    assert load("pairs", divided).ids == ("a", "b", "c")
+
+
+def test_a_lot_and_lists_share_no_masks(root: Path) -> None:
+    put(root, "images/p0_mask.png")
+    (root / "masks/p0.png").rename(root / "masks/p0_mask.png")
+    for split in ("train", "val", "all"):
+        with pytest.raises(DataError, match="would share the mask"):
+            load("pairs", root, split)
+    (root / "train.txt").write_text("p1\np2\n")
+    with pytest.raises(DataError, match="would share the mask"):
+        load("pairs", root)
+
+
+def test_a_pictures_own_name_comes_first(root: Path) -> None:
+    put(root, "images/p0_mask.jpg", "masks/p0_mask.png")  # the photograph of a mask
+    data = load("pairs", root, "all")
+    assert [data.mask_file(name).name for name in ("p0", "p0_mask")] == ["p0.png", "p0_mask.png"]
+
+
+@pytest.mark.parametrize("composed", ["images", "masks", "list"])
+def test_a_name_is_the_same_however_it_is_composed(root: Path, composed: str) -> None:
+    one, other = (unicodedata.normalize(form, "f\u00e4hre") for form in ("NFC", "NFD"))
+    names = {place: one if place == composed else other for place in ("images", "masks", "list")}
+    put(root, f"images/{names['images']}.jpg", f"masks/{names['masks']}.png")
+    (root / "train.txt").write_text(names["list"], encoding="utf-8")
+    assert load("pairs", root)[0][2] == one
+    put(root, f"images/{one}.png")
+    with pytest.raises(DataError, match="have the same id"):
+        load("pairs", root)
+
+
+def test_folders_of_other_programs_are_skipped_and_named(root: Path) -> None:
+    put(root, "images/__MACOSX/p0.jpg")
+    put(root, "images/predictions/p1_labels.png")
+    with pytest.warns(UserWarning, match=r"skipped.*(__MACOSX.*predictions|predictions.*__MACOSX)"):
+        assert len(load("pairs", root, "all", images="images")) == 10
+
+
+def test_a_folder_of_another_program_is_no_split(divided: Path) -> None:
+    put(divided, "images/@eaDir/x.jpg")
+    put(divided, "images/train/@eaDir/a.jpg")
+    with pytest.warns(UserWarning, match=r"skipped.*@eaDir"):
+        assert load("pairs", divided).ids == ("a", "b")
+    with pytest.raises(DataError, match="it has train, val"), pytest.warns(UserWarning, match="skipped"):
+        load("pairs", divided, "test")
+
+
+@pytest.mark.parametrize("lines", ["0 sky\n1 sea\n2 sand", "1: sky\n0: sea\n", "0,sky\n2,sea", "0) sky\n"])
+def test_numbers_before_the_names_are_refused(root: Path, lines: str) -> None:
+    (root / "classes.txt").write_text(lines)
+    with pytest.raises(
+        DataError, match=r"classes\.txt has numbers before the names \(\d.*one a line.*\(ignored\)"
+    ):
+        load("pairs", root)
+
+
+def test_names_may_begin_with_numbers(root: Path) -> None:
+    (root / "classes.txt").write_text("0\n1\n2nd floor\n3 steps")
+    assert load("pairs", root).classes == ("0", "1", "2nd floor", "3 steps")
 
 
 def test_hidden_folders_are_no_splits(root: Path) -> None:

@@ -1,7 +1,13 @@
 """Reading pictures and label maps of every kind, and what is said about those that cannot be read."""
 
+import random
+import re
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -61,11 +67,11 @@ def test_transparent_parts_are_laid_on_white(tmp_path: Path, mode: str) -> None:
         path = saved(tmp_path, image, transparency=0)
         assert read_image(path).tolist() == [[[255, 255, 255], [40, 50, 60]]]
         return
-    pixels = np.zeros((1, 3, 4), np.uint8)
-    pixels[0, :, 3] = (0, 128, 255)  # black: invisible, half, whole
+    pixels = np.zeros((1, 8, 4), np.uint8)
+    pixels[0, :, 3] = (0, 128, *[255] * 6)  # black: invisible, half, whole
     image = Image.fromarray(pixels)
     source = pixels if mode == "array" else saved(tmp_path, image.convert(mode))
-    assert read_image(source)[0, :, 0].tolist() == [255, 127, 0]
+    assert read_image(source)[0, :, 0].tolist() == [255, 127, *[0] * 6]
 
 
 def test_palette(tmp_path: Path) -> None:
@@ -230,3 +236,185 @@ def test_a_decoders_own_error_names_the_file(tmp_path: Path, monkeypatch: pytest
 def test_a_name_that_no_file_can_have(read) -> None:
     with pytest.raises(DataError, match="there is no file"):
         read(Path("x" * 300 + ".png"))
+
+
+# Pictures that would become others
+
+
+TOP = {"8 bits": 1, "16 bits": 257, "12 bits": 16}  # what 0..255 is multiplied by
+
+
+def stored(path: Path, kind: str, bands: int = 3) -> Path:
+    """Write a picture as a camera stores it: OpenCV keeps 16 bits and any band as they are."""
+    values = np.random.default_rng(0).integers(0, 256, (16, 16, bands)).astype(np.uint16) * TOP[kind]
+    cv2.imwrite(str(path), values.astype(np.uint8 if kind == "8 bits" else np.uint16).squeeze())
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_12_of_16_bits_are_refused(tmp_path: Path, name: str, bands: int) -> None:
+    full = read_image(stored(tmp_path / name, "16 bits", bands))
+    assert full.max() > 250
+    np.testing.assert_array_equal(full, read_image(stored(tmp_path / name, "8 bits", bands)))
+    path = stored(tmp_path / name, "12 bits", bands)
+    with Image.open(path) as opened:
+        for source in (path, opened):
+            with pytest.raises(
+                DataError, match=r"16 bits, but at most \d+, as of 12.*8 bits \(data/README\.md"
+            ):
+                read_image(source)
+
+
+def test_arrays_are_judged_as_files_are() -> None:
+    with pytest.raises(DataError, match="16 bits, but at most 4095"):
+        read_image(np.array([[0, 4095]], np.uint16))
+    with pytest.raises(DataError, match="no transparency"):
+        read_image(np.full((4, 4, 4), 90, np.uint8))
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+@pytest.mark.parametrize("kind", ["8 bits", "12 bits", "16 bits"])
+def test_infra_red_is_no_transparency(tmp_path: Path, name: str, kind: str) -> None:
+    path = stored(tmp_path / name, kind, 4)
+    with pytest.raises(DataError, match=rf"{name}.*(fourth channel is no transparency|as of 12).*README"):
+        read_image(path)
+
+
+def test_a_clear_part_is_laid_on_white(tmp_path: Path) -> None:
+    pixels = np.full((8, 8, 4), 90, np.uint8)
+    pixels[..., 3] = np.where(np.arange(8) < 3, 0, 255)  # as programs for maps mark what was not seen
+    for name in ("a.png", "a.tif", "a.webp"):
+        options = {"lossless": True, "exact": True} if name == "a.webp" else {}
+        image = read_image(saved(tmp_path, Image.fromarray(pixels), name, **options))
+        assert (image[:, :3] == 255).all() and (image[:, 3:] == 90).all()
+    pixels[..., 3] = 0
+    with pytest.raises(DataError, match=r"64 pixels are clear"):
+        read_image(saved(tmp_path, Image.fromarray(pixels)))
+
+
+def tiff(path: Path, photometric: int, bits: list[int], extra: list[int], pixels: bytes) -> Path:
+    """Write a TIFF of 4 x 4 pixels as its specification says, whatever Pillow can write."""
+    count = len(bits)
+    tags = {256: (3, [4]), 257: (3, [4]), 258: (3, bits), 259: (3, [1]), 262: (3, [photometric])}
+    tags |= {277: (3, [count]), 278: (3, [4]), 279: (4, [len(pixels)])} | ({338: (3, extra)} if extra else {})
+    place = 8 + 2 + 12 * (len(tags) + 1) + 4
+    data, entries = b"", []
+    for tag, (kind, values) in sorted((tags | {273: (4, [0])}).items()):
+        packed = struct.pack(f"<{len(values)}{'H' if kind == 3 else 'I'}", *values)
+        if len(packed) > 4:
+            entries.append((tag, kind, len(values), struct.pack("<I", place + len(data))))
+            data += packed
+        else:
+            entries.append((tag, kind, len(values), packed.ljust(4, b"\0")))
+    entries = [e if e[0] != 273 else (273, 4, 1, struct.pack("<I", place + len(data))) for e in entries]
+    head = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    path.write_bytes(
+        head + b"".join(struct.pack("<HHI", *e[:3]) + e[3] for e in entries) + bytes(4) + data + pixels
+    )
+    return path
+
+
+@pytest.mark.parametrize("bands", [2, 4, 5, 6, 7])
+def test_bands_that_nobody_named(tmp_path: Path, bands: int) -> None:
+    colours = 1 if bands == 2 else 3
+    path = tiff(tmp_path / "a.tif", min(colours, 2), [8] * bands, [0] * (bands - colours), bytes(16 * bands))
+    with pytest.raises(DataError, match=r"a\.tif (has \d bands, of which Pillow reads \d|is .*no image)"):
+        read_image(path)
+
+
+def test_white_is_0(tmp_path: Path) -> None:
+    assert read_image(tiff(tmp_path / "a.tif", 0, [8], [], bytes(16))).min() == 255
+    with pytest.raises(DataError, match="counts from white"):
+        read_image(tiff(tmp_path / "a.tif", 0, [16], [], bytes(32)))
+
+
+def test_what_the_table_says_is_run(tmp_path: Path) -> None:
+    """The lines that data/README.md shows make a picture of what was refused."""
+    readme = (Path(__file__).parents[1] / "data" / "README.md").read_text("utf8")
+    (code,) = re.findall(r'```sh\npython -c "\n(import cv2\n.*?)"\n```', readme, flags=re.DOTALL)
+    stored(tmp_path / "field.tif", "12 bits", 4)
+    before = (tmp_path / "field.tif").read_bytes()
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert (tmp_path / "field.tif").read_bytes() == before
+    wanted = cv2.imread(str(tmp_path / "field.tif"), cv2.IMREAD_UNCHANGED)[..., 2::-1] / 4095 * 255
+    assert np.abs(read_image(tmp_path / "field.png") - wanted).max() <= 0.51
+
+
+def test_a_large_picture_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path, Image.fromarray(COLOURS))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)
+    for read in (read_image, read_mask):
+        with pytest.raises(DataError, match=r"picture\.png is too large.*cut it into tiles"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "error", [AssertionError, SyntaxError, struct.error, TypeError, KeyError, RecursionError]
+)
+@pytest.mark.parametrize("place", ["load", "getexif"])
+def test_whatever_a_decoder_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error, place: str
+) -> None:
+    path = saved(tmp_path, Image.fromarray(RAMP))
+
+    def fail(image: Image.Image) -> None:
+        raise error
+
+    monkeypatch.setattr(f"PIL.PngImagePlugin.PngImageFile.{place}", fail)
+    for read in (read_image, read_mask):
+        with pytest.raises(DataError, match=rf"picture\.png is damaged.*{error.__name__}.*leave it out"):
+            read(path)
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_no_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error) -> None:
+    path = saved(tmp_path, Image.fromarray(RAMP))
+
+    def fail(image: Image.Image) -> None:
+        raise error
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    with pytest.raises(error) as raised:
+        read_image(path)
+    assert error is KeyboardInterrupt or "cut it into tiles" in str(raised.value)
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of what it overlooks
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "gif"])
+def test_mutated_files(tmp_path: Path, suffix: str) -> None:
+    """A hundred damaged files of each kind are read, or a DataError names them; the doctor says the same."""
+    from dmnet.doctor.measuring import measure
+
+    draw, exif = random.Random(suffix), Image.Exif()
+    exif[ORIENTATION], exif[0x010E] = 6, "a picture"
+    noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    options = {} if suffix == "gif" else {"exif": exif}
+    sound = saved(tmp_path, Image.fromarray(noise), f"sound.{suffix}", **options).read_bytes()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for number in range(100):
+        content = bytearray(sound)
+        for _ in range(draw.choice([1, 1, 2, 4, 16])):
+            place = draw.randrange(min(len(content), draw.choice([64, 400, 10**6])))
+            content[place] = draw.choice([0, 1, 127, 128, 255, draw.randrange(256)])
+        path = tmp_path / f"images/{number}.{suffix}"
+        path.write_bytes(content[: draw.choice([len(content)] * 3 + [draw.randrange(len(content))])])
+        (tmp_path / f"masks/{number}.{suffix}").write_bytes(path.read_bytes())
+        for read in (read_image, read_mask):
+            try:
+                read(path)
+            except DataError as error:
+                assert f"{number}.{suffix}" in str(error)
+            except MemoryError as error:
+                assert "cut it into tiles" in str(error)
+    from dmnet.datasets.files import ClassList, Encoding, FileDataset, pair, voc_palette
+
+    files, _ = pair(tmp_path / "images", tmp_path / "masks") if suffix != "gif" else ({}, ())
+    classes = ClassList(("x",), voc_palette(1))
+    data = FileDataset("pairs", tmp_path, "all", files, classes, Encoding.plain(1), tmp_path)
+    for one in measure(data, range(len(files))):
+        try:
+            read_image(one.image_name)
+        except DataError:
+            assert one.image is None

@@ -22,7 +22,7 @@ from torch import nn
 from dmnet import datasets, inference, systems, zoo
 from dmnet.analysis.boundaries import Trimap
 from dmnet.errors import DataError, DMNetError
-from dmnet.inference import evaluate, fuse, predict, predict_batch, predict_logits
+from dmnet.inference import evaluate, fuse, predict, predict_batch
 from dmnet.model import Output, build_model, evaluating, from_system
 from dmnet.systems import Architecture, Evaluation
 from dmnet.transforms import evaluation_image
@@ -245,19 +245,11 @@ def test_modes_are_restored_even_after_an_error(model):
     assert [module.training for module in model.modules()] == modes
 
 
-def test_logits_are_those_of_the_network(model):
-    image = torch.randn(3, 40, 48)
-    logits = predict_logits(model, image)
-    assert logits.shape == (5, 5, 6) and not logits.requires_grad
-    with evaluating(model), torch.no_grad():
-        assert torch.equal(logits, model(image[None]).logits[0])
-
-
 def test_gates_reach_the_network(model):
-    image = torch.randn(3, 40, 40)
-    full = predict_logits(model, image)
-    assert torch.equal(predict_logits(model, image, [1, 1, 1, 1]), full)
-    assert not torch.allclose(predict_logits(model, image, [1, 0, 1, 1]), full)
+    seen = []
+    with model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1])):
+        predict(model, image_of(40, 40), [1, 0, 1, 1])
+    assert seen == [[1, 0, 1, 1]]
 
 
 class Ramp:
@@ -310,9 +302,20 @@ def test_more_classes_than_a_label_map_holds_are_refused():
 
 def test_a_data_set_of_other_classes_is_told():
     model, data = build_model("demo_scale"), Ramp(build_model("demo_scale"))
-    data.classes = systems.get("demo_context").classes
+    data.classes = tuple(f"{name} (translated)" for name in systems.get("demo_scale").classes)
     with pytest.warns(UserWarning, match="ruby on warm side.*compared by number alone"):
         evaluate(model, data)
+
+
+def test_classes_in_another_order_are_not_scored_by_number():
+    model, data = build_model("demo_scale"), Ramp(build_model("demo_scale"))
+    learned = systems.get("demo_scale").classes
+    for classes in (learned[::-1], (*learned[:5], learned[6], "new"), systems.get("demo_context").classes):
+        data.classes = tuple(classes)
+        with pytest.raises(
+            DataError, match=r"a number means another class in each.*Classes in another order"
+        ):
+            evaluate(model, data)
 
 
 # Any number of processes

@@ -44,6 +44,6 @@ def test_an_unknown_name_is_an_attribute_error(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_module_that_lacks_a_package_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "dmnet.plots", raising=False)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ModuleNotFoundError, match="matplotlib"):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ModuleNotFoundError, match="PIL"):
         dmnet.__getattr__("plots")

@@ -54,3 +54,13 @@ def test_class_names_and_colours_are_those_of_the_data_set():
     assert names == DEMO_SCALE.names and palette is DEMO_SCALE.palette
     names, palette = class_list(from_system(replace(systems.get("small_r18"), classes=())))
     assert names[0] == "class 0" and len(names) == len(palette) == 21
+
+
+def test_an_overlay_in_strips_is_the_same():
+    draw = np.random.default_rng(0)
+    pixels = draw.integers(0, 256, (600, 8, 3), dtype=np.uint8)
+    labels = np.repeat(draw.integers(0, 3, (600, 1), dtype=np.uint8), 8, axis=1)
+    wanted = ((1 - 0.3) * pixels + 0.3 * voc_palette(3)[labels] + 0.5).astype(np.uint8)
+    same = np.append(labels[:-1, 0] == labels[1:, 0], True)
+    found = np.asarray(overlay(pixels, labels, alpha=0.3))
+    assert (found[same] == wanted[same]).all() and (found[~same] == 255).all()

@@ -1,14 +1,18 @@
 """Training: schedule, loss, sample stream, exact resume, run folders, bad data."""
 
+import io
+import itertools
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -410,9 +414,10 @@ def test_without_imagenet_weights_the_message_says_how_to_go_on(tmp_path, monkey
         raise DownloadError("no network.")
 
     monkeypatch.setattr("dmnet.zoo.pretrained.download", unreachable)
+    small = SMALL | {"resize": None, "crop": None, "iterations": 1}
     with pytest.raises(DownloadError, match=r"(?s)no network\..*--no-pretrained"):
-        train("small_r18", Blocks(), None, tmp_path, **SMALL)
-    train("small_r18", Blocks(), None, tmp_path, pretrained=False, **SMALL)  # the folder isn't lost
+        train("small_r18", Blocks(), None, tmp_path, **small)
+    train("small_r18", Blocks(), None, tmp_path, pretrained=False, **small)  # the folder isn't lost
 
 
 def test_without_progress_nothing_is_said_to_somebody_who_looks(capsys, monkeypatch):
@@ -424,10 +429,34 @@ def test_without_progress_nothing_is_said_to_somebody_who_looks(capsys, monkeypa
     assert capsys.readouterr().err == ""
 
 
-def test_progress_is_a_few_lines_where_nobody_looks(capsys):
+def slow_steps(monkeypatch, seconds):
+    """Let the training loop's clock go on by so much whenever it is read: twice a step."""
+    clock = itertools.count(step=seconds)
+    monkeypatch.setattr("dmnet.training.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+
+
+@pytest.mark.parametrize(("seconds", "first"), [(10, "02:50 left"), (400, "1:53:20 left; less with --quick")])
+def test_where_nobody_looks_there_is_an_estimate_and_a_line_a_minute(capsys, monkeypatch, seconds, first):
+    slow_steps(monkeypatch, seconds)
     train("demo_scale", Blocks(), **(SMALL | {"progress": True, "iterations": 20}))
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 10 and lines[-1].startswith("iteration 20/20  loss ")
+    assert [line.partition("  ")[0] for line in lines if line.endswith(f"  {first}")] == ["iteration 3/20"]
+    assert lines[-1].startswith("iteration 20/20  loss ") and lines[-1].endswith("  00:00 left")
+    told = [int(re.match(r"iteration (\d+)/20", line)[1]) for line in lines]
+    assert set(np.diff([0, *told])) <= set(range(1, max(60 // (2 * seconds), 1) + 1))
+
+
+def test_a_short_training_is_one_line_where_nobody_looks(capsys):
+    train("demo_scale", Blocks(), **(SMALL | {"progress": True, "iterations": 20}))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("iteration 20/20  loss ")
+
+
+def test_the_estimate_stands_above_a_bar_too(capsys, monkeypatch):
+    monkeypatch.setattr("dmnet.training.interactive", lambda: True)
+    slow_steps(monkeypatch, 30)
+    train("demo_scale", Blocks(), **(SMALL | {"progress": True, "iterations": 5}))
+    assert re.fullmatch(r"iteration 3/5  loss \d\.\d+  01:00 left\n", capsys.readouterr().out)
 
 
 def test_resize_holds_for_training_and_evaluation():
@@ -479,6 +508,10 @@ def test_what_a_run_cannot_go_on_from_is_named(tmp_path):
     state = checkpoint.read_bytes()
     torch.save({"something": 1}, checkpoint)
     refused(r"last\.ckpt is damaged, or no checkpoint of a run")
+    weights = torch.load(io.BytesIO(state), weights_only=True)["model"]
+    at = state.index(weights["head.classify.weight"].numpy().tobytes()[:64])
+    checkpoint.write_bytes(state[:at] + bytes([state[at] ^ 4]) + state[at + 1 :])  # one bit of a weight
+    refused(r"last\.ckpt is damaged")
     checkpoint.write_bytes(state)
     config.unlink()
     refused(r"has no config\.json")

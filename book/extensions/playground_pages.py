@@ -33,6 +33,11 @@ LATER = """<script>{
     document.addEventListener("dmnet-answer", () => add());
     setTimeout(() => add(), 4000);
 }</script>"""
+# Browsers run no module from the disk, though scripts run: the page shows what it has for where none does.
+FROM_DISK = """<script>{
+    const still = document.currentScript.previousElementSibling;
+    if (location.protocol === "file:") still.outerHTML = still.textContent;
+}</script>"""
 HIDDEN = "<style>[data-dmnet-playground] { display: none; }</style>"
 VIEW = "application/vnd.jupyter.widget-view+json"
 LOGGER = logging.getLogger(__name__)
@@ -65,7 +70,7 @@ def add_playground(
     address = context["pathto"]("_static/playground/", resource=True)
     still = site.still_html(app.playground_folder, address)  # type: ignore[attr-defined]
     start = body.rindex("<", 0, body.index(PLACE))
-    body = f"{body[:start]}<noscript>{HIDDEN}{still}</noscript>{body[start:]}"
+    body = f"{body[:start]}<noscript>{HIDDEN}{still}</noscript>{FROM_DISK}{body[start:]}"
     context["body"] = EAGER_PICTURE.sub(lambda tag: lazy(app, tag[1]), body)
     app.add_js_file("playground/playground.js", type="module")
     app.add_css_file("playground/playground.css")

@@ -23,10 +23,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from dmnet.checkpoints import weights_digest
 from dmnet.classes import label_image
 from dmnet.datasets.files import FileDataset
 from dmnet.errors import DataError
-from dmnet.export import weights_digest
 from dmnet.files import atomic_write, progress
 from dmnet.images import read_image
 from dmnet.inference import predict
@@ -110,7 +110,7 @@ def _claim(folder: Path, model: DMNet, dataset: FileDataset, protocol: Evaluatio
         "dataset": dataset.name,
         "split": dataset.split,
         "ids": hashlib.sha256("\n".join(dataset.ids).encode()).hexdigest()[:16],
-        "weights": weights_digest(model),
+        "weights": weights_digest(model.state_dict()),
         "protocol": asdict(used) if used else None,
     }
     text = json.dumps(content, indent=1) + "\n"

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from typer import Argument, Exit, Option, Typer
 
-from dmnet.cli._shared import FAILED, DataRoot, app, load_data, print_table, say
+from dmnet import systems
+from dmnet.cli._shared import FAILED, DataRoot, app, load_data, print_table, say, say_next, unused
 from dmnet.errors import DataError
 from dmnet.files import atomic_write
 
@@ -37,8 +38,7 @@ def prepare_data(
         say("These are other numbers than the published: if it is no part by intent, prepare it again.")
     for archive in prepared.archives:
         say(f"No longer needed: {archive} ({archive.stat().st_size:,} bytes)")
-    place = "" if root is None else f' --data-root "{prepared.folder}"'
-    say(f"Next: dmnet data check {name}{place}")
+    say_next("data", "check", name, *([] if root is None else ["--data-root", prepared.folder]))
 
 
 @data_app.command("convert")
@@ -70,6 +70,7 @@ def draw_data(
     drawn = [DemoDataset(name, part, size=size, seed=seed) for part in split or ["train", "val"]]
     folder = write_layout(drawn, output, layout)
     say(f"{sum(map(len, drawn))} scenes in {folder}")
+    say_next("data", "check", folder)
 
 
 @data_app.command("check")
@@ -106,6 +107,13 @@ def check_data(
     say(f"{', '.join(counts)}; {found or 'nothing wrong was found'}.")
     if report.errors:
         raise Exit(FAILED)
+    if split or sets[0].split == "train":  # else there is nothing to train on
+        system = next((name for name in systems.names() if systems.get(name).dataset == data), "small_r18")
+        words = [system, "--data", data, "--run", unused(Path("runs") / Path(data).resolve().name)]
+        words += ["--data-root", data_root] if data_root else []
+        if (names := [part.split for part in sets]) != ["train", "val"]:
+            words += ["--split", names[0], "--val-split", (*names[1:], "none")[0]]
+        say_next("train", *words, *["--quick"] * (system == "small_r18"))
 
 
 def _draw(report: Any, sets: list[Any], folder: Path) -> None:

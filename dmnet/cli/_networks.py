@@ -56,7 +56,7 @@ def download(name: Annotated[str, Argument(help="Name of a system (see `dmnet sy
 @app.command()
 def predict(
     system: shared.SystemOrFile,
-    images: Annotated[list[Path], Argument(help="Images of any size.")],
+    images: Annotated[list[Path], Argument(help="Images of any size, or folders of images.")],
     output: Annotated[Path, Option(help="Folder for the results.")] = Path("predictions"),
     weights: shared.Weights = None,
     protocol: shared.Protocol = None,
@@ -67,6 +67,11 @@ def predict(
     device: shared.Device = "auto",
 ) -> None:
     """Segment images: for each a label map (palette PNG) and an overlay with a legend."""
+    from dmnet.datasets.files import list_files
+
+    images = [one for path in images for one in (list_files(path).values() if path.is_dir() else [path])]
+    if not images:
+        raise DataError("there is no image in the folder")
     stem, count = Counter(path.stem for path in images).most_common(1)[0]
     if count > 1:
         raise DataError(f"two images are called {stem}; predict them into folders of their own")
@@ -87,8 +92,9 @@ def predict(
             shared.complain(error)
             failed = True
             continue
-        painted = overlay(image, labels, palette, legend=names)
-        for kind, result in (("labels", label_image(labels, palette)), ("overlay", painted)):
+        for kind in ("labels", "overlay"):  # labels first: painting them over the image takes more memory
+            plain = kind == "labels"
+            result = label_image(labels, palette) if plain else overlay(image, labels, palette, legend=names)
             target = output / f"{path.stem}_{kind}.png"
             with atomic_write(target) as temporary:
                 result.save(temporary)
@@ -118,7 +124,7 @@ def export(
 
 @app.command()
 def evaluate(
-    system: Annotated[str | None, Argument(help="A system, or a .safetensors file of our own.")] = None,
+    system: Annotated[str | None, Argument(help=shared.SYSTEM)] = None,
     every: Annotated[bool, Option("--all", help="All trained systems, beside published scores.")] = False,
     data: shared.Data = None,
     data_root: shared.DataRoot = None,
@@ -149,16 +155,19 @@ def evaluate(
             raise DMNetError("--all scores one system after the other: start it without torchrun")
         return _evaluate_all(data, data_root, output, device=device, **speed)
     if system is None:
-        raise DMNetError("name a system (`dmnet systems` lists them) or a weight file, or ask for --all")
+        raise DMNetError("name a system (`dmnet systems` lists them), a run or a file, or ask for --all")
     from dmnet import inference
     from dmnet.analysis.boundaries import BoundaryIoU, Trimap
     from dmnet.analysis.object_sizes import ObjectSizes
+    from dmnet.zoo.run_files import recorded
 
     model = shared.load_model(system, weights, _joined(device))
-    name = data or (model.system.dataset if model.system else None)
+    run = {} if data else recorded(weights or system).get("options") or {}  # scored where it was trained
+    name = data or run.get("data") or (model.system.dataset if model.system else None)
     if name is None:
         raise DMNetError("the weight file does not say which data set it belongs to: give --data")
-    dataset = shared.load_data(name, split or "val", data_root)
+    usual = "val" if run.get("val_split") in (None, "none") else run["val_split"]
+    dataset = shared.load_data(name, split or usual, data_root or run.get("data_root"))
     how = shared.chosen(model, protocol, window, stride, scales, flip)
     classes = dataset.classes
     more = [Trimap(len(classes)), BoundaryIoU(len(classes))] if boundaries else []
@@ -173,6 +182,7 @@ def evaluate(
         with atomic_write(output) as temporary:
             matrix.table(classes).to_csv(temporary, float_format="%.4f")
         say(f"Written: {output}")
+    shared.say_predict(dataset, system, *(["--weights", weights] if weights else []))
 
 
 def _joined(device: str) -> str:

@@ -1,10 +1,13 @@
 """What the commands share: the application, its errors and options, how data and models are found, tables."""
 
 import re
+import shlex
 import sys
 import warnings
+from contextlib import suppress
 from functools import partial
 from io import TextIOWrapper
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +15,8 @@ from rich.console import Console
 from typer import Argument, Exit, Option, Typer
 from typer.core import TyperGroup
 
-from dmnet import systems
-from dmnet.errors import DataError, DMNetError
+from dmnet import datasets, systems
+from dmnet.errors import CheckpointError, DataError, DMNetError
 
 if TYPE_CHECKING:
     from dmnet.model import DMNet
@@ -66,7 +69,8 @@ app = Typer(
 
 # Options and arguments of several commands -----------------------------------------------------------------
 
-SystemOrFile = Annotated[str, Argument(help="Name of a system, or a .safetensors file of our own.")]
+SYSTEM = "Name of a system, a run's folder, or a weight file of our own."
+SystemOrFile = Annotated[str, Argument(help=SYSTEM)]
 Data = Annotated[str | None, Option(help="Name of a data set, or its folder. Default: the system's own.")]
 DataRoot = Annotated[Path | None, Option(help="Where the named data set lies. Default: the data folder.")]
 Weights = Annotated[Path | None, Option(help="Checkpoint to load instead of the system's own.")]
@@ -106,8 +110,8 @@ def chosen(model: "DMNet", protocol: str | None, *options: Any) -> "Evaluation |
 
 def load_data(data: str, split: str, root: Path | str | None = None) -> Any:
     """Return the data set of that name, which lies in `root`, or that folder, as its contents show."""
-    from dmnet import datasets
-
+    if data in datasets.NAMES and root is None and Path(data).is_dir():
+        warnings.warn(f"{data} is the name of a data set here; the folder is ./{data}", stacklevel=2)
     if data == "folder" and root is None:
         raise DataError("this system has no data set of its own: give your folder, --data FOLDER")
     if data in datasets.NAMES:
@@ -120,16 +124,46 @@ def load_data(data: str, split: str, root: Path | str | None = None) -> Any:
 
 
 def load_model(system: str, weights: Path | None, device: str) -> "DMNet":
-    """Return a trained model on a device."""
+    """Return a trained model on a device, as its weights describe it if they name this very system."""
     from dmnet import zoo
     from dmnet.model import build_model, pick_device
 
-    target = pick_device(device)
+    target, known = pick_device(device), system in systems.names()
+    if known and (Path(system) / "config.json").is_file():
+        warnings.warn(f"{system} is the name of a system here; the run is ./{system}", stacklevel=2)
     if weights is None:
         return zoo.load_pretrained(system).to(target)
-    model = build_model(system)
+    with suppress(CheckpointError):
+        model = zoo.load_pretrained(weights)
+        if model.system and model.system.name == system:
+            return model.to(target)
+    model = build_model(system) if known else zoo.load_pretrained(system)
     zoo.load_checkpoint(model, weights)
     return model.to(target)
+
+
+def command(*words: Any) -> str:
+    """Return a command ready to be pasted; a path that is called as a system or data set begins with ./."""
+    names = (*systems.names(), *datasets.NAMES)
+    texts = [f"./{word}" if isinstance(word, Path) and str(word) in names else str(word) for word in words]
+    return shlex.join(["dmnet", *texts])
+
+
+def say_next(*words: Any) -> None:
+    """Print the command that usually comes next."""
+    say(f"Next: {command(*words)}")
+
+
+def say_predict(dataset: Any, *words: Any) -> None:
+    """Print how to predict the images of a data set, unless it is drawn."""
+    if hasattr(dataset, "image_file"):
+        say_next("predict", *words, dataset.image_file(dataset.ids[0]).parent)
+
+
+def unused(folder: Path) -> Path:
+    """Return the folder, or where there is one, the first of folder-2, folder-3, ... that there is not."""
+    names = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    return next(path for path in chain([folder], names) if not path.exists())
 
 
 def print_table(frame: Any) -> None:

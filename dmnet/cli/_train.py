@@ -3,7 +3,6 @@
 import ast
 import inspect
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,16 +10,18 @@ from typing import Annotated, Any
 from typer import Argument, Context, Exit, Option
 
 from dmnet import systems
+from dmnet.cli import _shared as shared
 from dmnet.cli._shared import Data, DataRoot, Device, app, load_data, print_scores, say
 from dmnet.errors import DMNetError
 
+QUICK = {"iterations": 600, "batch_size": 8, "crop": (256, 256), "resize": (1024, 256)}  # of --quick
 SPLITS = {"voc": "trainaug"}  # what the published recipes train on; else "train"
 
 
 @app.command()
 def train(
     context: Context,  # holds all of the others
-    system: Annotated[str, Argument(help="Name of a system; with --resume alone, a run's folder.")],
+    system: Annotated[str, Argument(help="Name of a system, or a run's folder, for its settings and data.")],
     run: Annotated[Path | None, Option(help="Folder for log, checkpoints and weights.")] = None,
     data: Data = None,
     data_root: DataRoot = None,
@@ -31,6 +32,10 @@ def train(
     learning_rate: Annotated[float | None, Option(min=0, help="At the start.")] = None,
     crop: Annotated[int | None, Option(min=1, help="Side of the square crop, pixels.")] = None,
     no_pretrained: Annotated[bool, Option("--no-pretrained", help="Start from random weights.")] = False,
+    init: Annotated[str | None, Option(help="Start from the weights of a file, run or system.")] = None,
+    quick: Annotated[
+        bool, Option("--quick", help="For small machines: 600 steps of 8 crops of 256, images at half size.")
+    ] = False,
     setting: Annotated[
         list[str] | None,
         Option("--set", metavar="NAME=VALUE", help="Any field of `dmnet systems NAME`, or evaluation.FIELD."),
@@ -58,6 +63,8 @@ def train(
     """
     asked, folder = _asked(context)
     overrides = _overrides(asked)  # before the data are looked for: mistakes are told at once
+    if resume:
+        _check_end(folder, overrides)
     if devices > 1 and "TORCHELASTIC_RUN_ID" not in os.environ:
         os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "120")  # to finish the step and save
         torchrun = f"-m torch.distributed.run --standalone --nproc-per-node {devices} -m -- dmnet".split()
@@ -80,40 +87,64 @@ def train(
     except KeyboardInterrupt as stopped:
         if first and (folder / "last.ckpt").exists():
             said = str(stopped).capitalize() or "Interrupted"
-            say(f"{said}. Go on with: dmnet train --resume {shlex.quote(str(folder))}")
+            say(f"{said}. Go on with: {shared.command('train', '--resume', folder)}")
         if isinstance(stopped, training.Stopped):
             raise Exit(stopped.exit_code) from None
         raise
     if first:
         if result.matrix is not None:
             print_scores(result.matrix, train_set.classes)
-        say(f"Weights: {folder / 'last.safetensors'}")
+        say(f"Weights: {folder / 'last.safetensors'}; curves: tensorboard --logdir {folder}")
+        if val_set is not None:
+            shared.say_next("evaluate", folder)
+        else:
+            shared.say_predict(train_set, folder)
 
 
 def _asked(context: Context) -> tuple[dict[str, Any], Path]:
-    """Return all options, those of a run that goes on by its folder alone from its record; and the folder."""
+    """Return all options, from its record if a run stands for the system; and the folder to be written."""
     asked = {name: str(value) if isinstance(value, Path) else value for name, value in context.params.items()}
     run, resume = asked.pop("run"), asked.pop("resume")
-    if run is not None:
+    folder = Path(asked["system"])
+    folder = folder.parent if folder.is_file() else folder
+    known = asked["system"] in systems.names() or not (folder / "config.json").is_file()
+    if run is not None and known:
         return asked, Path(run)
-    if not resume:
+    if run is None and not resume:
         raise DMNetError("say where the run is to be written: --run FOLDER")
     from dmnet.runs import read_json
 
-    folder = Path(asked.pop("system"))
+    del asked["system"]
     recorded = read_json(folder / "config.json", dict).get("options")
     if not isinstance(recorded, dict) or "system" not in recorded:
         raise DMNetError(f"{folder} was not begun by `dmnet train`: resume it from Python (resume=True)")
     # What is given again is taken, and so is what a record of an earlier version does not have.
     sources = {name: getattr(context.get_parameter_source(name), "name", "") for name in asked}
     given = {name for name, source in sources.items() if source == "COMMANDLINE"}
-    return recorded | {name: asked[name] for name in given | (asked.keys() - recorded.keys())}, folder
+    taken = {name: asked[name] for name in given | (asked.keys() - recorded.keys())}
+    return recorded | taken, Path(run or folder)
+
+
+def _check_end(folder: Path, overrides: dict[str, Any]) -> None:
+    """Refuse to go on to another end where the learning rate falls to it, and say what to do instead."""
+    from dmnet.zoo.run_files import recorded
+
+    recipe = recorded(folder / "config.json").get("system", {}).get("recipe", {})
+    wanted = overrides.get("iterations")
+    falls = recipe.get("learning_rate") != recipe.get("final_learning_rate")
+    if falls and wanted not in (None, recipe["iterations"]):
+        again = ["train", folder, "--init", folder, "--run", shared.unused(folder), "--iterations", wanted]
+        raise DMNetError(
+            f"{folder} cannot be prolonged: its learning rate falls to the end it was begun with. To start "
+            f"a new run from its weights:\n    {shared.command(*again)}"
+        )
 
 
 def _overrides(asked: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of the system that the options change."""
     names = ("iterations", "batch_size", "learning_rate")
-    overrides = {name: asked[name] for name in names if asked[name] is not None}
+    overrides = dict(QUICK) if asked["quick"] else {}
+    overrides |= {name: asked[name] for name in names if asked[name] is not None}
     overrides |= {} if asked["crop"] is None else {"crop": (asked["crop"], asked["crop"])}
     overrides |= {"pretrained": False} if asked["no_pretrained"] else {}
     for text in asked["setting"] or []:

@@ -1,22 +1,21 @@
 """Images and masks in files: how they are found, what the stored numbers mean, what is wrong with them.
 
-Anybody's own images lie in one of two ways. "folder" is the layout of PASCAL VOC:
+Anybody's own images lie as "folder", the layout of PASCAL VOC with lists of ids, or as "pairs", a folder of
+images and one of masks:
 
-    root/JPEGImages/<id>.jpg
-    root/SegmentationClass/<id>.png             8-bit palette or grey: the value is the class, 255 is void
-    root/ImageSets/Segmentation/<split>.txt     one id a line
-
-"pairs" is a folder of images and one of masks. Which image is in which split, folders say:
-
+    root/JPEGImages/a.jpg      root/SegmentationClass/a.png    root/ImageSets/Segmentation/train.txt
     root/images/train/a.jpg    root/masks/train/a.png
-    root/images/val/b.jpg      root/masks/val/b.png
 
-or the lists root/train.txt and root/val.txt, or, where there are none, chance. In both, `root/classes.txt`
-has one name a line, the first for the value 0; the name "(ignored)" makes a value void.
+In pairs, folders say which image is in which split, or the lists root/train.txt and root/val.txt, or, where
+there are none, chance. A mask's value is the class, 255 is void. `root/classes.txt` has one name a line, the
+first for the value 0; the name "(ignored)" makes a value void.
 """
 
 import hashlib
 import os
+import re
+import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ IMAGES, MASKS, LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentatio
 OWN_IMAGES = ("images", "img_dir")  # of pairs: the first that exists is taken
 OWN_MASKS = ("masks", "labels", "annotations", "ann_dir")
 MASK_ENDINGS = ("", "_mask", "_label", "_labels", "_gt")  # what a mask's name may have after its image's
+STRAY = ("__MACOSX", "@eaDir", "predictions")  # folders that other programs and `dmnet predict` leave
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 UNKNOWN = 254  # in an encoding's table: a stored value that stands for nothing
 
@@ -48,12 +48,6 @@ Files = dict[str, tuple[Path | None, Path | None]]  # id -> image and mask; None
 @dataclass(frozen=True)
 class Encoding:
     """The stored value of every label, and those that mean "ignore this pixel". Shown in {doc}`02_data`.
-
-    | data set | stored value of class 0, 1, 2, ... | ignored |
-    | --- | --- | --- |
-    | PASCAL VOC, and images of one's own | 0, 1, 2, ... | 255 |
-    | ADE20K [SceneParse150] | 1, 2, 3, ... | 0, "other" |
-    | Cityscapes, `*_labelIds.png` [cityscapesScripts, `labels.py`] | 7, 8, 11, ..., 33 | all others |
 
     Attributes:
         stored: stored value of label 0, 1, 2, ..., at most 254 of them.
@@ -196,7 +190,7 @@ def load_files(
     listed = root / (lists or "") / f"{split}.txt"
     there = {file.stem for file in listed.parent.glob("*.txt")}
     source, ids = folders[0], None
-    if lists is None and (splits := sorted(one.name for one in source.glob("[!.]*/"))):
+    if lists is None and (splits := sorted(one.name for one in _subfolders(source))):
         if split not in splits:
             raise DataError(f"{source} has no split {split!r}; it has {', '.join(splits)}")
         folders = [folder / split for folder in folders]
@@ -206,9 +200,8 @@ def load_files(
         ids = divide(list(list_files(source)), val_share, seed)[split == "val"]
     elif split != "all":
         raise DataError(f"{root} has no split {split!r}; write its ids into {listed}, one a line")
-    found, unpaired = pair(*folders, ids=ids)
-    name = "folder" if lists else "pairs"
-    return FileDataset(name, root, split, found, *labels, source, labelled, unpaired)
+    found, spare = pair(*folders, ids=ids)
+    return FileDataset("folder" if lists else "pairs", root, split, found, *labels, source, labelled, spare)
 
 
 def pair(
@@ -221,7 +214,7 @@ def pair(
     """Return the files of every id in two folders, and the masks of no image. Used in {doc}`02_data`.
 
     What follows the id in the names of images and of masks are the `endings`, by default any image's suffix,
-    after one of `MASK_ENDINGS` in the names of masks. The `ids` are by default those of all images.
+    after one of `MASK_ENDINGS` in those of masks. The `ids` are by default all; no two may share a mask.
     """
     found = list_files(images, endings[0])
     if not found:
@@ -229,12 +222,17 @@ def pair(
     if masks and not masks.is_dir():
         raise DataError(f"there is no folder {masks} of masks; labelled=False reads images alone")
     masked = list_files(masks, endings[1]) if masks else {}
-    files: Files = {}
-    for name in found if ids is None else ids:
-        ways = [name + ending for ending in MASK_ENDINGS if name + ending in masked]
-        files[name] = found.get(name), masked[ways[0]] if ways else None
-    used = {name + ending for name in (*found, *files) for ending in MASK_ENDINGS}
-    return files, tuple(file for name, file in masked.items() if name not in used)
+    ids, files = tuple(found if ids is None else ids), Files()
+    owners: dict[Path, str] = {}
+    for name in (*found, *ids):
+        mask = next((masked[name + ending] for ending in MASK_ENDINGS if name + ending in masked), None)
+        if mask and (other := owners.setdefault(mask, name)) != name:
+            shared = f"the images {found.get(other)} and {found.get(name)} would share the mask {mask}"
+            raise DataError(f"{shared}; move what is no image, but a label map, out of {images}")
+        files[name] = found.get(name), mask
+    used = {name + ending for name in files for ending in MASK_ENDINGS}
+    unpaired = tuple(file for name, file in masked.items() if name not in used)
+    return {name: files[name] for name in ids}, unpaired
 
 
 def divide(ids: Sequence[str], share: float, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -282,9 +280,12 @@ def read_list(file: Path, remedy: str = "") -> tuple[str, ...]:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read as UTF-8 text: {error}") from error
-    found = tuple(line.strip() for line in lines if line.strip())
+    found = tuple(unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip())
     if not found:
         raise DataError(f"{file} is empty; {remedy}")
+    if file.name == NAMES and all(re.match(r"\d+[\s:;,.=)-]+\S", line) for line in found):
+        remedy = f"{remedy}; {IGNORED} stands for a number that is no class"
+        raise DataError(f"{file} has numbers before the names ({found[0]}), which do not count; {remedy}")
     if again := repeated(found):
         raise DataError(f"{file} has {', '.join(again)} more than once; remove the repetitions")
     return found
@@ -298,19 +299,27 @@ def repeated(names: Iterable[str]) -> list[str]:
 def list_files(folder: Path, ending: str = "") -> dict[str, Path]:
     """Return the images of a folder and of those in it by id, sorted, but no hidden ones.
 
-    In a file's name the id is followed by `ending`, by default any image's suffix. Used in {doc}`02_data`.
+    In a file's name the id, an NFC here, is followed by `ending`, by default any suffix. See {doc}`02_data`.
     """
     if not folder.is_dir():
         there = ", ".join(sorted(one.name for one in folder.parent.glob("[!.]*/")))
         raise DataError(f"there is no folder {folder}; there is {there or 'none'}")
     found: dict[str, Path] = {}
-    for file in (*folder.glob("[!.]*"), *folder.glob("[!.]*/[!.]*")):
+    for file in (file for place in (folder, *_subfolders(folder)) for file in place.glob("[!.]*")):
         if file.name.endswith(ending) if ending else file.suffix.lower() in SUFFIXES:
-            name = file.name.removesuffix(ending or file.suffix)
+            name = unicodedata.normalize("NFC", file.name.removesuffix(ending or file.suffix))
             if name in found:
                 raise DataError(f"{found[name]} and {file} have the same id {name}; rename or remove one")
             found[name] = file
     return dict(sorted(found.items()))
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, but neither hidden ones nor those that are skipped, which are named."""
+    found = list(folder.glob("[!.]*/"))
+    if strays := [str(one) for one in found if one.name in STRAY]:
+        warnings.warn(f"skipped, as no part of the data set: {', '.join(strays)}", stacklevel=1)
+    return [one for one in found if one.name not in STRAY]
 
 
 def _own_folder(root: Path, given: str | os.PathLike[str] | None, usual: Sequence[str]) -> Path:

@@ -6,9 +6,8 @@ print(report)           # every finding, with its files and its remedy in words
 report.table()          # how much of each class there is
 ```
 
-"Why is my IoU 0 or NaN?" is nearly always answered by the masks: 255 is void and was meant as the object,
-colours stand where numbers belong, labels count from 1, a class is in one split alone. The doctor changes no
-file: how corrected masks are written into a new folder, `data/README.md` shows.
+"Why is my IoU 0 or NaN?" is nearly always answered by the masks. The doctor changes no file: how corrected
+masks are written into a new folder, `data/README.md` shows.
 """
 
 import warnings
@@ -85,11 +84,7 @@ def examine(dataset: Any, *, limit: int | None = None) -> Report:
 
     Args:
         dataset: see `dmnet.datasets.Dataset`; or a list of several, the splits of one data set.
-        limit: read so many examples of each split, spread over it, instead of all. What needs all of them,
-            such as a class that never occurs, is not said then.
-
-    Raises:
-        DataError: if there is no data set, or one was loaded without labels.
+        limit: read so many examples of each split, spread over it; what needs all of them is not said then.
     """
     several = list(dataset) if isinstance(dataset, list | tuple) else [dataset]
     if not several:
@@ -106,17 +101,11 @@ def examine(dataset: Any, *, limit: int | None = None) -> Report:
 def quick_check(train_set: Any, val_set: Any = None) -> None:
     """Look at the lists, whether all files are there, and at a few masks of each set: seconds at most.
 
-    Used in {doc}`02_data`.
-
-    Warnings are given with `warnings.warn`.
-
-    Args:
-        train_set: any data set with `classes` and dataset[i] -> (image, mask, id).
-        val_set: another, or None.
+    The sets have `classes` and dataset[i] -> (image, mask, id). Warnings are given with `warnings.warn`. Used
+    in {doc}`02_data`.
 
     Raises:
-        DataError: if training on these sets cannot go well: a set is empty, the two sets' classes differ,
-            files are missing, or masks do not hold the labels of the classes. The message says what to do.
+        DataError: if training on these sets cannot go well, and what to do.
     """
     sets = {"training": train_set, "validation": val_set if val_set is not train_set else None}
     cases = []

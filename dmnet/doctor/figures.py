@@ -20,33 +20,25 @@ WIDTH = 7.0  # of the examples, in inches
 
 
 def show_examples(dataset: Any, count: int = 6) -> Figure:
-    """Show examples, a row each: the image, its mask in the classes' colours, and both laid over each other.
+    """Show `count` examples, a row each: the image, its mask in the classes' colours, and both in one.
 
     Masks that the reader refuses are shown too: values without a class in magenta, colours as they are,
-    another size stretched to the image's. Used in {doc}`02_data`.
-
-    Args:
-        dataset: see `dmnet.datasets.Dataset`.
-        count: how many examples, spread over the set.
-
-    Raises:
-        DataError: if none of the examples can be read.
+    another size stretched to the image's. A DataError if none can be read. Used in {doc}`02_data`.
     """
-    examples = {}
+    examples = []
     for index in spread(len(dataset), count):
-        with suppress(DataError, OSError, ValueError):
-            image, mask, name = _whatever(dataset, index)
-            examples[name] = (image, mask)
+        with suppress(Exception):
+            examples.append(_whatever(dataset, index))
     if not examples:
         raise DataError("none of the examples can be read; the findings say why")
     classes = dataset.classes
     colours = colour_table(getattr(dataset, "palette", None))
     colours[len(classes) : 255] = (255, 0, 255)
-    height = sum(WIDTH / 3 * image.shape[0] / image.shape[1] + 0.25 for image, _ in examples.values())
+    height = sum(WIDTH / 3 * image.shape[0] / image.shape[1] + 0.25 for image, *_ in examples)
     size = (WIDTH, height + 0.2 * -(-len(classes) // 4))
     figure, axes = plt.subplots(len(examples), 3, figsize=size, squeeze=False, layout="constrained")
     seen: set[int] = set()
-    for row, (name, (image, mask)) in zip(axes, examples.items(), strict=True):
+    for row, (image, mask, name) in zip(axes, examples, strict=True):
         painted = colours[mask] if mask.ndim == 2 else mask
         seen |= set(np.unique(mask).tolist() if mask.ndim == 2 else ())
         for axis, shown, title in zip(row, (image, painted, image), (name, "mask", "both"), strict=True):
@@ -79,19 +71,15 @@ def _whatever(dataset: Any, index: int) -> tuple[NDArray[np.uint8], NDArray[np.u
 
 
 def show_class_shares(report: Report, palette: NDArray[np.uint8]) -> Figure:
-    """Show each class's share of the pixels as bars in its colour of `palette`, [K, 3], one for each split.
-
-    Used in {doc}`02_data`.
-    """
+    """Show each class's share of the pixels as bars in its colour, one for each split. See {doc}`02_data`."""
     splits = [part.split for part in report.splits]
     shares = report.table().loc[list(report.classes), [f"{split} %" for split in splits]]
     size = (4.4, 0.2 * len(shares) * (len(splits) + 0.5) + 0.6)
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     thick = 0.8 / len(splits)
-    hatches = ("", "////", "....", "xxxx")
     for i, split in enumerate(splits):
         places = np.arange(len(shares)) + thick * (i - (len(splits) - 1) / 2)
-        style: dict[str, Any] = {"hatch": hatches[i % 4], "edgecolor": "0.65", "linewidth": 0.5}
+        style: dict[str, Any] = {"hatch": ("", "////", "....")[i % 3], "edgecolor": "0.65", "label": split}
         bars = axis.barh(places, shares[f"{split} %"], thick, color=palette[: len(shares)] / 255, **style)
         texts = [f"{share:.2g} %" if share < 10 else f"{share:.0f} %" for share in shares[f"{split} %"]]
         axis.bar_label(bars, texts, padding=3, fontsize=7)
@@ -99,9 +87,5 @@ def show_class_shares(report: Report, palette: NDArray[np.uint8]) -> Figure:
     axis.set_yticks(range(len(shares)), report.classes)
     axis.set_ylim(len(shares) - 0.5, -0.5)
     if len(splits) > 1:
-        handles = [
-            Patch(facecolor="white", edgecolor="0.4", hatch=hatches[i % 4], label=split)
-            for i, split in enumerate(splits)
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(splits))
+        figure.legend(loc="outside lower center", ncols=len(splits))
     return figure

@@ -1,8 +1,6 @@
 """Files that are missing, broken or turned, sizes that differ, and masks that belong to other images."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,6 +35,11 @@ def unusable(case: Case) -> Iterator[Finding]:
     if broken:
         message = f"{counted(len(broken), 'file')} unusable: {next(iter(broken.values()))}"
         yield case.finding("unreadable", message, broken)
+    known = set(np.flatnonzero(case.encoding.valid).tolist())
+    drawn = [(one.image_name, image.values) for one, image, _ in case.pairs if image.values <= known]
+    if maps := [name for name, values in drawn if values - {0, 255}]:  # which are a scanned page's, too
+        message = f"{counted(len(maps), 'image')} no photograph, but a label map: it holds labels alone"
+        yield case.finding("label-map-as-image", message, maps)
 
 
 def _instead(case: Case, kind: str, absent: list[str]) -> tuple[str, str]:
@@ -44,23 +47,18 @@ def _instead(case: Case, kind: str, absent: list[str]) -> tuple[str, str]:
     if kind == "mask" and case.dataset.name == "cityscapes":
         return "no-label-ids", ". The masks of Cityscapes are the files <id>_gtFine_labelIds.png"
     used = {file for pair in case.dataset.files.values() for file in pair}
-    ways: dict[tuple[str, str, str], tuple[int, bool]] = {}  # folder, before and after the id -> how good
-    for folder, _, there in os.walk(case.dataset.root):
-        names = {name for name in there if not name.startswith(".") and Path(folder, name) not in used}
-        for name in sorted(names):
-            before, found, after = name.partition(absent[0])
-            if found and not (before[-1:].isalnum() or after[:1].isalnum()):  # else it is 10, not 1
-                count = sum(f"{before}{one}{after}" in names for one in absent)
-                ways[folder, before, after] = count, Path(name).suffix.lower() in SUFFIXES
-    best = max(ways, key=lambda way: ways[way], default=None)
-    if best is None or 2 * ways[best][0] <= len(absent):
-        return f"missing-{kind}", ""
-    folder, before, after = best
-    pattern = f"{before}<id>{after}"
-    if ways[best][1]:
-        return "other-names", f". They seem to be the files {pattern} in {folder}"
-    known = _FORMATS.get(Path(pattern).suffix.lower(), "another format")
-    return "other-format", f". The files {pattern} in {folder} are no label maps, but annotations: {known}"
+    there = set(case.dataset.root.rglob("[!.]*")) - used
+    for file in sorted(there, key=lambda file: (file.suffix.lower() not in SUFFIXES, file)):
+        before, found, after = file.name.partition(absent[0])
+        if not found or before[-1:].isalnum() or after[:1].isalnum():  # else it is 10, not 1
+            continue
+        if 2 * sum(file.with_name(f"{before}{one}{after}") in there for one in absent) > len(absent):
+            files = f"he files {before}<id>{after} in {file.parent}"
+            if file.suffix.lower() in SUFFIXES:
+                return "other-names", f". They seem to be t{files}"
+            known = _FORMATS.get(file.suffix.lower(), "another format")
+            return "other-format", f". T{files} are no label maps, but annotations: {known}"
+    return f"missing-{kind}", ""
 
 
 def sizes(case: Case) -> Iterator[Finding]:
@@ -86,11 +84,6 @@ def sizes(case: Case) -> Iterator[Finding]:
         (width, height), names = odd[0][1], [name for name, _ in odd]
         message = f"{counted(len(odd), 'image')} unusually small or large, e.g. {width}x{height} pixels"
         yield case.finding("unusual-size", message, names)
-
-
-# Do the masks belong to the images? -----------------------------------------------------------------------
-# Where labels change, images change too. So the mean step of grey along a mask's borders is larger in its own
-# image than along the borders of another mask, or of its own when that is turned, whatever the image shows.
 
 
 def turned(case: Case) -> Iterator[Finding]:
@@ -138,6 +131,8 @@ def belonging(case: Case) -> Iterator[Finding]:
 
 def _contrast(grey: NDArray[Any], labels: NDArray[Any]) -> float:
     """Return the mean step of grey [h, w] where neighbouring labels [h, w] differ; NaN without borders."""
+    # Where labels change, images change, too: along a mask's borders this is larger in its image than along
+    # those of another mask, or of its own when that is turned, whatever the image shows.
     grey = grey.astype(np.int16)
     steps = [np.abs(np.diff(grey, axis=axis))[np.diff(labels, axis=axis) != 0] for axis in (0, 1)]
     joined = np.concatenate(steps)

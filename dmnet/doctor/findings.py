@@ -1,7 +1,4 @@
-"""What a finding is: its kind and severity, what was seen, in which files, and what can be done about it.
-
-A remedy is words. The doctor changes no file; whoever does writes into a new folder, see `data/README.md`.
-"""
+"""What a finding is: its kind and severity, what was seen, in which files, and what can be done, in words."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +19,6 @@ _LEAVE = "leave it out by a list of the other ids (data/README.md)"
 
 # The kinds of finding: how bad each usually is, and what can be done about it.
 KINDS: dict[str, tuple[str, str]] = {
-    # Files
     "empty": ("error", "put ids into the split's list"),
     "missing-image": ("error", f"put it there, or {_LEAVE}"),
     "missing-mask": ("error", f"put it there, or {_LEAVE}"),
@@ -37,40 +33,25 @@ KINDS: dict[str, tuple[str, str]] = {
         "unpack gtFine_trainvaltest.zip, which holds them (cityscapes-dataset.com, with a login); neither "
         "colour images nor labelTrainIds can take their place",
     ),
-    "unreadable": ("error", f"download or export it again, or {_LEAVE}"),
+    "unreadable": ("error", f"mend what is said, download or export it again, or {_LEAVE}"),
     "mask-without-image": ("warning", "add the image; an image and its mask have the same name"),
-    # Sizes, turns, and which mask belongs to which image
+    "label-map-as-image": ("error", f"put the photograph in its place, or take it away {_NEW}"),
     "sizes-differ": (
         "error",
-        "look whether the masks belong to these images, and export them at the images' size; where only the "
-        f"resolution differs, resize them by nearest neighbour, never by interpolation, {_NEW}",
+        "if the masks belong to these images, export them at the images' size, or resize them by nearest "
+        f"neighbour, never by interpolation, {_NEW}",
     ),
-    "exif-turned": (
-        "error", f"save the images upright, without EXIF data, and the masks turned likewise {_NEW}"
-    ),
-    "wrong-order": (
-        "warning",
-        "look at them (`dmnet data check --pictures`); if so, copy each mask under its own image's name "
-        f"{_NEW}",
-    ),
-    "unusual-size": (
-        "warning",
-        "leave icons out; cut huge images into tiles, masks too, or training may not fit into memory",
-    ),
-    # Masks that are no labels
+    "exif-turned": ("error", f"save the images upright, without EXIF data, masks turned likewise, {_NEW}"),
+    "wrong-order": ("warning", f"look (`dmnet data check --pictures`); copy each to its image's id {_NEW}"),
+    "unusual-size": ("warning", "leave icons out; cut huge images and their masks into tiles, for memory"),
     "colour-mask": (
         "error",
         f"write each colour's number {_NEW}. Which colour is which class, the labelling program says (CVAT: "
         "labelmap.txt); a colour that it does not list is to be looked at, never to be rounded",
     ),
-    "palettes-differ": (
-        "warning", f"if the colours tell the classes apart, write each colour's number {_NEW}"
-    ),
+    "palettes-differ": ("warning", f"if colours tell the classes apart, write each colour's number {_NEW}"),
     "no-label-map": ("error", "export the numbers of the classes, 0 to 253 and 255 for void, as 8-bit PNG"),
-    "in-between-values": (
-        "error", "export them again as PNG; whoever resizes masks has to take the nearest neighbour"
-    ),
-    # Numbers that are not those of the classes
+    "in-between-values": ("error", "export them as PNG; where masks are resized, take the nearest neighbour"),
     "binary-255": ("error", f"write 1 for 255 {_NEW}"),
     "palette-lost": ("error", f"use the masks as before convert('L'), or write the numbers {_NEW}"),
     "stretched": ("error", f"write the labels themselves {_NEW}"),
@@ -80,17 +61,12 @@ KINDS: dict[str, tuple[str, str]] = {
         "complete the class list (classes.txt; a line (ignored) leaves a value out); if it is the masks that "
         f"are wrong, write them {_NEW}",
     ),
-    "labels-not-ids": ("error", f"use the files with labelIds, or write the numbers {_NEW}"),
+    "labels-not-ids": ("error", f"use the archive's own files (labelIds), or write the numbers {_NEW}"),
     "zero-counted": ("warning", "if they shall not count, write (ignored) as the first line of classes.txt"),
     "all-void": ("warning", f"label it, or {_LEAVE}"),
     "one-class": ("warning", "look whether the objects were drawn, and stored with their numbers"),
-    # Several splits
     "classes-differ": ("error", "give all splits the same class list, in the same order"),
-    "class-never": (
-        "warning",
-        "if the class list is too long, take them off it; else look whether the masks count from 0, but have "
-        "to count from 1, as in ADE20K or after a first line (ignored) in classes.txt",
-    ),
+    "class-never": ("warning", "take them off the list; or do masks count from 0 that must from 1 (ADE20K)?"),
     "class-absent": ("warning", "draw the splits anew, or move examples, so that each has all classes"),
     "leak": ("warning", "take the ids off the training list"),
     "duplicates": ("note", "take the repetitions off the list"),
@@ -102,9 +78,7 @@ class Finding:
     """One thing that is wrong, or looks wrong. Used in {doc}`02_data`."""
 
     name: str  # of its kind, see `KINDS`
-    severity: (
-        str  # "error": scores cannot be right, "warning": this is probably not what was meant, or "note"
-    )
+    severity: str  # "error": scores cannot be right; "warning": this is probably not meant; or "note"
     split: str  # which part of the data; several are joined by "+"
     message: str  # what was seen, and what it means
     files: tuple[str, ...]  # the first few files (or ids) concerned
@@ -129,12 +103,7 @@ def counted(count: int, what: str) -> str:
 
 
 class Case:
-    """One split, measured. Used in {doc}`02_data`.
-
-    Args:
-        dataset: see `dmnet.datasets.Dataset`.
-        examples: what was measured of it.
-    """
+    """One split and what was measured of it. Used in {doc}`02_data`."""
 
     def __init__(self, dataset: Any, examples: Iterable[Measurement]) -> None:
         self.dataset, self.examples = dataset, tuple(examples)

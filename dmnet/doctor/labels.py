@@ -46,9 +46,6 @@ def labels(case: Case) -> Iterator[Finding]:
     yield from _void(case, masks)
 
 
-# Masks that are no labels at all --------------------------------------------------------------------------
-
-
 def _coloured(case: Case, masks: Masks) -> Found:
     """Colours in place of numbers."""
     wrong = [(one, mask) for one, mask in masks if mask.colours]
@@ -57,15 +54,13 @@ def _coloured(case: Case, masks: Masks) -> Found:
     pixels: Counter[Colour] = Counter()
     for _, mask in wrong:
         pixels.update(dict(mask.colours))
-    message = f"{counted(len(wrong), 'mask')} stored in colours (mode {wrong[0][1].mode}), not in numbers: "
+    most = ", ".join([str(colour) for colour, _ in pixels.most_common(6)] + ["..."] * (len(pixels) > 6))
+    seen = f"{most} (red, green, blue), which are not all colours of the data set's classes"
     if len(pixels) > 1 and all(red == green == blue for red, green, blue in pixels):
-        message += "three channels with the same grey values"
+        seen = "three channels with the same grey values"
     elif _are_the_classes(case, pixels, wrong):
-        message += "the colours of the data set's classes"
-    else:
-        most = [str(colour) for colour, _ in pixels.most_common()]
-        shown = f"{', '.join(most[:6])}{', ...' if len(most) > 6 else ''}"
-        message += f"{shown} (red, green, blue), which are not all colours of the data set's classes"
+        seen = "the colours of the data set's classes"
+    message = f"{counted(len(wrong), 'mask')} stored in colours (mode {wrong[0][1].mode}), no numbers: {seen}"
     return case.finding("colour-mask", message, _names(wrong)), wrong
 
 
@@ -97,8 +92,7 @@ def _renumbered(case: Case, masks: Masks) -> Found:
     first, second, *_ = colours[changing[0]]
     message = (
         f"{counted(len(wrong), 'mask')} stored with palettes, but {changing[0]} is {first} here, {second} "
-        "there (red, green, blue): if a program numbered the colours of each image anew, a number is another "
-        "class in every mask"
+        "there (red, green, blue): if each image's colours were numbered anew, no number is one class"
     )
     severity = "error" if _are_the_classes(case, pixels, wrong) else "warning"
     return case.finding("palettes-differ", message, _names(wrong), severity), wrong
@@ -141,9 +135,6 @@ def _ramps(mask: MaskFacts, strange: bool) -> bool:
     """Tell whether values rise and fall gradually; a class drawn as a thin line alone is no evidence."""
     several = np.count_nonzero(mask.counts) >= (3 if strange else 6)
     return bool(several and mask.steps >= _FEW_STEPS and mask.between > _RAMPS * mask.steps)
-
-
-# Numbers that are not those of the classes ---------------------------------------------------------------
 
 
 def _binary(case: Case, masks: Masks, counts: Values, values: list[int]) -> Finding | None:
@@ -210,21 +201,18 @@ def _stretched(case: Case, values: list[int]) -> bool:
     return (IGNORE in values and set(values) <= spread) or (step > 1 and max(others) // step < count)
 
 
-# Numbers that are allowed but mean something else -----------------------------------------------------------
-
-
 def _direct(case: Case, masks: Masks, counts: Values, values: list[int]) -> Finding | None:
-    """Labels 0..K-1 where the data set has numbers of its own, e.g. Cityscapes' trainIds for labelIds."""
+    """Labels 0..K-1 where files have numbers of their own: Cityscapes' trainIds, ADE20K lowered by one."""
     stored, count = case.encoding.stored, len(case.classes)
-    found = [value for value in values if value != IGNORE]
-    high = [value for value in stored if value >= count]
-    if case.plain or stored == tuple(range(1, count + 1)) or not found or max(found) >= count or not high:
-        return None
-    if len(masks) < 3 and not case.complete:
+    found, high = [one for one in values if one != IGNORE], [one for one in stored if one >= count]
+    if stored == tuple(range(1, count + 1)):  # 0 is void, too; but ADE20K's own files have no 255
+        high = high if IGNORE in values and getattr(case.dataset, "name", "") == "ade20k" else []
+    if case.plain or not found or max(found) >= count or not high or (len(masks) < 3 and not case.complete):
         return None
     message = (
-        f"the masks hold {_some(found)}, below all of {_some(high)}: these are the labels themselves "
-        "(trainIds), where this data set's files have numbers of their own (labelIds): most classes are void"
+        f"the masks hold {_some(values)}, but not {_some(high)}: these are the labels themselves (trainIds; "
+        "ADE20K's numbers lowered by one), where the data set's files have numbers of their own (labelIds): "
+        "classes are void, or taken for others"
     )
     return case.finding("labels-not-ids", message, _having(masks, found))
 

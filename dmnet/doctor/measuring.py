@@ -1,25 +1,22 @@
-"""What the label doctor measures: one image and its mask, read below the readers' refusals.
-
-`dmnet.images.read_mask` refuses a mask of colours; here it is opened all the same, so that `labels` can say
-which colours it holds.
-"""
+"""What the label doctor measures: one image and its mask, also one of colours, which the reader refuses."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from io import BytesIO
-from os import PathLike, cpu_count
+from os import cpu_count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 
 from dmnet.datasets.files import FileDataset
 from dmnet.errors import DataError
 from dmnet.files import progress
-from dmnet.images import BROKEN, LABEL_MODES, LOSSY
+from dmnet.images import LABEL_MODES, LOSSY, as_rgb, decode, reading
 
 GRID = 96  # longest side of the small copies that borders and edges are compared on
 KEPT = 64  # examples whose small copies are kept
@@ -40,6 +37,7 @@ class ImageFacts:
     digest: bytes  # of the file, or of the pixels if there is none
     small: NDArray[np.uint8]  # [h, w], its grey values, upright, at most `GRID` pixels; empty if not kept
     raw: NDArray[np.uint8]  # the same of the pixels as stored
+    values: frozenset[int] = frozenset()  # of a palette or grey image that has few, and no lossy format
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +70,8 @@ class Measurement:
 def measure(dataset: Any, indices: Sequence[int]) -> Iterator[Measurement]:
     """Measure some examples, in their order. Used in {doc}`02_data`.
 
-    The files of a `FileDataset` are opened directly, by a thread per core. Another data set is read by one
-    thread, since nobody knows whether it bears several.
-
-    Small copies are kept of `KEPT` examples or a few more, and of images that EXIF data turn; those of all
-    would fill the memory.
+    The files of a `FileDataset` are opened by a thread per core, another data set is read by one. To save
+    memory, small copies are kept of about `KEPT` examples, and of images that EXIF data turn.
     """
     label = f"examining {getattr(dataset, 'split', '')}".rstrip()
     step = max(len(indices) // KEPT, 1)
@@ -93,10 +88,7 @@ def measure(dataset: Any, indices: Sequence[int]) -> Iterator[Measurement]:
 
 
 def spread(size: int, count: int) -> list[int]:
-    """Return `count` of the numbers 0 .. size - 1, evenly spread; all if there are fewer.
-
-    Used in {doc}`02_data`.
-    """
+    """Return `count` of 0 .. size - 1, evenly spread; all if there are fewer. Used in {doc}`02_data`."""
     return np.linspace(0, size - 1, min(size, count)).astype(int).tolist()
 
 
@@ -108,11 +100,10 @@ def _from_files(dataset: FileDataset, name: str) -> Measurement:
     for (kind, read), file in zip(kinds, dataset.files[name], strict=True):
         facts[f"{kind}_name"] = str(file or name)
         try:
-            facts[kind] = file and read(file.read_bytes())
-        except UnidentifiedImageError:
-            problems[str(file)] = f"{file} is no image that Pillow reads, or its head is damaged"
-        except BROKEN as error:
-            problems[str(file)] = f"{file} is damaged or cut off: {error}"
+            with reading(file):
+                facts[kind] = file and read(file)
+        except DataError as error:
+            problems[str(file)] = str(error)
     return Measurement(**facts, problems=problems)
 
 
@@ -124,45 +115,39 @@ def _from_arrays(dataset: Any, index: int) -> Measurement:
         name = dataset.ids[index] if hasattr(dataset, "ids") else f"example {index}"
         return Measurement(name, name, problems={name: str(error)})
     image, mask = np.asarray(image), np.asarray(mask)
-    wrong = ""
-    if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
-        wrong = f"{name}: the image is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]"
-    elif mask.ndim != 2 or mask.dtype.kind not in "iub":
-        wrong = f"{name}: the mask is {mask.dtype} {list(mask.shape)}, not integers [H, W]"
-    if wrong:
+    right = image.ndim == 3 and image.shape[-1] == 3 and image.dtype == np.uint8
+    if not right or mask.ndim != 2 or mask.dtype.kind not in "iub":
+        seen = f"image {image.dtype} {list(image.shape)}, mask {mask.dtype} {list(mask.shape)}"
+        wrong = f"{name}: {seen}; they must be uint8 [H, W, 3] and integers [H, W]"
         return Measurement(name, name, problems={name: wrong})
     size = (image.shape[1], image.shape[0])
     small = _small_grey(Image.fromarray(image))
-    facts = ImageFacts(size, size, False, _digest(image.tobytes()), small, small)
+    facts = ImageFacts(size, size, False, hashlib.blake2b(image.tobytes()).digest(), small, small)
     return Measurement(name, name, facts, _mask_facts(mask))
 
 
-def _digest(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=16).digest()
-
-
-# One image -----------------------------------------------------------------------------------------------
-
-
-def _image_facts(content: bytes) -> ImageFacts:
-    """Measure an image's file. It is decoded to its end, so a damaged one raises Pillow's error."""
+def _image_facts(file: Path) -> ImageFacts:
+    """Measure an image's file. It is decoded to its end, and refused as `dmnet.images` refuses it."""
+    content = file.read_bytes()
     with Image.open(BytesIO(content)) as image:
-        stored = image.size
+        stored, drawn = image.size, image.mode in ("L", "P") and image.format not in LOSSY
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         # A JPEG decoded at a quarter of its size is read to its end all the same, in less than half the time.
         image.draft("L", (max(stored[0] // 4, GRID), max(stored[1] // 4, GRID)))
-        image.load()
-        small = raw = _small_grey(image)
-        if orientation in range(2, 9):
-            small = _small_grey(ImageOps.exif_transpose(image))
+        decode(image, file)
+        found: list[Any] = (image.getcolors(_COLOURS) if drawn else []) or []
+        plain = image if image.mode in ("L", "RGB") else Image.fromarray(as_rgb(image, file))
+        small = raw = _small_grey(plain)
+        if turned := orientation in range(2, 9):
+            plain.getexif()[ExifTags.Base.Orientation] = orientation
+            small = _small_grey(ImageOps.exif_transpose(plain))
     size = (stored[1], stored[0]) if orientation in range(5, 9) else stored
-    return ImageFacts(size, stored, orientation in range(2, 9), _digest(content), small, raw)
+    values = frozenset(value for _, value in found)
+    return ImageFacts(size, stored, turned, hashlib.blake2b(content).digest(), small, raw, values)
 
 
 def _small_grey(image: Image.Image) -> NDArray[np.uint8]:
-    grey = image.convert("L") if image.mode != "F" and not image.mode.startswith("I") else image.convert("F")
-    values = np.asarray(grey.resize(_grid(image.size), Image.Resampling.BOX), np.float32)
-    return (values * (255 / max(values.max(), 255))).astype(np.uint8)  # 16 bits become 8
+    return np.asarray(image.convert("L").resize(_grid(image.size), Image.Resampling.BOX))
 
 
 def _grid(size: Size) -> Size:
@@ -171,15 +156,10 @@ def _grid(size: Size) -> Size:
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
-# One mask ------------------------------------------------------------------------------------------------
+def read_stored(source: Path) -> tuple[NDArray[Any], Image.Image]:
+    """Return a mask's stored numbers, integers [H, W], or colours, uint8 [H, W, 3]; and Pillow's image.
 
-
-def read_stored(source: str | PathLike[str] | BytesIO) -> tuple[NDArray[Any], Image.Image]:
-    """Open a mask as it is stored, whatever it holds. Used in {doc}`02_data`.
-
-    Returns:
-        The values, integers [H, W] (palette indices, not colours) or uint8 [H, W, 3] of a mask of colours;
-        and Pillow's image.
+    Used in {doc}`02_data`.
     """
     with Image.open(source) as image:
         image.load()
@@ -190,9 +170,9 @@ def read_stored(source: str | PathLike[str] | BytesIO) -> tuple[NDArray[Any], Im
         return np.asarray(image.convert("RGB")), image
 
 
-def _mask_file_facts(content: bytes) -> MaskFacts:
+def _mask_file_facts(file: Path) -> MaskFacts:
     """Measure a mask's file."""
-    values, image = read_stored(BytesIO(content))
+    values, image = read_stored(file)
     facts = _mask_facts(values if values.ndim == 2 else _NO_COPY)
     lossy = image.format if image.format in LOSSY else ""
     facts = replace(facts, size=image.size, mode=image.mode, lossy=lossy)
@@ -216,12 +196,7 @@ def _mask_facts(array: NDArray[Any]) -> MaskFacts:
     steps = np.count_nonzero(rising) + np.count_nonzero(falling)
     ramps = (rising[:, :-1] & rising[:, 1:]) | (falling[:, :-1] & falling[:, 1:])
     counts = np.bincount(values.ravel(), minlength=256)
-    small = values
-    if values.size:  # every n-th value, on the grid of `_small_grey`
-        columns, lines = _grid((width, height))
-        small = values[np.ix_(_centres(height, lines), _centres(width, columns))]
+    small = values  # on the grid of `_small_grey`
+    if values.size:
+        small = np.asarray(Image.fromarray(values).resize(_grid((width, height)), Image.Resampling.NEAREST))
     return MaskFacts((width, height), counts, int(steps), int(np.count_nonzero(ramps)), outside, small)
-
-
-def _centres(length: int, count: int) -> NDArray[np.int64]:
-    return ((np.arange(count) + 0.5) * length / count).astype(np.int64)

@@ -22,7 +22,6 @@ PyTorch's exporter writes the graph. ONNX has no adaptive pooling: `adaptive_poo
 """
 
 import copy
-import hashlib
 import json
 import logging
 import math
@@ -37,7 +36,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dmnet.checkpoints import PathLike
+from dmnet.checkpoints import PathLike, weights_digest
 from dmnet.errors import DMNetError
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
@@ -264,7 +263,7 @@ def _metadata(model: DMNet, size: tuple[int, int] | None) -> dict[str, str]:
         "image_size": size,
         "opset": OPSET,
         "dmnet_version": version("dmnet"),
-        "weights_sha256": weights_digest(model),
+        "weights_sha256": weights_digest(model.state_dict()),
     }
     return {key: json.dumps(value) for key, value in facts.items()}
 
@@ -333,13 +332,3 @@ def _libraries() -> tuple[Any, Any]:
         needed = "ONNX export needs onnx, onnxscript and onnxruntime: pip install 'dmnet[export]'"
         raise ExportError(f"{needed} ({error})") from error
     return onnx, onnxruntime
-
-
-def weights_digest(model: nn.Module) -> str:
-    """Return the SHA-256 of all tensors: name, type, shape and bytes. Used in {doc}`07_evaluation`."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        array = tensor.detach().cpu().contiguous()
-        total.update(f"{name} {array.dtype} {list(array.shape)}\0".encode())
-        total.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()

@@ -110,8 +110,9 @@ def still_html(folder: Path, address: str) -> str:
         address: of that folder, as seen from the page, ending in "/".
     """
     parts = [
-        "<p>The interactive playground needs JavaScript. Here are the answers of all 16 subsets of the four "
-        "scales, for three scenes. Above each: which scales are on, and the mIoU.</p>"
+        "<p>The interactive playground needs JavaScript and a server: <code>make serve</code> brings it "
+        "alive. Here are the answers of all 16 subsets of the four scales, for three scenes. Above each: "
+        "which scales are on, and the mIoU.</p>"
     ]
     for scene in STILL:
         scores = json.loads((folder / "still" / f"{scene.id}.json").read_text())

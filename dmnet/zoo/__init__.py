@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from dmnet.zoo.pretrained import load_backbone as load_backbone
     from dmnet.zoo.pretrained import load_checkpoint as load_checkpoint
     from dmnet.zoo.pretrained import load_imagenet as load_imagenet
+    from dmnet.zoo.pretrained import load_initial as load_initial
     from dmnet.zoo.pretrained import load_pretrained as load_pretrained
     from dmnet.zoo.pretrained import pretrained_file as pretrained_file
     from dmnet.zoo.pretrained import published_digest as published_digest
+    from dmnet.zoo.pretrained import read_weights as read_weights
+    from dmnet.zoo.pretrained import tensors_in as tensors_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +44,7 @@ RECIPES = {
     "ade20k": replace(VOC, epochs=130),
     "cityscapes": replace(VOC, epochs=220, batch_size=8, resize=(2048, 1024), crop=(512, 1024)),
 }
-CLASSES = {
-    "voc": classes.VOC.names,
-    "ade20k": classes.ADE20K.names,
-    "cityscapes": classes.CITYSCAPES.names,
-}
+CLASSES = {"voc": classes.VOC, "ade20k": classes.ADE20K, "cityscapes": classes.CITYSCAPES}
 
 
 def published_system(row: dict[str, str], source: Literal["ssseg", "mmseg"]) -> System:
@@ -62,7 +61,7 @@ def published_system(row: dict[str, str], source: Literal["ssseg", "mmseg"]) -> 
     return System(
         name=row["system"],
         dataset=dataset,
-        classes=CLASSES[dataset],
+        classes=CLASSES[dataset].names,
         architecture=Architecture(
             backbone=f"resnet{row['depth']}",
             output_stride=int(row["output_stride"]),
@@ -96,13 +95,9 @@ def _read(source: Literal["ssseg", "mmseg"]) -> dict[str, System]:
 
 
 PUBLISHED = _read("ssseg") | _read("mmseg")
-_LATER = (
-    "Report", "load_backbone", "load_checkpoint", "load_imagenet", "load_pretrained", "pretrained_file",
-    "published_digest",
-)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
+    if not name.startswith("_"):
         return getattr(import_module("dmnet.zoo.pretrained"), name)
     raise AttributeError(f"module 'dmnet.zoo' has no attribute {name!r}")

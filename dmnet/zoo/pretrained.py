@@ -2,8 +2,11 @@
 
 import os
 import re
+import sys
 import warnings
 import zipfile
+from _compat_pickle import REVERSE_IMPORT_MAPPING
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +18,14 @@ from torch import Tensor, nn
 from torchvision.models import get_weight
 
 from dmnet import checkpoints, systems
-from dmnet.checkpoints import Contents, PathLike
+from dmnet.checkpoints import Contents, PathLike, weights_digest
 from dmnet.download import download, sha256_of
 from dmnet.errors import CheckpointError, DownloadError
 from dmnet.files import data_dir, shipped
 from dmnet.model import DMNet, build_model, from_system
 from dmnet.systems import Architecture, Evaluation, Recipe, System
-from dmnet.zoo.weight_names import Source, translate, unwrapped
+from dmnet.zoo.run_files import recorded, weights_of
+from dmnet.zoo.weight_names import Source, starts, translate
 
 V1C = "https://download.openmmlab.com/pretrain/third_party/"
 IMAGENET: dict[tuple[str, str], str] = {  # (backbone, stem) -> torchvision's name, or an address
@@ -43,92 +47,194 @@ class Report:
     metadata: dict[str, Any]
 
 
-def read_weights(path: PathLike) -> Contents:
+class _Number:
+    """What becomes of NumPy's numbers and arrays in a pickle: nothing."""
+
+    def __init__(self, *given: Any) -> None: ...
+
+    __setstate__ = __init__
+
+
+class _Object:
+    """What becomes of other objects: a mapping, with their attributes; nothing is imported, nothing run."""
+
+    def __new__(cls, *given: Any) -> Any:
+        return OrderedDict()
+
+
+# Objects that are no code: of other packages, classes, by their capital letter; and of Python and NumPy DATA.
+STANDARD = sys.stdlib_module_names | set(REVERSE_IMPORT_MAPPING.values())  # pickles have Python 2's names
+DATA = r"builtins\.getattr|(argparse|collections|datetime|pathlib)\.|numpy\.(dtype|ndarray|_?core\.multi)"
+
+
+def _unpickle(path: PathLike) -> Any:
+    """Return what a file of PyTorch holds, with nothing but tensors and plain data in it."""
+    if mapped := zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type for member in archive.infolist()):
+                raise ValueError("a compressed zip: unpack it first")
+            if any(member.CRC for member in archive.infolist()) and (wrong := archive.testzip()):
+                raise ValueError(f"the checksum of {wrong} in it is wrong")  # not of files that have none
+    stand_ins: dict[str, Any] = {}
+    while True:
+        try:
+            with torch.serialization.safe_globals([(kind, name) for name, kind in stand_ins.items()]):
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        except Exception as error:
+            unknown = re.search(r"GLOBAL (\S+)", str(error))
+            if not unknown and (not stand_ins or isinstance(error, EOFError | RuntimeError)):
+                raise  # cut off or damaged
+            name = unknown[1] if unknown else [*stand_ins][-1]
+            name = name if "." in name else f"builtins.{name}"
+            module, _, kind = name.rpartition(".")
+            foreign = kind[:1].isupper() and module.split(".")[0] not in STANDARD
+            if name in stand_ins or len(stand_ins) > 99 or not (foreign or re.match(DATA, name)):
+                raise CheckpointError(
+                    f"{path} holds more than weights: a {name}, which could run code, and was not opened. If "
+                    "you trust where it comes from, copy the tensors alone to another file and load that:\n"
+                    "    import torch, dmnet.zoo\n"
+                    f"    c = torch.load({os.fspath(path)!r}, map_location='cpu', weights_only=False)\n"
+                    "    torch.save(dmnet.zoo.tensors_in(c), 'weights.pth')"
+                ) from None
+            stand_ins[name] = _Number if name.startswith("numpy.") else _Object
+
+
+def tensors_in(content: Any) -> dict[str, Tensor]:
+    """Return the dense tensors in a module or in nested mappings by their path. Used in {doc}`05_dmnet`."""
+    found: dict[str, Tensor] = {}
+    seen: dict[int, Any] = {}  # a pickle may lead to one mapping in very many ways
+
+    def walk(part: Any, name: str) -> None:
+        part = part.state_dict() if isinstance(part, nn.Module) else part
+        if isinstance(part, Tensor) and name and part.layout == torch.strided and not part.is_quantized:
+            found[name] = part
+        elif isinstance(part, Mapping) and id(part) not in seen:
+            seen[id(part)] = part
+            attributes = getattr(part, "__dict__", {})
+            for group in (part, *(attributes.get(key) for key in ("_parameters", "_buffers", "_modules"))):
+                for key, value in group.items() if isinstance(group, Mapping) else ():
+                    if isinstance(key, str):
+                        walk(value, f"{name}.{key}" if name else key)
+
+    walk(content, "")
+    return found
+
+
+def read_weights(path: PathLike, start: str | None = None) -> Contents:
     """Return the contents of a weight file: safetensors or one of PyTorch's formats, whatever its name.
 
-    Pickles are read with `weights_only=True`, which builds tensors, numbers and text, nothing else. The
-    tensors are all of the file, or its entry "model" or "state_dict"; the metadata is what stands beside
-    them: mmseg's `meta`, ssseg's counters. Used in {doc}`05_dmnet`.
+    The tensors are those of the network that lies anywhere in the file, the metadata what stands at its top:
+    mmseg's `meta`, ssseg's counters. Pickles are read with `weights_only=True`, and classes of other packages
+    replaced by empty objects. Flipped bits are noticed in our own safetensors and in PyTorch's zip format,
+    which has checksums; its older format and others' safetensors cannot tell. Used in {doc}`05_dmnet`.
+
+    Args:
+        path: the file.
+        start: what the names of the network's tensors begin with, e.g. "teacher.", if there are several.
 
     Raises:
-        CheckpointError: if it cannot be read, isn't a checkpoint, is cut off, or holds more than plain data.
+        CheckpointError: if it cannot be read, isn't a checkpoint, is cut off or damaged, or holds code.
     """
+    metadata: dict[str, Any] = {}
     try:
         with open(path, "rb") as file:
             safe = file.read(9)[8:] == b"{"  # safetensors: in eight bytes the length of a header, a JSON
-        mapped = zipfile.is_zipfile(path)
-        content = None if safe else torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        content = None if safe else _unpickle(path)
+        tensors = tensors_in(content)
+    except CheckpointError:
+        raise
     except Exception as error:  # a damaged file can raise anything
-        if refused := re.search(r"GLOBAL (\S+)", str(error)):
-            raise CheckpointError(
-                f"{path} holds more than weights: a {refused[1]}, which could run code, and was not opened. "
-                "If you trust where it comes from, copy the weights alone to another file and load that:\n"
-                f"    c = torch.load({str(path)!r}, map_location='cpu', weights_only=False)\n"
-                "    torch.save(c.get('state_dict', c.get('model', c)), 'weights.pth')"
-            ) from None
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError(f"{path} is missing, cut off, damaged or no checkpoint ({reason})") from error
     if safe:
-        return checkpoints.read_weights(path)
-    metadata: dict[str, Any] = {}
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            metadata = {
-                name: value for name, value in content.items() if isinstance(value, int | float | str)
-            }
-            metadata |= content["meta"] if isinstance(content.get("meta"), Mapping) else {}
-            content = content[key]
-    if not isinstance(content, Mapping) or not content or not all(map(_is_plain, content.items())):
+        contents = checkpoints.read_weights(path)
+        tensors, metadata = contents.tensors, contents.metadata
+        if contents.own:
+            if metadata.get("tensors_sha256", digest := weights_digest(tensors)) != digest:
+                raise CheckpointError(f"{path} is damaged: its tensors are not what was saved; copy it again")
+            return contents
+    elif isinstance(content, Mapping):
+        metadata = {name: value for name, value in content.items() if isinstance(value, int | float | str)}
+        metadata |= content["meta"] if isinstance(content.get("meta"), Mapping) else {}
+    if not tensors:
+        raise CheckpointError(f"{path} is no checkpoint: it needs tensors by name")
+    possible = starts(tensors) if start is None else [start]
+    if len(possible) > 1:
         raise CheckpointError(
-            f"{path} is no checkpoint: it needs tensors by name, alone or under 'model' or 'state_dict'"
+            f"{path} holds several networks, under {' and '.join(possible)}: copy one to a file of its own\n"
+            "    import torch, dmnet.zoo\n"
+            f"    network = dmnet.zoo.read_weights({os.fspath(path)!r}, {possible[0]!r})\n"
+            "    torch.save(network.tensors, 'weights.pth')"
         )
-    return Contents(dict(content), metadata, own=False)
-
-
-def _is_plain(item: tuple[Any, Any]) -> bool:
-    name, value = item
-    dense = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized
-    return isinstance(name, str) and dense
+    begin = "".join(possible)
+    network = {name.removeprefix(begin): t for name, t in tensors.items() if name.startswith(begin)}
+    return Contents(network, metadata, own=False)
 
 
 def load_checkpoint(model: DMNet, path: PathLike) -> Report:
     """Load a checkpoint of ssseg, mmseg or our own into `model`, strictly. Shown in {doc}`05_dmnet`.
 
-    Published and training files, with or without a `module.` prefix, in PyTorch's two formats or as
-    safetensors. Half precision is converted. The output stride of a public file cannot be told from its
-    tensors: build the system that belongs to it.
+    Published and training files, models saved whole, averaged, wrapped or in a Lightning module, in PyTorch's
+    two formats or as safetensors; see `read_weights`. Half precision is converted. The output stride of a
+    public file cannot be told from its tensors: build the system that belongs to it.
 
     Args:
         model: as `dmnet.build_model` returns it.
-        path: the file, whatever its name.
+        path: the file, whatever its name, or the folder of a run.
 
     Returns:
         A short report; the metadata is mmseg's `meta`, ssseg's counters, or what `save_weights` noted.
 
     Raises:
-        CheckpointError: if the file isn't a checkpoint, is cut off, wants to run code, lacks a tensor or has
-            one too many, has one that doesn't fit or isn't finite, or belongs to another system. The model is
-            untouched.
+        CheckpointError: as `read_weights`; if a tensor is missing, one too many, doesn't fit or isn't finite,
+            or the file belongs to another system. The model is untouched.
     """
-    path = Path(path)
-    contents = read_weights(path)
+    path, contents, source, tensors = _translated(model, path)
+    checkpoints.load_weights(model, tensors, path)
+    return Report(path, source, len(contents.tensors), contents.metadata)
+
+
+def load_initial(model: DMNet, source: PathLike) -> list[str]:
+    """Load a file's, a run's or a system's weights to train on from, whatever classes they are for.
+
+    Used in {doc}`06_training`.
+
+    Returns:
+        The names of the tensors that were left as they are in `model`, because the file has them for another
+        number of classes: those of the classifiers. Empty if there are none.
+
+    Raises:
+        CheckpointError: as `load_checkpoint`, if the others do not fit; the model is untouched.
+    """
+    published = os.fspath(source) in systems.names()
+    path, _, _, tensors = _translated(model, pretrained_file(str(source)) if published else source)
+    ours = model.state_dict()
+    layers = [name for name in ours if name.startswith(("head.classify.", "auxiliary.4."))]
+    left = [name for name in layers if name in tensors and tensors[name].shape != ours[name].shape]
+    checkpoints.load_weights(model, tensors | {name: ours[name] for name in left}, path)
+    return left
+
+
+def _translated(model: DMNet, path: PathLike) -> tuple[Path, Contents, Source, dict[str, Tensor]]:
+    """Return a file's tensors under our names; compare what no shape tells, but our own files note."""
+    contents = read_weights(path := weights_of(path))
     try:
         source, tensors = translate(contents.tensors)
     except CheckpointError as error:
         raise CheckpointError(f"{path} {error}") from error
-    if contents.own:
-        _compare_notes(path, contents.metadata.get("architecture", {}), model.architecture)
-    checkpoints.load_weights(model, tensors, path)
-    return Report(path, source, len(tensors), contents.metadata)
-
-
-def _compare_notes(path: Path, noted: dict[str, Any], ours: Architecture) -> None:
-    """Compare what no shape tells, but our own files note: a CheckpointError for the sizes of the filters."""
-    if (sizes := tuple(noted.get("filter_sizes", ours.filter_sizes))) != ours.filter_sizes:
-        raise CheckpointError(f"{path} was trained with filter_sizes={sizes}, not {ours.filter_sizes}")
+    ours, noted = model.architecture, contents.metadata.get("architecture") if contents.own else None
+    noted = noted if isinstance(noted, dict) else {}
+    if (sizes := noted.get("filter_sizes", [*ours.filter_sizes])) != [*ours.filter_sizes]:
+        raise CheckpointError(f"{path} was trained with filter_sizes={sizes}, not {[*ours.filter_sizes]}")
     if (stride := noted.get("output_stride", ours.output_stride)) != ours.output_stride:
         text = f"{path} was trained at output stride {stride}, the model has {ours.output_stride}"
         warnings.warn(f"{text}: it works, with other results", stacklevel=3)
+    return path, contents, source, _counters(model) | tensors
+
+
+def _counters(module: nn.Module) -> dict[str, Tensor]:
+    """Return batch norm's counters, which old files lack and nothing here reads."""
+    return {name: t for name, t in module.state_dict().items() if name.endswith("num_batches_tracked")}
 
 
 def load_pretrained(name_or_path: PathLike) -> DMNet:
@@ -139,19 +245,19 @@ def load_pretrained(name_or_path: PathLike) -> DMNet:
     `downloads/` there, under its own name; it is verified and converted alike. Used in {doc}`welcome`.
 
     Args:
-        name_or_path: a name of `dmnet.systems`, or one of our own weight files.
+        name_or_path: a name of `dmnet.systems`, a run's folder, its `last.ckpt`, or our own weight file.
 
     Returns:
         The model, in evaluation mode, on the CPU.
 
     Raises:
-        UnknownSystemError: if it is neither a system's name nor a file.
+        UnknownSystemError: if it is neither a system's name nor a path.
         CheckpointError: if the system has no trained weights, or the file doesn't hold them.
         DownloadError: if they cannot be fetched; the message says where to put a file fetched by hand.
     """
     name = os.fspath(name_or_path)
-    if name not in systems.names() and (Path(name).exists() or name.endswith(".safetensors")):
-        return _described(name)
+    if name not in systems.names() and (Path(name).exists() or Path(name).name != name or "." in name):
+        return _described(weights_of(name))
     path = pretrained_file(name)
     model = build_model(name)
     try:
@@ -166,17 +272,20 @@ def load_pretrained(name_or_path: PathLike) -> DMNet:
 def _described(path: PathLike) -> DMNet:
     """Return the network that one of our own files describes, loaded."""
     contents = read_weights(path)
-    if not contents.own:
+    noted = contents.metadata
+    if not contents.own and (system := recorded(path).get("system")):  # a run's last.ckpt
+        noted = system | {"system": system.get("name")}
+    elif not contents.own:
         raise CheckpointError(
             f"{path} does not say which system it belongs to. Name it: build_model(name), then "
             "load_checkpoint(model, path); `dmnet systems` lists the names."
         )
-    noted, renamed = contents.metadata, {"max_class_share": "cat_max_ratio"}  # older files have the old name
+    renamed = {"max_class_share": "cat_max_ratio"}  # older files have the old name
     try:
         architecture = Architecture(**noted["architecture"])
-        model = DMNet(architecture)
+        system = None
         if "system" in noted:
-            model.system = System(
+            system = System(
                 name=noted["system"],
                 dataset=noted["dataset"],
                 classes=tuple(noted["classes"]),
@@ -184,9 +293,15 @@ def _described(path: PathLike) -> DMNet:
                 recipe=Recipe(**{renamed.get(key, key): value for key, value in noted["recipe"].items()}),
                 evaluation=Evaluation(**noted["evaluation"]),
             )
-    except (KeyError, TypeError, ValueError) as error:
+        with torch.device("meta"):  # which takes no memory, whatever sizes are noted
+            needed = sum(tensor.numel() for tensor in DMNet(architecture).state_dict().values())
+    except Exception as error:  # notes can be anything
         reason = f"{path} describes a network that this dmnet cannot build ({error}); update dmnet"
         raise CheckpointError(reason) from error
+    if needed > (there := sum(tensor.numel() for tensor in contents.tensors.values())):
+        raise CheckpointError(f"{path} is damaged: it describes {needed:,} numbers and holds {there:,}")
+    model = DMNet(architecture)
+    model.system = system
     checkpoints.load_weights(model, contents.tensors, path)
     return model.eval()
 
@@ -194,12 +309,7 @@ def _described(path: PathLike) -> DMNet:
 def pretrained_file(name: str) -> Path:
     """Return the file of a system's trained weights, after fetching and converting it if need be.
 
-    Used in {doc}`07_evaluation`.
-
-    Raises:
-        UnknownSystemError: if there is no such system.
-        CheckpointError: if it has no trained weights, or the published file doesn't hold them.
-        DownloadError: as `load_pretrained`.
+    Raises what `load_pretrained` raises. Used in {doc}`07_evaluation`.
     """
     system = systems.get(name)
     if system.weights:
@@ -231,9 +341,6 @@ def published_digest(path: PathLike) -> str:
     """Return the SHA-256 of a weight file; of a converted one, that of the published file it was made from.
 
     So it is what `sha256sum` says of the file that anybody can fetch. Used in {doc}`07_evaluation`.
-
-    Raises:
-        CheckpointError: if the file is no checkpoint.
     """
     return read_weights(path).metadata.get("sha256") or sha256_of(path)
 
@@ -262,19 +369,14 @@ def load_imagenet(model: DMNet) -> None:
 def load_backbone(model: DMNet, path: PathLike) -> None:
     """Load the weights of a classification network into the backbone, strictly. Used in {doc}`06_training`.
 
-    Its classifier (`fc.*`) is left out, and so are the counters `num_batches_tracked`, which old files lack
-    and nothing here reads.
+    Its classifier (`fc.*`) is left out.
 
     Raises:
         CheckpointError: as `load_checkpoint`; the model is untouched.
     """
-    found = read_weights(path).tensors
     backbone = cast(nn.Module, model.backbone)
-    tensors = {name: t for name, t in backbone.state_dict().items() if name.endswith("num_batches_tracked")}
-    for name, tensor in zip(unwrapped(found), found.values(), strict=True):
-        if not name.startswith("fc.") and not name.endswith("num_batches_tracked"):
-            tensors[name] = tensor
-    checkpoints.load_weights(backbone, tensors, path)
+    found = {name: t for name, t in read_weights(path).tensors.items() if not name.startswith("fc.")}
+    checkpoints.load_weights(backbone, _counters(backbone) | found, path)
 
 
 def _downloads(url: str) -> Path:

@@ -16,7 +16,6 @@ from dmnet.errors import CheckpointError
 
 Source = Literal["ssseg", "mmseg", "dmnet"]
 
-
 RULES: dict[Source, dict[str, str]] = {  # where a pattern matches a whole name -> our name
     "ssseg": {
         r"backbone_net\.(.+)": r"backbone.\1",
@@ -42,7 +41,21 @@ RULES: dict[Source, dict[str, str]] = {  # where a pattern matches a whole name 
     },
     "dmnet": {r"((?:backbone|head|auxiliary)\..+)": r"\1"},
 }
-WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
+# How the name of a tensor, of a DMNet or a bare backbone, begins and ends when nothing is wrapped around it.
+FIRST = r"backbone(_net)?|(decode_|auxiliary_)?head|auxiliary|dcm_modules|(auxiliary_)?decoder"
+LAST = "weight|bias|running_mean|running_var|num_batches_tracked"
+NAME = re.compile(rf"(?P<start>|.*?\.)({FIRST}|conv1|bn1|stem|layer\d)\.(.*\.)?({LAST})", re.DOTALL)
+USUAL = {
+    "",
+    "_orig_mod",
+    "model",
+    "model_state",
+    "model_state_dict",
+    "module",
+    "net",
+    "network",
+    "state_dict",
+}
 
 
 def translate(state_dict: Mapping[str, Tensor]) -> tuple[Source, dict[str, Tensor]]:
@@ -51,30 +64,32 @@ def translate(state_dict: Mapping[str, Tensor]) -> tuple[Source, dict[str, Tenso
     The source is the one whose table knows most of the names. A name that it doesn't know is kept as it is,
     so that strict loading reports it as surplus.
 
-    Args:
-        state_dict: tensors under ssseg's, mmseg's or our names, with or without a `module.` prefix.
-
     Raises:
         CheckpointError: if no table knows any of the names, or two tensors claim one name.
     """
-    names = unwrapped(state_dict)
+    names = list(state_dict)
     tables = {source: [_rename(name, rules) for name in names] for source, rules in RULES.items()}
     source = max(tables, key=lambda source: sum(name is not None for name in tables[source]))
     if not any(tables[source]):
-        raise CheckpointError(_not_ours(names))
+        if "layer1.0.conv1.weight" in names:
+            raise CheckpointError("holds a bare backbone: load it with dmnet.zoo.load_backbone")
+        raise CheckpointError(f"holds no tensor of a DMNet; its {len(names)} names are like {listed(names)}")
     renamed = [new or old for new, old in zip(tables[source], names, strict=True)]
     if twice := [name for name, count in Counter(renamed).items() if count > 1]:
         raise CheckpointError(f"several tensors claim the same name: {listed(twice)}")
     return source, dict(zip(renamed, state_dict.values(), strict=True))
 
 
-def unwrapped(names: Iterable[str]) -> list[str]:
-    """Return the names without the prefixes that *all* of them carry. Used in {doc}`05_dmnet`."""
-    names = list(names)
-    for prefix in WRAPPERS * 2:  # either may be the outer one
-        if names and all(name.startswith(prefix) for name in names):
-            names = [name.removeprefix(prefix) for name in names]
-    return names
+def starts(names: Iterable[str]) -> list[str]:
+    """Return what stands before the names of a network, in any nesting: "", "model.", "state_dict.module.".
+
+    If there are several networks, that of the usual names or else of the most tensors; all that are equal.
+    Used in {doc}`05_dmnet`.
+    """
+    counts = Counter(found["start"] for name in names if (found := NAME.fullmatch(name[:999])))
+    usual = {start: count for start, count in counts.items() if USUAL.issuperset(start.split("."))}
+    most = max((usual or counts).values(), default=0)
+    return [start for start, count in (usual or counts).items() if count == most]
 
 
 def _rename(name: str, rules: Mapping[str, str]) -> str | None:
@@ -82,9 +97,3 @@ def _rename(name: str, rules: Mapping[str, str]) -> str | None:
         if match := re.fullmatch(pattern, name):
             return match.expand(ours)
     return None
-
-
-def _not_ours(names: list[str]) -> str:
-    if "layer1.0.conv1.weight" in names:
-        return "holds a bare backbone: load it with dmnet.zoo.load_backbone"
-    return f"holds no tensor of a DMNet; its {len(names)} names are like {listed(names)}"

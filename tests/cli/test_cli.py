@@ -241,3 +241,12 @@ def test_a_name_that_cannot_be_printed_does_not_end_the_work(weights, photo, tmp
     command = [sys.executable, "-m", "dmnet", "predict", weights, other, "--output", tmp_path / "out"]
     done = subprocess.run(command, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True)
     assert done.returncode == 0 and (tmp_path / "out" / "gr\u00fcn_overlay.png").exists(), done.stderr
+
+
+def test_labels_are_written_before_an_overlay_is_tried(weights, photo, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("dmnet.plots.overlay", fail)
+    run("predict", weights, photo, "--output", tmp_path / "out", code=1)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo_labels.png"]

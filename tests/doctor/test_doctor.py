@@ -9,6 +9,7 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,7 +96,7 @@ def corrected(dataset: FileDataset, meaning: dict[int, int] | dict[tuple[int, ..
     before = {file: file.read_bytes() for file in root.rglob("*.*")}
     new = root.with_name(f"{root.name}_corrected")
     readme = (Path(__file__).parents[2] / "data" / "README.md").read_text("utf8")
-    (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", readme.split("## Correcting a data set")[1], re.DOTALL)
     for start, line in (
         ("old, new, masks = ", f"Path({str(root)!r}), Path({str(new)!r}), 'SegmentationClass'"),
         ("meaning = ", repr(meaning)),
@@ -831,6 +832,95 @@ def test_shares_are_drawn(tmp_path: Path) -> None:
     assert widths[0] == pytest.approx(report.table()["train %"].tolist()[:3])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["train", "val"]
     plt.close("all")
+
+
+# Pictures that are read wrongly, or not at all -------------------------------------------------------------
+
+
+def as_tiff(root: Path, change: Callable[[np.ndarray], np.ndarray]) -> FileDataset:
+    """Write scenes whose pictures OpenCV stores, as `change` makes them from blue, green, red."""
+    make(root)
+    for file in sorted(root.glob("JPEGImages/*.jpg")):
+        cv2.imwrite(str(file.with_suffix(".tif")), change(cv2.imread(str(file))))
+        file.unlink()
+    return load("folder", root)
+
+
+def infra_red(bgr: np.ndarray) -> np.ndarray:
+    return np.dstack([bgr, bgr[..., 1] // 2 + 30])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [(infra_red, "fourth channel"), (lambda bgr: bgr.astype(np.uint16) * 16, "16 bits, but at most")],
+    ids=["bands", "bits"],
+)
+def test_pictures_that_would_be_altered(tmp_path: Path, change, words: str) -> None:
+    dataset = as_tiff(tmp_path, change)
+    finding = only_finding(dataset, "unreadable")
+    assert words in finding.message and "data/README.md" in finding.message and finding.count == 10
+    with pytest.raises(DataError, match=words):
+        dataset[0]
+    with pytest.raises(DataError, match="unreadable"):
+        doctor.quick_check(dataset)
+
+
+def test_16_bits_are_healthy(tmp_path: Path) -> None:
+    assert doctor.examine(as_tiff(tmp_path, lambda bgr: bgr.astype(np.uint16) * 257)).findings == ()
+
+
+@pytest.mark.parametrize("change", [palette_png, grey])
+def test_a_picture_that_is_a_label_map(tmp_path: Path, change: Change) -> None:
+    make(tmp_path)
+    (tmp_path / "JPEGImages/s03.jpg").unlink()
+    change(scene(3)[1]).save(tmp_path / "JPEGImages/s03.png")
+    dataset = load("folder", tmp_path)
+    finding = only_finding(dataset, "label-map-as-image")
+    assert finding.files == (str(tmp_path / "JPEGImages/s03.png"),) and "label map" in finding.message
+    with pytest.raises(DataError, match="label-map-as-image"):
+        doctor.quick_check(dataset)
+
+
+def test_a_scanned_page_is_no_label_map(tmp_path: Path) -> None:
+    make(tmp_path, count=3)
+    for file in tmp_path.glob("JPEGImages/*.jpg"):
+        with Image.open(file) as image:
+            image.convert("L").point(lambda value: 255 * (value > 90)).save(file.with_suffix(".png"))
+        file.unlink()
+    assert "label-map-as-image" not in str(doctor.examine(load("folder", tmp_path)))
+
+
+def test_a_large_picture_is_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = make(tmp_path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", WIDTH * HEIGHT // 2 - 1)
+    message = only_finding(dataset, "unreadable").message
+    assert "too large" in message and "tiles" in message and "damaged" not in message
+
+
+def test_ade20k_lowered_by_one_before(tmp_path: Path) -> None:
+    names = tuple(f"class {number}" for number in range(150))
+    world = DemoDataset("demo_scale", "train", size=4)
+    root = write_layout([world, DemoDataset("demo_scale", "val", size=4)], tmp_path / "a", "ade20k")
+    (root / "classes.txt").write_text("\n".join(names))
+    sound = load("ade20k", root)
+    assert doctor.examine(sound).errors == ()
+    for file in (root / "annotations").rglob("*.png"):
+        with Image.open(file) as image:
+            lowered = np.array(image) - np.uint8(1)  # 0 becomes 255
+        lowered[:2] = 255
+        Image.fromarray(lowered).save(file)
+    finding = only_finding_of_many(doctor.examine(load("ade20k", root)), "labels-not-ids")
+    assert "lowered by one" in finding.message and "255" in finding.message and "150" in finding.message
+    again = load("pairs", root, "training", images="images", masks="annotations", classes=names)
+    assert doctor.examine(again).errors == ()
+    for (_, mask, _), (_, right, _) in zip(again, world, strict=True):
+        assert np.array_equal(mask[2:], right[2:])
+
+
+def only_finding_of_many(report: doctor.Report, name: str) -> doctor.Finding:
+    (finding,) = [finding for finding in report.findings if finding.name == name]
+    assert finding.severity == "error"
+    return finding
 
 
 # Harmless -------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ pytestmark = pytest.mark.slow  # a server, a page, three kernels
 @pytest.fixture(autouse=True, scope="module")
 def patience() -> Iterator[None]:
     """On a busy machine a kernel takes its time to start."""
-    expect.set_options(timeout=60_000)
+    expect.set_options(timeout=180_000)
     yield
     expect.set_options(timeout=5_000)  # Playwright's own
 
@@ -498,4 +498,5 @@ def test_a_kernel_that_is_gone_is_missed(notebook: Notebook, end: Callable[[Note
     notebook.run_first()  # as the message advises
     notebook.unchanged()
     expect(notebook.app().locator(".engine")).to_have_text("Live: the network runs in the kernel.")
-    assert notebook.tab.faults == []
+    # JupyterLab's own words for a request of its that the dead kernel left without a reply.
+    assert [fault for fault in notebook.tab.faults if "Canceled future" not in fault] == []

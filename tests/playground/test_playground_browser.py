@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from playground_page import PLACE, WELCOME, Visit, changed, give, labels_of, png, shown, summary, switch
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 import dmnet
 from dmnet.analysis.inside import look_inside
@@ -258,6 +258,16 @@ def test_without_scripts_there_are_pictures(visit: Visit) -> None:
     expect(pictures).to_have_count(51)
     expect(pictures.first).to_be_visible()
     assert [fault for fault in tab.faults if not fault.endswith(" csp")] == []  # the scripts, not run
+
+
+def test_from_the_disk_there_are_pictures_and_a_way_to_more(chromium: Browser) -> None:
+    page = chromium.new_page()
+    page.goto((HTML / WELCOME).as_uri())
+    expect(page.locator(".dmnet-still img")).to_have_count(51)
+    expect(page.locator(".dmnet-still img").first).to_be_visible()
+    expect(page.locator(".dmnet-still")).to_contain_text("make serve brings it alive")
+    expect(page.locator(".dmnet-playground")).to_be_hidden()
+    page.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

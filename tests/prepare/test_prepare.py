@@ -578,7 +578,7 @@ def test_the_command_says_what_is_there_and_what_comes_next(world: SimpleNamespa
     assert "benchmark.tgz: fetching and checking" in said and "trainaug: writing the masks" in said
     lines = [line.split() for line in said.splitlines()]
     assert ["trainaug", "4", "of", "4", "examples"] in lines and ["val", "2", "of", "2", "examples"] in lines
-    assert f'Next: dmnet data check voc --data-root "{world.root / "VOCdevkit/VOC2012"}"' in said
+    assert f"Next: dmnet data check voc --data-root {world.root / 'VOCdevkit/VOC2012'}" in said
     assert f"No longer needed: {world.archives / 'benchmark.tgz'}" in said
     assert "other numbers" not in said
     assert "fetching" not in run("voc", "--root", world.root)

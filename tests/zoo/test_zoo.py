@@ -3,19 +3,26 @@
 # ruff: noqa: F811 (fixtures that come from another file are arguments too)
 
 import hashlib
+import itertools
 import json
 import multiprocessing
 import re
+import sys
+import time
 import types
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torchvision
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from loopback import Server, running, server  # noqa: F401
 from small_weights import (
     SMALL,
@@ -30,6 +37,7 @@ from small_weights import (
     refused,  # noqa: F401
     save_as,
     small_model,
+    typed,
 )
 from torchvision.models.feature_extraction import create_feature_extractor
 
@@ -170,6 +178,241 @@ def test_safetensors_of_any_origin_load(
     assert_same(copy_of(model), origin)
 
 
+# Files that people have ------------------------------------------------------------------------------------
+
+KEYS = (
+    "model_state_dict", "net", "network", "weights", "params", "model_state", "generator", "student",
+    "teacher", "module", "segmentor", "state", "ema",
+)  # fmt: skip
+
+
+def loads(content: Any, path: Path, container: str, origin: State) -> pretrained.Report:
+    """Load a file into a fresh model, which then has the weights `origin`."""
+    model = small_model(3)
+    report = load_checkpoint(model, save_as(content, path, container))
+    assert_same(copy_of(model), origin)
+    return report
+
+
+@pytest.mark.parametrize("container", ["zip", "legacy"])
+@pytest.mark.parametrize("key", KEYS)
+def test_weights_under_any_key(key: str, container: str, origin: State, tmp_path: Path) -> None:
+    report = loads({key: origin, "epoch": 1}, tmp_path / "w", container, origin)
+    assert report.metadata == {"epoch": 1}
+
+
+@pytest.mark.parametrize("container", ["zip", "legacy", "safetensors"])
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "model.",
+        "net.",
+        "model.module.",
+        "net._orig_mod.",
+        "module.model._orig_mod.",
+        "lit.model.",
+        "a.b.c.d.",
+    ],
+)
+@pytest.mark.parametrize("source", SOURCES)
+def test_prefixes_in_any_nesting(
+    source: str, prefix: str, container: str, origin: State, tmp_path: Path
+) -> None:
+    assert loads(public(origin, source, prefix), tmp_path / "w", container, origin).source == source
+
+
+@pytest.mark.parametrize("container", ["zip", "legacy"])
+def test_numpy_beside_the_weights(container: str, origin: State, tmp_path: Path) -> None:
+    content = {
+        "model_state_dict": origin,
+        "epoch": 1,
+        "best": np.float64(0.7),
+        "classes": np.array(["a", "b"], object),
+        "history": [np.zeros(3), np.int64(4)],
+        "random": np.random.get_state(),
+        "lowest": {"loss": np.float32(1)},
+    }
+    assert loads(content, tmp_path / "w", container, origin).metadata == {"epoch": 1}
+
+
+def test_averaged_models(origin: State, tmp_path: Path) -> None:
+    averaged = torch.optim.swa_utils.AveragedModel(small_model(1))
+    assert "n_averaged" in averaged.state_dict()
+    loads(averaged.state_dict(), tmp_path / "a", "zip", origin)
+    loads({"model": averaged.state_dict(), "epoch": 3}, tmp_path / "b", "zip", origin)
+    loads({"model": origin, "ema": copy_of(small_model(4)), "epoch": 3}, tmp_path / "c", "zip", origin)
+
+
+@pytest.mark.parametrize("wrap", [lambda net: net, torch.nn.DataParallel])
+def test_whole_models(wrap: Any, origin: State, tmp_path: Path) -> None:
+    whole = wrap(small_model(1))
+    loads(whole, tmp_path / "a", "zip", origin)
+    loads({"state_dict": whole, "epoch": 3}, tmp_path / "b", "zip", origin)
+
+
+@pytest.mark.parametrize(("wrap", "container"), [(lambda net: net, "legacy"), (torch.compile, "zip")])
+def test_the_remedy_for_whole_models_with_more_in_them_works(
+    wrap: Any, container: str, origin: State, refused: Any, tmp_path: Path
+) -> None:
+    path = save_as(wrap(small_model(1)), tmp_path / "whole", container)
+    message = refused(path, "holds more than weights")
+    loads(torch.load(typed(message, tmp_path)), tmp_path / "w", "zip", origin)
+
+
+def test_old_files_without_counters(origin: State, tmp_path: Path) -> None:
+    old = {name: t for name, t in origin.items() if not name.endswith("num_batches_tracked")}
+    model = small_model(2)
+    before = copy_of(model)
+    report = load_checkpoint(model, save_as(old, tmp_path / "w", "legacy"))
+    assert report.tensors == len(old) < len(origin)
+    assert_same(copy_of(model), {name: old.get(name, before[name]) for name in origin})
+
+
+@pytest.fixture
+def theirs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., type]:
+    """theirs("package.module", kind): a class as if it were theirs, until the test loads the file."""
+
+    def move(module: str, kind: type) -> type:
+        kind.__module__, kind.__qualname__ = module, kind.__name__
+        for part in itertools.accumulate(module.split("."), "{}.{}".format):
+            monkeypatch.setitem(sys.modules, part, types.ModuleType(part))
+        setattr(sys.modules[module], kind.__name__, kind)
+        return kind
+
+    return move
+
+
+@pytest.mark.parametrize("container", ["zip", "legacy"])
+def test_files_of_lightning(container: str, theirs: Any, origin: State, tmp_path: Path) -> None:
+    class AttributeDict(dict[str, Any]):
+        pass
+
+    hyper = theirs("lightning.fabric.utilities.data", AttributeDict)(lr=0.1, folder=Path("data"))
+    optimizer = {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
+    content = {
+        "epoch": 3,
+        "global_step": 700,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": {f"model.{n}": t for n, t in origin.items()} | {"loss.weight": torch.ones(21)},
+        "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": {"total": {"ready": 4}}}},
+        "callbacks": {"ModelCheckpoint{'monitor': None}": {"best": torch.tensor(0.5), "path": Path("a")}},
+        "optimizer_states": [optimizer],
+        "lr_schedulers": [],
+        "hparams_name": "kwargs",
+        "hyper_parameters": hyper,
+    }
+    report = loads(content, tmp_path / "w", container, origin)
+    assert report.metadata.items() >= {"epoch": 3, "global_step": 700}.items()
+
+
+@pytest.mark.parametrize("container", ["zip", "legacy"])
+def test_files_of_mmengine(container: str, theirs: Any, origin: State, tmp_path: Path) -> None:
+    class HistoryBuffer:
+        def __init__(self) -> None:
+            self._log_history, self._max_length = np.arange(3.0), 100
+            self._statistics_methods = {"mean": HistoryBuffer.mean}
+
+        def mean(self) -> float:
+            return float(self._log_history.mean())
+
+    buffer = theirs("mmengine.logging.history_buffer", HistoryBuffer)
+    HistoryBuffer.mean.__module__, HistoryBuffer.mean.__qualname__ = buffer.__module__, "HistoryBuffer.mean"
+    content = {
+        "meta": {"epoch": 0, "iter": 40000, "dataset_meta": {"classes": ("a",)}, "seed": np.int64(1)},
+        "state_dict": public(origin, "mmseg"),
+        "message_hub": {"log_scalars": OrderedDict({"train/loss": buffer()}), "runtime_info": OrderedDict()},
+        "optimizer": {"state": {}, "param_groups": []},
+        "param_schedulers": [{"power": 0.9, "last_step": 40000}],
+    }
+    report = loads(content, tmp_path / "w", container, origin)
+    assert report.metadata.items() >= {"epoch": 0, "iter": 40000}.items()
+
+
+def test_an_optimizers_tensors_are_not_taken_for_the_networks(origin: State, tmp_path: Path) -> None:
+    moments = {name: {"exp_avg": t, "exp_avg_sq": t, "weight": t} for name, t in origin.items()}
+    loads({"model": origin, "optimizer": {"state": moments}}, tmp_path / "w", "zip", origin)
+
+
+def test_the_remedy_for_several_networks_works(origin: State, refused: Any, tmp_path: Path) -> None:
+    content = {"student": {"net": origin}, "teacher": {"net": copy_of(small_model(4))}, "best": np.float64(1)}
+    path = save_as(content, tmp_path / "it's two.pth", "zip")
+    message = refused(path, "holds several networks, under student.net. and teacher.net.")
+    loads(torch.load(typed(message, tmp_path)), tmp_path / "again", "zip", origin)
+    other = typed(message.replace("'student.net.'", "'teacher.net.'"), tmp_path)
+    loads(torch.load(other), tmp_path / "again", "zip", copy_of(small_model(4)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    content=st.recursive(
+        st.none() | st.text(max_size=3) | st.just(torch.ones(1)) | st.just(np.float64(1)),
+        lambda some: (
+            st.lists(some, max_size=3)
+            | st.dictionaries(
+                st.text(max_size=3) | st.sampled_from(["head", "model", "weight"]), some, max_size=3
+            )
+        ),
+    )
+)
+def test_nested_things_of_any_kind_are_refused(content: Any, tmp_path_factory: Any) -> None:
+    path = save_as(content, tmp_path_factory.getbasetemp() / "any.pth", "zip")
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        load_checkpoint(small_model(1), path)
+
+
+def test_names_and_nesting_that_are_made_to_take_long(refused: Any, tmp_path: Path) -> None:
+    shared: dict[str, Any] = {"x": torch.ones(1)}
+    for _ in range(60):
+        shared = {"a": shared, "b": shared}
+    begin = time.perf_counter()
+    refused(save_as(shared, tmp_path / "shared", "zip"), "no tensor of a DMNet")
+    refused(save_as({"head." * 200_000: torch.ones(1)}, tmp_path / "long", "zip"))
+    assert time.perf_counter() - begin < 5
+
+
+# Weights to start from -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_weights_for_other_classes_to_start_from(source: str, origin: State, tmp_path: Path) -> None:
+    path = save_as(public(origin, source, "model."), tmp_path / "w", "zip")
+    model = small_model(5, num_classes=3)
+    before = copy_of(model)
+    layers = ["head.classify.weight", "head.classify.bias", "auxiliary.4.weight", "auxiliary.4.bias"]
+    assert zoo.load_initial(model, path) == layers
+    assert_same(copy_of(model), {name: (before if name in layers else origin)[name] for name in origin})
+
+
+def test_weights_for_the_same_classes_to_start_from(origin: State, model: DMNet, tmp_path: Path) -> None:
+    save_weights(small_model(1), tmp_path / "run" / "last.safetensors")
+    assert zoo.load_initial(model, tmp_path / "run") == []
+    assert_same(copy_of(model), origin)
+    torch.save({"model": origin, "iteration": 3}, tmp_path / "run" / "last.ckpt")
+    (tmp_path / "run" / "last.safetensors").unlink()
+    other = small_model(7)
+    assert zoo.load_initial(other, tmp_path / "run") == []
+    assert_same(copy_of(other), origin)
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"channels": 4, "num_classes": 3}, "of another shape"),
+        ({"aux_channels": None, "num_classes": 3}, "8 unexpected: auxiliary.0.weight"),
+        ({"filter_sizes": (1, 3, 5, 9), "num_classes": 3}, "filter_sizes"),
+    ],
+)
+def test_weights_that_do_not_fit_are_no_start(other: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    save_weights(small_model(1), tmp_path / "w")
+    model = small_model(5, **other)
+    before = copy_of(model)
+    with pytest.raises(CheckpointError, match=reason):
+        zoo.load_initial(model, tmp_path / "w")
+    with pytest.raises(CheckpointError, match=re.escape(str(tmp_path))):
+        zoo.load_initial(model, tmp_path)
+    assert_same(copy_of(model), before)
+
+
 def test_the_report_tells_what_else_is_in_the_file(origin: State, model: DMNet, tmp_path: Path) -> None:
     path = save_as(wrapped(public(origin, "mmseg"), "mmseg training"), tmp_path / "a", "zip")
     assert load_checkpoint(model, path).metadata == META
@@ -217,7 +460,7 @@ def test_a_model_without_auxiliary_head(origin: State, tmp_path: Path) -> None:
 
 def test_other_filter_sizes_do_not_show_in_shapes_but_are_noticed(refused: Any, tmp_path: Path) -> None:
     save_weights(small_model(1, filter_sizes=(1, 3, 5, 9)), tmp_path / "w")
-    refused(tmp_path / "w", "(1, 3, 5, 9)", "(1, 3, 5, 7)")
+    refused(tmp_path / "w", "[1, 3, 5, 9]", "[1, 3, 5, 7]")
 
 
 def test_another_output_stride_is_allowed_with_a_warning(model: DMNet, tmp_path: Path) -> None:
