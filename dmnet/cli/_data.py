@@ -1,6 +1,5 @@
 """`dmnet data prepare | convert | draw | check`."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ from dmnet.errors import DataError
 from dmnet.files import atomic_write
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
-CONVERTED = ("cvat", "colours", "values", "roboflow", "labelme", "coco", "yolo")
+CONVERTED = ("cvat", "roboflow", "labelme", "coco", "yolo")
 QUICK = 24  # masks per split: what training looks at before it starts
 
 data_app = Typer(help="Fetch, draw or check data sets.", no_args_is_help=True)
@@ -46,13 +45,14 @@ def convert_data(
     source: Annotated[Path, Argument(help="Folder with labels of another program; it stays as it is.")],
     output: Annotated[Path, Argument(help="Folder to make.")],
     kind: Annotated[str | None, Option("--from", help=f"{', '.join(CONVERTED)}. Default: a guess.")] = None,
-    table: Annotated[Path | None, Option(help="For colours, values: lines `name r,g,b` or `name 7`.")] = None,
+    table: Annotated[Path | None, Option(help="For other masks: lines `name 7` or `name r,g,b`.")] = None,
+    line: Annotated[list[str] | None, Option("--class", help="A line of a table. May be repeated.")] = None,
 ) -> None:
     """Make a data set of label maps from labels of another program; data/README.md describes them."""
     from dmnet.prepare.convert import convert
 
-    print_table(convert(source, output, kind, table, say))
-    say(f"Next: dmnet data check {shlex.quote(str(output))}")
+    print_table(convert(source, output, kind, table or line or (), say))
+    say_next("data", "check", output)
 
 
 @data_app.command("draw")

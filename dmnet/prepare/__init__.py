@@ -22,6 +22,7 @@ from dmnet.download import download
 from dmnet.errors import DataError, DownloadError
 from dmnet.files import data_dir, progress, shipped
 from dmnet.prepare import sbd
+from dmnet.prepare.folders import new_folder
 
 MOST_FILES = 1_000_000
 MOST_GROWTH = 20  # times the archive's size; photographs and PNGs hardly shrink when they are packed
@@ -159,12 +160,9 @@ def unpack(archive: Path, folder: Path, part: str = "", only: tuple[str, ...] = 
     Raises:
         DataError: if the archive is damaged or a bomb, has nothing to unpack, or doesn't fit on the disk.
     """
-    temporary = folder.with_name(f".{folder.name}.unpacking.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left
     try:
-        temporary.mkdir(parents=True)
         opener: Any = zipfile.ZipFile if zipfile.is_zipfile(archive) else tarfile.open
-        with opener(archive) as opened:
+        with new_folder(folder) as temporary, opener(archive) as opened:
             wanted = _wanted(archive, opened, temporary, part, only)
             for member, name in progress(wanted, desc=f"unpacking {archive.name}"):
                 if isinstance(member, zipfile.ZipInfo):
@@ -172,13 +170,8 @@ def unpack(archive: Path, folder: Path, part: str = "", only: tuple[str, ...] = 
                     opened.extract(member, temporary)
                 else:
                     opened.extract(member.replace(name=name), temporary, filter="data")
-        if hasattr(os, "sync"):
-            os.sync()  # the final name must not reach the disk before the bytes
-        temporary.rename(folder)
     except (OSError, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise DataError(f"{archive} could not be unpacked to {folder}: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _members(opened: Any) -> Iterator[tuple[Any, str, int]]:

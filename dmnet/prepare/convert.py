@@ -9,11 +9,8 @@ stays as it is; what is written appears under its name when it is complete and w
 """
 
 import os
-import secrets
-import shutil
-import zlib
-from collections.abc import Callable, Iterator
-from itertools import chain
+import unicodedata
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +22,16 @@ from dmnet.datasets import files, load
 from dmnet.datasets.base import IGNORE
 from dmnet.errors import DataError
 from dmnet.files import progress
-from dmnet.images import read_image, read_mask
+from dmnet.images import as_rgb, read_mask, reading
 from dmnet.prepare import exports
+from dmnet.prepare.folders import new_folder
 
 
 def convert(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     kind: str | None = None,
-    table: str | os.PathLike[str] | None = None,
+    table: str | os.PathLike[str] | Sequence[str] = (),
     say: Callable[[str], object] = lambda text: None,
 ) -> pd.DataFrame:
     """Make a data set of label maps from labels of another program. Used in {doc}`02_data`.
@@ -42,8 +40,8 @@ def convert(
         source: the folder as it was exported; it stays as it is.
         target: the new folder; it must not exist, and must not lie in `source`.
         kind: one of `exports.KINDS`; by default the one that the folder's contents show.
-        table: for "colours" and "values", a file with lines `name r,g,b` or `name value`; several may have
-            one name, and "(ignored)" is void.
+        table: for masks alone, what they hold: lines `name r,g,b` or `name value`, or a file of them; several
+            may have one name, and "(ignored)" is void.
         say: called with a line on the kind, on what was left out, and on the images of each split.
 
     Returns:
@@ -55,90 +53,75 @@ def convert(
     root, out = Path(source).expanduser(), Path(target).expanduser()
     if not root.is_dir():
         raise DataError(f"there is no folder {root}; unpack the export, and give the folder")
-    if os.path.lexists(out):
-        raise DataError(f"{out} exists, and nothing is written over; give a folder that is not there yet")
-    if not out.parent.is_dir() or out.resolve().is_relative_to(root.resolve()):
-        raise DataError(f"{out} must lie in a folder that exists, and not in {root}, which stays as it is")
-    found = exports.Source(root, None if table is None else Path(table).expanduser(), say)
-    kind = kind or exports.guess(found)
-    if kind not in exports.KINDS:
-        raise DataError(f"there is no kind {kind!r}; there are {', '.join(exports.KINDS)}")
-    if (table is None) == (kind in ("colours", "values")):
-        line = "name value" if kind == "values" else "name r,g,b"
-        raise DataError(f"{kind} needs {'no table' if table else f'--table FILE, with lines {line!r}'}")
+    if os.path.lexists(out) or out.resolve().is_relative_to(root.resolve()):
+        raise DataError(f"{out} exists, or lies in {root}: nothing of yours is changed; give a new folder")
+    if isinstance(table, str | os.PathLike):
+        table = files.read_list(Path(table).expanduser(), "write lines 'name 7' or 'name 51,221,255' into it")
+    if kind and (table or kind not in exports.KINDS):
+        raise DataError(f"{kind!r} is none of the kinds {', '.join(exports.KINDS)}, or has its own table")
+    kind = kind or ("masks" if table else exports.guess(root))
     say(f"{root} is read as {kind}")
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.mkdir()
-        became = _write(found, exports.read(found, kind), temporary)
-        if hasattr(os, "sync"):
-            os.sync()  # the final name must not reach the disk before the bytes
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return became
+    export = exports.tabled(root, table) if table else exports.KINDS[kind](root)
+    if not export.examples:
+        raise DataError(f"{root} holds no image with labels of this kind")
+    with new_folder(out) as temporary:
+        return _write(export, temporary, say)
 
 
-def _write(source: exports.Source, examples: Iterator[exports.Example], folder: Path) -> pd.DataFrame:
+def _write(export: exports.Export, folder: Path, say: Callable[[str], object]) -> pd.DataFrame:
     """Write a data set and read it back; return what became of every row."""
-    if (first := next(examples, None)) is None:  # now the table is there
-        raise DataError(f"{source.root} holds no image with labels of this kind{exports.boxes(source.root)}")
-    names = [_tidy(name) for _, name in source.table]
+    names = [_tidy(name) for name in export.table.values()]
     classes = [name for name in dict.fromkeys(names) if name != files.IGNORED]
     palette = files.labels_of(classes, files.Encoding.plain())[0].palette
     numbers = np.array([classes.index(one) if one in classes else IGNORE for one in names], np.uint8)
-    pixels, images = np.zeros((2, len(names)), np.int64)
+    splits: dict[str, set[str]] = {}
     origins: dict[object, Path] = {}  # of every image and every id
-    written, found, bare = {}, {}, 0
-    for name, split, file, drawn in chain([first], examples):
+    for name, split, file, _ in export.examples:
+        splits.setdefault(split, set()).add(name)
         for key in (file.resolve(), (split, name)):
             if key in origins:
                 raise DataError(f"{origins[key]} and {file} are one example, {name}; remove or rename one")
             origins[key] = file
+    if len(splits) > 1 and "all" in splits:
+        there = ", ".join(sorted(splits.keys() - {"all"}))
+        raise DataError(f"images are in {there}, and in no split; put all into splits, or none")
+    if left := [file for file in export.images if file.resolve() not in origins]:
+        say(f"Left out, having no labels: {exports.some(left)}")
+    places = {split: split if len(splits) > 1 else "" for split in splits}
+    for part in (folder / "images", folder / "masks"):
+        for place in places.values():
+            (part / place).mkdir(parents=True)
+    pixels, images, bare = *np.zeros((2, len(names)), np.int64), 0
+    for name, split, file, draw in progress(export.examples, desc="converting"):
         content, image = exports.open_image(file)
-        rows = _upright(drawn, image, file)
+        rows = _upright(draw(), image, file)
         counts = np.bincount(rows.ravel(), minlength=len(names))
         pixels, images = pixels + counts, images + (counts > 0)
-        bare += bool(source.table[0] == exports.OUTSIDE and counts[0] == rows.size)
+        bare += bool(exports.OUTSIDE in export.table and counts[0] == rows.size)
         held = f".{image.format}".lower().replace("mpo", "jpg")
         suffix = held if file.suffix.lower() == ".json" else file.suffix
-        for part in ("images", "masks"):
-            (folder / part / split).mkdir(parents=True, exist_ok=True)
-        (folder / "images" / split / f"{name}{suffix}").write_bytes(content)
-        label_image(numbers[rows], palette).save(folder / "masks" / split / f"{name}.png")
-        written[split, name] = zlib.crc32(numbers[rows].tobytes())
-    left = [file for file in source.images if file.resolve() not in origins]
-    source.count("Left out, without labels", left)
+        (folder / "images" / places[split] / f"{name}{suffix}").write_bytes(content)
+        mask = folder / "masks" / places[split] / f"{name}.png"
+        label_image(numbers[rows], palette).save(mask)
+        if not np.array_equal(read_mask(mask), numbers[rows]):
+            raise DataError(f"{file}: its mask cannot be read back as it was written; is the disk in order?")
     if bare:
-        source.say(f"Images without an outline, background alone: {bare}")
-    splits = list(dict.fromkeys(split for split, _ in written))
-    if len(splits) == 1:
-        for part in ("images", "masks"):
-            (folder / part / splits[0]).rename(folder / "only")
-            (folder / part).rmdir()
-            (folder / "only").rename(folder / part)
-        written, splits = {("all", name): code for (_, name), code in written.items()}, ["all"]
-    elif "all" in splits:
-        there = ", ".join(split for split in splits if split != "all")
-        raise DataError(f"{source.root} has images in {there}, and in no split; put all into splits, or none")
+        say(f"Background alone, having no outline: {bare} images")
     (folder / files.NAMES).write_text("\n".join(classes) + "\n", encoding="utf-8")
-    for dataset in (load("pairs", folder, split) for split in splits):
-        for name in progress(dataset.ids, desc="reading back"):
-            dataset.image_file(name)
-            found[dataset.split, name] = zlib.crc32(read_mask(dataset.mask_file(name)).tobytes())
-        source.say(f"{dataset.split}: {len(dataset)} images")
-    if found != written or dataset.classes != tuple(classes):
-        raise DataError("masks cannot be read back as they were written; is the disk in order?")
-    stored = pd.Index([stored for stored, _ in source.table], name="stored")
+    for split, ids in splits.items():
+        dataset = load("pairs", folder, places[split] or "all")
+        if set(dataset.ids) != ids or dataset.classes != tuple(classes):
+            raise DataError(f"{dataset!r} is not what was written; rename what has a strange name")
+        say(f"{dataset.split}: {len(dataset)} images")
     columns = {"class": numbers, "name": names, "pixels": pixels, "images": images}
-    return pd.DataFrame(columns, stored)
+    return pd.DataFrame(columns, pd.Index([*export.table], name="stored"))
 
 
-def _tidy(name: str) -> str:
+def _tidy(name: object) -> str:
     """Return a name as one line, labelme's `_background_` and `__ignore__` as they are called here."""
     if not isinstance(name, str) or not name.strip():
         raise DataError(f"{name!r} cannot be the name of a class; give it one, in YAML in quotes")
-    name = " ".join(name.split())
+    name = unicodedata.normalize("NFC", " ".join(name.split()))
     if name.lower() in ("background", "_background_"):
         return "background"
     return files.IGNORED if name == "__ignore__" else name
@@ -146,16 +129,15 @@ def _tidy(name: str) -> str:
 
 def _upright(rows: exports.Rows, image: Image.Image, file: Path) -> exports.Rows:
     """Turn labels of the pixels as stored, as EXIF turns the image; sizes tell what they were drawn on."""
-    try:
-        upright, stored = read_image(image).shape[:2], image.size[::-1]
-    except DataError as error:
-        raise DataError(f"{file}: {error}") from error
+    with reading(file):
+        upright = as_rgb(ImageOps.exif_transpose(image), file).shape[:2]
+    stored, turned = image.size[::-1], image.getexif().get(ExifTags.Base.Orientation, 1)
     if rows.shape not in (upright, stored):
         raise DataError(f"{file} is {upright} (height, width), its labels {rows.shape}; export both again")
-    if exports.orientation(image) and upright == stored:
+    if turned > 1 and upright == stored:
         raise DataError(f"{file} {exports.UNCLEAR}")
-    if not exports.orientation(image) or rows.shape == upright:
+    if rows.shape == upright:
         return rows
     mask = Image.fromarray(rows.astype(np.int32))
-    mask.getexif()[ExifTags.Base.Orientation] = exports.orientation(image)
+    mask.getexif()[ExifTags.Base.Orientation] = turned
     return np.asarray(ImageOps.exif_transpose(mask))
