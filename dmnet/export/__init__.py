@@ -1,9 +1,9 @@
 r"""ONNX: any system as one file that runs where there is no PyTorch, for example in a browser.
 
 ```
-input    image              [1, 3, H, W]   normalised RGB, as dmnet.transforms.evaluation_image makes it
-output   logits             [1, K, h, w]   at the output stride, h = ceil(H / stride)
-may be   scale_gates        [S]            weight of each scale's response; not given: ones, as it was trained
+inputs   image              [1, 3, H, W]   normalised RGB, as dmnet.transforms.evaluation_image makes it
+         scale_gates        [S]            weight of each scale's response; by default ones, as it was trained
+outputs  logits             [1, K, h, w]   at the output stride, h = ceil(H / stride)
 ```
 
 With `inner=True` the file also shows what the network does inside, and lets another image's filters in; for
@@ -16,10 +16,9 @@ outputs  filters_k          [C, k, k]      the filters that were used
          responses_k        [C, h, w]      the response y_k, before it is weighted
 ```
 
-Such a file wants all its inputs, the gates too: ONNX Runtime for pages takes none that has a default.
-Elsewhere it takes the gates, and remarks, when it loads a file, that they are no constant: no fault.
-
-All are float32, the batch is one image. The file records what it is (`read_metadata`).
+All are float32, the batch is one image. ONNX Runtime for pages takes no input that has a default, so a file
+with `inner` has none. Elsewhere the runtime may remark that the gates "will not be treated as constant": so
+it should be. The file records what it is (`read_metadata`).
 
 PyTorch's exporter writes the graph. ONNX has no adaptive pooling: `adaptive_pooling` says it as two products.
 """
