@@ -1,5 +1,6 @@
 """`dmnet data prepare | convert | draw | check`."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ from typer import Argument, Exit, Option, Typer
 
 from dmnet import systems
 from dmnet.cli._shared import FAILED, DataRoot, app, load_data, print_table, say, say_next, unused
-from dmnet.errors import DataError
+from dmnet.errors import DataError, DMNetError
 from dmnet.files import atomic_write
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -90,6 +91,7 @@ def check_data(
             sets.append(load_data(data, name, data_root))
         except DataError as error:
             if split or (name == "val" and not sets):
+                _say_convert(data)
                 raise
             say(f"Not checked: {error}", style="yellow")
     report = doctor.examine(sets, limit=QUICK if quick else None)
@@ -106,6 +108,7 @@ def check_data(
     found = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in kinds.items() if count)
     say(f"{', '.join(counts)}; {found or 'nothing wrong was found'}.")
     if report.errors:
+        _say_convert(data, {finding.table for finding in report.errors})
         raise Exit(FAILED)
     if split or sets[0].split == "train":  # else there is nothing to train on
         system = next((name for name in systems.names() if systems.get(name).dataset == data), "small_r18")
@@ -114,6 +117,20 @@ def check_data(
         if (names := [part.split for part in sets]) != ["train", "val"]:
             words += ["--split", names[0], "--val-split", (*names[1:], "none")[0]]
         say_next("train", *words, *["--quick"] * (system == "small_r18"))
+
+
+def _say_convert(data: str, tables: Collection[Sequence[str]] = ()) -> None:
+    """Print how a folder becomes a data set, if one table explains all, or another program wrote it."""
+    folder, lines = Path(data), next(iter(tables)) if len(tables) == 1 else ()
+    try:
+        if not lines:
+            from dmnet.prepare import exports
+
+            exports.guess(folder)
+    except DMNetError:  # it is none of the kinds, or there is no [prepare]
+        return
+    new = unused(folder.with_name(f"{folder.name}_converted"))
+    say_next("data", "convert", folder, new, *(word for line in lines for word in ("--class", line)))
 
 
 def _draw(report: Any, sets: list[Any], folder: Path) -> None:
