@@ -66,7 +66,7 @@ def _coloured(case: Case, masks: Masks) -> Found:
 
 
 def _colour_table(case: Case, pixels: Mapping[Colour, int]) -> Table:
-    """Return what all these colours stand for, if they are the classes' and void's, or their numbers as greys."""
+    """Return which class each of these colours is, if all are the classes' and void's, or greys."""
     palette = [(red, green, blue) for red, green, blue in case.palette.tolist()]
     greys = [(label, label, label) for label in range(len(case.classes))]
     for colours, void in ((palette, VOID_COLOUR), (greys, (IGNORE, IGNORE, IGNORE))):

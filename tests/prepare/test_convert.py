@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pycocotools import mask as coco
 from typer.testing import CliRunner
 
 from dmnet import datasets
+from dmnet.classes import voc_palette
 from dmnet.cli import application
 from dmnet.cli._data import CONVERTED
 from dmnet.errors import DataError
@@ -848,6 +850,96 @@ def test_yolos_names_or_image_are_missing(tmp_path: Path) -> None:
     refuse(tmp_path / "in", r"c\.txt belongs to no image")
     (tmp_path / "in/data.yaml").unlink()
     refuse(tmp_path / "in", r"no list .*classes\.txt; write the class names into it")
+
+
+# The label doctor's line ------------------------------------------------------------------------------------
+
+PALETTE = voc_palette(256)
+
+
+def indexed(mask: np.ndarray, order: list[int]) -> Image.Image:
+    """A palette image in which the label order[i] has the number i."""
+    image = Image.fromarray(np.argsort(order).astype(np.uint8)[mask])
+    image.putpalette(PALETTE[order].tobytes())
+    return image
+
+
+def grey(mask: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.asarray(mask, np.uint8))
+
+
+SICK: dict[str, Callable[[np.ndarray], Image.Image]] = {
+    "classes' colours": lambda mask: Image.fromarray(PALETTE[mask]),
+    "three channels": lambda mask: Image.fromarray(np.dstack([mask] * 3)),
+    "counted from 1": lambda mask: grey(mask + 1),
+    "times 100": lambda mask: grey(mask * 100),
+    "spread to 255": lambda mask: grey(np.array([0, 127, 255])[mask]),
+    "palette lost": lambda mask: Image.fromarray(PALETTE[mask]).convert("L"),
+    "numbered anew": lambda mask: indexed(mask, [0, 1, 2] if np.sum(mask == 1) > 80 else [2, 0, 1]),
+    "black and white": lambda mask: grey(255 * (mask > 0)),
+}
+
+
+def type_the_line(source: Path, tmp_path: Path, monkeypatch: Any) -> list[str]:
+    """Check, type what that prints, check again; return the command."""
+    monkeypatch.chdir(tmp_path)
+    before = digest(source)
+    runner, app = CliRunner(), application()
+    checked = runner.invoke(app, ["data", "check", str(source.relative_to(tmp_path))])
+    assert checked.exit_code != 0, checked.output
+    (line,) = [line for line in checked.output.splitlines() if line.startswith("Next: ")]
+    words = shlex.split(line.removeprefix("Next: "))
+    assert words[:3] == ["dmnet", "data", "convert"]
+    converted = runner.invoke(app, words[1:])
+    assert converted.exit_code == 0, converted.output
+    again = runner.invoke(app, shlex.split(converted.output.splitlines()[-1].removeprefix("Next: "))[1:])
+    assert again.exit_code == 0, again.output
+    assert digest(source) == before
+    return words
+
+
+@pytest.mark.parametrize("sick", SICK)
+def test_the_line_that_a_check_prints_can_be_typed(sick: str, tmp_path: Path, monkeypatch: Any) -> None:
+    pairs(tmp_path / "my photos", SICK[sick])
+    names = ["background", "object"] if sick == "black and white" else NAMES
+    write(tmp_path / "my photos/classes.txt", "\n".join(names) + "\n")
+    words = type_the_line(tmp_path / "my photos", tmp_path, monkeypatch)
+    assert words[3:5] == ["my photos", "my photos_converted"]
+    found = read(tmp_path / "my photos_converted", "train") | read(tmp_path / "my photos_converted", "val")
+    for seed, mask in enumerate(found.values()):
+        right = labels(seed) > 0 if sick == "black and white" else labels(seed)
+        np.testing.assert_array_equal(mask, right)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("kind", ["cvat", "roboflow", "labelme", "coco", "yolo"])
+def test_the_line_for_other_programs_labels(
+    kind: str, listed: bool, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """As they are, and with the list of classes that the first check asks for."""
+    WRITERS[kind](tmp_path / "export")
+    if listed:
+        write(tmp_path / "export/classes.txt", "\n".join(NAMES) + "\n")
+    type_the_line(tmp_path / "export", tmp_path, monkeypatch)
+    found = read(tmp_path / "export_converted", "train") | read(tmp_path / "export_converted", "val")
+    for seed, mask in enumerate(found.values()):
+        np.testing.assert_array_equal(mask, labels(seed))
+
+
+def test_no_line_where_none_is_right(tmp_path: Path, monkeypatch: Any) -> None:
+    """Some masks are colours, some are not; boxes; a colour that no class has."""
+    monkeypatch.chdir(tmp_path)
+    pairs(tmp_path / "mixed", SICK["classes' colours"])
+    save(grey(labels(0)), tmp_path / "mixed/masks/train/a_mask.png")
+    pairs(tmp_path / "strange", coloured)
+    pairs(tmp_path / "boxes", grey)
+    for file in (tmp_path / "boxes/masks").rglob("*.png"):
+        write(tmp_path / f"boxes/Annotations/{file.stem}.xml", "<annotation/>")
+        file.unlink()
+    for name in ("mixed", "strange", "boxes"):
+        write(tmp_path / name / "classes.txt", "\n".join(NAMES) + "\n")
+        checked = CliRunner().invoke(application(), ["data", "check", name])
+        assert checked.exit_code != 0 and "Next:" not in checked.output, checked.output
 
 
 # What is refused before anything is read --------------------------------------------------------------------
