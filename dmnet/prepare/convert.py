@@ -83,8 +83,9 @@ def _write(export: exports.Export, folder: Path, say: Callable[[str], object]) -
                 raise DataError(f"{origins[key]} and {file} are one example, {name}; remove or rename one")
             origins[key] = file
     if len(splits) > 1 and "all" in splits:
-        there = ", ".join(sorted(splits.keys() - {"all"}))
-        raise DataError(f"images are in {there}, and in no split; put all into splits, or none")
+        raise DataError(
+            f"images are in {', '.join(sorted(splits))} (in none); put each into a split, or none"
+        )
     if left := [file for file in export.images if file.resolve() not in origins]:
         say(f"Left out, having no labels: {exports.some(left)}")
     places = {split: split if len(splits) > 1 else "" for split in splits}
@@ -122,9 +123,8 @@ def _tidy(name: object) -> str:
     if not isinstance(name, str) or not name.strip():
         raise DataError(f"{name!r} cannot be the name of a class; give it one, in YAML in quotes")
     name = unicodedata.normalize("NFC", " ".join(name.split()))
-    if name.lower() in ("background", "_background_"):
-        return "background"
-    return files.IGNORED if name == "__ignore__" else name
+    known = {"background": "background", "_background_": "background", "__ignore__": files.IGNORED}
+    return known.get(name.lower(), name)
 
 
 def _upright(rows: exports.Rows, image: Image.Image, file: Path) -> exports.Rows:

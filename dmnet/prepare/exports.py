@@ -199,35 +199,29 @@ def _by_id(root: Path, *usual: str) -> Paths:
 
 def _masked(root: Path, lines: Iterable[str], images: Paths, masks: Paths, splits: dict[str, str]) -> Export:
     """Return the images that have a mask and, if there are lists, a split; refuse what has no line."""
-    export, numbers = Export(root), list[int]()
+    export, parsed = Export(root), dict[tuple[int, ...], str]()
     for line in (line for line in lines if not line.startswith("#")):
         match = LINE.fullmatch(line)
-        parts = [int(part) for part in match[2].split(",")] if match else []
-        if match is None or max(parts) > (65535 if len(parts) == 1 else 255):
+        key = tuple(int(part) for part in match[2].split(",")) if match else ()
+        mixed = any(len(other) != len(key) for other in parsed)
+        if match is None or mixed or max(key) > (65535 if len(key) == 1 else 255):
             raise DataError(f"{line!r} is not of the form 'name 7' or, for colours, 'name 51,221,255'")
-        stored = ",".join(map(str, parts))
-        if stored in export.table:
-            raise DataError(f"{line!r} has what {export.table[stored]!r} has; correct the table")
-        export.table[stored] = match[1]
-        numbers.append(parts[0] if len(parts) == 1 else int.from_bytes(parts))
-    coloured = any("," in stored for stored in export.table)
-    if not all("," in stored for stored in export.table if coloured):
-        raise DataError("the table has values and colours; masks hold one or the other, so correct the table")
-    rows = np.full(1 << 24, len(numbers), np.uint16)  # of every number; there is no row after the last
-    rows[numbers] = np.arange(len(numbers))
-
-    def draw(mask: Path) -> Rows:
-        return rows[_numbers(mask, coloured)]
-
-    export.images = [*images.values()]
+        if key in parsed:
+            raise DataError(f"{line!r} has what {parsed[key]!r} has; correct the table")
+        parsed[key] = match[1]
+    export.table = {",".join(map(str, key)): name for key, name in parsed.items()}
+    export.images, coloured = [*images.values()], {*map(len, parsed)} == {3}
+    rows = np.full(1 << 24, len(parsed), np.uint16)  # of every number; there is no row after the last
+    rows[[int.from_bytes(key) if coloured else key[0] for key in parsed]] = range(len(parsed))
     unknown: dict[int, Counter[Path]] = defaultdict(Counter)
     for name, image in progress(images.items(), desc="looking at masks"):
         mask = next((masks.pop(name + end) for end in files.MASK_ENDINGS if name + end in masks), None)
         if mask and (not splits or name in splits):
-            strange = _numbers(mask, coloured)[draw(mask) == len(numbers)]
+            numbers = _numbers(mask, coloured)
+            strange = numbers[rows[numbers] == len(parsed)]
             for number, count in zip(*np.unique(strange, return_counts=True), strict=True):
                 unknown[int(number)][mask] = int(count)
-            export.add(image, partial(draw, mask), splits.get(name, "all"))
+            export.add(image, partial(_recoded, mask, coloured, rows), splits.get(name, "all"))
     if masks:
         raise DataError(f"{min(masks.values())} belongs to no image; give it one, or remove it")
     if unknown:
@@ -254,6 +248,10 @@ def _numbers(file: Path, coloured: bool) -> NDArray[np.int64]:
     return np.asarray(mask).astype(np.int64).clip(0, (1 << 24) - 1)
 
 
+def _recoded(file: Path, coloured: bool, rows: Rows) -> Rows:
+    return rows[_numbers(file, coloured)]
+
+
 def _drawn(table: Names, size: Size, outlines: Outlines) -> Rows:
     rows_of, rows = {stored: row for row, stored in enumerate(table)}, np.zeros(size, np.uint16)
     for stored, code in outlines:
@@ -273,11 +271,6 @@ def _polygons(size: Size, outlines: Iterable[ArrayLike]) -> Any:
             ends = f"{one.min(axis=0)} to {one.max(axis=0)}"
             raise ValueError(f"an outline leaves the image of {width}x{height} pixels: it goes from {ends}")
     return coco.merge(coco.frPyObjects([one.ravel().tolist() for one in corners], height, width))
-
-
-def _encoded(area: ArrayLike) -> Any:
-    """Return the run lengths of a mask [H, W] of zeros and others."""
-    return coco.encode(np.asfortranarray(np.asarray(area, bool), np.uint8))
 
 
 def _labelme(root: Path) -> Export:
@@ -321,7 +314,7 @@ def _shape(kind: str, shape: dict[str, Any], size: Size) -> Any:
     else:
         with Image.open(BytesIO(base64.b64decode(shape["mask"]))) as mask:
             area[int(y) : int(y_end) + 1, int(x) : int(x_end) + 1] = mask
-    return _encoded(area)
+    return coco.encode(np.asfortranarray(area, np.uint8))
 
 
 def _coco(root: Path) -> Export:
@@ -348,8 +341,7 @@ def _coco(root: Path) -> Export:
             for one in content["images"]:
                 if not (image := export.named(one["file_name"], file, split)):
                     raise ValueError(f"no image in {root}, or several, are {one['file_name']}")
-                drawn = partial(_drawn, export.table, sizes[one["id"]], outlines[one["id"]])
-                export.add(image, drawn, split)
+                export.add(image, partial(_drawn, export.table, sizes[one["id"]], outlines[one["id"]]), split)
     rows = {str(number): names[number] for number in sorted(names)}
     export.table |= {OUTSIDE: "background"} | rows | {CROWD: files.IGNORED}
     return export
@@ -363,7 +355,8 @@ def _run_lengths(size: Size, outline: Any) -> Any:
     if tuple(outline["size"]) != size:
         raise ValueError(f"its size is {outline['size']}, its image's {size} (height, width)")
     if isinstance(counts, list):
-        return _encoded(np.repeat(np.arange(len(counts)) % 2, counts).reshape(size, order="F"))
+        flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+        return coco.encode(np.asfortranarray(flat.reshape(size, order="F"), np.uint8))
     code = {"size": size, "counts": counts.encode()}
     if coco.encode(coco.decode(code))["counts"] != code["counts"]:
         raise ValueError(f"its run lengths {counts!r} do not add up to {size[0] * size[1]} pixels")
@@ -379,8 +372,9 @@ def _yolo(root: Path) -> Export:
             if "kpt_shape" in content:
                 raise ValueError("kpt_shape: key points have no area")
     elif "background" in (names := list(files.read_list(root / files.NAMES))):
-        remedy = f"write it into {root}/data.yaml: 'names: [disc, square]'"
-        raise DataError(f"{root / files.NAMES} has a background, so what is 0 in the labels? {remedy}")
+        raise DataError(
+            f"{root / files.NAMES} has a background; is it 0 in labels? Say it in data.yaml: names: [disc]"
+        )
     export = Export(root)
     export.table |= {OUTSIDE: "background"} | {str(index): name for index, name in enumerate(names)}
     texts = {file for file in _files(root, ".txt") if "labels" in file.relative_to(root).parts[:-1]}

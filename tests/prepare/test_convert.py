@@ -446,7 +446,7 @@ def test_values_want_one_channel(tmp_path: Path) -> None:
         ("fl\u00e4che 0,0,0".encode("latin-1"), "utf-8"),
         (None, r"no list .*table\.txt; write lines 'name 7' or"),
         ("", r"table\.txt is empty; write lines"),
-        ("background 0\ndisc 51,221,255\n", "values and colours"),
+        ("background 0\ndisc 51,221,255\n", "'disc 51,221,255' is not of the form"),
     ],
 )
 def test_a_table_that_cannot_be_read(text: str | bytes | None, match: str, tmp_path: Path) -> None:
@@ -991,7 +991,7 @@ def test_split_or_none_must_be_the_same_for_all(tmp_path: Path) -> None:
     labelme(tmp_path / "in")
     save(photograph(3), tmp_path / "in/d.jpg")
     write(tmp_path / "in/d.json", labelme_content(3, "d.jpg"))
-    refuse(tmp_path / "in", "images are in train, val, and in no split")
+    refuse(tmp_path / "in", r"images are in all, train, val \(in none\)")
 
 
 def test_more_classes_than_a_mask_can_hold(tmp_path: Path) -> None:
