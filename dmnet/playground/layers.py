@@ -9,7 +9,7 @@ import gzip
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,34 +26,25 @@ from dmnet.worlds.drawing import (
     Painter,
     Plan,
     blend,
+    cast_shadow,
     coverage,
     mark,
-    smoothstep,
 )
 
 # Pixels; a ring that is smaller is void altogether, and a larger object leaves no room for its ground.
 DIAMETERS = {"demo_scale": (7.0, 32.0), "demo_context": (12.0, 96.0)}
 
 
-@dataclass(frozen=True)
-class Cover:
+class Cover(Painter):
     """Paints a card of grey paper that hides what is under it, and is no object: its label is void.
 
     Used in {doc}`welcome`.
     """
 
-    item: Item
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """See `dmnet.worlds.drawing.Painter`."""
-        raise NotImplementedError("a cover lies in no scene")
-
-    def paint(self, canvas: Array, mask: Labels, x: Array, y: Array, diameter: float) -> None:
+    def paint(self, canvas: Array, mask: Labels, x: Array, y: Array) -> None:
         """Paint the card with its shadow, and mark it, in place."""
-        half = diameter / 2
-        shadow = np.maximum(np.abs(x - 1.2), np.abs(y - 1.6)) - half
-        canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, shadow)))[..., None]
+        half = self.item.diameter / 2
+        cast_shadow(canvas, np.maximum(np.abs(x - 1.2), np.abs(y - 1.6)) - half)
         distance = np.maximum(np.abs(x), np.abs(y)) - half
         blend(canvas, (0.55, 0.55, 0.55), coverage(distance))
         mark(mask, distance, VOID)
@@ -83,7 +74,8 @@ def cut_out(painter: Painter, diameter: float) -> Stamp:
     To paint is an affine map of every pixel that is painted over, so what becomes of black and of white tells
     everything.
     """
-    item = painter.item
+    item = replace(painter.item, diameter=diameter)
+    painter = replace(painter, item=item)
     reach = math.ceil(0.7 * diameter) + 8  # corners and shadow
     offsets = np.arange(-reach, reach + 1, dtype=np.float32)
     x = np.broadcast_to(offsets - np.float32(item.x % 1), (len(offsets),) * 2)
@@ -91,7 +83,7 @@ def cut_out(painter: Painter, diameter: float) -> Stamp:
     black, white = (np.full((*x.shape, 3), value, np.float32) for value in (0, 1))
     mask = np.zeros(x.shape, np.uint8)
     for canvas in (black, white):
-        painter.paint(canvas, mask, x, y, diameter)
+        painter.paint(canvas, mask, x, y)
     through = (white - black)[..., 0]
     mask[(mask > 0) & (mask < VOID)] = 1
     rows, columns = (
