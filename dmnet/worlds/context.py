@@ -13,11 +13,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random import Generator
 
 from dmnet.worlds.drawing import (
     LIGHT,
     Array,
+    Bools,
+    Indices,
     Item,
     Labels,
     Painter,
@@ -64,9 +66,7 @@ _SILVER = (0.80, 0.82, 0.86)
 
 @dataclass(frozen=True)
 class Jewel(Painter):
-    """Paints a piece of jewellery, a ring or a frame; see `dmnet.worlds.drawing.Painter`.
-
-    Shown in {doc}`02_data`.
+    """Paints a piece of jewellery, a ring or a frame. Shown in {doc}`02_data`.
 
     Attributes:
         angle: how it is turned.
@@ -76,7 +76,7 @@ class Jewel(Painter):
 
     angle: float
     shift: tuple[float, float] = (8.0, 8.0)
-    rubies: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(_GEM_LATTICE**2, bool), repr=False)
+    rubies: Bools = field(default_factory=lambda: np.zeros(_GEM_LATTICE**2, bool))
 
     @property
     def is_piece(self) -> bool:
@@ -106,7 +106,7 @@ class Jewel(Painter):
         mark(mask, _band(self.item, u, v), self.item.label)
 
 
-def plan(generator: np.random.Generator) -> Plan:
+def plan(generator: Generator) -> Plan:
     """Plan one scene.
 
     Its `truth` holds `warm_quilt`, the majority, which decides about the classes (all True or all False),
@@ -115,7 +115,7 @@ def plan(generator: np.random.Generator) -> Plan:
     """
     warm = bool(generator.random() < 0.5)
     placed = _place(warm, generator)
-    visible, near = np.ones((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool)
+    visible, near = np.ones(_X.shape, bool), np.zeros(_X.shape, bool)
     for one in placed:
         visible[one.item.window] &= _band(one.item, *one.local()) > 0
         if one.is_piece:
@@ -125,25 +125,19 @@ def plan(generator: np.random.Generator) -> Plan:
     tones = (generator.random(_CELLS**2) * 5).astype(np.intp)
     brightness = generator.uniform(0.93, 1.05, (_CELLS**2, 1)).astype(np.float32)
     prints = (generator.random(_CELLS**2) * 5).astype(np.intp)
+    truth = {"warm_quilt": np.full_like(near, warm), "warm_patch": warm_patches[patches.number], "near": near}
     return Plan(
         patch=patches.number,
         versions=warm_patches.astype(np.uint8),
         ground=partial(_paint_quilt, patches, tones, brightness, prints),
         painters=[_with_gems(one, generator) for one in placed],
-        truth={
-            "warm_quilt": np.full((SIZE, SIZE), warm),
-            "warm_patch": warm_patches[patches.number],
-            "near": near,
-        },
+        truth=truth,
         gain=generator.uniform(0.88, 1.08),
     )
 
 
 def stock() -> dict[str, Painter]:
-    """Return one object of each kind that can be told apart by its looks, in the middle of a picture.
-
-    Shown in {doc}`02_data`.
-    """
+    """Return one object of each kind that looks different, in a picture's middle. See {doc}`02_data`."""
     kinds = {"ruby": RUBY_WARM, "jade": JADE_WARM, "ring": RING, "frame": FRAME}
     objects: dict[str, Painter] = {}
     for name, label in kinds.items():
@@ -155,7 +149,7 @@ def stock() -> dict[str, Painter]:
 # Where everything is
 
 
-def _place(warm: bool, generator: np.random.Generator) -> list[Jewel]:
+def _place(warm: bool, generator: Generator) -> list[Jewel]:
     """Place 4 to 7 objects, the largest first; one that finds no place is made smaller."""
     low, high = np.log(DIAMETERS)
     diameters = np.exp(generator.uniform(low, high, 4 + int(generator.random() * 4)))
@@ -176,7 +170,7 @@ def _place(warm: bool, generator: np.random.Generator) -> list[Jewel]:
     return placed
 
 
-def _settle(item: Item, placed: list[Jewel], generator: np.random.Generator) -> Item | None:
+def _settle(item: Item, placed: list[Jewel], generator: Generator) -> Item | None:
     """Return an object at a place where it fits: inside the picture, apart from the others; or None."""
     others = [one.item for one in placed]
     for _ in range(_TRIES):
@@ -186,7 +180,7 @@ def _settle(item: Item, placed: list[Jewel], generator: np.random.Generator) -> 
     return None
 
 
-def _sew(generator: np.random.Generator) -> Tiles:
+def _sew(generator: Generator) -> Tiles:
     """Return the patches of a quilt: a turned, slightly wavy grid."""
     uniform = generator.uniform
     pitch = uniform(21, 28)
@@ -196,15 +190,10 @@ def _sew(generator: np.random.Generator) -> Tiles:
     u, v = u + height * np.sin(v * wave + phases[0]), v + height * np.sin(u * wave + phases[1])
     first, second = ((_CELLS - 1) / 2 + generator.random(2)).tolist()
     u, v = u / pitch + first, v / pitch + second
-    return Tiles.cut(u.astype(np.float64), v.astype(np.float64), pitch, _CELLS)
+    return Tiles.cut(u.astype(float), v.astype(float), pitch, _CELLS)
 
 
-def _odd_patches(
-    patch: NDArray[np.intp],
-    visible: NDArray[np.bool_],
-    near: NDArray[np.bool_],
-    generator: np.random.Generator,
-) -> NDArray[np.bool_]:
+def _odd_patches(patch: Indices, visible: Bools, near: Bools, generator: Generator) -> Bools:
     """Choose the patches of the minority: half of those beside the pieces, as far as they go, then others."""
     area = np.bincount(patch[visible], minlength=_CELLS**2)
     beside = np.bincount(patch[visible & near], minlength=_CELLS**2) > 0.3 * area
@@ -216,7 +205,7 @@ def _odd_patches(
     return odd
 
 
-def _with_gems(jewel: Jewel, generator: np.random.Generator) -> Jewel:
+def _with_gems(jewel: Jewel, generator: Generator) -> Jewel:
     """Choose the gems of a piece; a ring or a frame stays as it is."""
     if not jewel.is_piece:
         return jewel
@@ -224,7 +213,7 @@ def _with_gems(jewel: Jewel, generator: np.random.Generator) -> Jewel:
     jewel = replace(jewel, shift=(first, second))
     u, v = jewel.local()
     gems, gem = np.unique(jewel.gems(u, v).number, return_inverse=True)
-    inside = _outline(jewel.item, u, v) < -_rim(jewel.item)
+    inside = _outline(jewel.item, u, v) < -_border(jewel.item)
     area = np.bincount(gem.ravel()[inside.ravel()], minlength=len(gems))
     rubies = jewel.rubies.copy()
     rubies[gems] = choose_cells(area, GEM_MAJORITY, generator) ^ (jewel.item.label in (JADE_WARM, JADE_COOL))
@@ -235,16 +224,11 @@ def _with_gems(jewel: Jewel, generator: np.random.Generator) -> Jewel:
 
 
 def _paint_quilt(
-    patches: Tiles,
-    tones: NDArray[np.intp],
-    brightness: Array,
-    prints: NDArray[np.intp],
-    versions: NDArray[np.uint8],
+    patches: Tiles, tones: Indices, brightness: Array, prints: Indices, versions: Labels
 ) -> Array:
     """Return printed patches, padded and quilted, float32 [128, 128, 3].
 
-    Every patch has one of five tones, a brightness about 1, one of five prints, and one of the versions of
-    `Plan`.
+    Every patch has one of five tones, a brightness about 1, one of five prints, and a version; see `Plan`.
     """
     colour = _TONES[versions, tones] * brightness
     left, top, edge = patches.left, patches.top, patches.edge
@@ -258,7 +242,7 @@ def _paint_quilt(
     return canvas
 
 
-def _print(kinds: NDArray[np.intp], patches: Tiles) -> Array:
+def _print(kinds: Indices, patches: Tiles) -> Array:
     """Return where a patch's print is, 0..1: plain, stripes, dots, checks or diagonals by its kind, 0..4."""
     left, top, turns = patches.left, patches.top, 2 * math.pi / patches.pitch
     across, down = np.cos(left * (5 * turns)), np.cos(top * (5 * turns))
@@ -282,17 +266,14 @@ def _outline(item: Item, u: Array, v: Array) -> Array:
 
 def _band(item: Item, u: Array, v: Array) -> Array:
     """Return the signed distance to the edge of what an object covers: rings and frames have a hole."""
-    outline, half = _outline(item, u, v), _width(item) / 2
+    outline, half = _outline(item, u, v), _border(item) / 2
     return np.abs(outline + half) - half if item.label in (RING, FRAME) else outline
 
 
-def _width(item: Item) -> float:
-    """Return how broad the band of a ring or frame is, in pixels."""
-    return max(4.0, 0.19 * item.diameter)
-
-
-def _rim(item: Item) -> float:
-    """Return how broad a piece's golden rim is, in pixels."""
+def _border(item: Item) -> float:
+    """Return how broad the band of a ring or frame is, or a piece's golden rim, in pixels."""
+    if item.label in (RING, FRAME):
+        return max(4.0, 0.19 * item.diameter)
     return min(2.4, 0.3 + 0.05 * item.diameter)
 
 
@@ -310,7 +291,7 @@ def _slope(item: Item, u: Array, v: Array, away: tuple[float, float]) -> Array:
 
 def _paint_band(canvas: Array, item: Item, u: Array, v: Array, away: tuple[float, float]) -> None:
     """Paint a golden ring, round as a wire, or a silver frame with mitred corners."""
-    half, band, slope = _width(item) / 2, _band(item, u, v), _slope(item, u, v, away)
+    half, band, slope = _border(item) / 2, _band(item, u, v), _slope(item, u, v, away)
     across = np.clip((_outline(item, u, v) + half) / half, -1, 1)  # -1 at the hole, 1 at the outer edge
     blend(canvas, (0.20, 0.15, 0.10), coverage(band))
     if item.label == RING:
@@ -325,7 +306,7 @@ def _paint_band(canvas: Array, item: Item, u: Array, v: Array, away: tuple[float
 
 def _paint_piece(canvas: Array, jewel: Jewel, u: Array, v: Array, away: tuple[float, float]) -> None:
     """Paint a piece: a golden setting, tiled with square-cut rubies and jades."""
-    outline, rim, slope = _outline(jewel.item, u, v), _rim(jewel.item), _slope(jewel.item, u, v, away)
+    outline, rim, slope = _outline(jewel.item, u, v), _border(jewel.item), _slope(jewel.item, u, v, away)
     gems = jewel.gems(u, v)
     colour = _GEMS[jewel.rubies[gems.number].astype(np.intp)]
     blend(canvas, (0.22, 0.15, 0.06), coverage(outline))

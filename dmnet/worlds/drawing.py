@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
+Indices = NDArray[np.intp]
 Labels = NDArray[np.uint8]
 
 VOID = 255
@@ -24,10 +27,7 @@ NOISE = 0.012  # standard deviation of a picture's noise
 
 @dataclass(frozen=True)
 class Item:
-    """One object of a scene: its class, where its centre is, and how large it is (all in pixels).
-
-    Shown in {doc}`02_data`.
-    """
+    """An object of a scene: class, centre and size, both in pixels. Shown in {doc}`02_data`."""
 
     label: int
     x: float
@@ -61,7 +61,7 @@ class Scene:
 
     image: NDArray[np.uint8]
     mask: Labels
-    truth: Mapping[str, NDArray[np.bool_]]
+    truth: Mapping[str, Bools]
     objects: tuple[Item, ...]
 
 
@@ -73,13 +73,9 @@ class Painter(ABC):
 
     @abstractmethod
     def paint(self, canvas: Array, mask: Labels, x: Array, y: Array) -> None:
-        """Paint the object, and mark it, in place.
+        """Paint the object over `canvas` [..., 3] and write its label into `mask` [...], in place.
 
-        Args:
-            canvas: [..., 3], what it is painted over.
-            mask: [...], where its label is written.
-            x: [...], how far each pixel lies to the right of the object's centre.
-            y: [...], how far below it.
+        `x` and `y` [...] say how far each pixel lies to the right of the object's centre, and below it.
         """
 
 
@@ -96,14 +92,14 @@ class Plan:
         gain: the exposure.
     """
 
-    patch: NDArray[np.intp]
-    versions: NDArray[np.uint8]
-    ground: Callable[[NDArray[np.uint8]], Array]
+    patch: Indices
+    versions: Labels
+    ground: Callable[[Labels], Array]
     painters: Sequence[Painter]
-    truth: Mapping[str, NDArray[np.bool_]]
+    truth: Mapping[str, Bools]
     gain: float
 
-    def draw(self, generator: np.random.Generator) -> Scene:
+    def draw(self, generator: Generator) -> Scene:
         """Draw the scene, with noise out of the generator."""
         canvas = self.ground(self.versions)
         mask = np.zeros(self.patch.shape, np.uint8)
@@ -127,7 +123,7 @@ class Tiles:
         left, top: pixels from the tile's own edges, [h, w].
     """
 
-    number: NDArray[np.intp]
+    number: Indices
     pitch: float
     left: Array
     top: Array
@@ -169,10 +165,7 @@ def coverage(distance: Array) -> Array:
 
 
 def blend(canvas: Array, colour: Array | tuple[float, ...], alpha: Array) -> None:
-    """Paint `colour` over `canvas` [..., 3], in place, with the opacity `alpha` [...].
-
-    Shown in {doc}`02_data`.
-    """
+    """Paint `colour` over `canvas` [..., 3], in place, as opaque as `alpha` [...]. See {doc}`02_data`."""
     canvas += (np.asarray(colour, np.float32) - canvas) * alpha[..., None]
 
 
@@ -205,9 +198,7 @@ def mark(mask: Labels, distance: Array, label: int) -> None:
     mask[np.abs(distance) <= 1] = VOID
 
 
-def choose_cells(
-    area: NDArray[np.integer[Any]], share: float, generator: np.random.Generator
-) -> NDArray[np.bool_]:
+def choose_cells(area: NDArray[np.integer[Any]], share: float, generator: Generator) -> Bools:
     """Choose cells at random until they fill `share` of the total area, as nearly as whole cells can.
 
     `area` holds the visible pixels of each cell, [n]. Returns bool [n]; cells without visible pixels may be

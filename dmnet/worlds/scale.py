@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random import Generator
 
 from dmnet.worlds.drawing import (
     LIGHT,
     Array,
+    Bools,
+    Indices,
     Item,
     Labels,
     Painter,
@@ -79,8 +81,8 @@ class _Ground:
         return u + self.shift[0], v + self.shift[1]
 
     def to_picture(self, u: Array, v: Array) -> tuple[Array, Array]:
-        x, y = ((place - shift) * self.block for place, shift in zip((u, v), self.shift, strict=True))
-        x, y = turned(x, y, -self.angle)
+        u, v = (u - self.shift[0]) * self.block, (v - self.shift[1]) * self.block
+        x, y = turned(u, v, -self.angle)
         return x + _MIDDLE, y + _MIDDLE
 
     def to_line(self, x: Array, y: Array) -> Array:
@@ -88,7 +90,7 @@ class _Ground:
         return turned(x - _MIDDLE, y - _MIDDLE, self.line_angle)[0] - self.line_offset
 
 
-def plan(generator: np.random.Generator) -> Plan:
+def plan(generator: Generator) -> Plan:
     """Plan one scene.
 
     Its `truth` holds `warm_side` (S1) and `light_block` (S2), the answers, and `warm_tile` and `light_tile`,
@@ -104,7 +106,8 @@ def plan(generator: np.random.Generator) -> Plan:
     )
     light_block, warm, light = _hidden_in_noise(ground, generator)
     u, v = ground.to_lattice(_X, _Y)
-    tiles = Tiles.cut((3 * u).astype(np.float64), (3 * v).astype(np.float64), ground.block / 3, 3 * _BLOCKS)
+    block = np.floor(v).astype(np.intp), np.floor(u).astype(np.intp)
+    tiles = Tiles.cut((3 * u).astype(float), (3 * v).astype(float), ground.block / 3, 3 * _BLOCKS)
     tones = (generator.random(len(warm)) * 5).astype(np.intp)
     brightness = uniform(0.94, 1.06, (len(warm), 1)).astype(np.float32)
     return Plan(
@@ -114,7 +117,7 @@ def plan(generator: np.random.Generator) -> Plan:
         painters=_place_coins(ground, light_block, generator),
         truth={
             "warm_side": ground.to_line(_X, _Y) > 0,
-            "light_block": light_block[np.floor(v).astype(np.intp), np.floor(u).astype(np.intp)],
+            "light_block": light_block[block],
             "warm_tile": warm[tiles.number],
             "light_tile": light[tiles.number],
         },
@@ -123,23 +126,15 @@ def plan(generator: np.random.Generator) -> Plan:
 
 
 def stock() -> dict[str, Painter]:
-    """Return one coin of each kind that can be told apart by its looks, in the middle of a picture.
-
-    Shown in {doc}`02_data`.
-    """
+    """Return one coin of each kind that looks different, in a picture's middle. See {doc}`02_data`."""
     kinds = {"ruby": RUBY_WARM, "jade": JADE_LIGHT, "cross": CROSS, "ring": RING}
     return {name: Coin(Item(label, _MIDDLE, _MIDDLE, 15.0)) for name, label in kinds.items()}
 
 
-def _hidden_in_noise(
-    ground: _Ground, generator: np.random.Generator
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return S2, [blocks, blocks], and whether each tile is warm, and light, [9 * blocks * blocks]; all bool.
-
-    S2 is a checkerboard with some blocks turned over.
-    """
+def _hidden_in_noise(ground: _Ground, generator: Generator) -> tuple[Bools, Bools, Bools]:
+    """Return whether each block is light (S2), [rows, columns], each tile warm, [n], and each light, [n]."""
     row, column = np.mgrid[:_BLOCKS, :_BLOCKS]
-    light_block = (row + column + (generator.random() < 0.5)) % 2 == 0
+    light_block = (row + column + (generator.random() < 0.5)) % 2 == 0  # a checkerboard
     light_block ^= generator.random(light_block.shape) < BLOCK_FLIPPED
     row, column = np.mgrid[: 3 * _BLOCKS, : 3 * _BLOCKS]
     warm = ground.to_line(*ground.to_picture((column + 0.5) / 3, (row + 0.5) / 3)) > 0
@@ -148,12 +143,10 @@ def _hidden_in_noise(
     return light_block, warm.ravel(), light.ravel()
 
 
-def _paint_mosaic(
-    tiles: Tiles, tones: NDArray[np.intp], brightness: Array, versions: NDArray[np.uint8]
-) -> Array:
+def _paint_mosaic(tiles: Tiles, tones: Indices, brightness: Array, versions: Labels) -> Array:
     """Return tiles with bevels and the seams between them, float32 [160, 160, 3].
 
-    Every tile has one of five tones, a brightness about 1, and one of the versions of `Plan`.
+    Every tile has one of five tones, a brightness about 1, and a version; see `Plan`.
     """
     colour = _TONES[versions & 1, tones]
     colour = np.where(versions[:, None] & 2, colour * 0.50 + 0.47, colour * 0.52) * brightness
@@ -164,9 +157,7 @@ def _paint_mosaic(
     return canvas
 
 
-def _place_coins(
-    ground: _Ground, light_block: NDArray[np.bool_], generator: np.random.Generator
-) -> list["Coin"]:
+def _place_coins(ground: _Ground, light_block: Bools, generator: Generator) -> list["Coin"]:
     """Choose 26 to 30 block centres (fewer where the lattice has fewer inside), and a coin for each."""
     row, column = (index.ravel() for index in np.mgrid[:_BLOCKS, :_BLOCKS])
     x, y = ground.to_picture(column + 0.5, row + 0.5)
@@ -187,13 +178,12 @@ def _place_coins(
                 label = JADE_LIGHT if light_block.flat[cell] else JADE_DARK
             else:
                 label = CROSS if which < 0.5 else RING
-        item = Item(label, float(x[cell]), float(y[cell]), generator.uniform(14, 15.5))
-        coins.append(Coin(item))
+        coins.append(Coin(Item(label, float(x[cell]), float(y[cell]), generator.uniform(14, 15.5))))
     return coins
 
 
 class Coin(Painter):
-    """Paints a coin; see `dmnet.worlds.drawing.Painter`. Shown in {doc}`02_data`."""
+    """Paints a coin. Shown in {doc}`02_data`."""
 
     def paint(self, canvas: Array, mask: Labels, x: Array, y: Array) -> None:
         """Paint the coin, in place: shadow, rim, face, then its mark."""
