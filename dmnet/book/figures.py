@@ -104,9 +104,9 @@ def show_table(
             axis.imshow(array, cmap="RdBu_r", vmin=-limit, vmax=limit)  # both of no use to [H, W, 3]
             if digits is None or array.ndim == 3 or array.size > 9:
                 continue
-            for (row, place), value in np.ndenumerate(array):
+            for (y, x), value in np.ndenumerate(array):
                 colour = "white" if abs(value) > 0.6 * limit else "black"
-                axis.text(place, row, f"{value:.{digits}f}", ha="center", va="center", color=colour)
+                axis.text(x, y, f"{value:.{digits}f}", ha="center", va="center", color=colour)
     for axis, label in zip(axes[:, 0], rows, strict=False):
         axis.set_ylabel(label)
     return figure
