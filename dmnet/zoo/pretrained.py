@@ -8,6 +8,7 @@ import zipfile
 from _compat_pickle import REVERSE_IMPORT_MAPPING
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -64,22 +65,31 @@ class _Object:
 
 # Objects that are no code: of other packages, classes, by their capital letter; and of Python and NumPy DATA.
 STANDARD = sys.stdlib_module_names | set(REVERSE_IMPORT_MAPPING.values())  # pickles have Python 2's names
-DATA = r"builtins\.getattr|(argparse|collections|datetime|pathlib)\.|numpy\.(dtype|ndarray|_?core\.multi)"
+DATA = re.compile(
+    r"builtins\.(getattr|dict|float|frozenset|int|list|range|set|slice|str|tuple)"
+    r"|(argparse|collections|datetime|decimal|fractions|pathlib|typing|uuid)\..+|types\.SimpleNamespace"
+    r"|numpy\.(dtype|matrix|ndarray|(bool|u?int|float)\d*_?|(_?core\.multiarray|ma|random)\..+)"
+)
+PROGRAMS = {  # what else PyTorch zips, by a file in it: whose program, and how to read its weights
+    "constants.pkl": ("TorchScript", "torch.jit.load({!r}, map_location='cpu').state_dict()"),
+    "archive_format": ("torch.export", "torch.export.load({!r}).state_dict"),
+}
+LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # PyTorch's older format begins with this number, pickled
 
 
 def _unpickle(path: PathLike) -> Any:
     """Return what a file of PyTorch holds, with nothing but tensors and plain data in it."""
-    if mapped := zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(member.compress_type for member in archive.infolist()):
-                raise ValueError("a compressed zip: unpack it first")
-            if any(member.CRC for member in archive.infolist()) and (wrong := archive.testzip()):
-                raise ValueError(f"the checksum of {wrong} in it is wrong")  # not of files that have none
+    with open(path, "rb") as file:
+        start = file.read(16)
+    if zipped := zipfile.is_zipfile(path):
+        _check_zip(path)
+    elif LEGACY not in start and not start.startswith(b"PK"):  # a zip whose end is missing has this
+        raise ValueError("neither a file of torch.save nor safetensors")
     stand_ins: dict[str, Any] = {}
     while True:
         try:
             with torch.serialization.safe_globals([(kind, name) for name, kind in stand_ins.items()]):
-                return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
         except Exception as error:
             unknown = re.search(r"GLOBAL (\S+)", str(error))
             if not unknown and (not stand_ins or isinstance(error, EOFError | RuntimeError)):
@@ -88,7 +98,7 @@ def _unpickle(path: PathLike) -> Any:
             name = name if "." in name else f"builtins.{name}"
             module, _, kind = name.rpartition(".")
             foreign = kind[:1].isupper() and module.split(".")[0] not in STANDARD
-            if name in stand_ins or len(stand_ins) > 99 or not (foreign or re.match(DATA, name)):
+            if name in stand_ins or len(stand_ins) > 99 or not (foreign or DATA.fullmatch(name)):
                 raise CheckpointError(
                     f"{path} holds more than weights: a {name}, which could run code, and was not opened. If "
                     "you trust where it comes from, copy the tensors alone to another file and load that:\n"
@@ -99,8 +109,28 @@ def _unpickle(path: PathLike) -> Any:
             stand_ins[name] = _Number if name.startswith("numpy.") else _Object
 
 
+def _check_zip(path: PathLike) -> None:
+    """Raise an error unless a zip is one of `torch.save`, and what it holds is what its checksums say."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        names = {member.filename.partition("/")[2] for member in members}
+        for name in names & PROGRAMS.keys():
+            kind, weights = PROGRAMS[name]
+            raise CheckpointError(
+                f"{path} is a program of {kind}, which is run, not loaded. If you trust where it comes from, "
+                "copy its weights to another file and load that:\n    import torch\n"
+                f"    torch.save({weights.format(os.fspath(path))}, 'weights.pth')"
+            )
+        if "data.pkl" not in names:
+            raise ValueError("a zip, but none of torch.save: unpack it, the checkpoint may be in it")
+        if any(member.compress_type for member in members):
+            raise ValueError("a compressed zip: unpack it, and pack the folder again without compression")
+        if any(member.CRC for member in members) and (wrong := archive.testzip()):
+            raise ValueError(f"the checksum of {wrong} in it is wrong")  # not of files that have none
+
+
 def tensors_in(content: Any) -> dict[str, Tensor]:
-    """Return the dense tensors in a module or in nested mappings by their path. Used in {doc}`05_dmnet`."""
+    """Return the dense tensors in a module or in what is nested, by their path. Used in {doc}`05_dmnet`."""
     found: dict[str, Tensor] = {}
     seen: dict[int, Any] = {}  # a pickle may lead to one mapping in very many ways
 
@@ -108,16 +138,26 @@ def tensors_in(content: Any) -> dict[str, Tensor]:
         part = part.state_dict() if isinstance(part, nn.Module) else part
         if isinstance(part, Tensor) and name and part.layout == torch.strided and not part.is_quantized:
             found[name] = part
-        elif isinstance(part, Mapping) and id(part) not in seen:
+        elif isinstance(part, Mapping | list | tuple) and id(part) not in seen:
             seen[id(part)] = part
             attributes = getattr(part, "__dict__", {})
-            for group in (part, *(attributes.get(key) for key in ("_parameters", "_buffers", "_modules"))):
+            items = part if isinstance(part, Mapping) else {str(i): one for i, one in enumerate(part)}
+            for group in (items, *(attributes.get(key) for key in ("_parameters", "_buffers", "_modules"))):
                 for key, value in group.items() if isinstance(group, Mapping) else ():
                     if isinstance(key, str):
                         walk(value, f"{name}.{key}" if name else key)
 
     walk(content, "")
     return found
+
+
+def _read_foreign(path: PathLike) -> Contents:
+    """Return all tensors in a file of PyTorch, and what stands at its top."""
+    content, metadata = _unpickle(path), {}
+    if isinstance(content, Mapping):
+        metadata = {name: value for name, value in content.items() if isinstance(value, int | float | str)}
+        metadata |= content["meta"] if isinstance(content.get("meta"), Mapping) else {}
+    return Contents(tensors_in(content), metadata, own=False)
 
 
 def read_weights(path: PathLike, start: str | None = None) -> Contents:
@@ -135,27 +175,20 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
     Raises:
         CheckpointError: if it cannot be read, isn't a checkpoint, is cut off or damaged, or holds code.
     """
-    metadata: dict[str, Any] = {}
     try:
         with open(path, "rb") as file:
             safe = file.read(9)[8:] == b"{"  # safetensors: in eight bytes the length of a header, a JSON
-        content = None if safe else _unpickle(path)
-        tensors = tensors_in(content)
+        contents = checkpoints.read_weights(path) if safe else _read_foreign(path)
     except CheckpointError:
         raise
     except Exception as error:  # a damaged file can raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError(f"{path} is missing, cut off, damaged or no checkpoint ({reason})") from error
-    if safe:
-        contents = checkpoints.read_weights(path)
-        tensors, metadata = contents.tensors, contents.metadata
-        if contents.own:
-            if metadata.get("tensors_sha256", digest := weights_digest(tensors)) != digest:
-                raise CheckpointError(f"{path} is damaged: its tensors are not what was saved; copy it again")
-            return contents
-    elif isinstance(content, Mapping):
-        metadata = {name: value for name, value in content.items() if isinstance(value, int | float | str)}
-        metadata |= content["meta"] if isinstance(content.get("meta"), Mapping) else {}
+    tensors, metadata, own = contents
+    if own:
+        if metadata.get("tensors_sha256", digest := weights_digest(tensors)) != digest:
+            raise CheckpointError(f"{path} is damaged: its tensors are not what was saved; copy it again")
+        return contents
     if not tensors:
         raise CheckpointError(f"{path} is no checkpoint: it needs tensors by name")
     possible = starts(tensors) if start is None else [start]
@@ -189,7 +222,12 @@ def load_checkpoint(model: DMNet, path: PathLike) -> Report:
         CheckpointError: as `read_weights`; if a tensor is missing, one too many, doesn't fit or isn't finite,
             or the file belongs to another system. The model is untouched.
     """
-    path, contents, source, tensors = _translated(model, path)
+    path = weights_of(path)
+    return _load(model, path, read_weights(path))
+
+
+def _load(model: DMNet, path: Path, contents: Contents) -> Report:
+    source, tensors = _translated(model, path, contents)
     checkpoints.load_weights(model, tensors, path)
     return Report(path, source, len(contents.tensors), contents.metadata)
 
@@ -206,8 +244,8 @@ def load_initial(model: DMNet, source: PathLike) -> list[str]:
     Raises:
         CheckpointError: as `load_checkpoint`, if the others do not fit; the model is untouched.
     """
-    published = os.fspath(source) in systems.names()
-    path, _, _, tensors = _translated(model, pretrained_file(str(source)) if published else source)
+    path = pretrained_file(str(source)) if os.fspath(source) in systems.names() else weights_of(source)
+    _, tensors = _translated(model, path, read_weights(path))
     ours = model.state_dict()
     layers = [name for name in ours if name.startswith(("head.classify.", "auxiliary.4."))]
     left = [name for name in layers if name in tensors and tensors[name].shape != ours[name].shape]
@@ -215,9 +253,8 @@ def load_initial(model: DMNet, source: PathLike) -> list[str]:
     return left
 
 
-def _translated(model: DMNet, path: PathLike) -> tuple[Path, Contents, Source, dict[str, Tensor]]:
+def _translated(model: DMNet, path: Path, contents: Contents) -> tuple[Source, dict[str, Tensor]]:
     """Return a file's tensors under our names; compare what no shape tells, but our own files note."""
-    contents = read_weights(path := weights_of(path))
     try:
         source, tensors = translate(contents.tensors)
     except CheckpointError as error:
@@ -229,7 +266,7 @@ def _translated(model: DMNet, path: PathLike) -> tuple[Path, Contents, Source, d
     if (stride := noted.get("output_stride", ours.output_stride)) != ours.output_stride:
         text = f"{path} was trained at output stride {stride}, the model has {ours.output_stride}"
         warnings.warn(f"{text}: it works, with other results", stacklevel=3)
-    return path, contents, source, _counters(model) | tensors
+    return source, _counters(model) | tensors
 
 
 def _counters(module: nn.Module) -> dict[str, Tensor]:
@@ -237,7 +274,7 @@ def _counters(module: nn.Module) -> dict[str, Tensor]:
     return {name: t for name, t in module.state_dict().items() if name.endswith("num_batches_tracked")}
 
 
-def load_pretrained(name_or_path: PathLike) -> DMNet:
+def load_pretrained(name_or_path: PathLike, weights: PathLike | None = None) -> DMNet:
     """Build a system and load its trained weights: those that come with the project, or the published ones.
 
     Published weights are fetched once (about 220 to 440 MB), verified, converted to safetensors and kept in
@@ -246,6 +283,8 @@ def load_pretrained(name_or_path: PathLike) -> DMNet:
 
     Args:
         name_or_path: a name of `dmnet.systems`, a run's folder, its `last.ckpt`, or our own weight file.
+        weights: a file or run to load instead, see `load_checkpoint`. One that names this very system is
+            loaded as it describes it.
 
     Returns:
         The model, in evaluation mode, on the CPU.
@@ -256,29 +295,37 @@ def load_pretrained(name_or_path: PathLike) -> DMNet:
         DownloadError: if they cannot be fetched; the message says where to put a file fetched by hand.
     """
     name = os.fspath(name_or_path)
-    if name not in systems.names() and (Path(name).exists() or Path(name).name != name or "." in name):
-        return _described(weights_of(name))
-    path = pretrained_file(name)
-    model = build_model(name)
-    try:
-        load_checkpoint(model, path)
-    except CheckpointError as error:
-        if systems.get(name).published is None:
-            raise
-        raise CheckpointError(f"{error}\nDelete {path} and it is fetched again.") from error
+    known = name in systems.names()
+    if weights is not None:
+        contents = read_weights(path := weights_of(weights))
+        with suppress(CheckpointError):
+            model = _described(path, contents)
+            if model.system and model.system.name == name:
+                return model
+        model = build_model(name) if known else load_pretrained(name)
+        _load(model, path, contents)
+    elif not known and (Path(name).exists() or Path(name).name != name or "." in name):
+        model = _described(path := weights_of(name), read_weights(path))
+    else:
+        path, model = pretrained_file(name), build_model(name)
+        try:
+            load_checkpoint(model, path)
+        except CheckpointError as error:
+            if systems.get(name).published is None:
+                raise
+            raise CheckpointError(f"{error}\nDelete {path} and it is fetched again.") from error
     return model.eval()
 
 
-def _described(path: PathLike) -> DMNet:
+def _described(path: Path, contents: Contents) -> DMNet:
     """Return the network that one of our own files describes, loaded."""
-    contents = read_weights(path)
     noted = contents.metadata
     if not contents.own and (system := recorded(path).get("system")):  # a run's last.ckpt
         noted = system | {"system": system.get("name")}
     elif not contents.own:
         raise CheckpointError(
-            f"{path} does not say which system it belongs to. Name it: build_model(name), then "
-            "load_checkpoint(model, path); `dmnet systems` lists the names."
+            f"{path} does not say which system it belongs to. Name that: load_pretrained(name, path), in the "
+            "shell NAME --weights FILE; `dmnet systems` lists the names."
         )
     renamed = {"max_class_share": "cat_max_ratio"}  # older files have the old name
     try:
@@ -303,7 +350,7 @@ def _described(path: PathLike) -> DMNet:
     model = DMNet(architecture)
     model.system = system
     checkpoints.load_weights(model, contents.tensors, path)
-    return model.eval()
+    return model
 
 
 def pretrained_file(name: str) -> Path:
