@@ -9,9 +9,8 @@ from _compat_pickle import REVERSE_IMPORT_MAPPING
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from filelock import FileLock
@@ -21,28 +20,37 @@ from torchvision.models import get_weight
 from dmnet import checkpoints, systems
 from dmnet.checkpoints import Contents, PathLike, weights_digest
 from dmnet.download import download, sha256_of
-from dmnet.errors import CheckpointError, DownloadError
+from dmnet.errors import CheckpointError, DMNetError, DownloadError
 from dmnet.files import data_dir, shipped
 from dmnet.model import DMNet, build_model, from_system
+from dmnet.runs import read_json
 from dmnet.systems import Architecture, Evaluation, Recipe, System
-from dmnet.zoo.run_files import recorded, weights_of
 from dmnet.zoo.weight_names import Source, starts, translate
 
-V1C = "https://download.openmmlab.com/pretrain/third_party/"
 IMAGENET: dict[tuple[str, str], str] = {  # (backbone, stem) -> torchvision's name, or an address
     ("resnet18", "plain"): "ResNet18_Weights.IMAGENET1K_V1",
     ("resnet50", "plain"): "ResNet50_Weights.IMAGENET1K_V1",
     ("resnet101", "plain"): "ResNet101_Weights.IMAGENET1K_V1",
-    ("resnet50", "deep"): V1C + "resnet50_v1c-2cccc1ad.pth",
-    ("resnet101", "deep"): V1C + "resnet101_v1c-e67eebb6.pth",
+    ("resnet50", "deep"): "https://download.openmmlab.com/pretrain/third_party/resnet50_v1c-2cccc1ad.pth",
+    ("resnet101", "deep"): "https://download.openmmlab.com/pretrain/third_party/resnet101_v1c-e67eebb6.pth",
 }
+LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # PyTorch's older format begins with this number, pickled
+PROGRAMS = {  # what else PyTorch zips, by a file in it: whose program, and how to read its weights
+    "constants.pkl": ("TorchScript", "torch.jit.load({!r}, map_location='cpu').state_dict()"),
+    "archive_format": ("torch.export", "torch.export.load({!r}).state_dict"),
+}
+# Objects that are no code: of other packages, classes, by their capital letter; and of Python and NumPy DATA.
+STANDARD = sys.stdlib_module_names | set(REVERSE_IMPORT_MAPPING.values())  # pickles have Python 2's names
+DATA = re.compile(
+    r"builtins\.(getattr|dict|float|frozenset|int|list|range|set|slice|str|tuple)"
+    r"|(argparse|collections|datetime|decimal|fractions|pathlib|typing|uuid)\..+|types\.SimpleNamespace"
+    r"|numpy\.(dtype|matrix|ndarray|(bool|u?int|float)\d*_?|(_?core\.multiarray|ma|random)\..+)"
+)
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What was loaded: whose names the file uses, how much, what is noted. Used in {doc}`05_dmnet`."""
 
-    path: Path
     source: Source
     tensors: int
     metadata: dict[str, Any]
@@ -63,28 +71,19 @@ class _Object:
         return OrderedDict()
 
 
-# Objects that are no code: of other packages, classes, by their capital letter; and of Python and NumPy DATA.
-STANDARD = sys.stdlib_module_names | set(REVERSE_IMPORT_MAPPING.values())  # pickles have Python 2's names
-DATA = re.compile(
-    r"builtins\.(getattr|dict|float|frozenset|int|list|range|set|slice|str|tuple)"
-    r"|(argparse|collections|datetime|decimal|fractions|pathlib|typing|uuid)\..+|types\.SimpleNamespace"
-    r"|numpy\.(dtype|matrix|ndarray|(bool|u?int|float)\d*_?|(_?core\.multiarray|ma|random)\..+)"
-)
-PROGRAMS = {  # what else PyTorch zips, by a file in it: whose program, and how to read its weights
-    "constants.pkl": ("TorchScript", "torch.jit.load({!r}, map_location='cpu').state_dict()"),
-    "archive_format": ("torch.export", "torch.export.load({!r}).state_dict"),
-}
-LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # PyTorch's older format begins with this number, pickled
+def _copy(path: PathLike, tensors: str) -> str:
+    """Return the remedy for a file that holds more than one network's tensors."""
+    code = tensors.format(os.fspath(path))
+    return (
+        "copy the tensors alone to another file and load that:\n    import torch, dmnet.zoo\n"
+        f"    torch.save({code}, 'weights.pth')"
+    )
 
 
 def _unpickle(path: PathLike) -> Any:
     """Return what a file of PyTorch holds, with nothing but tensors and plain data in it."""
-    with open(path, "rb") as file:
-        start = file.read(16)
     if zipped := zipfile.is_zipfile(path):
         _check_zip(path)
-    elif LEGACY not in start and not start.startswith(b"PK"):  # a zip whose end is missing has this
-        raise ValueError("neither a file of torch.save nor safetensors")
     stand_ins: dict[str, Any] = {}
     while True:
         try:
@@ -99,27 +98,23 @@ def _unpickle(path: PathLike) -> Any:
             module, _, kind = name.rpartition(".")
             foreign = kind[:1].isupper() and module.split(".")[0] not in STANDARD
             if name in stand_ins or len(stand_ins) > 99 or not (foreign or DATA.fullmatch(name)):
+                code = "dmnet.zoo.tensors_in(torch.load({!r}, map_location='cpu', weights_only=False))"
                 raise CheckpointError(
                     f"{path} holds more than weights: a {name}, which could run code, and was not opened. If "
-                    "you trust where it comes from, copy the tensors alone to another file and load that:\n"
-                    "    import torch, dmnet.zoo\n"
-                    f"    c = torch.load({os.fspath(path)!r}, map_location='cpu', weights_only=False)\n"
-                    "    torch.save(dmnet.zoo.tensors_in(c), 'weights.pth')"
+                    f"you trust where it comes from, {_copy(path, code)}"
                 ) from None
             stand_ins[name] = _Number if name.startswith("numpy.") else _Object
 
 
 def _check_zip(path: PathLike) -> None:
-    """Raise an error unless a zip is one of `torch.save`, and what it holds is what its checksums say."""
+    """Raise an error unless a zip is one of `torch.save`, and holds what its checksums say."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         names = {member.filename.partition("/")[2] for member in members}
-        for name in names & PROGRAMS.keys():
-            kind, weights = PROGRAMS[name]
+        for program, code in [PROGRAMS[name] for name in names & PROGRAMS.keys()]:
             raise CheckpointError(
-                f"{path} is a program of {kind}, which is run, not loaded. If you trust where it comes from, "
-                "copy its weights to another file and load that:\n    import torch\n"
-                f"    torch.save({weights.format(os.fspath(path))}, 'weights.pth')"
+                f"{path} is a program of {program}, which is run, not loaded. If you trust where it comes "
+                f"from, {_copy(path, code)}"
             )
         if "data.pkl" not in names:
             raise ValueError("a zip, but none of torch.save: unpack it, the checkpoint may be in it")
@@ -135,14 +130,15 @@ def tensors_in(content: Any) -> dict[str, Tensor]:
     seen: dict[int, Any] = {}  # a pickle may lead to one mapping in very many ways
 
     def walk(part: Any, name: str) -> None:
-        part = part.state_dict() if isinstance(part, nn.Module) else part
+        if isinstance(part, nn.Module):
+            part = part.state_dict()
         if isinstance(part, Tensor) and name and part.layout == torch.strided and not part.is_quantized:
             found[name] = part
         elif isinstance(part, Mapping | list | tuple) and id(part) not in seen:
             seen[id(part)] = part
-            attributes = getattr(part, "__dict__", {})
             items = part if isinstance(part, Mapping) else {str(i): one for i, one in enumerate(part)}
-            for group in (items, *(attributes.get(key) for key in ("_parameters", "_buffers", "_modules"))):
+            inside = getattr(part, "__dict__", {})
+            for group in (items, *map(inside.get, ("_parameters", "_buffers", "_modules"))):
                 for key, value in group.items() if isinstance(group, Mapping) else ():
                     if isinstance(key, str):
                         walk(value, f"{name}.{key}" if name else key)
@@ -177,8 +173,13 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
     """
     try:
         with open(path, "rb") as file:
-            safe = file.read(9)[8:] == b"{"  # safetensors: in eight bytes the length of a header, a JSON
-        contents = checkpoints.read_weights(path) if safe else _read_foreign(path)
+            first = file.read(16)
+        if first[8:9] == b"{":  # safetensors: in eight bytes the length of a header, a JSON
+            contents = checkpoints.read_weights(path)
+        elif LEGACY in first or first.startswith(b"PK"):
+            contents = _read_foreign(path)
+        else:
+            raise ValueError("neither a file of torch.save nor safetensors")
     except CheckpointError:
         raise
     except Exception as error:  # a damaged file can raise anything
@@ -193,23 +194,45 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
         raise CheckpointError(f"{path} is no checkpoint: it needs tensors by name")
     possible = starts(tensors) if start is None else [start]
     if len(possible) > 1:
+        code = f"dmnet.zoo.read_weights({{!r}}, {possible[0]!r}).tensors"
         raise CheckpointError(
-            f"{path} holds several networks, under {' and '.join(possible)}: copy one to a file of its own\n"
-            "    import torch, dmnet.zoo\n"
-            f"    network = dmnet.zoo.read_weights({os.fspath(path)!r}, {possible[0]!r})\n"
-            "    torch.save(network.tensors, 'weights.pth')"
+            f"{path} holds several networks, under {' and '.join(possible)}: choose one, {_copy(path, code)}"
         )
     begin = "".join(possible)
     network = {name.removeprefix(begin): t for name, t in tensors.items() if name.startswith(begin)}
     return Contents(network, metadata, own=False)
 
 
+def weights_of(path: PathLike) -> Path:
+    """Return the newest weights in a run's folder; a file is returned as it is. Used in {doc}`06_training`.
+
+    Raises:
+        CheckpointError: if the folder has none.
+    """
+    if not (folder := Path(path)).is_dir():
+        return folder
+    files = [file for name in ("last.safetensors", "last.ckpt") if (file := folder / name).is_file()]
+    if not files:
+        raise CheckpointError(f"{folder} is no run: it has neither last.safetensors nor last.ckpt")
+    return max(files, key=lambda file: file.stat().st_mtime_ns)
+
+
+def recorded(path: PathLike) -> dict[str, Any]:
+    """Return a run's `config.json`, by its folder or a file of it, or {}. Used in {doc}`06_training`."""
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    try:
+        config = {} if str(path) in systems.names() else read_json(folder / "config.json", dict)
+    except (DMNetError, OSError):
+        return {}
+    return config if isinstance(config.get("system"), dict) else {}
+
+
 def load_checkpoint(model: DMNet, path: PathLike) -> Report:
     """Load a checkpoint of ssseg, mmseg or our own into `model`, strictly. Shown in {doc}`05_dmnet`.
 
-    Published and training files, models saved whole, averaged, wrapped or in a Lightning module, in PyTorch's
-    two formats or as safetensors; see `read_weights`. Half precision is converted. The output stride of a
-    public file cannot be told from its tensors: build the system that belongs to it.
+    Published and training files, models saved whole, averaged, wrapped or in a Lightning module, see
+    `read_weights`. Half precision is converted. The output stride of a public file cannot be told from its
+    tensors: build the system that belongs to it.
 
     Args:
         model: as `dmnet.build_model` returns it.
@@ -226,12 +249,6 @@ def load_checkpoint(model: DMNet, path: PathLike) -> Report:
     return _load(model, path, read_weights(path))
 
 
-def _load(model: DMNet, path: Path, contents: Contents) -> Report:
-    source, tensors = _translated(model, path, contents)
-    checkpoints.load_weights(model, tensors, path)
-    return Report(path, source, len(contents.tensors), contents.metadata)
-
-
 def load_initial(model: DMNet, source: PathLike) -> list[str]:
     """Load a file's, a run's or a system's weights to train on from, whatever classes they are for.
 
@@ -245,16 +262,16 @@ def load_initial(model: DMNet, source: PathLike) -> list[str]:
         CheckpointError: as `load_checkpoint`, if the others do not fit; the model is untouched.
     """
     path = pretrained_file(str(source)) if os.fspath(source) in systems.names() else weights_of(source)
-    _, tensors = _translated(model, path, read_weights(path))
-    ours = model.state_dict()
-    layers = [name for name in ours if name.startswith(("head.classify.", "auxiliary.4."))]
-    left = [name for name in layers if name in tensors and tensors[name].shape != ours[name].shape]
-    checkpoints.load_weights(model, tensors | {name: ours[name] for name in left}, path)
+    left: list[str] = []
+    _load(model, path, read_weights(path), left)
     return left
 
 
-def _translated(model: DMNet, path: Path, contents: Contents) -> tuple[Source, dict[str, Tensor]]:
-    """Return a file's tensors under our names; compare what no shape tells, but our own files note."""
+def _load(model: DMNet, path: Path, contents: Contents, left: list[str] | None = None) -> Report:
+    """Load a file's tensors, and compare what no shape tells, but our own files note.
+
+    Classifiers for other classes are left out, and put on the list `left`, if there is one.
+    """
     try:
         source, tensors = translate(contents.tensors)
     except CheckpointError as error:
@@ -266,7 +283,13 @@ def _translated(model: DMNet, path: Path, contents: Contents) -> tuple[Source, d
     if (stride := noted.get("output_stride", ours.output_stride)) != ours.output_stride:
         text = f"{path} was trained at output stride {stride}, the model has {ours.output_stride}"
         warnings.warn(f"{text}: it works, with other results", stacklevel=3)
-    return source, _counters(model) | tensors
+    if left is not None:
+        wanted = model.state_dict()
+        layers = [name for name in wanted if name.startswith(("head.classify.", "auxiliary.4."))]
+        left += [name for name in layers if name in tensors and tensors[name].shape != wanted[name].shape]
+        tensors |= {name: wanted[name] for name in left}
+    checkpoints.load_weights(model, _counters(model) | tensors, path)
+    return Report(source, len(contents.tensors), contents.metadata)
 
 
 def _counters(module: nn.Module) -> dict[str, Tensor]:
@@ -283,8 +306,7 @@ def load_pretrained(name_or_path: PathLike, weights: PathLike | None = None) -> 
 
     Args:
         name_or_path: a name of `dmnet.systems`, a run's folder, its `last.ckpt`, or our own weight file.
-        weights: a file or run to load instead, see `load_checkpoint`. One that names this very system is
-            loaded as it describes it.
+        weights: anyone's file to load instead, as it describes itself if it names this very system.
 
     Returns:
         The model, in evaluation mode, on the CPU.
@@ -302,19 +324,19 @@ def load_pretrained(name_or_path: PathLike, weights: PathLike | None = None) -> 
             model = _described(path, contents)
             if model.system and model.system.name == name:
                 return model
-        model = build_model(name) if known else load_pretrained(name)
+        model = build_model(name).eval() if known else load_pretrained(name)
         _load(model, path, contents)
-    elif not known and (Path(name).exists() or Path(name).name != name or "." in name):
-        model = _described(path := weights_of(name), read_weights(path))
-    else:
-        path, model = pretrained_file(name), build_model(name)
-        try:
-            load_checkpoint(model, path)
-        except CheckpointError as error:
-            if systems.get(name).published is None:
-                raise
-            raise CheckpointError(f"{error}\nDelete {path} and it is fetched again.") from error
-    return model.eval()
+        return model
+    if not known and (Path(name).exists() or Path(name).name != name or "." in name):
+        return _described(path := weights_of(name), read_weights(path))
+    path, model = pretrained_file(name), build_model(name).eval()
+    try:
+        load_checkpoint(model, path)
+    except CheckpointError as error:
+        if systems.get(name).published is None:
+            raise
+        raise CheckpointError(f"{error}\nDelete {path} and it is fetched again.") from error
+    return model
 
 
 def _described(path: Path, contents: Contents) -> DMNet:
@@ -347,7 +369,7 @@ def _described(path: Path, contents: Contents) -> DMNet:
         raise CheckpointError(reason) from error
     if needed > (there := sum(tensor.numel() for tensor in contents.tensors.values())):
         raise CheckpointError(f"{path} is damaged: it describes {needed:,} numbers and holds {there:,}")
-    model = DMNet(architecture)
+    model = DMNet(architecture).eval()
     model.system = system
     checkpoints.load_weights(model, contents.tensors, path)
     return model
@@ -414,9 +436,7 @@ def load_imagenet(model: DMNet) -> None:
 
 
 def load_backbone(model: DMNet, path: PathLike) -> None:
-    """Load the weights of a classification network into the backbone, strictly. Used in {doc}`06_training`.
-
-    Its classifier (`fc.*`) is left out.
+    """Load a classification network's weights, but its `fc.*`, into the backbone. Used in {doc}`06_training`.
 
     Raises:
         CheckpointError: as `load_checkpoint`; the model is untouched.
