@@ -163,7 +163,7 @@ def evaluate(
     from dmnet import inference
     from dmnet.analysis.boundaries import BoundaryIoU, Trimap
     from dmnet.analysis.object_sizes import ObjectSizes
-    from dmnet.zoo.run_files import recorded
+    from dmnet.zoo.pretrained import recorded
 
     model = shared.load_model(system, weights, _joined(device))
     run = {} if data else recorded(weights or system).get("options") or {}  # scored where it was trained

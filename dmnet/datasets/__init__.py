@@ -57,15 +57,12 @@ def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "tr
 
 
 def layout_of(folder: str | os.PathLike[str]) -> str:
-    """Return the name by which `load` reads a folder, as its contents show. Shown in {doc}`02_data`.
+    """Return the name by which `load` reads a folder, or a DataError if none does. Shown in {doc}`02_data`.
 
     - `leftImg8bit`: "cityscapes";
     - `images/training` and `annotations/training`, or the same of `validation`: "ade20k";
     - `JPEGImages`: "folder", or "voc" if it is called `VOC2012` and has no `classes.txt`;
     - a folder of images beside one of masks: "pairs".
-
-    Raises:
-        DataError: if it is none of these.
     """
     from dmnet.datasets import files, published
 
@@ -79,6 +76,7 @@ def layout_of(folder: str | os.PathLike[str]) -> str:
     if all(any((folder / one).is_dir() for one in usual) for usual in (files.OWN_IMAGES, files.OWN_MASKS)):
         return "pairs"
     raise DataError(
-        f"{folder} is laid out as no data set is: it needs JPEGImages and SegmentationClass, or images and "
-        "masks, or be what the archives of ADE20K or Cityscapes unpack to"
+        f"{folder} is laid out as no data set is: it needs images and masks, maybe with train and val in "
+        "them, or JPEGImages and SegmentationClass, or be what the archives of ADE20K or Cityscapes unpack "
+        f"to (data/README.md, Where a real data set goes); there is {files.contents(folder)}"
     )

@@ -46,16 +46,8 @@ FIRST = r"backbone(_net)?|(decode_|auxiliary_)?head|auxiliary|dcm_modules|(auxil
 LAST = "weight|bias|running_mean|running_var|num_batches_tracked"
 NAME = re.compile(rf"(?P<start>|.*?\.)({FIRST}|conv1|bn1|stem|layer\d)\.(.*\.)?({LAST})", re.DOTALL)
 USUAL = {
-    "",
-    "_orig_mod",
-    "model",
-    "model_state",
-    "model_state_dict",
-    "module",
-    "net",
-    "network",
-    "state_dict",
-}
+    "", "_orig_mod", "model", "model_state", "model_state_dict", "module", "net", "network", "state_dict",
+}  # fmt: skip
 
 
 def translate(state_dict: Mapping[str, Tensor]) -> tuple[Source, dict[str, Tensor]]:
