@@ -122,18 +122,12 @@ class Case:
         return np.append(mask.counts[list(self.encoding.stored)], void)
 
     def finding(
-        self,
-        name: str,
-        message: str,
-        files: Iterable[str] = (),
-        severity: str = "",
-        split: str = "",
-        table: Table = (),
+        self, name: str, message: str, files: Iterable[str] = (), severity: str = "", split: str = ""
     ) -> Finding:
         """Return a finding of that kind; by default about this split, and as severe as its kind is."""
         names = list(files)
         severity, split = severity or KINDS[name][0], split or self.split
-        return Finding(name, severity, split, message, tuple(names[:SHOWN]), len(names), table)
+        return Finding(name, severity, split, message, tuple(names[:SHOWN]), len(names))
 
     def table(self, stored: Sequence[Any], void: Any = None) -> Table:
         """Return a line on what is stored of each class, and of void; none if two would be alike."""

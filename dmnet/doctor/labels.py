@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from math import gcd
 
@@ -62,7 +63,7 @@ def _coloured(case: Case, masks: Masks) -> Found:
     elif _are_the_classes(case, pixels, wrong):
         seen = "the colours of the data set's classes"
     message = f"{counted(len(wrong), 'mask')} stored in colours (mode {wrong[0][1].mode}), no numbers: {seen}"
-    return case.finding("colour-mask", message, _names(wrong), table=table), wrong
+    return replace(case.finding("colour-mask", message, _names(wrong)), table=table), wrong
 
 
 def _colour_table(case: Case, pixels: Mapping[Colour, int]) -> Table:
@@ -107,7 +108,7 @@ def _renumbered(case: Case, masks: Masks) -> Found:
     )
     severity = "error" if _are_the_classes(case, pixels, wrong) else "warning"
     table = _colour_table(case, pixels) if severity == "error" and len(wrong) == len(masks) else ()
-    return case.finding("palettes-differ", message, _names(wrong), severity, table=table), wrong
+    return replace(case.finding("palettes-differ", message, _names(wrong), severity), table=table), wrong
 
 
 def _refused(case: Case, masks: Masks) -> Found:
@@ -159,7 +160,8 @@ def _binary(case: Case, masks: Masks, counts: Values, values: list[int]) -> Find
     )
     if len(case.classes) != 2:
         message += f"; and two values tell 2 classes apart, not {len(case.classes)}"
-    return case.finding("binary-255", message, _having(masks, [IGNORE]), table=case.table([0, IGNORE]))
+    finding = case.finding("binary-255", message, _having(masks, [IGNORE]))
+    return replace(finding, table=case.table([0, IGNORE]))
 
 
 def _beyond(case: Case, masks: Masks, counts: Values, values: list[int]) -> Finding | None:
@@ -193,7 +195,7 @@ def _beyond(case: Case, masks: Masks, counts: Values, values: list[int]) -> Find
         if case.plain and highest == count:
             message += ". That is one label more than names: one lacks its name, or 0 is what shall not count"
         return case.finding("values-without-class", message, files)
-    return case.finding(name, f"the masks hold {_some(values)}: these {why}", files, table=table)
+    return replace(case.finding(name, f"the masks hold {_some(values)}: these {why}", files), table=table)
 
 
 def _greys(case: Case) -> list[int]:

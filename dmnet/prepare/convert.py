@@ -83,9 +83,8 @@ def _write(export: exports.Export, folder: Path, say: Callable[[str], object]) -
                 raise DataError(f"{origins[key]} and {file} are one example, {name}; remove or rename one")
             origins[key] = file
     if len(splits) > 1 and "all" in splits:
-        raise DataError(
-            f"images are in {', '.join(sorted(splits))} (in none); put each into a split, or none"
-        )
+        there = ", ".join(sorted(splits.keys() - {"all"}))
+        raise DataError(f"images are in {there}, and in no split; put all into splits, or none")
     if left := [file for file in export.images if file.resolve() not in origins]:
         say(f"Left out, having no labels: {exports.some(left)}")
     places = {split: split if len(splits) > 1 else "" for split in splits}

@@ -221,7 +221,8 @@ def _masked(root: Path, lines: Iterable[str], images: Paths, masks: Paths, split
             strange = numbers[rows[numbers] == len(parsed)]
             for number, count in zip(*np.unique(strange, return_counts=True), strict=True):
                 unknown[int(number)][mask] = int(count)
-            export.add(image, partial(_recoded, mask, coloured, rows), splits.get(name, "all"))
+            draw = partial(lambda file: rows[_numbers(file, coloured)], mask)
+            export.add(image, draw, splits.get(name, "all"))
     if masks:
         raise DataError(f"{min(masks.values())} belongs to no image; give it one, or remove it")
     if unknown:
@@ -246,10 +247,6 @@ def _numbers(file: Path, coloured: bool) -> NDArray[np.int64]:
     if mask.mode not in LABEL_MODES:
         raise DataError(f"{file} holds colours (mode {mask.mode}): a table needs lines 'name 51,221,255'")
     return np.asarray(mask).astype(np.int64).clip(0, (1 << 24) - 1)
-
-
-def _recoded(file: Path, coloured: bool, rows: Rows) -> Rows:
-    return rows[_numbers(file, coloured)]
 
 
 def _drawn(table: Names, size: Size, outlines: Outlines) -> Rows:

@@ -849,7 +849,7 @@ def test_yolos_names_or_image_are_missing(tmp_path: Path) -> None:
     (tmp_path / "in/images/val/c.jpg").unlink()
     refuse(tmp_path / "in", r"c\.txt belongs to no image")
     (tmp_path / "in/data.yaml").unlink()
-    refuse(tmp_path / "in", r"no list .*classes\.txt; write the class names into it")
+    refuse(tmp_path / "in", r"no list .*classes\.txt; write names alone into it")
 
 
 # The label doctor's line ------------------------------------------------------------------------------------
@@ -991,7 +991,7 @@ def test_split_or_none_must_be_the_same_for_all(tmp_path: Path) -> None:
     labelme(tmp_path / "in")
     save(photograph(3), tmp_path / "in/d.jpg")
     write(tmp_path / "in/d.json", labelme_content(3, "d.jpg"))
-    refuse(tmp_path / "in", r"images are in all, train, val \(in none\)")
+    refuse(tmp_path / "in", "images are in train, val, and in no split")
 
 
 def test_more_classes_than_a_mask_can_hold(tmp_path: Path) -> None:
