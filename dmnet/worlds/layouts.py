@@ -116,9 +116,8 @@ def _write_folder(splits: Sequence[Dataset], root: Path, layout: str) -> None:
     for dataset in splits:
         folder = ADE20K_FOLDERS.get(dataset.split, dataset.split)
         for image, mask, name in progress(dataset, desc=f"writing {dataset.split}"):
-            city = (
-                name.split("_")[0] if "_" in name else dataset.split
-            )  # a file's name starts with its city's
+            # In Cityscapes a file's name starts with its city's.
+            city = name.split("_")[0] if "_" in name else dataset.split
             where = {"split": dataset.split, "folder": folder, "city": city, "name": name}
             image_file, mask_file = (root / path.format_map(where) for path in paths)
             for file in (image_file, mask_file):
