@@ -12,7 +12,6 @@ from dmnet.errors import DataError, DMNetError
 from dmnet.files import atomic_write
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
-CONVERTED = ("cvat", "roboflow", "labelme", "coco", "yolo")
 QUICK = 24  # masks per split: what training looks at before it starts
 
 data_app = Typer(help="Fetch, draw or check data sets.", no_args_is_help=True)
@@ -45,7 +44,9 @@ def prepare_data(
 def convert_data(
     source: Annotated[Path, Argument(help="Folder with labels of another program; it stays as it is.")],
     output: Annotated[Path, Argument(help="Folder to make.")],
-    kind: Annotated[str | None, Option("--from", help=f"{', '.join(CONVERTED)}. Default: a guess.")] = None,
+    kind: Annotated[
+        str | None, Option("--from", help="cvat, roboflow, labelme, coco, yolo. Default: a guess.")
+    ] = None,
     table: Annotated[Path | None, Option(help="For other masks: lines `name 7` or `name r,g,b`.")] = None,
     line: Annotated[list[str] | None, Option("--class", help="A line of a table. May be repeated.")] = None,
 ) -> None:

@@ -11,9 +11,8 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
@@ -35,8 +34,7 @@ SPLITS = {
 }
 
 
-@dataclass(frozen=True)
-class Archive:
+class Archive(NamedTuple):
     """An archive of a data set. Used in {doc}`02_data`."""
 
     name: str  # of the file
@@ -54,8 +52,7 @@ def archives_of(name: str) -> tuple[Archive, ...]:
     return tuple(Archive(**row) for row in rows)
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(NamedTuple):
     """What is there now. Used in {doc}`02_data`."""
 
     title: str  # the data set's name in sentences

@@ -34,7 +34,6 @@ SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "
 SPLITS |= {split: split for split in SPLITS.values()}
 OUTSIDE, CROWD = "(no outline)", "iscrowd"  # rows of a table
 IMAGES, MASKS = (files.IMAGES, *files.OWN_IMAGES), (files.MASKS, *files.OWN_MASKS)  # folders
-LABELMAP, CSV = "labelmap.txt", "_classes.csv"  # CVAT's and Roboflow's tables
 LABELME, COCO = ("shapes", "imagePath"), ("images", "annotations", "categories")  # keys of their files
 DATUMARO = [{"name": "", "id": 0, "url": ""}]  # what it and CVAT license by: they call every mask a crowd
 LINE = re.compile(r"(.*?\S)\s*[\s:=]\s*(\d+|\d+\s*,\s*\d+\s*,\s*\d+)\s*(?::.*)?")
@@ -82,8 +81,8 @@ def guess(root: Path) -> str:
     """Return the one kind that a folder looks like. Used in {doc}`02_data`."""
     listed = _files(root, ".txt", ".csv")
     signs = {
-        "cvat": root / LABELMAP in listed and (root / files.MASKS).is_dir(),
-        "roboflow": any(file.name == CSV for file in listed),
+        "cvat": root / "labelmap.txt" in listed and (root / files.MASKS).is_dir(),
+        "roboflow": any(file.name == "_classes.csv" for file in listed),
         "labelme": bool(_json_with(root, *LABELME)),
         "coco": bool(_json_with(root, *COCO)),
         "yolo": any("labels" in file.relative_to(root).parts for file in listed),
@@ -159,7 +158,7 @@ def tabled(root: Path, lines: Sequence[str] = ()) -> Export:
 
     Its lines are `name value` or `name r,g,b`; by default they are CVAT's, `name:r,g,b:parts:actions`.
     """
-    lines = lines or files.read_list(root / LABELMAP, "export as Segmentation mask 1.1")
+    lines = lines or files.read_list(root / "labelmap.txt", "export as Segmentation mask 1.1")
     images, masks = _by_id(root, *IMAGES), _by_id(root, *MASKS)
     splits: dict[str, str] = {}
     for file in sorted([*(root / files.LISTS).glob("[!.]*.txt"), *root.glob("[!.]*.txt")]):
@@ -174,7 +173,7 @@ def tabled(root: Path, lines: Sequence[str] = ()) -> Export:
 def _roboflow(root: Path) -> Export:
     """Read images and masks in one folder per split, with a list "Pixel Value, Class" in each."""
     lines: dict[str, None] = {}
-    for file in (file for file in _files(root, ".csv") if file.name == CSV):
+    for file in (file for file in _files(root, ".csv") if file.name == "_classes.csv"):
         first, *rest = files.read_list(file)
         if first.replace(" ", "") != "PixelValue,Class":
             raise DataError(f"{file} begins with {first!r}, not 'Pixel Value, Class', as for masks")
@@ -230,10 +229,8 @@ def _masked(root: Path, lines: Iterable[str], images: Paths, masks: Paths, split
         for number, where in sorted(unknown.items(), key=lambda item: -item[1].total())[:20]:
             stored = ",".join(map(str, number.to_bytes(3))) if coloured else str(number)
             shown += f"\n- {stored}: {where.total():,} pixels in {some(where)}"
-        raise DataError(
-            f"the masks hold {len(unknown)} {what} that are not in the table, and none is rounded:{shown}\n"
-            f"Give each a line, {files.IGNORED} being the name of void"
-        )
+        remedy = f"give each a line, {files.IGNORED} being the name of void; none is rounded"
+        raise DataError(f"the masks hold {len(unknown)} {what} that are not in the table; {remedy}:{shown}")
     return export
 
 
@@ -265,8 +262,9 @@ def _polygons(size: Size, outlines: Iterable[ArrayLike]) -> Any:
         if len(one) < 3:
             raise ValueError(f"an outline of {len(one)} corners has no area")
         if not ((one >= -slack) & (one <= (width + slack, height + slack))).all():  # NaN is neither
-            ends = f"{one.min(axis=0)} to {one.max(axis=0)}"
-            raise ValueError(f"an outline leaves the image of {width}x{height} pixels: it goes from {ends}")
+            raise ValueError(
+                f"an outline leaves the image, {width}x{height}: {one.min(axis=0)} to {one.max(axis=0)}"
+            )
     return coco.merge(coco.frPyObjects([one.ravel().tolist() for one in corners], height, width))
 
 
@@ -348,15 +346,14 @@ def _run_lengths(size: Size, outline: Any) -> Any:
     """Return polygons or run lengths as run lengths; those that do not add up could mean anything."""
     if isinstance(outline, list):
         return _polygons(size, outline)
-    counts = outline["counts"]
     if tuple(outline["size"]) != size:
         raise ValueError(f"its size is {outline['size']}, its image's {size} (height, width)")
-    if isinstance(counts, list):
-        flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-        return coco.encode(np.asfortranarray(flat.reshape(size, order="F"), np.uint8))
-    code = {"size": size, "counts": counts.encode()}
+    counts = outline["counts"]
+    code = (
+        outline | {"counts": counts.encode()} if isinstance(counts, str) else coco.frPyObjects(outline, *size)
+    )
     if coco.encode(coco.decode(code))["counts"] != code["counts"]:
-        raise ValueError(f"its run lengths {counts!r} do not add up to {size[0] * size[1]} pixels")
+        raise ValueError(f"its run lengths do not add up to {size[0] * size[1]} pixels")
     return code
 
 
