@@ -9,6 +9,7 @@ from _compat_pickle import REVERSE_IMPORT_MAPPING
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -205,12 +206,11 @@ def weights_of(path: PathLike) -> Path:
 
     Raises a CheckpointError if the folder has none.
     """
-    if not (folder := Path(path)).is_dir():
-        return folder
+    folder = Path(path)
     files = [file for name in ("last.safetensors", "last.ckpt") if (file := folder / name).is_file()]
-    if not files:
+    if folder.is_dir() and not files:
         raise CheckpointError(f"{folder} is no run: it has neither last.safetensors nor last.ckpt")
-    return max(files, key=lambda file: file.stat().st_mtime_ns)
+    return max(files, key=lambda file: file.stat().st_mtime_ns, default=folder)
 
 
 def recorded(path: PathLike) -> dict[str, Any]:
@@ -286,7 +286,8 @@ def load_pretrained(name_or_path: PathLike, weights: PathLike | None = None) -> 
 
     Args:
         name_or_path: a name of `dmnet.systems`, a run's folder, its `last.ckpt`, or our own weight file.
-        weights: anyone's file to load instead, as it describes itself if it names this very system.
+        weights: anyone's file to load instead, for as many classes as it has; one that names this very system
+            is loaded as it describes it.
 
     Raises:
         UnknownSystemError: if it is neither a system's name nor a path.
@@ -301,9 +302,9 @@ def load_pretrained(name_or_path: PathLike, weights: PathLike | None = None) -> 
             model = _described(path, contents)
             if model.system and model.system.name == name:
                 return model
-        model = build_model(name).eval() if known else load_pretrained(name)
+        model = _for_classes(name, path, contents) if known else load_pretrained(name)
         _load(model, path, contents)
-        return model
+        return model.eval()
     if not known and (Path(name).exists() or Path(name).name != name or "." in name):
         return _described(path := weights_of(name), read_weights(path))
     path, model = pretrained_file(name), build_model(name).eval()
@@ -314,6 +315,17 @@ def load_pretrained(name_or_path: PathLike, weights: PathLike | None = None) -> 
             raise
         raise CheckpointError(f"{error}\nDelete {path} and it is fetched again.") from error
     return model
+
+
+def _for_classes(name: str, path: Path, contents: Contents) -> DMNet:
+    """Build a system for as many classes as a file has."""
+    system, bias = systems.get(name), None
+    with suppress(CheckpointError):
+        bias = translate(contents.tensors)[1].get("head.classify.bias")
+    if bias is not None and (count := bias.numel()) != system.architecture.num_classes:
+        warnings.warn(f"{path} is for {count} classes, whose names it does not tell", stacklevel=3)
+        system = replace(system, architecture=replace(system.architecture, num_classes=count), classes=())
+    return from_system(system)
 
 
 def _described(path: Path, contents: Contents) -> DMNet:

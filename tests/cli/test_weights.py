@@ -12,19 +12,20 @@ import types
 import typing
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from small_weights import copy_of, save_as, typed
+from small_weights import copy_of, public, save_as, typed
 from test_cli import run
 from test_own_data import SMALL, here  # noqa: F401 (a fixture)
 from torch import nn
 
 import dmnet
-from dmnet import worlds
+from dmnet import systems, worlds
 from dmnet.checkpoints import read_weights, save_weights
 from dmnet.model import build_model
 from dmnet.zoo import pretrained
@@ -294,3 +295,25 @@ def test_training_starts_from_what_people_have(kind: str, here: Path) -> None:  
     after = read_weights("next/last.safetensors").tensors
     assert torch.equal(other.state_dict()["head.fuse.0.weight"], after["head.fuse.0.weight"])
     assert after["head.classify.bias"].shape == (3,)
+
+
+@pytest.mark.parametrize("source", ["ssseg", "mmseg"])
+def test_a_file_for_other_classes_is_scored_and_predicts(
+    source: str,
+    here: Path,  # noqa: F811
+) -> None:
+    run("train", "small_r18", "--data", "my photos", "--run", "own", *SMALL)
+    ours = dmnet.load_pretrained("own")
+    save_as({"state_dict": public(ours.state_dict(), source, "model.")}, here / "theirs.pth", "zip")
+    wanted = run("evaluate", "own", "--data", "my photos").stdout
+    run("predict", "own", "my photos/images/val", "--output", "expected")
+    with pytest.MonkeyPatch.context() as patch:  # a system as narrow as the run's, for 21 classes
+        narrow = replace(ours.architecture, num_classes=21)
+        patch.setitem(systems.OWN, "small_r18", replace(systems.get("small_r18"), architecture=narrow))
+        typed_in = ("--weights", "theirs.pth")
+        with pytest.warns(UserWarning, match=r"theirs\.pth is for 3 classes, whose names it does not tell"):
+            scored = run("evaluate", "small_r18", *typed_in, "--data", "my photos").stdout
+            run("predict", "small_r18", "my photos/images/val", *typed_in, "--output", "found")
+    assert scored.splitlines()[1:-1] == wanted.splitlines()[1:-1]
+    labels = sorted(Path("expected").glob("*_labels.png"))
+    assert labels and all(Path("found", one.name).read_bytes() == one.read_bytes() for one in labels)
