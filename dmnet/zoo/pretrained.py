@@ -88,13 +88,14 @@ def _unpickle(path: PathLike) -> Any:
     stand_ins: dict[str, Any] = {}
     while True:
         try:
-            with torch.serialization.safe_globals([(kind, name) for name, kind in stand_ins.items()]):
+            allowed = torch.serialization.safe_globals([(kind, name) for name, kind in stand_ins.items()])
+            with allowed, warnings.catch_warnings(action="ignore"):  # of a pickle's protocol
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
         except Exception as error:
-            unknown = re.search(r"GLOBAL (\S+)", str(error))
+            unknown = re.search(r"GLOBAL (\S+)|Unsupported operand 149", str(error))
             if not unknown and (not stand_ins or isinstance(error, EOFError | RuntimeError)):
                 raise  # cut off or damaged
-            name = unknown[1] if unknown else [*stand_ins][-1]
+            name = unknown[1] or "pickle.protocol 4" if unknown else [*stand_ins][-1]
             name = name if "." in name else f"builtins.{name}"
             module, _, kind = name.rpartition(".")
             foreign = kind[:1].isupper() and module.split(".")[0] not in STANDARD
@@ -118,8 +119,8 @@ def _check_zip(path: PathLike) -> None:
                 f"from, {_copy(path, code)}"
             )
         if "data.pkl" not in names or any(member.compress_type for member in members):
-            reason = "unpack it: a checkpoint is in it, or a folder to be packed again without compression"
-            raise ValueError(f"a zip, but none of torch.save; {reason}")
+            reason = "a checkpoint is in it, or a folder to be packed again without compression"
+            raise ValueError(f"a compressed zip, or none of torch.save. Unpack it: {reason}")
         if any(member.CRC for member in members) and (wrong := archive.testzip()):
             raise ValueError(f"the checksum of {wrong} in it is wrong")  # not of files that have none
 
@@ -171,7 +172,7 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
     """
     try:
         with open(path, "rb") as file:
-            first = file.read(16)
+            first = file.read(32)
         if first[8:9] == b"{":  # safetensors: in eight bytes the length of a header, a JSON
             contents = checkpoints.read_weights(path)
         elif LEGACY in first or first.startswith(b"PK"):
@@ -181,7 +182,8 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
     except CheckpointError:
         raise
     except Exception as error:  # a damaged file can raise anything
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        said = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
+        reason = said.splitlines()[0][:200]
         raise CheckpointError(f"{path} is missing, cut off, damaged or no checkpoint ({reason})") from error
     tensors, metadata, own = contents
     if own and metadata.get("tensors_sha256", digest := weights_digest(tensors)) != digest:
