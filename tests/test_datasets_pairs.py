@@ -171,6 +171,12 @@ def test_two_masks_for_one_picture(root: Path) -> None:
         load("pairs", root, "all")
 
 
+def test_a_second_folder_of_masks_is_told_of(root: Path) -> None:
+    (root / "labels").mkdir()
+    with pytest.warns(UserWarning, match=r"labels is not read, as there is .*masks"):
+        load("pairs", root, "all")
+
+
 def test_folders_of_scenes_are_no_splits_where_lists_say_which(tmp_path: Path) -> None:
     for scene, name in (("north", "a"), ("south", "b")):
         put(tmp_path, f"images/{scene}/{name}.jpg", f"masks/{scene}/{name}.png")

@@ -16,6 +16,8 @@ NAMES = ("voc", "ade20k", "cityscapes", "folder", "pairs", "demo_context", "demo
 def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "train", **options: Any) -> Any:
     """Return a `Dataset`: [i] is an image, its mask and its id. Shown in {doc}`02_data`.
 
+    What is missing, or not as it should be, is named in a DataError.
+
     Args:
         name: "voc", "ade20k", "cityscapes"; anybody's own images as "folder", in VOC's layout, or as
             "pairs", a folder of images and one of masks; or "demo_context" and "demo_scale", drawn here.
@@ -25,9 +27,6 @@ def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "tr
         options: for files `classes`, names or a `ClassList`, by default those of a `classes.txt` in the
             folder, or the published ones; `labelled=False`, to read a test set's images alone; and what
             `dmnet.datasets.files.load_files` describes; for the drawn sets see `dmnet.worlds.DemoDataset`.
-
-    Raises:
-        DataError: if there is no such data set or split, or its files are not as they should be.
     """
     if name not in NAMES:
         raise DataError(f"there is no data set {name!r}; there are {', '.join(NAMES)}")
@@ -48,11 +47,9 @@ def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "tr
             options = {"images": files.IMAGES, "masks": files.MASKS, "lists": files.LISTS} | options
         dataset = files.load_files(root, split, **options)
     if dataset.official_size not in (None, len(dataset)):
-        warnings.warn(
-            f"{dataset.source} has {len(dataset)} of the {dataset.official_size} examples of {name} {split}; "
-            "unpack the archive again if this is not meant to be a part",
-            stacklevel=2,
-        )
+        part = f"{len(dataset)} of the {dataset.official_size} examples of {name} {split}"
+        remedy = "unpack the archive again if this is not meant to be a part"
+        warnings.warn(f"{dataset.source} has {part}; {remedy}", stacklevel=2)
     return dataset
 
 

@@ -343,7 +343,9 @@ def _subfolders(folder: Path) -> list[Path]:
 def _own_folder(root: Path, given: str | os.PathLike[str] | None, usual: Sequence[str]) -> Path:
     """Return a folder below `root`: the one given, or the first of the usual ones that exists."""
     folders = [root / one for one in (usual if given is None else [given])]
-    if found := next((folder for folder in folders if folder.is_dir()), None):
-        return found
+    if found := [folder for folder in folders if folder.is_dir()]:
+        for other in found[1:]:
+            warnings.warn(f"{other} is not read, as there is {found[0]}", stacklevel=1)
+        return found[0]
     asked = " or ".join(usual) if given is None else folders[0]
     raise DataError(f"{root}: there is no folder {asked}; there is {contents(root)}")

@@ -9,7 +9,7 @@ import gzip
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,26 +18,22 @@ from safetensors.numpy import save
 
 from dmnet.playground.catalogue import QUESTIONS, PlayScene
 from dmnet.worlds.demo import WORLDS
-from dmnet.worlds.drawing import VOID, Array, Item, Labels, Painter, blend, coverage, mark, smoothstep
+from dmnet.worlds.drawing import VOID, Array, Item, Labels, Painter, blend, cast_shadow, coverage, mark
 
 # Pixels; a ring that is smaller is void altogether, and a larger object leaves no room for its ground.
 DIAMETERS = {"demo_scale": (7.0, 32.0), "demo_context": (12.0, 96.0)}
 
 
-@dataclass(frozen=True)
-class Cover:
+class Cover(Painter):
     """Paints a card of grey paper that hides what is under it, and is no object: its label is void.
 
     Used in {doc}`welcome`.
     """
 
-    item: Item
-
-    def paint(self, canvas: Array, mask: Labels, x: Array, y: Array, diameter: float) -> None:
+    def paint(self, canvas: Array, mask: Labels, x: Array, y: Array) -> None:
         """Paint the card with its shadow, and mark it, in place."""
-        half = diameter / 2
-        shadow = np.maximum(np.abs(x - 1.2), np.abs(y - 1.6)) - half
-        canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, shadow)))[..., None]
+        half = self.item.diameter / 2
+        cast_shadow(canvas, np.maximum(np.abs(x - 1.2), np.abs(y - 1.6)) - half)
         distance = np.maximum(np.abs(x), np.abs(y)) - half
         blend(canvas, (0.55, 0.55, 0.55), coverage(distance))
         mark(mask, distance, VOID)
@@ -54,13 +50,14 @@ class Stamp:
     mask: Labels  # uint8 [h, w]: 1 on the object, 255 where nothing counts, 0 elsewhere
 
 
-def cut_out(painter: Painter | Cover, diameter: float) -> Stamp:
+def cut_out(painter: Painter, diameter: float) -> Stamp:
     """Paint an object by itself. Used in {doc}`welcome`.
 
     To paint is an affine map of every pixel that is painted over, so what becomes of black and of white tells
     everything.
     """
-    item = painter.item
+    item = replace(painter.item, diameter=diameter)
+    painter = replace(painter, item=item)
     reach = math.ceil(0.7 * diameter) + 8  # corners and shadow
     offsets = np.arange(-reach, reach + 1, dtype=np.float32)
     x = np.broadcast_to(offsets - np.float32(item.x % 1), (len(offsets),) * 2)
@@ -68,7 +65,7 @@ def cut_out(painter: Painter | Cover, diameter: float) -> Stamp:
     black, white = (np.full((*x.shape, 3), value, np.float32) for value in (0, 1))
     mask = np.zeros(x.shape, np.uint8)
     for canvas in (black, white):
-        painter.paint(canvas, mask, x, y, diameter)
+        painter.paint(canvas, mask, x, y)
     through = (white - black)[..., 0]
     mask[(mask > 0) & (mask < VOID)] = 1
     rows, columns = (
@@ -78,7 +75,7 @@ def cut_out(painter: Painter | Cover, diameter: float) -> Stamp:
     return Stamp(int(columns[0]) - reach, int(rows[0]) - reach, black[cut], through[cut], mask[cut])
 
 
-def sizes(painter: Painter | Cover, world: str) -> dict[int, float]:
+def sizes(painter: Painter, world: str) -> dict[int, float]:
     """Return the sizes that an object can have: step -> diameter; two steps double it, 0 is as it is.
 
     Used in {doc}`welcome`.
@@ -127,7 +124,7 @@ def pack_layers(scene: PlayScene) -> bytes:
     return gzip.compress(save(tensors, {"facts": json.dumps({"objects": objects})}), mtime=0)
 
 
-def _painters(world: str, painters: Iterable[Painter]) -> Iterator[tuple[str, Painter | Cover, bool]]:
+def _painters(world: str, painters: Iterable[Painter]) -> Iterator[tuple[str, Painter, bool]]:
     """Yield every object, the name of its kind, and whether it is in the scene."""
     stock = WORLDS[world].stock()
     pairs = [pair for question in QUESTIONS[world] for pair in question.pairs]

@@ -35,15 +35,6 @@ class Quiet:
         return np.zeros(shape, dtype)
 
 
-class Everywhere:
-    """Paints like a painter of the world, but in no window: coins have one for their own size only."""
-
-    window = slice(None), slice(None)
-
-    def __init__(self, painter: Any) -> None:
-        self.item, self.paint = painter.item, painter.paint
-
-
 def clean(plan: Plan) -> tuple[Any, Any]:
     """Paint a plan without noise; return the picture, as float, and the labels."""
     scene = plan.draw(Quiet())  # type: ignore[arg-type]
@@ -55,7 +46,7 @@ def moved(scene: PlayScene, number: int, changes: dict[str, Any], versions: Any 
     plan = scene.plan()
     painters: list[Any] = list(plan.painters)
     one = painters.pop(number - 1)
-    painters.append(Everywhere(dataclasses.replace(one, item=dataclasses.replace(one.item, **changes))))
+    painters.append(dataclasses.replace(one, item=dataclasses.replace(one.item, **changes)))
     before = clean(plan)[0]
     after, labels = clean(dataclasses.replace(plan, painters=painters, versions=versions or plan.versions))
     return scene.draw().image + after - before, labels
