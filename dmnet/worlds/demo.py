@@ -168,6 +168,7 @@ def _draw_all(dataset: DemoDataset, images: Image, masks: Mask) -> None:
         if many and not multiprocessing.current_process().daemon:  # a loader's worker starts no processes
             # Ctrl-C ends this process, which then ends the others.
             options: Any = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+            options["mp_context"] = multiprocessing.get_context("fork")  # a script may lack a guard
             pool = ProcessPoolExecutor(len(os.sched_getaffinity(0)), **options)
             scenes = stack.enter_context(pool).map(dataset.scene, numbers, chunksize=8)
         description = f"drawing {dataset.name} {dataset.split}"

@@ -9,6 +9,7 @@ from _compat_pickle import REVERSE_IMPORT_MAPPING
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -49,11 +50,11 @@ DATA = re.compile(
 
 
 class Report(NamedTuple):
-    """What was loaded: whose names the file uses, how much, what is noted. Used in {doc}`05_dmnet`."""
+    """What was loaded. Used in {doc}`05_dmnet`."""
 
-    source: Source
+    source: Source  # whose names the file uses
     tensors: int
-    metadata: dict[str, Any]
+    metadata: dict[str, Any]  # mmseg's `meta`, ssseg's counters, or what `save_weights` noted
 
 
 class _Number:
@@ -87,13 +88,14 @@ def _unpickle(path: PathLike) -> Any:
     stand_ins: dict[str, Any] = {}
     while True:
         try:
-            with torch.serialization.safe_globals([(kind, name) for name, kind in stand_ins.items()]):
+            allowed = torch.serialization.safe_globals([(kind, name) for name, kind in stand_ins.items()])
+            with allowed, warnings.catch_warnings(action="ignore"):  # of a pickle's protocol
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
         except Exception as error:
-            unknown = re.search(r"GLOBAL (\S+)", str(error))
+            unknown = re.search(r"GLOBAL (\S+)|Unsupported operand 149", str(error))
             if not unknown and (not stand_ins or isinstance(error, EOFError | RuntimeError)):
                 raise  # cut off or damaged
-            name = unknown[1] if unknown else [*stand_ins][-1]
+            name = unknown[1] or "pickle.protocol 4" if unknown else [*stand_ins][-1]
             name = name if "." in name else f"builtins.{name}"
             module, _, kind = name.rpartition(".")
             foreign = kind[:1].isupper() and module.split(".")[0] not in STANDARD
@@ -116,10 +118,9 @@ def _check_zip(path: PathLike) -> None:
                 f"{path} is a program of {program}, which is run, not loaded. If you trust where it comes "
                 f"from, {_copy(path, code)}"
             )
-        if "data.pkl" not in names:
-            raise ValueError("a zip, but none of torch.save: unpack it, the checkpoint may be in it")
-        if any(member.compress_type for member in members):
-            raise ValueError("a compressed zip: unpack it, and pack the folder again without compression")
+        if "data.pkl" not in names or any(member.compress_type for member in members):
+            reason = "a checkpoint is in it, or a folder to be packed again without compression"
+            raise ValueError(f"a compressed zip, or none of torch.save. Unpack it: {reason}")
         if any(member.CRC for member in members) and (wrong := archive.testzip()):
             raise ValueError(f"the checksum of {wrong} in it is wrong")  # not of files that have none
 
@@ -164,16 +165,14 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
     replaced by empty objects. Flipped bits are noticed in our own safetensors and in PyTorch's zip format,
     which has checksums; its older format and others' safetensors cannot tell. Used in {doc}`05_dmnet`.
 
-    Args:
-        path: the file.
-        start: what the names of the network's tensors begin with, e.g. "teacher.", if there are several.
+    If there are several networks, `start` is what the names of the wanted one's tensors begin with.
 
     Raises:
         CheckpointError: if it cannot be read, isn't a checkpoint, is cut off or damaged, or holds code.
     """
     try:
         with open(path, "rb") as file:
-            first = file.read(16)
+            first = file.read(32)
         if first[8:9] == b"{":  # safetensors: in eight bytes the length of a header, a JSON
             contents = checkpoints.read_weights(path)
         elif LEGACY in first or first.startswith(b"PK"):
@@ -183,12 +182,13 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
     except CheckpointError:
         raise
     except Exception as error:  # a damaged file can raise anything
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        said = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
+        reason = said.splitlines()[0][:200]
         raise CheckpointError(f"{path} is missing, cut off, damaged or no checkpoint ({reason})") from error
     tensors, metadata, own = contents
+    if own and metadata.get("tensors_sha256", digest := weights_digest(tensors)) != digest:
+        raise CheckpointError(f"{path} is damaged: its tensors are not what was saved; copy it again")
     if own:
-        if metadata.get("tensors_sha256", digest := weights_digest(tensors)) != digest:
-            raise CheckpointError(f"{path} is damaged: its tensors are not what was saved; copy it again")
         return contents
     if not tensors:
         raise CheckpointError(f"{path} is no checkpoint: it needs tensors by name")
@@ -204,26 +204,23 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
 
 
 def weights_of(path: PathLike) -> Path:
-    """Return the newest weights in a run's folder; a file is returned as it is. Used in {doc}`06_training`.
+    """Return the newest weights in a run's folder, or a file as it is. Used in {doc}`06_training`.
 
-    Raises:
-        CheckpointError: if the folder has none.
+    Raises a CheckpointError if the folder has none.
     """
-    if not (folder := Path(path)).is_dir():
-        return folder
+    folder = Path(path)
     files = [file for name in ("last.safetensors", "last.ckpt") if (file := folder / name).is_file()]
-    if not files:
+    if folder.is_dir() and not files:
         raise CheckpointError(f"{folder} is no run: it has neither last.safetensors nor last.ckpt")
-    return max(files, key=lambda file: file.stat().st_mtime_ns)
+    return max(files, key=lambda file: file.stat().st_mtime_ns, default=folder)
 
 
 def recorded(path: PathLike) -> dict[str, Any]:
     """Return a run's `config.json`, by its folder or a file of it, or {}. Used in {doc}`06_training`."""
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    try:
-        config = {} if str(path) in systems.names() else read_json(folder / "config.json", dict)
-    except (DMNetError, OSError):
-        return {}
+    folder, config = Path(path) if Path(path).is_dir() else Path(path).parent, {}
+    if str(path) not in systems.names():
+        with suppress(DMNetError, OSError):
+            config = read_json(folder / "config.json", dict)
     return config if isinstance(config.get("system"), dict) else {}
 
 
@@ -231,15 +228,8 @@ def load_checkpoint(model: DMNet, path: PathLike) -> Report:
     """Load a checkpoint of ssseg, mmseg or our own into `model`, strictly. Shown in {doc}`05_dmnet`.
 
     Published and training files, models saved whole, averaged, wrapped or in a Lightning module, see
-    `read_weights`. Half precision is converted. The output stride of a public file cannot be told from its
-    tensors: build the system that belongs to it.
-
-    Args:
-        model: as `dmnet.build_model` returns it.
-        path: the file, whatever its name, or the folder of a run.
-
-    Returns:
-        A short report; the metadata is mmseg's `meta`, ssseg's counters, or what `save_weights` noted.
+    `read_weights`; `path` may also be a run's folder. Half precision is converted. The output stride of a
+    public file cannot be told from its tensors: build the system that belongs to it.
 
     Raises:
         CheckpointError: as `read_weights`; if a tensor is missing, one too many, doesn't fit or isn't finite,
@@ -250,16 +240,10 @@ def load_checkpoint(model: DMNet, path: PathLike) -> Report:
 
 
 def load_initial(model: DMNet, source: PathLike) -> list[str]:
-    """Load a file's, a run's or a system's weights to train on from, whatever classes they are for.
+    """Load a file's, a run's or a system's weights to train on from, and return what was left out.
 
-    Used in {doc}`06_training`.
-
-    Returns:
-        The names of the tensors that were left as they are in `model`, because the file has them for another
-        number of classes: those of the classifiers. Empty if there are none.
-
-    Raises:
-        CheckpointError: as `load_checkpoint`, if the others do not fit; the model is untouched.
+    Left as they are in `model` are the classifiers' tensors that the file has for another number of classes.
+    All others are loaded as by `load_checkpoint`, which says what is an error. Used in {doc}`06_training`.
     """
     path = pretrained_file(str(source)) if os.fspath(source) in systems.names() else weights_of(source)
     left: list[str] = []
@@ -268,14 +252,12 @@ def load_initial(model: DMNet, source: PathLike) -> list[str]:
 
 
 def _load(model: DMNet, path: Path, contents: Contents, left: list[str] | None = None) -> Report:
-    """Load a file's tensors, and compare what no shape tells, but our own files note.
-
-    Classifiers for other classes are left out, and put on the list `left`, if there is one.
-    """
+    """Load a file's tensors; with a list `left`, classifiers for other classes are left out and put there."""
     try:
         source, tensors = translate(contents.tensors)
     except CheckpointError as error:
         raise CheckpointError(f"{path} {error}") from error
+    # What no shape tells, but our own files note:
     ours, noted = model.architecture, contents.metadata.get("architecture") if contents.own else None
     noted = noted if isinstance(noted, dict) else {}
     if (sizes := noted.get("filter_sizes", [*ours.filter_sizes])) != [*ours.filter_sizes]:
@@ -298,7 +280,7 @@ def _counters(module: nn.Module) -> dict[str, Tensor]:
 
 
 def load_pretrained(name_or_path: PathLike, weights: PathLike | None = None) -> DMNet:
-    """Build a system and load its trained weights: those that come with the project, or the published ones.
+    """Return a system in evaluation mode with its trained weights, the project's own or the published ones.
 
     Published weights are fetched once (about 220 to 440 MB), verified, converted to safetensors and kept in
     `checkpoints/` of the data folder (`dmnet.files.data_dir`). Without a network, put the published file into
@@ -306,10 +288,8 @@ def load_pretrained(name_or_path: PathLike, weights: PathLike | None = None) -> 
 
     Args:
         name_or_path: a name of `dmnet.systems`, a run's folder, its `last.ckpt`, or our own weight file.
-        weights: anyone's file to load instead, as it describes itself if it names this very system.
-
-    Returns:
-        The model, in evaluation mode, on the CPU.
+        weights: anyone's file to load instead, for as many classes as it has; one that names this very system
+            is loaded as it describes it.
 
     Raises:
         UnknownSystemError: if it is neither a system's name nor a path.
@@ -324,9 +304,9 @@ def load_pretrained(name_or_path: PathLike, weights: PathLike | None = None) -> 
             model = _described(path, contents)
             if model.system and model.system.name == name:
                 return model
-        model = build_model(name).eval() if known else load_pretrained(name)
+        model = _for_classes(name, path, contents) if known else load_pretrained(name)
         _load(model, path, contents)
-        return model
+        return model.eval()
     if not known and (Path(name).exists() or Path(name).name != name or "." in name):
         return _described(path := weights_of(name), read_weights(path))
     path, model = pretrained_file(name), build_model(name).eval()
@@ -337,6 +317,17 @@ def load_pretrained(name_or_path: PathLike, weights: PathLike | None = None) -> 
             raise
         raise CheckpointError(f"{error}\nDelete {path} and it is fetched again.") from error
     return model
+
+
+def _for_classes(name: str, path: Path, contents: Contents) -> DMNet:
+    """Build a system for as many classes as a file has."""
+    system, bias = systems.get(name), None
+    with suppress(CheckpointError):
+        bias = translate(contents.tensors)[1].get("head.classify.bias")
+    if bias is not None and (count := bias.numel()) != system.architecture.num_classes:
+        warnings.warn(f"{path} is for {count} classes, whose names it does not tell", stacklevel=3)
+        system = replace(system, architecture=replace(system.architecture, num_classes=count), classes=())
+    return from_system(system)
 
 
 def _described(path: Path, contents: Contents) -> DMNet:
@@ -351,17 +342,12 @@ def _described(path: Path, contents: Contents) -> DMNet:
         )
     renamed = {"max_class_share": "cat_max_ratio"}  # older files have the old name
     try:
-        architecture = Architecture(**noted["architecture"])
-        system = None
+        architecture, system = Architecture(**noted["architecture"]), None
         if "system" in noted:
-            system = System(
-                name=noted["system"],
-                dataset=noted["dataset"],
-                classes=tuple(noted["classes"]),
-                architecture=architecture,
-                recipe=Recipe(**{renamed.get(key, key): value for key, value in noted["recipe"].items()}),
-                evaluation=Evaluation(**noted["evaluation"]),
-            )
+            recipe = Recipe(**{renamed.get(key, key): value for key, value in noted["recipe"].items()})
+            about = {"name": noted["system"], "dataset": noted["dataset"], "classes": tuple(noted["classes"])}
+            how = Evaluation(**noted["evaluation"])
+            system = System(**about, architecture=architecture, recipe=recipe, evaluation=how)
         with torch.device("meta"):  # which takes no memory, whatever sizes are noted
             needed = sum(tensor.numel() for tensor in DMNet(architecture).state_dict().values())
     except Exception as error:  # notes can be anything
@@ -376,7 +362,7 @@ def _described(path: Path, contents: Contents) -> DMNet:
 
 
 def pretrained_file(name: str) -> Path:
-    """Return the file of a system's trained weights, after fetching and converting it if need be.
+    """Return the file of a system's trained weights, fetched and converted if need be.
 
     Raises what `load_pretrained` raises. Used in {doc}`07_evaluation`.
     """
@@ -407,18 +393,14 @@ def pretrained_file(name: str) -> Path:
 
 
 def published_digest(path: PathLike) -> str:
-    """Return the SHA-256 of a weight file; of a converted one, that of the published file it was made from.
-
-    So it is what `sha256sum` says of the file that anybody can fetch. Used in {doc}`07_evaluation`.
-    """
+    """Return the SHA-256 of a file, or of the one it was converted from. Used in {doc}`07_evaluation`."""
     return read_weights(path).metadata.get("sha256") or sha256_of(path)
 
 
 def load_imagenet(model: DMNet) -> None:
     """Load public ImageNet weights into the backbone. Used in {doc}`06_training`.
 
-    torchvision's for the plain stem, the two "v1c" files for the deep stem; fetched once, verified by the
-    digest in their names, and kept in `downloads/` of the data folder.
+    They are fetched once, verified by the digest in their names, and kept in `downloads/` of the data folder.
 
     Raises:
         CheckpointError: if there are none for this backbone.
@@ -438,8 +420,7 @@ def load_imagenet(model: DMNet) -> None:
 def load_backbone(model: DMNet, path: PathLike) -> None:
     """Load a classification network's weights, but its `fc.*`, into the backbone. Used in {doc}`06_training`.
 
-    Raises:
-        CheckpointError: as `load_checkpoint`; the model is untouched.
+    Strictly; raises a CheckpointError as `load_checkpoint` does.
     """
     backbone = cast(nn.Module, model.backbone)
     found = {name: t for name, t in read_weights(path).tensors.items() if not name.startswith("fc.")}

@@ -1,8 +1,4 @@
-"""The names of a DMNet's tensors: ssseg's, mmseg's, and ours.
-
-Both public implementations save the same 398 tensors as we do, under other names. A table for each translates
-them.
-"""
+"""The names of a DMNet's tensors: the same 398 are saved by ssseg, mmseg and us, each under its own names."""
 
 import re
 from collections import Counter

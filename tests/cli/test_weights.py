@@ -12,19 +12,20 @@ import types
 import typing
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from small_weights import copy_of, save_as, typed
+from small_weights import copy_of, public, save_as, typed
 from test_cli import run
 from test_own_data import SMALL, here  # noqa: F401 (a fixture)
 from torch import nn
 
 import dmnet
-from dmnet import worlds
+from dmnet import systems, worlds
 from dmnet.checkpoints import read_weights, save_weights
 from dmnet.model import build_model
 from dmnet.zoo import pretrained
@@ -145,6 +146,18 @@ def test_whole_models(wrap: Any, net: Any, answer: Any, tmp_path: Path) -> None:
         answer(typed(message, tmp_path))
 
 
+@pytest.mark.parametrize("container", [True, False])
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_other_protocols(protocol: int, container: bool, net: Any, answer: Any, tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    torch.save(net.state_dict(), path, pickle_protocol=protocol, _use_new_zipfile_serialization=container)
+    if protocol > 3:
+        message = refused(path)
+        assert "a pickle.protocol 4" in message
+        path = typed(message, tmp_path)
+    answer(path)
+
+
 # Programs --------------------------------------------------------------------------------------------------
 
 
@@ -196,7 +209,7 @@ def packed(source: Path, target: Path, kind: int, *, unpacked: bool) -> Path:
 def test_a_zip_around_a_checkpoint(kind: int, net: Any, answer: Any, tmp_path: Path) -> None:
     path = save_as(net.state_dict(), tmp_path / "w.pth", "zip")
     outer = packed(path, tmp_path / "outer.zip", kind, unpacked=False)
-    assert "unpack it" in refused(outer)
+    assert "Unpack it" in refused(outer)
     path.unlink()
     shutil.unpack_archive(outer, tmp_path)
     answer(path)
@@ -206,11 +219,13 @@ def test_a_checkpoint_that_was_unpacked_and_packed_again(net: Any, answer: Any, 
     path = save_as(net.state_dict(), tmp_path / "w.pth", "zip")
     outer = packed(path, tmp_path / "again.zip", zipfile.ZIP_DEFLATED, unpacked=True)
     message = refused(outer)
-    assert "pack the folder again without compression" in message
+    assert "packed again without compression" in message
     answer(packed(path, tmp_path / "stored.zip", zipfile.ZIP_STORED, unpacked=True))
 
 
-@pytest.mark.parametrize("content", [b"PK\3\4", b"\x80\4\x95", b"\x1f\x8b\x08", b"<html>", b"{}"])
+@pytest.mark.parametrize(
+    "content", [b"PK\3\4", b"\x80\4\x95", b"\x1f\x8b\x08", b"<html>", b"{}", pretrained.LEGACY + b"."]
+)
 def test_a_reason_never_says_to_switch_safety_off(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(content * 9)
     message = refused(tmp_path / "w.pth")
@@ -294,3 +309,25 @@ def test_training_starts_from_what_people_have(kind: str, here: Path) -> None:  
     after = read_weights("next/last.safetensors").tensors
     assert torch.equal(other.state_dict()["head.fuse.0.weight"], after["head.fuse.0.weight"])
     assert after["head.classify.bias"].shape == (3,)
+
+
+@pytest.mark.parametrize("source", ["ssseg", "mmseg"])
+def test_a_file_for_other_classes_is_scored_and_predicts(
+    source: str,
+    here: Path,  # noqa: F811
+) -> None:
+    run("train", "small_r18", "--data", "my photos", "--run", "own", *SMALL)
+    ours = dmnet.load_pretrained("own")
+    save_as({"state_dict": public(ours.state_dict(), source, "model.")}, here / "theirs.pth", "zip")
+    wanted = run("evaluate", "own", "--data", "my photos").stdout
+    run("predict", "own", "my photos/images/val", "--output", "expected")
+    with pytest.MonkeyPatch.context() as patch:  # a system as narrow as the run's, for 21 classes
+        narrow = replace(ours.architecture, num_classes=21)
+        patch.setitem(systems.OWN, "small_r18", replace(systems.get("small_r18"), architecture=narrow))
+        typed_in = ("--weights", "theirs.pth")
+        with pytest.warns(UserWarning, match=r"theirs\.pth is for 3 classes, whose names it does not tell"):
+            scored = run("evaluate", "small_r18", *typed_in, "--data", "my photos").stdout
+            run("predict", "small_r18", "my photos/images/val", *typed_in, "--output", "found")
+    assert scored.splitlines()[1:-1] == wanted.splitlines()[1:-1]
+    labels = sorted(Path("expected").glob("*_labels.png"))
+    assert labels and all(Path("found", one.name).read_bytes() == one.read_bytes() for one in labels)
