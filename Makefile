@@ -5,6 +5,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' 2>/dev/null && echo $$python && break; done)
 PORT ?= 8000
 BIN := .venv/bin
+# Behind a link is the environment of another clone, whose package is that clone's: this folder's goes before it.
+ifneq ($(shell test -L .venv && echo link),)
+export PYTHONPATH := $(CURDIR)$(addprefix :,$(PYTHONPATH))
+endif
 
 .PHONY: help setup book serve test lint format clean distclean
 
@@ -35,7 +39,7 @@ test: lint book  ## every check: lint, the book built with warnings as errors, a
 	@$(BIN)/python tools/find_browser.py
 	$(BIN)/pytest -n logical
 
-format:  ## put code and notebooks into the form that lint asks for
+format: setup  ## put code and notebooks into the form that lint asks for
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python tools/tidy_notebooks.py

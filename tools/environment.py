@@ -8,6 +8,8 @@
 
 `.venv/stamp.json` is written last and says what the environment was made from. Without it the environment is
 half-built and is made anew; where only the requirements have changed, it is brought up to date in place.
+
+A `.venv` that is a symbolic link is another clone's: it is used if it is what is needed here, never changed.
 """
 
 import gzip
@@ -50,6 +52,8 @@ NODE = ((20, 19), (22, 13), (24, 0))  # the first versions that the linter runs 
 def main():
     if sys.version_info < (3, 11, 4):
         sys.exit(f"Python 3.11.4 or newer is needed; {sys.executable} is {sys.version.split()[0]}.")
+    if VENV.is_symlink():
+        return check_link()
     wanted = {
         "place": str(ROOT),  # a virtual environment cannot be moved
         "python": sys.version.split()[0],
@@ -65,6 +69,19 @@ def main():
     install_javascript()
     STAMP.write_text(json.dumps(wanted, indent=2) + "\n")
     print("The environment .venv is ready.", flush=True)
+
+
+def check_link():
+    """Use the environment that `.venv` is a link to if it will do; it is another clone's, so hands off."""
+    target, made_from = VENV.resolve(), read_stamp()
+    fits = made_from.get("requirements") == digest() and made_from.get("place") == str(target.parent)
+    if not fits:
+        why = "was not made from the requirements of this folder" if target.is_dir() else "is not there"
+        sys.exit(
+            f".venv is a link to {target}, which {why}. It is left as it is.\n"
+            "For an environment of this folder's own: rm .venv && make setup"
+        )
+    print(f".venv is a link: {target} is used as it is.", flush=True)
 
 
 def digest():

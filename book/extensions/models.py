@@ -1,7 +1,7 @@
 """Sphinx extension: the demo systems as ONNX files, which the playground runs in the reader's browser.
 
 They are made by `dmnet export` when the book is built, from the committed weights, and again when something
-changes that a notebook's result depends on. They lie in `.venv/static/playground` and are served from there.
+changes that a notebook's result depends on. They lie beside the built pages, and Sphinx copies them there.
 """
 
 import subprocess
@@ -24,7 +24,9 @@ LOGGER = logging.getLogger(__name__)
 def make_models(app: Sphinx, config: Config) -> None:
     """Write what is missing or out of date, where `make setup` has made the folder of served files."""
     if STATIC.is_dir():
-        export(STATIC / "playground", STATIC.parent / "models_made_from.txt")
+        folder = Path(app.outdir).parent / ".models"
+        export(folder / "static" / "playground", folder / "made_from.txt")
+        config.html_static_path.append(str(folder / "static"))  # type: ignore[attr-defined]
 
 
 def export(folder: Path, stamp: Path) -> None:
@@ -38,6 +40,7 @@ def export(folder: Path, stamp: Path) -> None:
     if all(path.is_file() for path in files) and stamp.is_file() and stamp.read_text() == wanted:
         return
     stamp.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, path in zip(SYSTEMS, files, strict=True):
         LOGGER.info("exporting %s for the playground", name)
         command = [sys.executable, "-m", "dmnet", "export", name, str(path), "--inner"]

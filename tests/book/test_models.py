@@ -43,7 +43,7 @@ def test_they_are_made_again_when_something_changes(
     models.export(folder, stamp)
     monkeypatch.setattr(models, "digest", lambda root: "second state")
     models.export(folder, stamp)
-    (folder / "demo_scale.onnx").unlink()  # make setup empties the folder
+    (folder / "demo_scale.onnx").unlink()
     models.export(folder, stamp)
     assert commands == list(models.SYSTEMS) * 3
 
