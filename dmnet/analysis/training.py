@@ -1,7 +1,4 @@
-"""What is looked at around a training: the weight of each class, learning curves, what is confused.
-
-The figures leave pyplot's state alone.
-"""
+"""What is looked at around a training: weights of classes, learning curves, confusion; without pyplot."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,23 +10,21 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dmnet.files import atomic_write
-from dmnet.metrics import ConfusionMatrix, ratio
+from dmnet.metrics import ratio
 
 
 def balanced_weights(pixels: Sequence[int]) -> tuple[float, ...]:
     """Return class weights by which all classes count alike, from the number of pixels of each.
 
-    1 / (number of classes * share), "balanced" in scikit-learn [King and Zeng 2001]; 1 for a class without a
-    pixel. The pixels are e.g. `dmnet.doctor.examine(dataset).splits[0].pixels`. See {doc}`06_training`.
+    1 / (number of classes * share), "balanced" in scikit-learn [King and Zeng 2001]; 1 without a pixel. The
+    pixels are e.g. `dmnet.doctor.examine(dataset).splits[0].pixels`. See {doc}`06_training`.
     """
     mean = sum(pixels) / len(pixels)
     return tuple(float(f"{mean / count:.4g}") if count else 1.0 for count in pixels)
 
 
-def draw_run(
-    folder: str | Path, classes: Sequence[str], history: pd.DataFrame, matrix: ConfusionMatrix | None = None
-) -> None:
-    """Write `curves.png` and, with a matrix, `confusion.png`. Used in {doc}`06_training`.
+def draw_run(folder: Any, classes: Sequence[str], history: pd.DataFrame, matrix: Any = None) -> None:
+    """Write `curves.png` and, of a `ConfusionMatrix`, `confusion.png` into a folder. See {doc}`06_training`.
 
     `train(watch=functools.partial(draw_run, folder, classes))` does it at every evaluation and checkpoint.
     """
@@ -41,17 +36,18 @@ def draw_run(
 
 
 def show_curves(history: pd.DataFrame) -> Figure:
-    """Show loss, learning rate and mIoU, as far as there are any, over the steps. Used in {doc}`06_training`.
+    """Show loss, its mean over 20 steps, learning rate, and mIoU if there is any. See {doc}`06_training`.
 
-    `history` is that of a `dmnet.training.TrainingResult`; in red the mean loss of 20 steps.
+    `history` is that of a `dmnet.training.TrainingResult`.
     """
     names = {"loss": "loss", "lr": "learning rate", "val_miou": "mIoU on validation images"}
-    curves = {column: history[column].dropna() for column in names if history[column].notna().any()}
-    figure = Figure(figsize=(6, 2.2 * len(curves)), layout="constrained")
-    axes = figure.subplots(len(curves), sharex=True, squeeze=False)[:, 0]
+    curves = history[[*names]].dropna(axis="columns", how="all")
+    figure = Figure(figsize=(6, 2.2 * curves.shape[1]), layout="constrained")
+    axes = figure.subplots(curves.shape[1], sharex=True)
     for axis, (column, values) in zip(axes, curves.items(), strict=True):
+        values = values.dropna()
         axis.plot(values, color="0.8" if column == "loss" else "C0", marker="." if len(values) < 20 else "")
-        axis.set(ylabel=names[column], ylim=(0, None))
+        axis.set(ylabel=names[str(column)], ylim=(0, None))
     axes[0].plot(history["loss"].rolling(20, min_periods=1).mean(), "C3")
     axes[-1].set(xlabel="iteration")
     return figure

@@ -4,11 +4,11 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+from rich.pretty import pprint
 from typer import Argument, Exit, Option
 
 from dmnet import systems
@@ -35,16 +35,7 @@ def list_systems(
             say(line(system.name, a.backbone, a.output_stride, score, weights))
         console.print("mIoU in percent as published, at one scale. `dmnet systems NAME` tells more.")
         return
-    system = systems.get(name)
-    for part in ("architecture", "recipe", "evaluation", "published"):
-        if (settings := getattr(system, part)) is not None:
-            console.print(part)
-            for key, value in asdict(settings).items():
-                say(f"  {key:<23} {value}")
-            console.print()
-    console.print(f"Data set: {system.dataset}, {len(system.classes) or 'your own'} classes")
-    if system.departures:
-        console.print(f"\nWhere it departs from the published network: {system.departures}")
+    pprint(systems.get(name), console=console, indent_guides=False, max_length=25)
 
 
 @app.command()

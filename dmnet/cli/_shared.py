@@ -90,14 +90,6 @@ def pair(option: str, text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2] or match[1])
 
 
-def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    """Read "1,2,0.5"."""
-    try:
-        return None if text is None else tuple(map(float, text.split(",")))
-    except ValueError:
-        raise DMNetError(f"{option} wants numbers with commas between them, got {text!r}") from None
-
-
 def chosen(model: "DMNet", protocol: str | None, *options: Any) -> "Evaluation | None":
     """Return the protocol that window, stride, scales and flip ask for; None is the system's own."""
     if {protocol, *options} == {None}:
@@ -105,7 +97,10 @@ def chosen(model: "DMNet", protocol: str | None, *options: Any) -> "Evaluation |
     if model.system is None:
         raise DMNetError("the weight file does not say which system it belongs to, so it has no protocols")
     window, stride, scales, flip = options
-    factors = numbers("--scales", scales)
+    try:
+        factors = None if scales is None else tuple(map(float, scales.split(",")))
+    except ValueError:
+        raise DMNetError(f"--scales wants numbers with commas between them, got {scales!r}") from None
     size, step = pair("--window", window), pair("--stride", stride)
     return systems.protocol(
         model.system, protocol or "published", window=size, stride=step, scales=factors, flip=flip

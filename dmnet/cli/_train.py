@@ -84,8 +84,7 @@ def train(
         quick_check(train_set, val_set)
     if asked["class_weights"] == "balanced":
         report = examine(train_set)
-        weights = balanced_weights(report.splits[0].pixels.tolist())
-        overrides["class_weights"] = weights
+        overrides["class_weights"] = weights = balanced_weights(report.splits[0].pixels.tolist())
         asked["class_weights"] = ",".join(map(str, weights))  # which a resumed run finds
         if first:
             shared.print_table(report.table().iloc[: len(weights), [0]].assign(weight=weights))
@@ -157,10 +156,10 @@ def _overrides(asked: dict[str, Any]) -> dict[str, Any]:
     overrides = dict(QUICK) if asked["quick"] else {}
     overrides |= {name: asked[name] for name in names if asked[name] is not None}
     overrides |= {} if asked["crop"] is None else {"crop": (asked["crop"], asked["crop"])}
-    if asked["class_weights"] not in (None, "balanced"):
-        overrides["class_weights"] = shared.numbers("--class-weights", asked["class_weights"])
     overrides |= {"pretrained": False} if asked["no_pretrained"] else {}
-    for text in asked["setting"] or []:
+    weights = asked["class_weights"]
+    settings = [] if weights in (None, "balanced") else [f"class_weights={weights},"]  # also of one: a tuple
+    for text in settings + (asked["setting"] or []):
         name, equals, value = text.partition("=")
         if not equals:
             raise DMNetError(f"--set wants NAME=VALUE, got {text!r}")

@@ -214,7 +214,11 @@ def test_class_weights_are_balanced_once_and_a_resumed_run_has_the_same(here, mo
 
 def test_class_weights_are_given(here):
     command = ["train", "small_r18", "--data", "my photos", "--run", "own", *SMALL]
-    for weights, words in (("1,2,3,4", "wall; disc; ring"), ("1,-2", "wall; disc; ring"), ("1;2", "commas")):
+    for weights, words in (
+        ("1,2,3,4", "wall; disc; ring"),
+        ("1,-2", "wall; disc; ring"),
+        ("1;2", "must be a valid tuple"),
+    ):
         assert words in run(*command, "--class-weights", weights, code=2).stderr
     assert not Path("own").exists()
     run(*command, "--class-weights", "1,2,0.5")
