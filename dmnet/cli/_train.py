@@ -36,7 +36,7 @@ def train(
     no_pretrained: Annotated[bool, Option("--no-pretrained", help="Start from random weights.")] = False,
     init: Annotated[str | None, Option(help="Start from the weights of a file, run or system.")] = None,
     quick: Annotated[
-        bool, Option("--quick", help="For small machines: 600 steps of 8 crops of 256, images at half size.")
+        bool, Option("--quick", help="For small machines: 600 steps of 8 crops of 256.")
     ] = False,
     setting: Annotated[
         list[str] | None,
@@ -56,9 +56,8 @@ def train(
 ) -> None:
     """Train a system.
 
-    `dmnet train --resume RUN` goes on after a crash as if nothing had happened.
-
-    Ctrl-C and SIGTERM finish the step and save; a second time stops at once.
+    `dmnet train --resume RUN` goes on after a crash as if nothing had happened. Ctrl-C and SIGTERM finish the
+    step and save; a second time stops at once.
 
     On several machines, use SLURM's `srun` (tools/slurm_train.sh is an example), or on each of them `torchrun
     --nnodes 2 --nproc-per-node 4 --node-rank 0 --master-addr HOST -m -- dmnet train ...`, with its own number
@@ -129,8 +128,7 @@ def _asked(context: Context) -> tuple[dict[str, Any], Path]:
     if not isinstance(recorded, dict) or "system" not in recorded:
         raise DMNetError(f"{folder} was not begun by `dmnet train`: resume it from Python (resume=True)")
     # What is given again is taken, and so is what a record of an earlier version does not have.
-    sources = {name: getattr(context.get_parameter_source(name), "name", "") for name in asked}
-    given = {name for name, source in sources.items() if source == "COMMANDLINE"}
+    given = {name for name in asked if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     taken = {name: asked[name] for name in given | (asked.keys() - recorded.keys())}
     return recorded | taken, Path(run or folder)
 
