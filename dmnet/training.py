@@ -131,8 +131,7 @@ def train(
         few = f"a single crop of {recipe.crop} pixels leaves batch normalisation one value per channel"
         raise DMNetError(f"{few}: train with two images or more, or larger crops (batch_size, crop)")
     if patience is not None and (patience < 1 or val_set is None or evaluate_every is None):
-        needed = "set evaluate_every (--evaluate-every), and give a validation set"
-        raise DMNetError(f"patience counts evaluations without a better mIoU, from 1 on: {needed}")
+        raise DMNetError("patience counts evaluations: set evaluate_every (--evaluate-every) and a val_set")
     limit = patience or math.inf
     config = runs.configuration(system, train_set, val_set, seed)
     facts = runs.environment(fabric.device, world_size)
