@@ -7,8 +7,8 @@ images and one of masks:
     root/images/train/a.jpg    root/masks/train/a.png
 
 In pairs, folders say which image is in which split, or the lists root/train.txt and root/val.txt, or, where
-there are none, chance. A mask's value is the class, 255 is void. `root/classes.txt` has one name a line, the
-first for the value 0; the name "(ignored)" makes a value void.
+there are none, chance; a list beside folders leaves out all others. A mask's value is the class, 255 is void.
+`root/classes.txt` has one name a line, the first for the value 0; the name "(ignored)" makes a value void.
 """
 
 import hashlib
@@ -194,6 +194,8 @@ def load_files(
         if split not in splits:
             raise DataError(f"{source} has no split {split!r}; it has {', '.join(splits)}")
         folders = [folder / split for folder in folders]
+        if split in there:  # which leaves some out
+            source, ids = listed, read_list(listed)
     elif lists or split in there or (split != "all" and there & {"train", "val"}):  # no lot beside a list
         source, ids = listed, read_list(listed)
     elif split in ("train", "val"):

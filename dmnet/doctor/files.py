@@ -1,18 +1,21 @@
 """Files that are missing, broken or turned, sizes that differ, and masks that belong to other images."""
 
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmnet.datasets.files import SUFFIXES, FileDataset
+from dmnet.datasets.files import STRAY, SUFFIXES, FileDataset
 from dmnet.doctor.findings import Case, Finding, counted
+from dmnet.doctor.measuring import ImageFacts, MaskFacts
 
 _TINY = 16  # pixels along a side: two positions of a network with output stride 8
 _HUGE = 50e6  # pixels: most cameras have fewer, and a training step on one needs gigabytes
 _FITTING = 0.75  # of the comparisons. Measured: 1.0 for right pairs, 0.5 to 0.7 for shuffled ones
 
+_OTHERS = ("SegmentationObject",)  # VOC's folder of masks whose numbers are instances, no classes
 _FORMATS = {
     ".txt": "polygons as YOLO stores them",
     ".json": "polygons, as LabelMe and others store them",
@@ -36,9 +39,12 @@ def unusable(case: Case) -> Iterator[Finding]:
         message = f"{counted(len(broken), 'file')} unusable: {next(iter(broken.values()))}"
         yield case.finding("unreadable", message, broken)
     known = set(np.flatnonzero(case.encoding.valid).tolist())
-    drawn = [(one.image_name, image.values) for one, image, _ in case.pairs if image.values <= known]
+    drawn = [
+        (one.image_name, image.values) for one, image, mask in case.pairs
+        if image.values <= known.union(np.flatnonzero(mask.counts).tolist())
+    ]  # fmt: skip
     if maps := [name for name, values in drawn if values - {0, 255}]:  # which are a scanned page's, too
-        message = f"{counted(len(maps), 'image')} no photograph, but a label map: it holds labels alone"
+        message = f"{counted(len(maps), 'image')} no photograph, but a label map: nothing but labels is in it"
         yield case.finding("label-map-as-image", message, maps)
 
 
@@ -47,7 +53,11 @@ def _instead(case: Case, kind: str, absent: list[str]) -> tuple[str, str]:
     if kind == "mask" and case.dataset.name == "cityscapes":
         return "no-label-ids", ". The masks of Cityscapes are the files <id>_gtFine_labelIds.png"
     used = {file for pair in case.dataset.files.values() for file in pair}
-    there = set(case.dataset.root.rglob("[!.]*")) - used
+    rest = [file for file in case.dataset.root.rglob("[!.]*") if file not in used]
+    there = {
+        file.with_name(unicodedata.normalize("NFC", file.name)) for file in rest
+        if not {*_OTHERS, *STRAY} & set(file.parts)
+    }  # fmt: skip
     for file in sorted(there, key=lambda file: (file.suffix.lower() not in SUFFIXES, file)):
         before, found, after = file.name.partition(absent[0])
         if not found or before[-1:].isalnum() or after[:1].isalnum():  # else it is 10, not 1
@@ -91,18 +101,24 @@ def turned(case: Case) -> Iterator[Finding]:
 
     The sizes show that, or, where those are equal, the borders of most masks. Used in {doc}`02_data`.
     """
-    sure = [one.image_name for one, image, mask in case.pairs if image.stored == mask.size != image.size]
+    sure = [one.image_name for one, image, mask in case.pairs if _on_its_side(image, mask)]
     fits: dict[str, bool] = {}  # whether the mask's borders fit the pixels as stored better
     for one, image, mask in case.pairs:
         if image.turned and image.size == mask.size and image.raw.shape == mask.small.shape:
             fits[one.image_name] = _contrast(image.raw, mask.small) > _contrast(image.small, mask.small)
     likely = [name for name, better in fits.items() if better]
     if names := [*sure, *(likely if 2 * len(likely) > len(fits) else ())]:
-        how = "it has the size of" if sure else "its borders fit"
+        how = "it has the shape of" if sure else "its borders fit"
         message = (
             f"{counted(len(names), 'image')} turned by EXIF data, the mask is not: {how} the stored pixels"
         )
         yield case.finding("exif-turned", message, names, "error" if sure else "warning")
+
+
+def _on_its_side(image: ImageFacts, mask: MaskFacts) -> bool:
+    """Tell whether a mask has the shape, not the size, of stored pixels that EXIF data turn on their side."""
+    (width, height), (stored_width, stored_height) = mask.size, image.stored
+    return image.stored != image.size and (width - height) * (stored_width - stored_height) > 0
 
 
 def belonging(case: Case) -> Iterator[Finding]:

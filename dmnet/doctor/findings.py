@@ -12,7 +12,7 @@ from dmnet.datasets.base import IGNORE
 from dmnet.datasets.files import Encoding
 from dmnet.doctor.measuring import MaskFacts, Measurement
 
-SHOWN = 5  # files that a finding names
+SHOWN = 5  # files that a finding names in print
 
 _NEW = "into a new folder (data/README.md, Correcting a data set)"
 _LEAVE = "leave it out by a list of the other ids (data/README.md)"
@@ -31,7 +31,7 @@ KINDS: dict[str, tuple[str, str]] = {
     ),
     "unreadable": ("error", f"mend what is said, download or export it again, or {_LEAVE}"),
     "mask-without-image": ("warning", "add the image; an image and its mask have the same name"),
-    "label-map-as-image": ("error", f"put the photograph in its place, or take it away {_NEW}"),
+    "label-map-as-image": ("error", f"put the photograph in its place, or {_LEAVE}"),
     "sizes-differ": (
         "error",
         "if the masks belong to these images, export them at the images' size, or resize them by nearest "
@@ -77,8 +77,12 @@ class Finding:
     severity: str  # "error": scores cannot be right; "warning": this is probably not meant; or "note"
     split: str  # which part of the data; several are joined by "+"
     message: str  # what was seen, and what it means
-    files: tuple[str, ...]  # the first few files (or ids) concerned
-    count: int  # how many files are concerned
+    files: tuple[str, ...]  # the files (or ids) concerned
+
+    @property
+    def count(self) -> int:
+        """How many files are concerned."""
+        return len(self.files)
 
     @property
     def remedy(self) -> str:
@@ -88,8 +92,8 @@ class Finding:
     def __str__(self) -> str:
         lines = [f"{self.severity} in {self.split} [{self.name}]: {self.message}"]
         if self.files:
-            more = f" and {self.count - len(self.files)} more" if self.count > len(self.files) else ""
-            lines.append(f"  files: {', '.join(self.files)}{more}")
+            more = f" and {self.count - SHOWN} more" if self.count > SHOWN else ""
+            lines.append(f"  files: {', '.join(self.files[:SHOWN])}{more}")
         return "\n".join([*lines, f"  remedy: {self.remedy}"])
 
 
@@ -123,6 +127,4 @@ class Case:
         self, name: str, message: str, files: Iterable[str] = (), severity: str = "", split: str = ""
     ) -> Finding:
         """Return a finding of that kind; by default about this split, and as severe as its kind is."""
-        names = list(files)
-        severity, split = severity or KINDS[name][0], split or self.split
-        return Finding(name, severity, split, message, tuple(names[:SHOWN]), len(names))
+        return Finding(name, severity or KINDS[name][0], split or self.split, message, tuple(files))

@@ -1,12 +1,11 @@
 """What the values in the masks mean: the usual ways of storing labels so that scores become 0 or NaN."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from math import gcd
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmnet.classes import VOID_COLOUR
 from dmnet.datasets.base import IGNORE
@@ -22,31 +21,21 @@ _TRACE = 0.001  # share of the pixels up to which a colour proves nothing
 _EDGES = 0.05  # share of the pixels that such traces have together, at most, along soft edges
 
 Masks = list[tuple[Measurement, MaskFacts]]
-Found = tuple[Finding, Masks] | None  # what is wrong, and with which masks
-Values = NDArray[np.int64]  # the pixels of every stored value, [256]
 
 
 def labels(case: Case) -> Iterator[Finding]:
     """All that the values of a split's masks give away. Used in {doc}`02_data`."""
     masks = list(case.masks)
-    for rule in (_coloured, _renumbered, _refused, _blended):
-        if found := rule(case, masks):
-            yield found[0]
-            if found[0].severity == "error":  # what else these masks seem to say would be its consequence
-                wrong = {one for one, _ in found[1]}
-                masks = [(one, mask) for one, mask in masks if one not in wrong]
-    if not masks:
-        return
-    counts = np.sum([mask.counts for _, mask in masks], axis=0)
-    values = np.flatnonzero(counts).tolist()
-    for explain in (_binary, _beyond, _direct, _zero):
-        if finding := explain(case, masks, counts, values):
+    rules = (_coloured, _renumbered, _refused, _blended, _binary, _beyond, _direct, _zero, _void, _one_class)
+    for rule in rules:
+        if masks and (finding := rule(case, masks)):
             yield finding
-            return
-    yield from _void(case, masks)
+            if finding.severity == "error":  # what else these masks seem to say would be its consequence
+                wrong = set(finding.files)
+                masks = [(one, mask) for one, mask in masks if one.mask_name not in wrong]
 
 
-def _coloured(case: Case, masks: Masks) -> Found:
+def _coloured(case: Case, masks: Masks) -> Finding | None:
     """Colours in place of numbers."""
     wrong = [(one, mask) for one, mask in masks if mask.colours]
     if not wrong:
@@ -61,7 +50,7 @@ def _coloured(case: Case, masks: Masks) -> Found:
     elif _are_the_classes(case, pixels, wrong):
         seen = "the colours of the data set's classes"
     message = f"{counted(len(wrong), 'mask')} stored in colours (mode {wrong[0][1].mode}), no numbers: {seen}"
-    return case.finding("colour-mask", message, _names(wrong)), wrong
+    return case.finding("colour-mask", message, _names(wrong))
 
 
 def _are_the_classes(case: Case, pixels: Mapping[Colour, int], masks: Masks) -> bool:
@@ -76,8 +65,8 @@ def _are_the_classes(case: Case, pixels: Mapping[Colour, int], masks: Masks) -> 
     return enough and set(seen) <= known and set(seen) != {(0, 0, 0)}
 
 
-def _renumbered(case: Case, masks: Masks) -> Found:
-    """Palettes in which every image numbers its colours anew, so that a number has several colours."""
+def _renumbered(case: Case, masks: Masks) -> Finding | None:
+    """Palettes in which a number has several colours, or the colour of another class."""
     wrong = [(one, mask) for one, mask in masks if mask.palette]
     colours: dict[int, dict[Colour, None]] = defaultdict(dict)
     pixels: Counter[Colour] = Counter()
@@ -86,6 +75,9 @@ def _renumbered(case: Case, masks: Masks) -> Found:
             pixels[colour] += int(mask.counts[value])
             if value not in case.encoding.ignored:
                 colours[value][colour] = None
+    if (known := _are_the_classes(case, pixels, wrong)) and case.plain:
+        for value, (red, green, blue) in enumerate(case.palette.tolist()):
+            colours[value][red, green, blue] = None
     changing = [value for value in sorted(colours) if len(colours[value]) > 1]
     if not changing:
         return None
@@ -94,11 +86,10 @@ def _renumbered(case: Case, masks: Masks) -> Found:
         f"{counted(len(wrong), 'mask')} stored with palettes, but {changing[0]} is {first} here, {second} "
         "there (red, green, blue): if each image's colours were numbered anew, no number is one class"
     )
-    severity = "error" if _are_the_classes(case, pixels, wrong) else "warning"
-    return case.finding("palettes-differ", message, _names(wrong), severity), wrong
+    return case.finding("palettes-differ", message, _names(wrong), "error" if known else "warning")
 
 
-def _refused(case: Case, masks: Masks) -> Found:
+def _refused(case: Case, masks: Masks) -> Finding | None:
     """JPEG and its like, which change labels, and values that no 8-bit label map has."""
     wrong = [(one, mask) for one, mask in masks if mask.lossy or mask.outside or mask.mode == "F"]
     if not wrong:
@@ -108,61 +99,73 @@ def _refused(case: Case, masks: Masks) -> Found:
     else:
         outside = sorted({value for _, mask in wrong for value in mask.outside})
         why = f"mode {wrong[0][1].mode}, with values such as {outside[:6]} (numbers of instances?)"
-    message = f"{counted(len(wrong), 'mask')} no label map: {why}"
-    return case.finding("no-label-map", message, _names(wrong)), wrong
+    return case.finding("no-label-map", f"{counted(len(wrong), 'mask')} no label map: {why}", _names(wrong))
 
 
-def _blended(case: Case, masks: Masks) -> Found:
+def _blended(case: Case, masks: Masks) -> Finding | None:
     """Values in between, from resizing with interpolation, drawing with soft edges or compression."""
-    strange = {one: (mask.counts > 0) & ~case.encoding.valid for one, mask in masks}
-    soft = {one for one, mask in masks if _ramps(mask, bool(strange[one].any()))}
-    if any(strange[one].any() for one in soft):  # the others were made the same way
-        soft |= {one for one in strange if strange[one].any()}
+    strange = {one for one, mask in masks if mask.counts[~case.encoding.valid].any()}
+    # A narrow strip of a class is a ramp, too: one mask of few values has it by chance, all together do not.
+    soft = {one for one, mask in masks if np.count_nonzero(mask.counts) >= 6 and _ramps([mask])}
+    if strange & soft or _ramps(mask for one, mask in masks if one in strange):
+        soft |= strange
     if not soft:
         return None
     wrong = [(one, mask) for one, mask in masks if one in soft]
-    invalid = np.flatnonzero(np.any([strange[one] for one in soft], axis=0)).tolist()
+    total = np.sum([mask.counts for _, mask in wrong], axis=0)
+    invalid = np.flatnonzero(total * ~case.encoding.valid).tolist()
     like = f" (such as {', '.join(map(str, invalid[:5]))}, which no class has)" if invalid else ""
     message = (
         f"{counted(len(wrong), 'mask')} not sharp: between two labels lie values in between{like}, so they "
         "were resized with interpolation, drawn with soft edges, or compressed"
     )
-    severity = "error" if invalid else "warning"
-    return case.finding("in-between-values", message, _names(wrong), severity), wrong
+    return case.finding("in-between-values", message, _names(wrong), "error" if invalid else "warning")
 
 
-def _ramps(mask: MaskFacts, strange: bool) -> bool:
-    """Tell whether values rise and fall gradually; a class drawn as a thin line alone is no evidence."""
-    several = np.count_nonzero(mask.counts) >= (3 if strange else 6)
-    return bool(several and mask.steps >= _FEW_STEPS and mask.between > _RAMPS * mask.steps)
+def _ramps(masks: Iterable[MaskFacts]) -> bool:
+    """Tell whether the values of these masks, taken together, rise and fall gradually."""
+    steps, between = np.sum([(mask.steps, mask.between) for mask in masks] or [(0, 0)], axis=0)
+    return bool(steps >= _FEW_STEPS and between > _RAMPS * steps)
 
 
-def _binary(case: Case, masks: Masks, counts: Values, values: list[int]) -> Finding | None:
+def _binary(case: Case, masks: Masks) -> Finding | None:
     """Black and white."""
-    if values != [0, IGNORE] or IGNORE in case.encoding.stored or not case.encoding.valid[IGNORE]:
+    if IGNORE in case.encoding.stored or not case.encoding.valid[IGNORE]:
         return None
+    held = [(one, mask, set(np.flatnonzero(mask.counts).tolist())) for one, mask in masks]
+    black = [(one, mask) for one, mask, values in held if values == {0, IGNORE}]
+    others = [values for _, _, values in held if values - {0, IGNORE}]
+    if not black or any(IGNORE in values for values in others):  # void is void there
+        return None
+    white = sum(mask.counts[IGNORE] for _, mask in black) / sum(mask.counts.sum() for _, mask in black)
+    which = f"{len(black)} of {len(masks)} masks hold" if others else "the masks hold"
     message = (
-        f"the masks hold the values 0 and 255 alone ({counts[255] / counts.sum():.1%} are 255), and 255 is "
-        "void: what was meant as the object counts nowhere, so nothing is learned and its IoU is NaN or 0"
+        f"{which} the values 0 and 255 alone ({white:.1%} are 255), and 255 is void: what was meant as the "
+        "object counts nowhere, so nothing is learned and its IoU is NaN or 0"
     )
-    if len(case.classes) != 2:
+    if others:
+        message += ". No other mask has 255, so it hardly means void"
+    elif len(case.classes) != 2:
         message += f"; and two values tell 2 classes apart, not {len(case.classes)}"
-    return case.finding("binary-255", message, _having(masks, [IGNORE]))
+    severity = "warning" if others else "error"
+    return case.finding("binary-255", message, _names(black if others else masks), severity)
 
 
-def _beyond(case: Case, masks: Masks, counts: Values, values: list[int]) -> Finding | None:
+def _beyond(case: Case, masks: Masks) -> Finding | None:
     """Values that stand for nothing."""
+    counts = np.sum([mask.counts for _, mask in masks], axis=0)
+    values = np.flatnonzero(counts).tolist()
     wrong = [value for value in values if not case.encoding.valid[value]]
     if not wrong:
         return None
-    files, count = _having(masks, wrong), len(case.classes)
-    highest = max((value for value in values if value != IGNORE), default=0)
+    count, highest = len(case.classes), max((value for value in values if value != IGNORE), default=0)
     if len(values) > 1 and set(values) <= _greys(case):
-        name = "palette-lost"
-        why = "are the brightness of the classes' colours: palettes were converted to grey"
+        name, why = (
+            "palette-lost",
+            "are the brightness of the classes' colours: palettes were converted to grey",
+        )
     elif _stretched(case, values):
-        name = "stretched"
-        why = f"seem to be the labels 0 to {count - 1}, multiplied to be seen"
+        name, why = "stretched", f"seem to be the labels 0 to {count - 1}, multiplied to be seen"
     elif case.plain and highest == count and 0 not in values:
         name = "off-by-one"
         why = (
@@ -170,6 +173,7 @@ def _beyond(case: Case, masks: Masks, counts: Values, values: list[int]) -> Find
             "and every other is taken for its neighbour"
         )
     else:
+        files = _having(masks, wrong)
         known = f"0 to {count - 1}" if case.plain else f"stored as {_some(case.encoding.stored)}"
         shown = ", ".join(f"{value} ({counts[value]} pixels)" for value in wrong[:5])
         more = f" and {len(wrong) - 5} more values" if len(wrong) > 5 else ""
@@ -178,9 +182,13 @@ def _beyond(case: Case, masks: Masks, counts: Values, values: list[int]) -> Find
             f"{shown}{more} have no class, in {len(files)} of {len(masks)} masks"
         )
         if case.plain and highest == count:
-            message += ". That is one label more than names: one lacks its name, or 0 is what shall not count"
+            message += (
+                ". That is one label more than names: one lacks its name, or 0 is what shall not count, "
+            )
+            message += "or these masks count from 1, others from 0"
         return case.finding("values-without-class", message, files)
-    return case.finding(name, f"the masks hold {_some(values)}: these {why}", files)
+    # All masks are concerned, also those without a value that is out of range.
+    return case.finding(name, f"the masks hold {_some(values)}: these {why}", _names(masks))
 
 
 def _greys(case: Case) -> set[int]:
@@ -201,8 +209,9 @@ def _stretched(case: Case, values: list[int]) -> bool:
     return (IGNORE in values and set(values) <= spread) or (step > 1 and max(others) // step < count)
 
 
-def _direct(case: Case, masks: Masks, counts: Values, values: list[int]) -> Finding | None:
+def _direct(case: Case, masks: Masks) -> Finding | None:
     """Labels 0..K-1 where files have numbers of their own: Cityscapes' trainIds, ADE20K lowered by one."""
+    values = np.flatnonzero(np.sum([mask.counts for _, mask in masks], axis=0)).tolist()
     stored, count = case.encoding.stored, len(case.classes)
     found, high = [one for one in values if one != IGNORE], [one for one in stored if one >= count]
     if stored == tuple(range(1, count + 1)):  # 0 is void, too; but ADE20K's own files have no 255
@@ -214,32 +223,39 @@ def _direct(case: Case, masks: Masks, counts: Values, values: list[int]) -> Find
         "ADE20K's numbers lowered by one), where the data set's files have numbers of their own (labelIds): "
         "classes are void, or taken for others"
     )
-    return case.finding("labels-not-ids", message, _having(masks, found))
+    return case.finding("labels-not-ids", message, _names(masks))
 
 
-def _zero(case: Case, masks: Masks, counts: Values, values: list[int]) -> Finding | None:
+def _zero(case: Case, masks: Masks) -> Finding | None:
     """A zero that counts by accident."""
-    first = case.classes[0]
-    if not case.plain or 0 not in values or first.lower() not in _OTHER:
+    first, files = case.classes[0], _having(masks, [0])
+    if not case.plain or not files or first.lower() not in _OTHER:
         return None
+    counts = np.sum([mask.counts for _, mask in masks], axis=0)
     message = f"the value 0 is the class {first!r} and counts: {counts[0] / counts.sum():.1%} of the pixels"
-    return case.finding("zero-counted", message, _having(masks, [0]))
+    return case.finding("zero-counted", message, files)
 
 
-def _void(case: Case, masks: Masks) -> Iterator[Finding]:
-    """Masks in which nothing counts; sets in which nothing differs."""
-    per_mask = [case.labels(mask) for _, mask in masks]
-    empty = [one.mask_name for (one, _), pixels in zip(masks, per_mask, strict=True) if not pixels[:-1].any()]
-    if empty:
-        every = len(empty) == len(masks)
-        effect = "nothing in the split counts, so every IoU is NaN" if every else "these images count nowhere"
-        message = f"{counted(len(empty), 'mask')} void everywhere: {effect}"
-        yield case.finding("all-void", message, empty, "error" if every else "warning")
-    present = np.flatnonzero(np.sum(per_mask, axis=0)[:-1])
-    if len(present) == 1 and case.complete and len(case.classes) > 1:
-        name = case.classes[present[0]]
-        message = f"{name} is the only class in all {len(masks)} masks: there is nothing to tell apart"
-        yield case.finding("one-class", message, _names(masks), "error" if len(masks) >= 8 else "warning")
+def _void(case: Case, masks: Masks) -> Finding | None:
+    """Masks in which nothing counts."""
+    empty = [one.mask_name for one, mask in masks if not case.labels(mask)[:-1].any()]
+    if not empty:
+        return None
+    every = len(empty) == len(masks)
+    effect = "nothing in the split counts, so every IoU is NaN" if every else "these images count nowhere"
+    message = f"{counted(len(empty), 'mask')} void everywhere: {effect}"
+    return case.finding("all-void", message, empty, "error" if every else "warning")
+
+
+def _one_class(case: Case, masks: Masks) -> Finding | None:
+    """Masks in which nothing differs."""
+    present = np.flatnonzero(np.sum([case.labels(mask) for _, mask in masks], axis=0)[:-1])
+    most = case.complete and 2 * len(masks) > len(case.masks)
+    if len(present) != 1 or len(case.classes) == 1 or not most:
+        return None
+    name = case.classes[present[0]]
+    message = f"{name} is the only class in all {len(masks)} masks: there is nothing to tell apart"
+    return case.finding("one-class", message, _names(masks), "error" if len(masks) >= 8 else "warning")
 
 
 def _names(masks: Masks) -> list[str]:

@@ -131,10 +131,10 @@ def _image_facts(file: Path) -> ImageFacts:
     content = file.read_bytes()
     with Image.open(BytesIO(content)) as image:
         stored, drawn = image.size, image.mode in ("L", "P") and image.format not in LOSSY
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         # A JPEG decoded at a quarter of its size is read to its end all the same, in less than half the time.
         image.draft("L", (max(stored[0] // 4, GRID), max(stored[1] // 4, GRID)))
         decode(image, file)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         found: list[Any] = (image.getcolors(_COLOURS) if drawn else []) or []
         plain = image if image.mode in ("L", "RGB") else Image.fromarray(as_rgb(image, file))
         small = raw = _small_grey(plain)

@@ -98,7 +98,8 @@ def corrected(dataset: FileDataset, meaning: dict[int, int] | dict[tuple[int, ..
     readme = (Path(__file__).parents[2] / "data" / "README.md").read_text("utf8")
     (code,) = re.findall(r"```python\n(.*?)```", readme.split("## Correcting a data set")[1], re.DOTALL)
     for start, line in (
-        ("old, new, masks = ", f"Path({str(root)!r}), Path({str(new)!r}), 'SegmentationClass'"),
+        ("old, new = ", f"Path({str(root)!r}), Path({str(new)!r})"),
+        ("wrong = ", "set(old.glob('SegmentationClass/*.png'))"),
         ("meaning = ", repr(meaning)),
     ):
         code, count = re.subn(f"^{start}.*$", lambda _, line=start + line: line, code, flags=re.MULTILINE)
