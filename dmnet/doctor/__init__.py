@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dmnet.datasets.files import FileDataset
-from dmnet.doctor import files, splits
+from dmnet.doctor import files
 from dmnet.doctor.findings import Case, Finding
 from dmnet.doctor.labels import labels
 from dmnet.doctor.measuring import measure, spread
@@ -91,9 +91,9 @@ def examine(dataset: Any, *, limit: int | None = None) -> Report:
         raise DataError("there is no data set to examine")
     cases = [_measured(one, limit) for one in several]
     found = [finding for case in cases for finding in (*_diagnosed(case), *files.belonging(case))]
-    found += [*splits.compared(cases), *splits.unpaired(cases), *splits.duplicates(cases)]
+    found += files.compared(cases)
     if not any(finding.severity == "error" for finding in found):  # else it would be its consequence
-        found += splits.absent_classes(cases)
+        found += files.absent_classes(cases)
     found.sort(key=lambda finding: ("error", "warning", "note").index(finding.severity))
     return Report(cases[0].classes, tuple(_counted(case) for case in cases), tuple(found))
 
@@ -107,22 +107,21 @@ def quick_check(train_set: Any, val_set: Any = None) -> None:
     Raises:
         DataError: if training on these sets cannot go well, and what to do.
     """
-    sets = {"training": train_set, "validation": val_set if val_set is not train_set else None}
-    cases = []
+    sets = {"training": train_set}
+    if val_set is not None and val_set is not train_set:
+        sets["validation"] = val_set
     for role, dataset in sets.items():
-        if dataset is None:
-            continue
         if len(dataset) == 0:
             raise DataError(f"the {role} set is empty")
         if tuple(dataset.classes) != tuple(train_set.classes):
             raise DataError(f"the {role} set's classes are {dataset.classes}, not {train_set.classes}")
-        cases.append(_measured(dataset, _SAMPLE))
+    cases = [_measured(dataset, _SAMPLE) for dataset in sets.values()]
     found = [finding for case in cases for finding in _diagnosed(case)]
     if errors := [str(finding) for finding in found if finding.severity == "error"]:
         raise DataError("the data cannot be trained on as they are:\n" + "\n".join(errors))
     for case in cases:
         case.dataset[0]  # what the reader itself refuses
-    for finding in [*found, *splits.absent_classes(cases)]:
+    for finding in [*found, *files.absent_classes(cases)]:
         if finding.severity == "warning":
             warnings.warn(str(finding), stacklevel=3)
 
@@ -136,15 +135,14 @@ def _measured(dataset: Any, limit: int | None) -> Case:
 
 def _diagnosed(case: Case) -> list[Finding]:
     """Return what one split's measurements mean."""
-    rules = (files.unusable, files.turned, files.sizes, labels)
-    return [finding for rule in rules for finding in rule(case)]
+    return [*files.unusable(case), *files.turned(case), *files.sizes(case), *labels(case)]
 
 
 def _counted(case: Case) -> SplitCounts:
-    per_mask = np.array([case.labels(mask) for _, mask in case.masks], np.int64)
+    per_mask = np.array([case.labels(mask) for mask in case.masks], np.int64)
     per_mask = per_mask.reshape(-1, len(case.classes) + 1)
     pixels = per_mask.sum(axis=0)
-    total = sum(mask.size[0] * mask.size[1] for _, mask in case.masks)
+    total = sum(mask.size[0] * mask.size[1] for mask in case.masks)
     return SplitCounts(
         case.split, len(case.dataset), len(case.examples), pixels[:-1], (per_mask[:, :-1] > 0).sum(axis=0),
         int(pixels[-1]), total - int(pixels.sum()),

@@ -15,6 +15,7 @@ from dmnet.doctor.measuring import MaskFacts, Measurement
 SHOWN = 5  # files that a finding names in print
 
 _NEW = "into a new folder (data/README.md, Correcting a data set)"
+_IGNORED = "classes.txt; a line (ignored) leaves a value out"
 _LEAVE = "leave it out by a list of the other ids (data/README.md)"
 
 # The kinds of finding: how bad each usually is, and what can be done about it.
@@ -24,27 +25,15 @@ KINDS: dict[str, tuple[str, str]] = {
     "missing-mask": ("error", f"put it there, or {_LEAVE}"),
     "other-names": ("error", f"copy each under its id {_NEW}"),
     "other-format": ("error", f"export label maps (PNG, one number a pixel), or draw them {_NEW}"),
-    "no-label-ids": (
-        "error",
-        "unpack gtFine_trainvaltest.zip, which holds them (cityscapes-dataset.com, with a login); neither "
-        "colour images nor labelTrainIds can take their place",
-    ),
+    "no-label-ids": ("error", "unpack gtFine_trainvaltest.zip, which has them; colour images are none"),
     "unreadable": ("error", f"mend what is said, download or export it again, or {_LEAVE}"),
     "mask-without-image": ("warning", "add the image; an image and its mask have the same name"),
     "label-map-as-image": ("error", f"put the photograph in its place, or {_LEAVE}"),
-    "sizes-differ": (
-        "error",
-        "if the masks belong to these images, export them at the images' size, or resize them by nearest "
-        f"neighbour, never by interpolation, {_NEW}",
-    ),
+    "sizes-differ": ("error", f"export the masks at the images' size, or resize by nearest neighbour {_NEW}"),
     "exif-turned": ("error", f"save the images upright, without EXIF data, masks turned likewise, {_NEW}"),
     "wrong-order": ("warning", f"look (`dmnet data check --pictures`); copy each to its image's id {_NEW}"),
     "unusual-size": ("warning", "leave icons out; cut huge images and their masks into tiles, for memory"),
-    "colour-mask": (
-        "error",
-        f"write each colour's number {_NEW}. Which colour is which class, the labelling program says (CVAT: "
-        "labelmap.txt); a colour that it does not list is to be looked at, never to be rounded",
-    ),
+    "colour-mask": ("error", f"write each colour's number, as in labelmap.txt, never to be rounded, {_NEW}"),
     "palettes-differ": ("warning", f"if colours tell the classes apart, write each colour's number {_NEW}"),
     "no-label-map": ("error", "export the numbers of the classes, 0 to 253 and 255 for void, as 8-bit PNG"),
     "in-between-values": ("error", "export them as PNG; where masks are resized, take the nearest neighbour"),
@@ -52,13 +41,9 @@ KINDS: dict[str, tuple[str, str]] = {
     "palette-lost": ("error", f"use the masks as before convert('L'), or write the numbers {_NEW}"),
     "stretched": ("error", f"write the labels themselves {_NEW}"),
     "off-by-one": ("error", f"write every label one lower, and 255 as it is, {_NEW}"),
-    "values-without-class": (
-        "error",
-        "complete the class list (classes.txt; a line (ignored) leaves a value out); if it is the masks that "
-        f"are wrong, write them {_NEW}",
-    ),
+    "values-without-class": ("error", f"complete the class list ({_IGNORED}), or write right values {_NEW}"),
     "labels-not-ids": ("error", f"use the archive's own files (labelIds), or write the numbers {_NEW}"),
-    "zero-counted": ("warning", "if they shall not count, write (ignored) as the first line of classes.txt"),
+    "zero-counted": ("warning", f"if they shall not count, complete the class list ({_IGNORED})"),
     "all-void": ("warning", f"label it, or {_LEAVE}"),
     "one-class": ("warning", "look whether the objects were drawn, and stored with their numbers"),
     "classes-differ": ("error", "give all splits the same class list, in the same order"),
@@ -115,8 +100,8 @@ class Case:
         void = getattr(dataset, "ignore_index", IGNORE)
         self.encoding: Encoding = getattr(dataset, "encoding", Encoding(labels, (void,)))
         self.plain = self.encoding.stored == labels  # whether labels are stored as themselves
-        self.masks = [(one, one.mask) for one in self.examples if one.mask]  # those that could be read
-        self.pairs = [(one, one.image, one.mask) for one in self.examples if one.image and one.mask]
+        self.masks = [one.mask for one in self.examples if one.mask]  # those that could be read
+        self.pairs = [(one.image, one.mask) for one in self.examples if one.image and one.mask]
 
     def labels(self, mask: MaskFacts) -> NDArray[np.int64]:
         """Return the pixels of every class, and of void as the last entry, [K + 1]."""

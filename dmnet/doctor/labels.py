@@ -1,16 +1,17 @@
 """What the values in the masks mean: the usual ways of storing labels so that scores become 0 or NaN."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import reduce
 from math import gcd
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dmnet.classes import VOID_COLOUR
 from dmnet.datasets.base import IGNORE
 from dmnet.doctor.findings import Case, Finding, counted
-from dmnet.doctor.measuring import Colour, MaskFacts, Measurement
+from dmnet.doctor.measuring import Colour, MaskFacts
 
 # Names that people give to a first class which shall not count.
 _OTHER = {"other", "others", "void", "unlabeled", "unlabelled", "ignore", "ignored", "unknown", "undefined"}
@@ -20,36 +21,37 @@ _FEW_STEPS = 32  # below that a share says nothing
 _TRACE = 0.001  # share of the pixels up to which a colour proves nothing
 _EDGES = 0.05  # share of the pixels that such traces have together, at most, along soft edges
 
-Masks = list[tuple[Measurement, MaskFacts]]
+Masks = list[MaskFacts]
 
 
 def labels(case: Case) -> Iterator[Finding]:
     """All that the values of a split's masks give away. Used in {doc}`02_data`."""
-    masks = list(case.masks)
+    masks = case.masks
     rules = (_coloured, _renumbered, _refused, _blended, _binary, _beyond, _direct, _zero, _void, _one_class)
     for rule in rules:
         if masks and (finding := rule(case, masks)):
             yield finding
             if finding.severity == "error":  # what else these masks seem to say would be its consequence
                 wrong = set(finding.files)
-                masks = [(one, mask) for one, mask in masks if one.mask_name not in wrong]
+                masks = [mask for mask in masks if mask.name not in wrong]
 
 
 def _coloured(case: Case, masks: Masks) -> Finding | None:
     """Colours in place of numbers."""
-    wrong = [(one, mask) for one, mask in masks if mask.colours]
+    wrong = [mask for mask in masks if mask.colours]
     if not wrong:
         return None
     pixels: Counter[Colour] = Counter()
-    for _, mask in wrong:
+    for mask in wrong:
         pixels.update(dict(mask.colours))
-    most = ", ".join([str(colour) for colour, _ in pixels.most_common(6)] + ["..."] * (len(pixels) > 6))
-    seen = f"{most} (red, green, blue), which are not all colours of the data set's classes"
     if len(pixels) > 1 and all(red == green == blue for red, green, blue in pixels):
-        seen = "three channels with the same grey values"
+        seen = "several channels with the same grey values"
     elif _are_the_classes(case, pixels, wrong):
         seen = "the colours of the data set's classes"
-    message = f"{counted(len(wrong), 'mask')} stored in colours (mode {wrong[0][1].mode}), no numbers: {seen}"
+    else:
+        most = ", ".join([str(colour) for colour, _ in pixels.most_common(6)] + ["..."] * (len(pixels) > 6))
+        seen = f"{most} (red, green, blue), which are not all colours of the data set's classes"
+    message = f"{counted(len(wrong), 'mask')} stored in colours (mode {wrong[0].mode}), no numbers: {seen}"
     return case.finding("colour-mask", message, _names(wrong))
 
 
@@ -59,7 +61,7 @@ def _are_the_classes(case: Case, pixels: Mapping[Colour, int], masks: Masks) -> 
     Black alone proves nothing: nearly every program has it for what is not labelled.
     """
     known = {(red, green, blue) for red, green, blue in case.palette.tolist()} | {VOID_COLOUR}
-    total = sum(mask.size[0] * mask.size[1] for _, mask in masks)
+    total = sum(mask.size[0] * mask.size[1] for mask in masks)
     seen = {colour: count for colour, count in pixels.items() if count > _TRACE * total}
     enough = sum(seen.values()) >= (1 - _EDGES) * total
     return enough and set(seen) <= known and set(seen) != {(0, 0, 0)}
@@ -67,15 +69,16 @@ def _are_the_classes(case: Case, pixels: Mapping[Colour, int], masks: Masks) -> 
 
 def _renumbered(case: Case, masks: Masks) -> Finding | None:
     """Palettes in which a number has several colours, or the colour of another class."""
-    wrong = [(one, mask) for one, mask in masks if mask.palette]
+    wrong = [mask for mask in masks if mask.palette]
     colours: dict[int, dict[Colour, None]] = defaultdict(dict)
     pixels: Counter[Colour] = Counter()
-    for _, mask in wrong:
+    for mask in wrong:
         for value, colour in mask.palette:
             pixels[colour] += int(mask.counts[value])
             if value not in case.encoding.ignored:
                 colours[value][colour] = None
-    if (known := _are_the_classes(case, pixels, wrong)) and case.plain:
+    known = _are_the_classes(case, pixels, wrong)
+    if known and case.plain:
         for value, (red, green, blue) in enumerate(case.palette.tolist()):
             colours[value][red, green, blue] = None
     changing = [value for value in sorted(colours) if len(colours[value]) > 1]
@@ -86,34 +89,36 @@ def _renumbered(case: Case, masks: Masks) -> Finding | None:
         f"{counted(len(wrong), 'mask')} stored with palettes, but {changing[0]} is {first} here, {second} "
         "there (red, green, blue): if each image's colours were numbered anew, no number is one class"
     )
-    return case.finding("palettes-differ", message, _names(wrong), "error" if known else "warning")
+    sure = known or not case.encoding.valid[list(colours)].all()  # else somebody may like other colours
+    return case.finding("palettes-differ", message, _names(wrong), "error" if sure else "warning")
 
 
 def _refused(case: Case, masks: Masks) -> Finding | None:
     """JPEG and its like, which change labels, and values that no 8-bit label map has."""
-    wrong = [(one, mask) for one, mask in masks if mask.lossy or mask.outside or mask.mode == "F"]
+    wrong = [mask for mask in masks if mask.lossy or mask.outside or mask.mode == "F"]
     if not wrong:
         return None
-    if forms := sorted({mask.lossy for _, mask in wrong} - {""}):
+    if forms := sorted({mask.lossy for mask in wrong} - {""}):
         why = f"{' and '.join(forms)} changes labels to compress"
     else:
-        outside = sorted({value for _, mask in wrong for value in mask.outside})
-        why = f"mode {wrong[0][1].mode}, with values such as {outside[:6]} (numbers of instances?)"
+        outside = sorted({value for mask in wrong for value in mask.outside})
+        why = f"mode {wrong[0].mode}, with values such as {outside[:6]} (numbers of instances?)"
     return case.finding("no-label-map", f"{counted(len(wrong), 'mask')} no label map: {why}", _names(wrong))
 
 
 def _blended(case: Case, masks: Masks) -> Finding | None:
     """Values in between, from resizing with interpolation, drawing with soft edges or compression."""
-    strange = {one for one, mask in masks if mask.counts[~case.encoding.valid].any()}
-    # A narrow strip of a class is a ramp, too: one mask of few values has it by chance, all together do not.
-    soft = {one for one, mask in masks if np.count_nonzero(mask.counts) >= 6 and _ramps([mask])}
-    if strange & soft or _ramps(mask for one, mask in masks if one in strange):
+    unknown = ~case.encoding.valid
+    strange = {mask for mask in masks if mask.counts[unknown].any()}
+    soft = {mask for mask in masks if np.count_nonzero(mask.counts) >= 6 and _ramps([mask])}
+    # A narrow strip of a class is a ramp, too; where no class has the values, it is none in all such masks.
+    if strange & soft or _ramps(strange, unknown):
         soft |= strange
-    if not soft:
+    wrong = [mask for mask in masks if mask in soft]
+    if not wrong:
         return None
-    wrong = [(one, mask) for one, mask in masks if one in soft]
-    total = np.sum([mask.counts for _, mask in wrong], axis=0)
-    invalid = np.flatnonzero(total * ~case.encoding.valid).tolist()
+    counts, _ = _held(wrong)
+    invalid = np.flatnonzero(counts * unknown).tolist()
     like = f" (such as {', '.join(map(str, invalid[:5]))}, which no class has)" if invalid else ""
     message = (
         f"{counted(len(wrong), 'mask')} not sharp: between two labels lie values in between{like}, so they "
@@ -122,43 +127,42 @@ def _blended(case: Case, masks: Masks) -> Finding | None:
     return case.finding("in-between-values", message, _names(wrong), "error" if invalid else "warning")
 
 
-def _ramps(masks: Iterable[MaskFacts]) -> bool:
-    """Tell whether the values of these masks, taken together, rise and fall gradually."""
-    steps, between = np.sum([(mask.steps, mask.between) for mask in masks] or [(0, 0)], axis=0)
+def _ramps(masks: Collection[MaskFacts], values: NDArray[np.bool_] | slice = slice(None)) -> bool:
+    """Tell whether masks, taken together, rise and fall gradually, by these values."""
+    steps, between = sum(mask.steps for mask in masks), sum(mask.between[values].sum() for mask in masks)
     return bool(steps >= _FEW_STEPS and between > _RAMPS * steps)
 
 
 def _binary(case: Case, masks: Masks) -> Finding | None:
     """Black and white."""
-    if IGNORE in case.encoding.stored or not case.encoding.valid[IGNORE]:
+    black = [mask for mask in masks if np.flatnonzero(mask.counts).tolist() == [0, IGNORE]]
+    others = [mask for mask in masks if mask.counts[1:IGNORE].any()]
+    meant = any(mask.counts[IGNORE] for mask in others)  # as void
+    if not black or meant or IGNORE in case.encoding.stored or not case.encoding.valid[IGNORE]:
         return None
-    held = [(one, mask, set(np.flatnonzero(mask.counts).tolist())) for one, mask in masks]
-    black = [(one, mask) for one, mask, values in held if values == {0, IGNORE}]
-    others = [values for _, _, values in held if values - {0, IGNORE}]
-    if not black or any(IGNORE in values for values in others):  # void is void there
-        return None
-    white = sum(mask.counts[IGNORE] for _, mask in black) / sum(mask.counts.sum() for _, mask in black)
-    which = f"{len(black)} of {len(masks)} masks hold" if others else "the masks hold"
+    counts, _ = _held(black)
     message = (
-        f"{which} the values 0 and 255 alone ({white:.1%} are 255), and 255 is void: what was meant as the "
-        "object counts nowhere, so nothing is learned and its IoU is NaN or 0"
+        f"{f'{len(black)} of {len(masks)}' if others else 'the'} masks hold the values 0 and 255 alone "
+        f"({counts[IGNORE] / counts.sum():.1%} are 255), and 255 is void: what was meant as the object "
+        "counts nowhere, so nothing is learned and its IoU is NaN or 0"
     )
-    if others:
+    if others:  # some of which may be right
         message += ". No other mask has 255, so it hardly means void"
-    elif len(case.classes) != 2:
+        return case.finding("binary-255", message, _names(black), "warning")
+    if len(case.classes) != 2:
         message += f"; and two values tell 2 classes apart, not {len(case.classes)}"
-    severity = "warning" if others else "error"
-    return case.finding("binary-255", message, _names(black if others else masks), severity)
+    return case.finding("binary-255", message, _names(masks))
 
 
 def _beyond(case: Case, masks: Masks) -> Finding | None:
     """Values that stand for nothing."""
-    counts = np.sum([mask.counts for _, mask in masks], axis=0)
-    values = np.flatnonzero(counts).tolist()
+    counts, values = _held(masks)
     wrong = [value for value in values if not case.encoding.valid[value]]
     if not wrong:
         return None
     count, highest = len(case.classes), max((value for value in values if value != IGNORE), default=0)
+    # All masks are concerned, also those without a value that is out of range.
+    name, why, files = "", "", _names(masks)
     if len(values) > 1 and set(values) <= _greys(case):
         name, why = (
             "palette-lost",
@@ -172,23 +176,22 @@ def _beyond(case: Case, masks: Masks) -> Finding | None:
             f"count from 1, the {count} classes from 0: {case.classes[-1]}, the last one, is out of range, "
             "and every other is taken for its neighbour"
         )
-    else:
-        files = _having(masks, wrong)
-        known = f"0 to {count - 1}" if case.plain else f"stored as {_some(case.encoding.stored)}"
-        shown = ", ".join(f"{value} ({counts[value]} pixels)" for value in wrong[:5])
-        more = f" and {len(wrong) - 5} more values" if len(wrong) > 5 else ""
-        message = (
-            f"{files[0]}: the mask has the label {wrong[0]}, but there are {count} classes, {known}; in all, "
-            f"{shown}{more} have no class, in {len(files)} of {len(masks)} masks"
+    if name:
+        return case.finding(name, f"the masks hold {_some(values)}: these {why}", files)
+    files = _having(masks, wrong)
+    known = f"0 to {count - 1}" if case.plain else f"stored as {_some(case.encoding.stored)}"
+    shown = ", ".join(f"{value} ({counts[value]} pixels)" for value in wrong[:5])
+    more = f" and {len(wrong) - 5} more values" if len(wrong) > 5 else ""
+    message = (
+        f"{files[0]}: the mask has the label {wrong[0]}, but there are {count} classes, {known}; in all, "
+        f"{shown}{more} have no class, in {len(files)} of {len(masks)} masks"
+    )
+    if case.plain and highest == count:
+        message += (
+            ". That is one label more than names: one lacks its name, or 0 is what shall not count, or these "
+            "masks count from 1, others from 0"
         )
-        if case.plain and highest == count:
-            message += (
-                ". That is one label more than names: one lacks its name, or 0 is what shall not count, "
-            )
-            message += "or these masks count from 1, others from 0"
-        return case.finding("values-without-class", message, files)
-    # All masks are concerned, also those without a value that is out of range.
-    return case.finding(name, f"the masks hold {_some(values)}: these {why}", _names(masks))
+    return case.finding("values-without-class", message, files)
 
 
 def _greys(case: Case) -> set[int]:
@@ -211,7 +214,7 @@ def _stretched(case: Case, values: list[int]) -> bool:
 
 def _direct(case: Case, masks: Masks) -> Finding | None:
     """Labels 0..K-1 where files have numbers of their own: Cityscapes' trainIds, ADE20K lowered by one."""
-    values = np.flatnonzero(np.sum([mask.counts for _, mask in masks], axis=0)).tolist()
+    _, values = _held(masks)
     stored, count = case.encoding.stored, len(case.classes)
     found, high = [one for one in values if one != IGNORE], [one for one in stored if one >= count]
     if stored == tuple(range(1, count + 1)):  # 0 is void, too; but ADE20K's own files have no 255
@@ -228,28 +231,28 @@ def _direct(case: Case, masks: Masks) -> Finding | None:
 
 def _zero(case: Case, masks: Masks) -> Finding | None:
     """A zero that counts by accident."""
-    first, files = case.classes[0], _having(masks, [0])
-    if not case.plain or not files or first.lower() not in _OTHER:
+    counts, _ = _held(masks)
+    if not case.plain or not counts[0] or case.classes[0].lower() not in _OTHER:
         return None
-    counts = np.sum([mask.counts for _, mask in masks], axis=0)
-    message = f"the value 0 is the class {first!r} and counts: {counts[0] / counts.sum():.1%} of the pixels"
-    return case.finding("zero-counted", message, files)
+    share = counts[0] / counts.sum()
+    message = f"the value 0 is the class {case.classes[0]!r} and counts: {share:.1%} of the pixels"
+    return case.finding("zero-counted", message, _having(masks, [0]))
 
 
 def _void(case: Case, masks: Masks) -> Finding | None:
     """Masks in which nothing counts."""
-    empty = [one.mask_name for one, mask in masks if not case.labels(mask)[:-1].any()]
+    empty = [mask.name for mask in masks if not case.labels(mask)[:-1].any()]
     if not empty:
         return None
-    every = len(empty) == len(masks)
+    every = len(empty) == len(case.masks)
     effect = "nothing in the split counts, so every IoU is NaN" if every else "these images count nowhere"
     message = f"{counted(len(empty), 'mask')} void everywhere: {effect}"
     return case.finding("all-void", message, empty, "error" if every else "warning")
 
 
 def _one_class(case: Case, masks: Masks) -> Finding | None:
-    """Masks in which nothing differs."""
-    present = np.flatnonzero(np.sum([case.labels(mask) for _, mask in masks], axis=0)[:-1])
+    """Masks in which nothing differs, if they are most of the split's."""
+    present = np.flatnonzero(sum(case.labels(mask)[:-1] for mask in masks))
     most = case.complete and 2 * len(masks) > len(case.masks)
     if len(present) != 1 or len(case.classes) == 1 or not most:
         return None
@@ -258,13 +261,19 @@ def _one_class(case: Case, masks: Masks) -> Finding | None:
     return case.finding("one-class", message, _names(masks), "error" if len(masks) >= 8 else "warning")
 
 
+def _held(masks: Masks) -> tuple[NDArray[np.int64], list[int]]:
+    """Return the pixels of every stored value, [256], and the values that occur."""
+    counts = np.sum([mask.counts for mask in masks], axis=0)
+    return counts, np.flatnonzero(counts).tolist()
+
+
 def _names(masks: Masks) -> list[str]:
-    return [one.mask_name for one, _ in masks]
+    return [mask.name for mask in masks]
 
 
 def _having(masks: Masks, values: list[int]) -> list[str]:
     """Return the files that hold one of the values."""
-    return [one.mask_name for one, mask in masks if mask.counts[values].any()]
+    return [mask.name for mask in masks if mask.counts[values].any()]
 
 
 def _some(values: Sequence[int]) -> str:

@@ -317,6 +317,8 @@ def lost_masks(patient: Patient, split: str, names: Names) -> None:
 def lost_images(patient: Patient, split: str, names: Names) -> None:
     for name in names:
         patient.image(name).unlink()
+    if patient.layout == "parts":  # then nothing tells that there were any
+        patient.used.difference_update(names)
 
 
 @sickness(FEW, "unreadable")
@@ -361,8 +363,9 @@ def half_the_size(patient: Patient, split: str, names: Names) -> None:
         patient.labels[name] = patient.labels[name][1::2, 1::2].repeat(2, axis=0).repeat(2, axis=1)
 
 
-@sickness(WHOLE)
+@sickness(VALUES)  # a warning, which not every set of so few gives
 def masks_of_others(patient: Patient, split: str, names: Names) -> None:
+    names = patient.ids(split)
     contents = [patient.mask(name).read_bytes() for name in names]
     for name, content in zip(names, [*contents[1:], contents[0]], strict=True):
         patient.mask(name).write_bytes(content)
@@ -633,10 +636,14 @@ def errors(findings: Iterable[doctor.Finding]) -> set[str]:
 def judged_apart(one: str, other: str) -> bool:
     """Tell whether a person could say which of two sicknesses a number or a name comes from."""
     scopes = {SICKNESSES[one][0], SICKNESSES[other][0]}
-    return scopes != {LISTED} and not (scopes == {LISTED, VALUES} and "one_name_too_few" in (one, other))
+    return scopes != {LISTED} and scopes != {LISTED, VALUES}
 
 
 PAIRS = [pair for pair in combinations(SICKNESSES, 2) if judged_apart(*pair)]
+
+
+# What is seen in a whole split alone: a few such masks, as another sickness leaves them, prove nothing.
+STATISTICAL = ("masks_of_others", "ground_alone")
 
 
 def sick(root: Path, seed: int) -> tuple[Patient, set[str], str]:
@@ -665,12 +672,12 @@ def healed(tmp: Path, seed: int) -> None:
     """Follow one remedy after the other, in any order, until there is none."""
     draw = random.Random(seed)
     patient, expected, drawn = sick(tmp / f"{seed}_0", seed)
-    findings, first = diagnosed(patient), None  # the errors of the first check
+    findings, first = diagnosed(patient), None  # what the first check finds
     for step in range(1, 20):
         found = errors(findings)
         drawn += f" -> {', '.join(sorted(found)) or 'no error'}"
         if first is None and found != {"loading"}:  # after which everything else is seen
-            first = found
+            first = {finding.name for finding in findings}
             assert expected - {"loading"} <= first, f"{drawn}: {[str(finding) for finding in findings]}"
         assert found <= (first or {"loading"}), f"{drawn}: {[str(finding) for finding in findings]}"
         todo = [finding for finding in findings if REMEDIES.get(finding.name) is not nothing]
@@ -681,7 +688,7 @@ def healed(tmp: Path, seed: int) -> None:
         patient = follow(patient, finding, draw, tmp / f"{seed}_{step}")
         findings = diagnosed(patient)
     assert not found and step < 19, drawn
-    for dataset in patient.load():
+    for dataset in patient.load() if not any(name in drawn for name in STATISTICAL) else ():
         for _, labels, name in dataset:
             np.testing.assert_array_equal(labels, patient.truth(name), drawn)
 
