@@ -86,10 +86,9 @@ def examine(dataset: Any, *, limit: int | None = None) -> Report:
         dataset: see `dmnet.datasets.Dataset`; or a list of several, the splits of one data set.
         limit: read so many examples of each split, spread over it; what needs all of them is not said then.
     """
-    several = list(dataset) if isinstance(dataset, list | tuple) else [dataset]
-    if not several:
+    cases = [_measured(one, limit) for one in (dataset if isinstance(dataset, list | tuple) else [dataset])]
+    if not cases:
         raise DataError("there is no data set to examine")
-    cases = [_measured(one, limit) for one in several]
     found = [finding for case in cases for finding in (*_diagnosed(case), *files.belonging(case))]
     found += files.compared(cases)
     if not any(finding.severity == "error" for finding in found):  # else it would be its consequence
@@ -101,11 +100,7 @@ def examine(dataset: Any, *, limit: int | None = None) -> Report:
 def quick_check(train_set: Any, val_set: Any = None) -> None:
     """Look at the lists, whether all files are there, and at a few masks of each set: seconds at most.
 
-    The sets have `classes` and dataset[i] -> (image, mask, id). Warnings are given with `warnings.warn`. Used
-    in {doc}`02_data`.
-
-    Raises:
-        DataError: if training on these sets cannot go well, and what to do.
+    Warns of what is no error; a DataError if training on these sets cannot go well. Used in {doc}`02_data`.
     """
     sets = {"training": train_set}
     if val_set is not None and val_set is not train_set:
@@ -139,11 +134,8 @@ def _diagnosed(case: Case) -> list[Finding]:
 
 
 def _counted(case: Case) -> SplitCounts:
-    per_mask = np.array([case.labels(mask) for mask in case.masks], np.int64)
-    per_mask = per_mask.reshape(-1, len(case.classes) + 1)
-    pixels = per_mask.sum(axis=0)
-    total = sum(mask.size[0] * mask.size[1] for mask in case.masks)
-    return SplitCounts(
-        case.split, len(case.dataset), len(case.examples), pixels[:-1], (per_mask[:, :-1] > 0).sum(axis=0),
-        int(pixels[-1]), total - int(pixels.sum()),
-    )  # fmt: skip
+    per_mask = np.reshape([case.labels(mask) for mask in case.masks], (-1, len(case.classes) + 1))
+    *pixels, void = per_mask.sum(axis=0, dtype=np.int64)
+    unknown = sum(mask.size[0] * mask.size[1] for mask in case.masks) - sum(pixels) - void
+    sizes, images = (len(case.dataset), len(case.examples)), np.count_nonzero(per_mask[:, :-1], axis=0)
+    return SplitCounts(case.split, *sizes, np.array(pixels), images, int(void), int(unknown))

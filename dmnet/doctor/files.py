@@ -47,7 +47,7 @@ def unusable(case: Case) -> Iterator[Finding]:
         yield case.finding("unreadable", message, broken)
     known = set(np.flatnonzero(case.encoding.valid).tolist())
     maps = [
-        image.name for image, mask in case.pairs
+        image for image, mask in case.pairs
         if image.values - {0, 255}  # which are a scanned page's, too
         and image.values <= known.union(np.flatnonzero(mask.counts).tolist())
     ]  # fmt: skip
@@ -97,12 +97,12 @@ def sizes(case: Case) -> Iterator[Finding]:
             f"{counted(len(wrong), 'mask')} not of the image's size: {mask.name} is {w}x{h}, its image "
             f"{width}x{height} (width x height){why}"
         )
-        yield case.finding("sizes-differ", message, [mask.name for _, mask in wrong])
-    images = [(one.image.name, one.image.size) for one in case.examples if one.image]
-    if odd := [(name, size) for name, size in images if min(size) < _TINY or size[0] * size[1] > _HUGE]:
-        (width, height), names = odd[0][1], [name for name, _ in odd]
+        yield case.finding("sizes-differ", message, [mask for _, mask in wrong])
+    images = [one.image for one in case.examples if one.image]
+    if odd := [one for one in images if min(one.size) < _TINY or one.size[0] * one.size[1] > _HUGE]:
+        width, height = odd[0].size
         message = f"{counted(len(odd), 'image')} unusually small or large, e.g. {width}x{height} pixels"
-        yield case.finding("unusual-size", message, names)
+        yield case.finding("unusual-size", message, odd)
 
 
 def turned(case: Case) -> Iterator[Finding]:
@@ -146,7 +146,7 @@ def belonging(case: Case) -> Iterator[Finding]:
             "the borders of the masks follow their own images hardly better than other masks do "
             f"({np.mean(wins):.0%} of the comparisons): they may be paired wrongly, shifted or mirrored"
         )
-        yield case.finding("wrong-order", message, [mask.name for _, mask in case.pairs])
+        yield case.finding("wrong-order", message, [mask for _, mask in case.pairs])
 
 
 def _contrast(grey: NDArray[Any], labels: NDArray[Any]) -> float:

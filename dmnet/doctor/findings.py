@@ -109,7 +109,8 @@ class Case:
         return np.append(mask.counts[list(self.encoding.stored)], void)
 
     def finding(
-        self, name: str, message: str, files: Iterable[str] = (), severity: str = "", split: str = ""
+        self, name: str, message: str, files: Iterable[Any] = (), severity: str = "", split: str = ""
     ) -> Finding:
-        """Return a finding of that kind; by default about this split, and as severe as its kind is."""
-        return Finding(name, severity or KINDS[name][0], split or self.split, message, tuple(files))
+        """Return a finding of that kind, by default about this split, about files, or the facts of files."""
+        names = tuple(file if isinstance(file, str) else file.name for file in files)
+        return Finding(name, severity or KINDS[name][0], split or self.split, message, names)

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import reduce
 from math import gcd
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ _FEW_STEPS = 32  # below that a share says nothing
 _TRACE = 0.001  # share of the pixels up to which a colour proves nothing
 _EDGES = 0.05  # share of the pixels that such traces have together, at most, along soft edges
 
-Masks = list[MaskFacts]
+Masks = Sequence[MaskFacts]
 
 
 def labels(case: Case) -> Iterator[Finding]:
@@ -38,8 +39,7 @@ def labels(case: Case) -> Iterator[Finding]:
 
 def _coloured(case: Case, masks: Masks) -> Finding | None:
     """Colours in place of numbers."""
-    wrong = [mask for mask in masks if mask.colours]
-    if not wrong:
+    if not (wrong := [mask for mask in masks if mask.colours]):
         return None
     pixels: Counter[Colour] = Counter()
     for mask in wrong:
@@ -49,21 +49,19 @@ def _coloured(case: Case, masks: Masks) -> Finding | None:
     elif _are_the_classes(case, pixels, wrong):
         seen = "the colours of the data set's classes"
     else:
-        most = ", ".join([str(colour) for colour, _ in pixels.most_common(6)] + ["..."] * (len(pixels) > 6))
+        most = _some([colour for colour, _ in pixels.most_common()])
         seen = f"{most} (red, green, blue), which are not all colours of the data set's classes"
     message = f"{counted(len(wrong), 'mask')} stored in colours (mode {wrong[0].mode}), no numbers: {seen}"
-    return case.finding("colour-mask", message, _names(wrong))
+    return case.finding("colour-mask", message, wrong)
 
 
 def _are_the_classes(case: Case, pixels: Mapping[Colour, int], masks: Masks) -> bool:
-    """Tell whether these colours are those of the classes, and of void: all of them, but for traces.
-
-    Black alone proves nothing: nearly every program has it for what is not labelled.
-    """
+    """Tell whether these colours are those of the classes, and of void: all of them, but for traces."""
     known = {(red, green, blue) for red, green, blue in case.palette.tolist()} | {VOID_COLOUR}
     total = sum(mask.size[0] * mask.size[1] for mask in masks)
     seen = {colour: count for colour, count in pixels.items() if count > _TRACE * total}
     enough = sum(seen.values()) >= (1 - _EDGES) * total
+    # Black alone proves nothing: nearly every program has it for what is not labelled.
     return enough and set(seen) <= known and set(seen) != {(0, 0, 0)}
 
 
@@ -81,8 +79,7 @@ def _renumbered(case: Case, masks: Masks) -> Finding | None:
     if known and case.plain:
         for value, (red, green, blue) in enumerate(case.palette.tolist()):
             colours[value][red, green, blue] = None
-    changing = [value for value in sorted(colours) if len(colours[value]) > 1]
-    if not changing:
+    if not (changing := [value for value in sorted(colours) if len(colours[value]) > 1]):
         return None
     first, second, *_ = colours[changing[0]]
     message = (
@@ -90,20 +87,18 @@ def _renumbered(case: Case, masks: Masks) -> Finding | None:
         "there (red, green, blue): if each image's colours were numbered anew, no number is one class"
     )
     sure = known or not case.encoding.valid[list(colours)].all()  # else somebody may like other colours
-    return case.finding("palettes-differ", message, _names(wrong), "error" if sure else "warning")
+    return case.finding("palettes-differ", message, wrong, "error" if sure else "warning")
 
 
 def _refused(case: Case, masks: Masks) -> Finding | None:
     """JPEG and its like, which change labels, and values that no 8-bit label map has."""
-    wrong = [mask for mask in masks if mask.lossy or mask.outside or mask.mode == "F"]
-    if not wrong:
+    if not (wrong := [mask for mask in masks if mask.lossy or mask.outside or mask.mode == "F"]):
         return None
+    outside = sorted({value for mask in wrong for value in mask.outside})
+    why = f"mode {wrong[0].mode}, with values such as {outside[:6]} (numbers of instances?)"
     if forms := sorted({mask.lossy for mask in wrong} - {""}):
         why = f"{' and '.join(forms)} changes labels to compress"
-    else:
-        outside = sorted({value for mask in wrong for value in mask.outside})
-        why = f"mode {wrong[0].mode}, with values such as {outside[:6]} (numbers of instances?)"
-    return case.finding("no-label-map", f"{counted(len(wrong), 'mask')} no label map: {why}", _names(wrong))
+    return case.finding("no-label-map", f"{counted(len(wrong), 'mask')} no label map: {why}", wrong)
 
 
 def _blended(case: Case, masks: Masks) -> Finding | None:
@@ -114,17 +109,15 @@ def _blended(case: Case, masks: Masks) -> Finding | None:
     # A narrow strip of a class is a ramp, too; where no class has the values, it is none in all such masks.
     if strange & soft or _ramps(strange, unknown):
         soft |= strange
-    wrong = [mask for mask in masks if mask in soft]
-    if not wrong:
+    if not (wrong := [mask for mask in masks if mask in soft]):
         return None
-    counts, _ = _held(wrong)
-    invalid = np.flatnonzero(counts * unknown).tolist()
+    invalid = [value for value in _held(wrong)[1] if unknown[value]]
     like = f" (such as {', '.join(map(str, invalid[:5]))}, which no class has)" if invalid else ""
     message = (
         f"{counted(len(wrong), 'mask')} not sharp: between two labels lie values in between{like}, so they "
         "were resized with interpolation, drawn with soft edges, or compressed"
     )
-    return case.finding("in-between-values", message, _names(wrong), "error" if invalid else "warning")
+    return case.finding("in-between-values", message, wrong, "error" if invalid else "warning")
 
 
 def _ramps(masks: Collection[MaskFacts], values: NDArray[np.bool_] | slice = slice(None)) -> bool:
@@ -140,58 +133,46 @@ def _binary(case: Case, masks: Masks) -> Finding | None:
     meant = any(mask.counts[IGNORE] for mask in others)  # as void
     if not black or meant or IGNORE in case.encoding.stored or not case.encoding.valid[IGNORE]:
         return None
-    counts, _ = _held(black)
+    which, share = f"{len(black)} of {len(masks)}" if others else "the", _share(black, IGNORE)
     message = (
-        f"{f'{len(black)} of {len(masks)}' if others else 'the'} masks hold the values 0 and 255 alone "
-        f"({counts[IGNORE] / counts.sum():.1%} are 255), and 255 is void: what was meant as the object "
-        "counts nowhere, so nothing is learned and its IoU is NaN or 0"
+        f"{which} masks hold the values 0 and 255 alone ({share} are 255), and 255 is void: what was meant "
+        "as the object counts nowhere, so nothing is learned and its IoU is NaN or 0"
     )
     if others:  # some of which may be right
         message += ". No other mask has 255, so it hardly means void"
-        return case.finding("binary-255", message, _names(black), "warning")
+        return case.finding("binary-255", message, black, "warning")
     if len(case.classes) != 2:
         message += f"; and two values tell 2 classes apart, not {len(case.classes)}"
-    return case.finding("binary-255", message, _names(masks))
+    return case.finding("binary-255", message, masks)
 
 
 def _beyond(case: Case, masks: Masks) -> Finding | None:
-    """Values that stand for nothing."""
+    """Values that stand for nothing. Where they are stored otherwise, all masks are, whatever they hold."""
     counts, values = _held(masks)
-    wrong = [value for value in values if not case.encoding.valid[value]]
-    if not wrong:
+    if not (wrong := [value for value in values if not case.encoding.valid[value]]):
         return None
     count, highest = len(case.classes), max((value for value in values if value != IGNORE), default=0)
-    # All masks are concerned, also those without a value that is out of range.
-    name, why, files = "", "", _names(masks)
+    held = f"the masks hold {_some(values)}: these"
     if len(values) > 1 and set(values) <= _greys(case):
-        name, why = (
-            "palette-lost",
-            "are the brightness of the classes' colours: palettes were converted to grey",
-        )
-    elif _stretched(case, values):
-        name, why = "stretched", f"seem to be the labels 0 to {count - 1}, multiplied to be seen"
-    elif case.plain and highest == count and 0 not in values:
-        name = "off-by-one"
-        why = (
-            f"count from 1, the {count} classes from 0: {case.classes[-1]}, the last one, is out of range, "
-            "and every other is taken for its neighbour"
-        )
-    if name:
-        return case.finding(name, f"the masks hold {_some(values)}: these {why}", files)
-    files = _having(masks, wrong)
+        why = "are the brightness of the classes' colours: palettes were converted to grey"
+        return case.finding("palette-lost", f"{held} {why}", masks)
+    if _stretched(case, values):
+        why = f"seem to be the labels 0 to {count - 1}, multiplied to be seen"
+        return case.finding("stretched", f"{held} {why}", masks)
+    if case.plain and highest == count and 0 not in values:
+        why = f"count from 1, the {count} classes from 0: {case.classes[-1]}, the last one, is out of range"
+        return case.finding("off-by-one", f"{held} {why}, and every other is taken for its neighbour", masks)
+    having = [mask for mask in masks if mask.counts[wrong].any()]
     known = f"0 to {count - 1}" if case.plain else f"stored as {_some(case.encoding.stored)}"
-    shown = ", ".join(f"{value} ({counts[value]} pixels)" for value in wrong[:5])
-    more = f" and {len(wrong) - 5} more values" if len(wrong) > 5 else ""
+    shown = _some([f"{value} ({counts[value]} pixels)" for value in wrong])
     message = (
-        f"{files[0]}: the mask has the label {wrong[0]}, but there are {count} classes, {known}; in all, "
-        f"{shown}{more} have no class, in {len(files)} of {len(masks)} masks"
+        f"{having[0].name}: the mask has the label {wrong[0]}, but there are {count} classes, {known}; in "
+        f"all, {shown} have no class, in {len(having)} of {len(masks)} masks"
     )
     if case.plain and highest == count:
-        message += (
-            ". That is one label more than names: one lacks its name, or 0 is what shall not count, or these "
-            "masks count from 1, others from 0"
-        )
-    return case.finding("values-without-class", message, files)
+        message += ". That is one label more than names: one lacks its name, or 0 is what shall not count"
+        message += ", or these masks count from 1, others from 0" * (len(having) < len(masks))
+    return case.finding("values-without-class", message, having)
 
 
 def _greys(case: Case) -> set[int]:
@@ -214,8 +195,7 @@ def _stretched(case: Case, values: list[int]) -> bool:
 
 def _direct(case: Case, masks: Masks) -> Finding | None:
     """Labels 0..K-1 where files have numbers of their own: Cityscapes' trainIds, ADE20K lowered by one."""
-    _, values = _held(masks)
-    stored, count = case.encoding.stored, len(case.classes)
+    stored, count, (_, values) = case.encoding.stored, len(case.classes), _held(masks)
     found, high = [one for one in values if one != IGNORE], [one for one in stored if one >= count]
     if stored == tuple(range(1, count + 1)):  # 0 is void, too; but ADE20K's own files have no 255
         high = high if IGNORE in values and getattr(case.dataset, "name", "") == "ade20k" else []
@@ -226,28 +206,28 @@ def _direct(case: Case, masks: Masks) -> Finding | None:
         "ADE20K's numbers lowered by one), where the data set's files have numbers of their own (labelIds): "
         "classes are void, or taken for others"
     )
-    return case.finding("labels-not-ids", message, _names(masks))
+    return case.finding("labels-not-ids", message, masks)
 
 
 def _zero(case: Case, masks: Masks) -> Finding | None:
     """A zero that counts by accident."""
-    counts, _ = _held(masks)
-    if not case.plain or not counts[0] or case.classes[0].lower() not in _OTHER:
+    having, first = [mask for mask in masks if mask.counts[0]], case.classes[0]
+    if not case.plain or not having or first.lower() not in _OTHER:
         return None
-    share = counts[0] / counts.sum()
-    message = f"the value 0 is the class {case.classes[0]!r} and counts: {share:.1%} of the pixels"
-    return case.finding("zero-counted", message, _having(masks, [0]))
+    message = f"the value 0 is the class {first!r} and counts: {_share(masks, 0)} of the pixels"
+    return case.finding("zero-counted", message, having)
 
 
 def _void(case: Case, masks: Masks) -> Finding | None:
     """Masks in which nothing counts."""
-    empty = [mask.name for mask in masks if not case.labels(mask)[:-1].any()]
-    if not empty:
+    if not (empty := [mask for mask in masks if not case.labels(mask)[:-1].any()]):
         return None
-    every = len(empty) == len(case.masks)
-    effect = "nothing in the split counts, so every IoU is NaN" if every else "these images count nowhere"
+    if len(empty) == len(case.masks):
+        effect, severity = "nothing in the split counts, so every IoU is NaN", "error"
+    else:
+        effect, severity = "these images count nowhere", "warning"
     message = f"{counted(len(empty), 'mask')} void everywhere: {effect}"
-    return case.finding("all-void", message, empty, "error" if every else "warning")
+    return case.finding("all-void", message, empty, severity)
 
 
 def _one_class(case: Case, masks: Masks) -> Finding | None:
@@ -258,7 +238,7 @@ def _one_class(case: Case, masks: Masks) -> Finding | None:
         return None
     name = case.classes[present[0]]
     message = f"{name} is the only class in all {len(masks)} masks: there is nothing to tell apart"
-    return case.finding("one-class", message, _names(masks), "error" if len(masks) >= 8 else "warning")
+    return case.finding("one-class", message, masks, "error" if len(masks) >= 8 else "warning")
 
 
 def _held(masks: Masks) -> tuple[NDArray[np.int64], list[int]]:
@@ -267,16 +247,12 @@ def _held(masks: Masks) -> tuple[NDArray[np.int64], list[int]]:
     return counts, np.flatnonzero(counts).tolist()
 
 
-def _names(masks: Masks) -> list[str]:
-    return [mask.name for mask in masks]
+def _share(masks: Masks, value: int) -> str:
+    counts, _ = _held(masks)
+    return f"{counts[value] / counts.sum():.1%}"
 
 
-def _having(masks: Masks, values: list[int]) -> list[str]:
-    """Return the files that hold one of the values."""
-    return [mask.name for mask in masks if mask.counts[values].any()]
-
-
-def _some(values: Sequence[int]) -> str:
+def _some(values: Sequence[Any]) -> str:
     """Write the first values, and the last."""
     texts = [str(value) for value in values]
     return ", ".join(texts if len(texts) <= 8 else [*texts[:6], "...", texts[-1]])

@@ -296,7 +296,7 @@ def test_palettes_of_their_own_for_every_mask(tmp_path: Path) -> None:
 
 
 def test_palettes_of_their_own_in_other_colours(tmp_path: Path) -> None:
-    """Perhaps the numbers are right and somebody liked other colours: no reason to stop, if all have a class."""
+    """Perhaps the numbers are right and somebody liked other colours: no reason to stop."""
     change: Change = lambda labels: numbered_anew(labels, 255 - voc_palette(256))  # noqa: E731
     dataset = make(tmp_path, change, classes=(*CLASSES, "sea"))
     finding = next(f for f in doctor.examine(dataset).findings if f.name == "palettes-differ")
