@@ -36,34 +36,33 @@ def unusable(case: Case) -> Iterator[Finding]:
     if isinstance(data := case.dataset, FileDataset):
         for kind, place in (("image", 0), ("mask", 1)):
             absent = [name for name, found in data.files.items() if found[place] is None]
-            other, words, there = _instead(data, kind, absent)
+            other, words, there = _instead(data, kind, absent) if absent else ("", "", set())
             lost = [name for name in absent if name not in there]
             for name, names, instead in ((other, there, words), (f"missing-{kind}", lost, "")):
                 if names:
                     what = f"{counted(len(names), kind)} missing in {data.root}, asked for by {data.source}"
-                    yield case.finding(name, what + instead, names)
+                    yield case.finding(name, what + instead, sorted(names))
     if broken := {file: why for one in case.examples for file, why in one.problems.items()}:
         message = f"{counted(len(broken), 'file')} unusable: {next(iter(broken.values()))}"
         yield case.finding("unreadable", message, broken)
-    known = set(np.flatnonzero(case.encoding.valid).tolist())
     maps = [
         image for image, mask in case.pairs
         if image.values - {0, 255}  # which are a scanned page's, too
-        and image.values <= known.union(np.flatnonzero(mask.counts).tolist())
+        and (case.encoding.valid | (mask.counts > 0))[list(image.values)].all()
     ]  # fmt: skip
     if maps:
         message = f"{counted(len(maps), 'image')} no photograph, but a label map: nothing but labels is in it"
         yield case.finding("label-map-as-image", message, maps)
 
 
-def _instead(data: FileDataset, kind: str, absent: list[str]) -> tuple[str, str, list[str]]:
+def _instead(data: FileDataset, kind: str, absent: list[str]) -> tuple[str, str, set[str]]:
     """Return what is there in place of most of the missing files: the finding, in words, for which ids."""
     if kind == "mask" and data.name == "cityscapes":
-        return "no-label-ids", ". The masks of Cityscapes are the files <id>_gtFine_labelIds.png", absent
+        return "no-label-ids", ". The masks of Cityscapes are the files <id>_gtFine_labelIds.png", set(absent)
     used = {file for pair in data.files.values() for file in pair}
     there = {  # with names in the form that ids have
         file.with_name(unicodedata.normalize("NFC", file.name)) for file in data.root.rglob("[!.]*")
-        if absent and file not in used and not _NO_CLASSES.intersection(file.relative_to(data.root).parts)
+        if file not in used and not _NO_CLASSES.intersection(file.relative_to(data.root).parts)
         and (kind == "mask" or file.suffix.lower() in SUFFIXES)
     }  # fmt: skip
     order = sorted(there, key=lambda file: (file.suffix.lower() not in SUFFIXES, file))
@@ -71,14 +70,14 @@ def _instead(data: FileDataset, kind: str, absent: list[str]) -> tuple[str, str,
         before, found, after = file.name.partition(name)
         if not found or before[-1:].isalnum() or after[:1].isalnum():  # else it is 10, not 1
             continue
-        fitting = [one for one in absent if file.with_name(f"{before}{one}{after}") in there]
+        fitting = {one for one in absent if file.with_name(f"{before}{one}{after}") in there}
         if 2 * len(fitting) > len(absent):
             files = f"he files {before}<id>{after} in {file.parent}"
             if file.suffix.lower() in SUFFIXES:
                 return "other-names", f". They seem to be t{files}", fitting
             known = _FORMATS.get(file.suffix.lower(), "another format")
             return "other-format", f". T{files} are no label maps, but annotations: {known}", fitting
-    return "", "", []
+    return "", "", set()
 
 
 def sizes(case: Case) -> Iterator[Finding]:
@@ -93,10 +92,8 @@ def sizes(case: Case) -> Iterator[Finding]:
         else:
             why = "; a mask must have a label for every pixel of its image"
         (w, h), (width, height) = mask.size, image.size
-        message = (
-            f"{counted(len(wrong), 'mask')} not of the image's size: {mask.name} is {w}x{h}, its image "
-            f"{width}x{height} (width x height){why}"
-        )
+        message = f"{counted(len(wrong), 'mask')} not of the image's size: {mask.name} is {w}x{h}, "
+        message += f"its image {width}x{height} (width x height){why}"
         yield case.finding("sizes-differ", message, [mask for _, mask in wrong])
     images = [one.image for one in case.examples if one.image]
     if odd := [one for one in images if min(one.size) < _TINY or one.size[0] * one.size[1] > _HUGE]:
@@ -118,10 +115,8 @@ def turned(case: Case) -> Iterator[Finding]:
             fits[image.name] = _contrast(image.raw, mask.small) > _contrast(image.small, mask.small)
     likely = [name for name, better in fits.items() if better]
     if names := [*sure, *(likely if 2 * len(likely) > len(fits) else ())]:
-        how = "it has the shape of" if sure else "its borders fit"
-        message = (
-            f"{counted(len(names), 'image')} turned by EXIF data, the mask is not: {how} the stored pixels"
-        )
+        why = f"the mask is not: {'it has the shape' if sure else 'its borders fit those'} of stored pixels"
+        message = f"{counted(len(names), 'image')} turned by EXIF data, {why}"
         yield case.finding("exif-turned", message, names, "error" if sure else "warning")
 
 
@@ -142,10 +137,8 @@ def belonging(case: Case) -> Iterator[Finding]:
                 if own != other and not np.isnan(own + other):
                     wins.append(own > other)
     if len(pairs) >= 8 and len(wins) >= 20 and np.mean(wins) < _FITTING:
-        message = (
-            "the borders of the masks follow their own images hardly better than other masks do "
-            f"({np.mean(wins):.0%} of the comparisons): they may be paired wrongly, shifted or mirrored"
-        )
+        message = "the masks' borders follow their own images hardly better than others' do, in "
+        message += f"{np.mean(wins):.0%} of the comparisons: they may be paired wrongly, shifted or mirrored"
         yield case.finding("wrong-order", message, [mask for _, mask in case.pairs])
 
 
@@ -155,8 +148,7 @@ def _contrast(grey: NDArray[Any], labels: NDArray[Any]) -> float:
     # those of another mask, or of its own when that is turned, whatever the image shows.
     grey = grey.astype(np.int16)
     steps = [np.abs(np.diff(grey, axis=axis))[np.diff(labels, axis=axis) != 0] for axis in (0, 1)]
-    joined = np.concatenate(steps)
-    return float(joined.mean()) if joined.size else float("nan")
+    return float(joined.mean()) if (joined := np.concatenate(steps)).size else float("nan")
 
 
 def compared(cases: Sequence[Case]) -> Iterator[Finding]:
@@ -174,15 +166,12 @@ def compared(cases: Sequence[Case]) -> Iterator[Finding]:
             message = f"{counted(len(names), 'mask')} there without an image, and not used"
             yield case.finding("mask-without-image", message, names)
     places: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # content of an image: splits and files
-    for case in cases:
-        for one in case.examples:
-            if one.image:
-                places[one.image.digest].append((case.split, one.image.name))
+    for split, image in [(case.split, one.image) for case in cases for one in case.examples if one.image]:
+        places[image.digest].append((split, image.name))
     repeated = [found for found in places.values() if len(found) > 1]
-    leaks = [found for found in repeated if len({split for split, _ in found}) > 1]
-    within = [found for found in repeated if found not in leaks]
     leaking = "in more than one split: scores on one are remembered from the other"
-    for name, groups, effect in (("leak", leaks, leaking), ("duplicates", within, "there more than once")):
+    for name, effect in (("leak", leaking), ("duplicates", "there more than once")):
+        groups = [one for one in repeated if (len({split for split, _ in one}) > 1) == (name == "leak")]
         if groups:
             where = "+".join(dict.fromkeys(split for group in groups for split, _ in group))
             names = [file for group in groups for _, file in group]
@@ -194,8 +183,7 @@ def absent_classes(cases: Sequence[Case]) -> Iterator[Finding]:
     if not all(case.complete and case.masks for case in cases):
         return
     classes = np.array(cases[0].classes)
-    pixels = [sum(case.labels(mask)[:-1] for mask in case.masks) for case in cases]
-    seen = np.array(pixels) > 0  # [splits, K]
+    seen = np.array([sum(case.labels(mask)[:-1] for mask in case.masks) for case in cases]) > 0  # [splits, K]
     anywhere = seen.any(axis=0)
     if anywhere.any() and not anywhere.all():
         missing = np.flatnonzero(~anywhere)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from dmnet.classes import voc_palette
 from dmnet.datasets.base import IGNORE
 from dmnet.datasets.files import Encoding
-from dmnet.doctor.measuring import MaskFacts, Measurement
+from dmnet.doctor.measuring import MaskFacts, measure, spread
+from dmnet.errors import DataError
 
 SHOWN = 5  # files that a finding names in print
 
@@ -62,22 +63,13 @@ class Finding:
     severity: str  # "error": scores cannot be right; "warning": this is probably not meant; or "note"
     split: str  # which part of the data; several are joined by "+"
     message: str  # what was seen, and what it means
-    files: tuple[str, ...]  # the files (or ids) concerned
-
-    @property
-    def count(self) -> int:
-        """How many files are concerned."""
-        return len(self.files)
-
-    @property
-    def remedy(self) -> str:
-        """What can be done about it, in words."""
-        return KINDS[self.name][1]
+    files: tuple[str, ...]  # all files (or ids) concerned
+    remedy: str  # what can be done about it, in words
 
     def __str__(self) -> str:
         lines = [f"{self.severity} in {self.split} [{self.name}]: {self.message}"]
         if self.files:
-            more = f" and {self.count - SHOWN} more" if self.count > SHOWN else ""
+            more = f" and {len(self.files) - SHOWN} more" if len(self.files) > SHOWN else ""
             lines.append(f"  files: {', '.join(self.files[:SHOWN])}{more}")
         return "\n".join([*lines, f"  remedy: {self.remedy}"])
 
@@ -88,10 +80,13 @@ def counted(count: int, what: str) -> str:
 
 
 class Case:
-    """One split and what was measured of it. Used in {doc}`02_data`."""
+    """One split and what is measured of it, or of `limit` examples. Used in {doc}`02_data`."""
 
-    def __init__(self, dataset: Any, examples: Iterable[Measurement]) -> None:
-        self.dataset, self.examples = dataset, tuple(examples)
+    def __init__(self, dataset: Any, limit: int | None = None) -> None:
+        if not getattr(dataset, "labelled", True):
+            raise DataError(f"{dataset!r} was loaded without labels; there is nothing to examine")
+        self.dataset = dataset
+        self.examples = tuple(measure(dataset, spread(len(dataset), limit or len(dataset))))
         self.split = str(getattr(dataset, "split", "data"))
         self.complete = len(self.examples) == len(dataset)  # whether every example was measured
         self.classes = tuple(dataset.classes)
@@ -113,4 +108,5 @@ class Case:
     ) -> Finding:
         """Return a finding of that kind, by default about this split, about files, or the facts of files."""
         names = tuple(file if isinstance(file, str) else file.name for file in files)
-        return Finding(name, severity or KINDS[name][0], split or self.split, message, names)
+        usual, remedy = KINDS[name]
+        return Finding(name, severity or usual, split or self.split, message, names, remedy)

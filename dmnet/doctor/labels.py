@@ -41,9 +41,7 @@ def _coloured(case: Case, masks: Masks) -> Finding | None:
     """Colours in place of numbers."""
     if not (wrong := [mask for mask in masks if mask.colours]):
         return None
-    pixels: Counter[Colour] = Counter()
-    for mask in wrong:
-        pixels.update(dict(mask.colours))
+    pixels: Counter[Colour] = sum((Counter(dict(mask.colours)) for mask in wrong), Counter())
     if len(pixels) > 1 and all(red == green == blue for red, green, blue in pixels):
         seen = "several channels with the same grey values"
     elif _are_the_classes(case, pixels, wrong):
@@ -82,10 +80,9 @@ def _renumbered(case: Case, masks: Masks) -> Finding | None:
     if not (changing := [value for value in sorted(colours) if len(colours[value]) > 1]):
         return None
     first, second, *_ = colours[changing[0]]
-    message = (
-        f"{counted(len(wrong), 'mask')} stored with palettes, but {changing[0]} is {first} here, {second} "
-        "there (red, green, blue): if each image's colours were numbered anew, no number is one class"
-    )
+    seen = f"{changing[0]} is {first} here, {second} there (red, green, blue)"
+    why = "if each image's colours were numbered anew, no number is one class"
+    message = f"{counted(len(wrong), 'mask')} stored with palettes, but {seen}: {why}"
     sure = known or not case.encoding.valid[list(colours)].all()  # else somebody may like other colours
     return case.finding("palettes-differ", message, wrong, "error" if sure else "warning")
 
@@ -106,17 +103,15 @@ def _blended(case: Case, masks: Masks) -> Finding | None:
     unknown = ~case.encoding.valid
     strange = {mask for mask in masks if mask.counts[unknown].any()}
     soft = {mask for mask in masks if np.count_nonzero(mask.counts) >= 6 and _ramps([mask])}
-    # A narrow strip of a class is a ramp, too; where no class has the values, it is none in all such masks.
+    # A narrow strip of a class is a ramp, too: of masks with few values, only what no class has is evidence.
     if strange & soft or _ramps(strange, unknown):
         soft |= strange
     if not (wrong := [mask for mask in masks if mask in soft]):
         return None
     invalid = [value for value in _held(wrong)[1] if unknown[value]]
     like = f" (such as {', '.join(map(str, invalid[:5]))}, which no class has)" if invalid else ""
-    message = (
-        f"{counted(len(wrong), 'mask')} not sharp: between two labels lie values in between{like}, so they "
-        "were resized with interpolation, drawn with soft edges, or compressed"
-    )
+    why = "from resizing with interpolation, soft edges or compression"
+    message = f"{counted(len(wrong), 'mask')} not sharp: values lie between two labels{like}, {why}"
     return case.finding("in-between-values", message, wrong, "error" if invalid else "warning")
 
 
@@ -133,10 +128,11 @@ def _binary(case: Case, masks: Masks) -> Finding | None:
     meant = any(mask.counts[IGNORE] for mask in others)  # as void
     if not black or meant or IGNORE in case.encoding.stored or not case.encoding.valid[IGNORE]:
         return None
-    which, share = f"{len(black)} of {len(masks)}" if others else "the", _share(black, IGNORE)
+    counts, _ = _held(black)
     message = (
-        f"{which} masks hold the values 0 and 255 alone ({share} are 255), and 255 is void: what was meant "
-        "as the object counts nowhere, so nothing is learned and its IoU is NaN or 0"
+        f"{f'{len(black)} of {len(masks)}' if others else 'the'} masks hold the values 0 and 255 alone "
+        f"({counts[IGNORE] / counts.sum():.1%} are 255), and 255 is void: what was meant as the object "
+        "counts nowhere, so nothing is learned and its IoU is NaN or 0"
     )
     if others:  # some of which may be right
         message += ". No other mask has 255, so it hardly means void"
@@ -153,7 +149,9 @@ def _beyond(case: Case, masks: Masks) -> Finding | None:
         return None
     count, highest = len(case.classes), max((value for value in values if value != IGNORE), default=0)
     held = f"the masks hold {_some(values)}: these"
-    if len(values) > 1 and set(values) <= _greys(case):
+    colours = [*case.palette.tolist(), VOID_COLOUR]
+    greys = {(19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16 for r, g, b in colours}  # [ITU-R BT.601]
+    if len(values) > 1 and set(values) <= greys | {IGNORE}:
         why = "are the brightness of the classes' colours: palettes were converted to grey"
         return case.finding("palette-lost", f"{held} {why}", masks)
     if _stretched(case, values):
@@ -165,20 +163,12 @@ def _beyond(case: Case, masks: Masks) -> Finding | None:
     having = [mask for mask in masks if mask.counts[wrong].any()]
     known = f"0 to {count - 1}" if case.plain else f"stored as {_some(case.encoding.stored)}"
     shown = _some([f"{value} ({counts[value]} pixels)" for value in wrong])
-    message = (
-        f"{having[0].name}: the mask has the label {wrong[0]}, but there are {count} classes, {known}; in "
-        f"all, {shown} have no class, in {len(having)} of {len(masks)} masks"
-    )
+    message = f"{having[0].name}: the mask has the label {wrong[0]}, but there are {count} classes, {known}; "
+    message += f"in all, {shown} have no class, in {len(having)} of {len(masks)} masks"
     if case.plain and highest == count:
         message += ". That is one label more than names: one lacks its name, or 0 is what shall not count"
         message += ", or these masks count from 1, others from 0" * (len(having) < len(masks))
     return case.finding("values-without-class", message, having)
-
-
-def _greys(case: Case) -> set[int]:
-    """Return the brightness that Pillow and OpenCV give the colours of the classes [ITU-R BT.601]."""
-    colours = [*case.palette.tolist(), VOID_COLOUR]
-    return {IGNORE} | {(19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16 for r, g, b in colours}
 
 
 def _stretched(case: Case, values: list[int]) -> bool:
@@ -186,8 +176,7 @@ def _stretched(case: Case, values: list[int]) -> bool:
     count = len(case.classes)
     if not case.plain or len(values) < min(3, count):
         return False
-    gap = 255 / max(count - 1, 1)
-    spread = {int(i * gap + half) for half in (0.5, 0) for i in range(count)}
+    spread = {int(i * 255 / max(count - 1, 1) + half) for half in (0.5, 0) for i in range(count)}
     others = [value for value in values if value != IGNORE]
     step = reduce(gcd, others)
     return (IGNORE in values and set(values) <= spread) or (step > 1 and max(others) // step < count)
@@ -202,19 +191,18 @@ def _direct(case: Case, masks: Masks) -> Finding | None:
     if case.plain or not found or max(found) >= count or not high or (len(masks) < 3 and not case.complete):
         return None
     message = (
-        f"the masks hold {_some(values)}, but not {_some(high)}: these are the labels themselves (trainIds; "
-        "ADE20K's numbers lowered by one), where the data set's files have numbers of their own (labelIds): "
-        "classes are void, or taken for others"
+        f"the masks hold {_some(values)}, but not {_some(high)}: these are the labels (trainIds; ADE20K's "
+        "numbers lowered by one), not the numbers of files (labelIds): classes are void, or taken for others"
     )
     return case.finding("labels-not-ids", message, masks)
 
 
 def _zero(case: Case, masks: Masks) -> Finding | None:
     """A zero that counts by accident."""
-    having, first = [mask for mask in masks if mask.counts[0]], case.classes[0]
+    having, first, (counts, _) = [mask for mask in masks if mask.counts[0]], case.classes[0], _held(masks)
     if not case.plain or not having or first.lower() not in _OTHER:
         return None
-    message = f"the value 0 is the class {first!r} and counts: {_share(masks, 0)} of the pixels"
+    message = f"the value 0 is the class {first!r} and counts: {counts[0] / counts.sum():.1%} of the pixels"
     return case.finding("zero-counted", message, having)
 
 
@@ -222,12 +210,10 @@ def _void(case: Case, masks: Masks) -> Finding | None:
     """Masks in which nothing counts."""
     if not (empty := [mask for mask in masks if not case.labels(mask)[:-1].any()]):
         return None
-    if len(empty) == len(case.masks):
-        effect, severity = "nothing in the split counts, so every IoU is NaN", "error"
-    else:
-        effect, severity = "these images count nowhere", "warning"
-    message = f"{counted(len(empty), 'mask')} void everywhere: {effect}"
-    return case.finding("all-void", message, empty, severity)
+    message = f"{counted(len(empty), 'mask')} void everywhere: "
+    if len(empty) < len(case.masks):
+        return case.finding("all-void", message + "these images count nowhere", empty)
+    return case.finding("all-void", message + "nothing counts, so every IoU is NaN", empty, "error")
 
 
 def _one_class(case: Case, masks: Masks) -> Finding | None:
@@ -245,11 +231,6 @@ def _held(masks: Masks) -> tuple[NDArray[np.int64], list[int]]:
     """Return the pixels of every stored value, [256], and the values that occur."""
     counts = np.sum([mask.counts for mask in masks], axis=0)
     return counts, np.flatnonzero(counts).tolist()
-
-
-def _share(masks: Masks, value: int) -> str:
-    counts, _ = _held(masks)
-    return f"{counts[value] / counts.sum():.1%}"
 
 
 def _some(values: Sequence[Any]) -> str:

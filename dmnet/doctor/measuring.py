@@ -68,11 +68,7 @@ class Measurement:
 
 
 def measure(dataset: Any, indices: Sequence[int]) -> Iterator[Measurement]:
-    """Measure some examples, in their order. Used in {doc}`02_data`.
-
-    The files of a `FileDataset` are opened by a thread per core, another data set is read by one. To save
-    memory, small copies are kept of about `KEPT` examples, and of images that EXIF data turn.
-    """
+    """Measure some examples, in their order; files by a thread per core. Used in {doc}`02_data`."""
     label = f"examining {getattr(dataset, 'split', '')}".rstrip()
     step = max(len(indices) // KEPT, 1)
     with ThreadPoolExecutor(cpu_count() or 1) as pool:
@@ -81,6 +77,7 @@ def measure(dataset: Any, indices: Sequence[int]) -> Iterator[Measurement]:
         else:
             found = (_from_arrays(dataset, index) for index in indices)
         for position, one in enumerate(progress(found, total=len(indices), desc=label)):
+            # To save memory, small copies are kept of about `KEPT` examples, and of images that are turned.
             if position % step and not (one.image and one.image.turned):
                 image = one.image and replace(one.image, small=_NO_COPY, raw=_NO_COPY)
                 one = replace(one, image=image, mask=one.mask and replace(one.mask, small=_NO_COPY))
@@ -135,14 +132,14 @@ def _image_facts(file: Path) -> ImageFacts:
         image.draft("L", (max(stored[0] // 4, GRID), max(stored[1] // 4, GRID)))
         decode(image, file)
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        found: list[Any] = (image.getcolors(_COLOURS) if drawn else []) or []
+        few: Any = image.getcolors(_COLOURS) if drawn else None
         plain = image if image.mode in ("L", "RGB") else Image.fromarray(as_rgb(image, file))
         small = raw = _small_grey(plain)
         if turned := orientation in range(2, 9):
             plain.getexif()[ExifTags.Base.Orientation] = orientation
             small = _small_grey(ImageOps.exif_transpose(plain))
     size = (stored[1], stored[0]) if orientation in range(5, 9) else stored
-    values = frozenset(value for _, value in found)
+    values = frozenset(value for _, value in few or ())
     return ImageFacts(str(file), size, stored, turned, hashlib.blake2b(content).digest(), small, raw, values)
 
 

@@ -626,7 +626,7 @@ def diagnosed(patient: Patient) -> tuple[doctor.Finding, ...]:
         found = doctor.examine(patient.load()).findings
     except DataError as error:
         assert "would share the mask" in str(error) and "out of" in str(error)
-        found = (doctor.Finding("loading", "error", "train", str(error), ()),)
+        found = (doctor.Finding("loading", "error", "train", str(error), (), ""),)
     assert patient.content() == before
     return found
 
