@@ -28,18 +28,11 @@ Floats = NDArray[np.float32]
 Size = tuple[int, int]  # height, width
 
 
-# Evaluation ----------------------------------------------------------------------------------------------
-
-
 def evaluation_image(system: System | str | None, image: Any) -> Tensor:
-    """Return an image as the network sees it when it is scored: resized by the system's protocol, normalised.
+    """Return an image as the network sees it when it is scored, float32 [3, h, w]. Used in {doc}`05_dmnet`.
 
-    Args:
-        system: a `System` or the name of one; None leaves the image at its size.
-        image: a path, a PIL image or an array; see `dmnet.images.read_image`, and for its errors.
-
-    Returns:
-        Tensor [3, h, w], float32. Used in {doc}`05_dmnet`.
+    It is read by `dmnet.images.read_image`, which says what may be given, and resized by the protocol of the
+    `System`, or of the one of that name; None leaves it at its size.
     """
     system = systems.get(system) if isinstance(system, str) else system
     return network_input(read_image(image), system.evaluation.resize if system else None)

@@ -155,7 +155,7 @@ def test_faulty_examples(tmp_path: Path, fault: str) -> None:
 
 @pytest.mark.parametrize(
     ("listed", "hint"),
-    [("a.jpg", "folder and suffix"), ("a 1", "an id a line"), ("zz", "no image zz")],
+    [("a.jpg", "folder and suffix"), ("a 1", "ids alone"), ("zz", "no image zz")],
 )
 def test_hints_for_missing_pictures(root: Path, listed: str, hint: str) -> None:
     put_list(root, listed)

@@ -109,18 +109,103 @@ def test_a_folder_of_another_program_is_no_split(divided: Path) -> None:
         load("pairs", divided, "test")
 
 
-@pytest.mark.parametrize("lines", ["0 sky\n1 sea\n2 sand", "1: sky\n0: sea\n", "0,sky\n2,sea", "0) sky\n"])
-def test_numbers_before_the_names_are_refused(root: Path, lines: str) -> None:
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "0 sky\n1 sea\n2 sand",
+        "1: sky\n0: sea\n",
+        "0,sky\n2,sea",
+        "0) sky\n",
+        "sky\t0\nsea\t1",
+        "sky, 2\nsea, 0\nsand, 1",
+        "sky 2\nsea 0\nsand 1",
+        "sky,0,0,0\nsea,128,0,0",
+        "sky 0 0 0\nsea 128 0 0",
+        "# label:color_rgb:parts:actions\nsky\nsea",
+        "sky\nsea\n#sand",
+    ],
+)
+def test_tables_and_comments_are_no_class_lists(root: Path, lines: str) -> None:
+    """Only the place of a line says which number a class has; a comment would shift all that follow."""
     (root / "classes.txt").write_text(lines)
-    with pytest.raises(
-        DataError, match=r"classes\.txt has numbers before the names \(\d.*one a line.*\(ignored\)"
-    ):
+    with pytest.raises(DataError, match=r"classes\.txt has more than names \('.*one a line.*\(ignored\)"):
         load("pairs", root)
 
 
-def test_names_may_begin_with_numbers(root: Path) -> None:
-    (root / "classes.txt").write_text("0\n1\n2nd floor\n3 steps")
-    assert load("pairs", root).classes == ("0", "1", "2nd floor", "3 steps")
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("0", "1", "2nd floor", "3 steps"),
+        ("lane 1", "lane 2", "lane 3"),
+        ("class 0", "class 1"),
+        ("door, double door", "wall"),
+        ("C#", "sea"),
+    ],
+)
+def test_names_may_have_numbers_and_marks(root: Path, names: tuple[str, ...]) -> None:
+    (root / "classes.txt").write_text("\n".join(names))
+    assert load("pairs", root).classes == names
+
+
+def test_labelmes_ignore_would_shift_the_names(root: Path) -> None:
+    (root / "classes.txt").write_text("__ignore__\n_background_\nsea\n")
+    with pytest.raises(DataError, match=r"__ignore__.* -1; leave that line out"):
+        load("pairs", root)
+
+
+@pytest.mark.parametrize("line", ["p1.png", "images/p1.jpg masks/p1.png", "masks/p1", "p1 1"])
+def test_a_list_of_files_is_no_list_of_ids(root: Path, line: str) -> None:
+    (root / "train.txt").write_text(f"{line}\n")
+    with pytest.raises(DataError, match=r"train\.txt has '.*write ids alone.*: p1$"):
+        load("pairs", root)
+    (root / "train.txt").write_text("p1\n")  # as the message asks
+    assert load("pairs", root).ids == ("p1",)
+
+
+def test_two_masks_for_one_picture(root: Path) -> None:
+    """Colours to look at beside numbers, say: which of the two holds labels, nobody can tell."""
+    put(root, "images/q.jpg", "masks/q.png")
+    assert "q" in load("pairs", root, "all").ids
+    (root / "masks/q_label.png").write_bytes((root / "masks/q.png").read_bytes())
+    with pytest.raises(DataError, match=r"q\.png and .*q_label\.png are both a mask of q; leave one"):
+        load("pairs", root, "all")
+
+
+@pytest.mark.parametrize("suffix", [".pgm", ".bmp", ".tif", ".PNG"])
+def test_label_maps_in_every_format_that_is_promised(root: Path, suffix: str) -> None:
+    """The file's name has dots, and the mask's an ending, as in many collections."""
+    put(root, "images/1.3.6.1_42.jfif", f"masks/1.3.6.1_42_mask{suffix}")
+    data = load("pairs", root, "all")
+    assert data[data.ids.index("1.3.6.1_42")][1].tolist() == LABELS.tolist()
+
+
+def test_label_maps_as_gif_are_not_taken(root: Path) -> None:
+    """Whoever writes a GIF may number its colours anew: Pillow makes a 3 of the fourth value, 255."""
+    put(root, "images/q.jpg", "masks/q_mask.gif")
+    with pytest.raises(DataError, match=r"no mask q\.png"):
+        load("pairs", root, "all").mask_file("q")
+
+
+def test_a_second_folder_of_masks_is_told_of(root: Path) -> None:
+    (root / "labels").mkdir()
+    with pytest.warns(UserWarning, match=r"labels is not read, as there is .*masks"):
+        load("pairs", root, "all")
+
+
+def test_an_empty_folder_is_no_split(root: Path) -> None:
+    (root / "images/new").mkdir()
+    assert len(load("pairs", root, "train")) == 8
+
+
+def test_folders_of_scenes_are_no_splits_where_lists_say_which(tmp_path: Path) -> None:
+    for scene, name in (("north", "a"), ("south", "b")):
+        put(tmp_path, f"images/{scene}/{name}.jpg", f"masks/{scene}/{name}.png")
+    (tmp_path / "classes.txt").write_text("sky\nsea\nsand\n")
+    with pytest.raises(DataError, match=r"no split 'train'; it has north, south; or write .*train\.txt"):
+        load("pairs", tmp_path)
+    (tmp_path / "train.txt").write_text("a\n")
+    (tmp_path / "val.txt").write_text("b\n")
+    assert [load("pairs", tmp_path, split).ids for split in ("train", "val")] == [("a",), ("b",)]
 
 
 def test_hidden_folders_are_no_splits(root: Path) -> None:
@@ -135,7 +220,7 @@ def test_splits_in_lists(root: Path) -> None:
     with pytest.raises(DataError, match=r"val\.txt; this data set has train"):  # never a lot beside a list
         load("pairs", root, "val")
     (root / "val.txt").write_text("p4.jpg\n")
-    with pytest.raises(DataError, match=r"no image p4\.jpg.*val\.txt.*without folder and suffix"):
+    with pytest.raises(DataError, match=r"val\.txt has .p4\.jpg.*without folder and suffix"):
         load("pairs", root, "val")[0]
 
 
@@ -259,11 +344,14 @@ def test_without_a_class_list(root: Path) -> None:
 
 def test_a_split_without_masks_of_its_own(divided: Path) -> None:
     (divided / "masks/val").rename(divided / "masks/valid")
-    with pytest.raises(DataError, match=r"no folder .*masks/val of masks; labelled=False"):
+    with pytest.raises(DataError, match=r"no folder .*masks/val: there is train, valid; labelled=False"):
         load("pairs", divided, "val")
 
 
 def test_it_is_recognised(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     assert layout_of(root) == "pairs"
-    with pytest.raises(DataError, match="laid out as no data set"):
-        layout_of(tmp_path_factory.mktemp("nothing"))
+    other = tmp_path_factory.mktemp("other")
+    for name in ("Images", "Labels"):
+        (other / name).mkdir()
+    with pytest.raises(DataError, match=r"laid out as no data set.*README.*; there is Images, Labels"):
+        layout_of(other)

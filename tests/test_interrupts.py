@@ -70,7 +70,7 @@ def test_a_run_that_a_cluster_stops_goes_on_by_its_folder_alone(tmp_path):
         worlds.DemoDataset("demo_scale", split, size=size, seed=7)
         for split, size in (("train", 6), ("val", 2))
     ]
-    world = worlds.write_voc_layout(splits, tmp_path / "world")
+    world = worlds.write_layout(splits, tmp_path / "world")
     options = ["--data", str(world), "--batch-size", "2", "--seed", "3", "--set", "filter_sizes=(1,3)"]
     options += ["--iterations", "60", "--workers", "2", "--set", "dropout=0.5"]
     command = [sys.executable, "-m", "dmnet", "train", "demo_scale", "--run", str(tmp_path / "run"), *options]

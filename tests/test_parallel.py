@@ -193,7 +193,7 @@ def test_a_rank_that_fails_says_why_and_ends_the_others(tmp_path, mishap, words)
 def test_the_command_starts_torchrun_and_ctrl_c_ends_all_ranks_after_the_step(tmp_path):
     words = ["train", "demo_scale", "--run", str(tmp_path / "run"), "--devices", "2", "--device", "cpu"]
     scenes = [worlds.DemoDataset("demo_scale", split, size=2, seed=7) for split in ("train", "val")]
-    words += ["--data", str(worlds.write_voc_layout(scenes, tmp_path / "world")), "--batch-size", "2"]
+    words += ["--data", str(worlds.write_layout(scenes, tmp_path / "world")), "--batch-size", "2"]
     words += ["--val-split", "none", "--iterations", "5000", "--set", "filter_sizes=(1,3)"]
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(

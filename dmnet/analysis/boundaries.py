@@ -11,11 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dmnet.analysis.image_metric import ImageMetric
+from dmnet.analysis import ImageMetric
 from dmnet.errors import DataError
 from dmnet.metrics import ConfusionMatrix, Counts, Integers, mean, ratio
-
-Mask = NDArray[np.bool_]
 
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
@@ -54,16 +52,10 @@ class Trimap(ImageMetric):
     def table(self) -> pd.DataFrame:
         """Return mIoU and pixel accuracy in percent, and pixels, of each band, of the rest and of all."""
         matrices = {f"within {width} px": self.within(width) for width in self.widths}
-        matrices |= {
-            "beyond": self._matrix(self.rings[-1]),
-            "everywhere": self._matrix(self.rings.sum(axis=0)),
-        }
-        columns = {
-            "mIoU": [100 * matrix.miou() for matrix in matrices.values()],
-            "pixel accuracy": [100 * matrix.pixel_accuracy() for matrix in matrices.values()],
-            "pixels": [int(matrix.counts.sum()) for matrix in matrices.values()],
-        }
-        return pd.DataFrame(columns, index=pd.Index(matrices, name="band"))
+        matrices["beyond"] = self._matrix(self.rings[-1])
+        matrices["everywhere"] = self._matrix(self.rings.sum(axis=0))
+        rows = [(100 * one.miou(), 100 * one.pixel_accuracy(), one.counts.sum()) for one in matrices.values()]
+        return pd.DataFrame(rows, pd.Index(matrices, name="band"), ["mIoU", "pixel accuracy", "pixels"])
 
     def _matrix(self, counts: Counts) -> ConfusionMatrix:
         matrix = ConfusionMatrix(self.num_classes, self.ignore_index)
@@ -71,7 +63,10 @@ class Trimap(ImageMetric):
         return matrix
 
     def _count_image(self, found: Integers, true: Integers) -> None:
-        ring = np.digitize(_distance(_mixed(true, CROSS)), self.widths)  # distance < widths[0]: 0
+        boundary, ring = _mixed(true, CROSS), np.full(true.shape, len(self.widths))
+        if boundary.any():
+            distance = cv2.distanceTransform((~boundary).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            ring = np.digitize(distance, self.widths)  # distance < widths[0]: 0
         for number, counts in enumerate(self.rings):
             here = (ring == number) & (true < self.num_classes)
             self._matrix(counts).update(found[here], true[here])
@@ -99,9 +94,7 @@ class BoundaryIoU(ImageMetric):
         if not 0 < dilation < 1:
             raise DataError(f"the dilation is a share of the diagonal, between 0 and 1, got {dilation}")
         self.dilation = dilation
-        self.intersection: Counts = np.zeros(num_classes, np.int64)
-        self.true: Counts = np.zeros(num_classes, np.int64)
-        self.predicted: Counts = np.zeros(num_classes, np.int64)
+        self.intersection, self.true, self.predicted = np.zeros((3, num_classes), np.int64)
 
     def iou(self) -> NDArray[np.float64]:
         """Return the boundary IoU of every class, [K], in 0..1; NaN and 0 mean what they do for the IoU."""
@@ -127,22 +120,13 @@ class BoundaryIoU(ImageMetric):
             counts += np.bincount(labels, minlength=self.num_classes)
 
 
-def _mixed(labels: Integers, window: NDArray[np.uint8], *, edge: bool = False) -> Mask:
+def _mixed(labels: Integers, window: NDArray[np.uint8], *, edge: bool = False) -> NDArray[np.bool_]:
     """Mark the pixels with more than one label in the window around them: its least isn't its greatest.
 
-    This is every label's region without its erosion, for all labels at once. `edge`: beyond the image's edge
-    is another label.
+    With `edge`, another label is beyond the image's edge.
     """
     border = cv2.BORDER_CONSTANT if edge else cv2.BORDER_REPLICATE
     highest = float(np.iinfo(labels.dtype).max)  # outside, every label at once: least 0 and greatest this
     least = cv2.erode(labels, window, borderType=border, borderValue=0)
     greatest = cv2.dilate(labels, window, borderType=border, borderValue=highest)
     return least != greatest
-
-
-def _distance(boundary: Mask) -> NDArray[np.float32]:
-    """Return every pixel's distance to the nearest boundary pixel; infinite where there is none."""
-    if not boundary.any():
-        return np.full(boundary.shape, np.inf, np.float32)
-    inside = (~boundary).astype(np.uint8)
-    return np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)

@@ -1,7 +1,7 @@
 """A network's answer together with what its scales did: filters $g_k$ and responses $y_k$."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,8 +9,7 @@ from torch import Tensor
 from dmnet.model import DMNet, evaluating
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """One image's answer, scale by scale. Used in {doc}`09_ablation`."""
 
     logits: Tensor  # [K, h, w] at the output stride
@@ -32,12 +31,9 @@ def look_inside(
     Args:
         model: any DMNet, on any device; its mode is left as it was.
         image: [3, H, W], normalised; see `dmnet.transforms.evaluation_image`.
-        scale_gates: weight of each scale's response.
+        scale_gates: weight of each scale's response; a DMNetError if it isn't one number per scale.
         donor: another image [3, H', W'] whose filters are used instead of this one's; None: its own.
         donor_share: for each scale how much of its filter is the donor's, 0 to 1; all 1 by default.
-
-    Raises:
-        DMNetError: if `scale_gates` or `donor_share` does not hold one number per scale.
     """
     weight = next(model.parameters())
     with evaluating(model), torch.inference_mode():

@@ -5,19 +5,18 @@ that touch are one object, and one that a pole cuts in two is two: labels of cla
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dmnet.analysis.image_metric import ImageMetric
+from dmnet.analysis import ImageMetric
 from dmnet.errors import DataError
 from dmnet.metrics import Counts, Integers, mean, ratio
 
 PARTS = 1_000_000  # shares are added up in millionths: a sum of integers does not depend on the order
-
-Regions = tuple[NDArray[np.int32], NDArray[np.intp]]
 
 
 class ObjectSizes(ImageMetric):
@@ -70,23 +69,20 @@ class ObjectSizes(ImageMetric):
         pixels together, "object recall" the mean over all objects. The last row holds the wrong pixels that
         belong to no object.
         """
-        objects, found = self.objects.sum(axis=0), self.found_parts.sum(axis=0)
+        counts = (self.objects, self.found_parts, self.pixels, self.hits)
+        objects, found, pixels, hits = (np.append(one.sum(axis=0), 0) for one in counts)
+        inner = [f"{low:g} to {high:g} px" for low, high in pairwise(self.edges)]
+        sizes = [f"under {self.edges[0]:g} px", *inner, f"from {self.edges[-1]:g} px", "no object"]
         columns = {
-            "mIoU": [100 * mean(column) for column in self.iou().T],
-            "class recall": [100 * mean(column) for column in self.recall().T],
-            "recall": 100 * ratio(self.hits.sum(axis=0), self.pixels.sum(axis=0)),
+            "mIoU": [*(100 * mean(column) for column in self.iou().T), np.nan],
+            "class recall": [*(100 * mean(column) for column in self.recall().T), np.nan],
+            "recall": 100 * ratio(hits, pixels),
             "object recall": 100 * ratio(found, PARTS * objects),
             "objects": objects,
-            "pixels": self.pixels.sum(axis=0),
+            "pixels": pixels,
+            "wrong pixels": self.wrong.sum(axis=0),
         }
-        table = pd.DataFrame(columns, index=pd.Index(self._bins(), name="size"))
-        table.loc["no object"] = {"objects": 0, "pixels": 0}
-        table["wrong pixels"] = self.wrong.sum(axis=0)
-        return table.astype({"objects": np.int64, "pixels": np.int64})
-
-    def _bins(self) -> list[str]:
-        inner = [f"{low:g} to {high:g} px" for low, high in zip(self.edges, self.edges[1:], strict=False)]
-        return [f"under {self.edges[0]:g} px", *inner, f"from {self.edges[-1]:g} px"]
+        return pd.DataFrame(columns, pd.Index(sizes, name="size"))
 
     def _count_image(self, found: Integers, true: Integers) -> None:
         objects, of_class = _regions(true, self.num_classes)
@@ -108,21 +104,19 @@ class ObjectSizes(ImageMetric):
         np.add.at(self.wrong, (region_class[1:], size_of_owner[1:]), wrong[1:])
 
 
-def _regions(labels: Integers, classes: int) -> Regions:
+def _regions(labels: Integers, classes: int) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
     """Number the connected regions of every class from 1 on; return the numbers [H, W] and their classes.
 
     Number 0 is the pixels of no class, `classes`.
     """
     numbers = np.zeros(labels.shape, np.int32)
-    of_class = [np.array([classes])]
-    total = 0
+    of_class = [classes]
     for c in np.flatnonzero(np.bincount(labels.ravel())[:classes]).tolist():
         count, part = cv2.connectedComponents((labels == c).astype(np.uint8), connectivity=8)
         inside = part > 0
-        numbers[inside] = part[inside] + total
-        total += count - 1
-        of_class.append(np.full(count - 1, c))
-    return numbers, np.concatenate(of_class)
+        numbers[inside] = part[inside] + len(of_class) - 1
+        of_class += [c] * (count - 1)
+    return numbers, np.array(of_class)
 
 
 def _owners(regions: Integers, objects: Integers, pixels: Counts, count: int) -> NDArray[np.intp]:
@@ -132,7 +126,7 @@ def _owners(regions: Integers, objects: Integers, pixels: Counts, count: int) ->
     """
     shared = pd.Series(regions * np.int64(len(pixels)) + objects).value_counts(sort=False)  # without sorting
     region, which = np.divmod(shared.index.to_numpy(), len(pixels))
-    order = np.lexsort((pixels[which], shared.to_numpy()))  # the last one written stays
+    order = np.lexsort((pixels[which], shared))  # the last one written stays
     owner = np.zeros(count, np.intp)
     owner[region[order]] = which[order]
     return owner

@@ -1,6 +1,6 @@
 """The scores of all trained systems, measured here, beside the published ones: `dmnet evaluate --all`.
 
-A file per data set, `scores_<data set>.csv`, holds a row per system and protocol:
+`scores_<data set>.csv` holds a row per system and protocol:
 
 | column | what |
 | --- | --- |
@@ -14,8 +14,8 @@ A file per data set, `scores_<data set>.csv`, holds a row per system and protoco
 | settings | every field of the `Evaluation` |
 | iou ... | IoU of each class in percent; empty for a class that neither occurs nor is predicted |
 
-A row is written when it is finished, so the work can be stopped at any moment. What stands there is not
-measured again unless weights, data, settings or the version of dmnet have changed.
+A row is written when it is finished, and not measured again unless weights, data, settings or the version of
+dmnet have changed.
 """
 
 import hashlib
@@ -42,7 +42,6 @@ from dmnet.systems import Evaluation, System
 
 NOT_MEASURED = "not measured"
 KEY = ["system", "protocol"]
-SAME = ["dmnet", "weights", "data", "settings"]  # a row that agrees in these is not measured again
 SCORES = ["published", "measured", "difference"]
 NUMBERS = ["images", *SCORES, "pixel_accuracy", "seconds"]
 FACTS = ["split", *NUMBERS, "device", "dmnet", "torch", "weights", "data", "settings"]
@@ -74,12 +73,14 @@ def jobs(names: Iterable[str] | None = None) -> list[Job]:
     """
     found = []
     for system in map(systems.get, systems.names() if names is None else names):
-        if published := system.published:
-            found.append(Job(system, "single", published.miou, "val", systems.protocol(system)))
-            if (several := published.miou_ms_flip) is not None:
-                found.append(Job(system, "ms+flip", several, "val", systems.protocol(system, "ms+flip")))
+        published = system.published
+        if published:
+            found.append(Job(system, "single", published.miou, "val", system.evaluation))
         elif system.weights:
-            found.append(Job(system, "single", None, "test", systems.protocol(system)))
+            found.append(Job(system, "single", None, "test", system.evaluation))
+        if published and published.miou_ms_flip is not None:
+            how = systems.protocol(system, "ms+flip")
+            found.append(Job(system, "ms+flip", published.miou_ms_flip, "val", how))
     return found
 
 
@@ -103,7 +104,7 @@ def score_all(
         output: folder of the result files; by default `results` of the data folder.
         device: see `dmnet.model.pick_device`.
         report: called with a line of text for every row.
-        options: passed to `dmnet.inference.evaluate`, e.g. `batch_size` and `workers`.
+        options: of `dmnet.inference.evaluate`, e.g. `batch_size` and `workers`.
 
     Returns:
         Why, for every system and protocol that could not be scored; empty if all are.
@@ -111,28 +112,25 @@ def score_all(
     Raises:
         DataError: if a result file is damaged; nothing is measured then.
     """
-    folder = Path(output) if output is not None else data_dir() / "results"
-    wanted = jobs(names)
+    folder, wanted = Path(output or data_dir() / "results"), jobs(names)
     for name in dict.fromkeys(job.system.dataset for job in wanted):
         _write(name, folder, {})  # a damaged file is noticed before work begins
-    opened: dict[str, Any] = {}  # a data set is opened once
     reasons: dict[Key, str] = {}
     for job in wanted:
         title, name = ", ".join(job.key), job.system.dataset
         try:
-            if name not in opened:
-                opened[name] = _dataset(job, data_root)
-            same = {
+            dataset = _dataset(job, data_root)
+            same = {  # a row that agrees in these is not measured again
                 "dmnet": version("dmnet"),
                 "weights": zoo.published_digest(zoo.pretrained_file(job.system.name)),
-                "data": data_digest(opened[name]),
+                "data": data_digest(dataset),
                 "settings": "; ".join(f"{field}={value}" for field, value in asdict(job.evaluation).items()),
             }
             row = _rows(name, folder)[job.key]
-            if row["measured"] != NOT_MEASURED and all(row[column] == same[column] for column in SAME):
+            if row["measured"] != NOT_MEASURED and row.items() >= same.items():
                 report(f"{title}: mIoU {row['measured']} %, measured before")
                 continue
-            new = _placeholder(job) | same | _measure(job, opened[name], device, options)
+            new = _placeholder(job) | same | _measure(job, dataset, device, options)
             _write(name, folder, {job.key: new})
             report(f"{title}: mIoU {new['measured']} % in {new['seconds']} s")
         except (ValueError, OSError, RuntimeError, MemoryError) as error:  # the others go on
@@ -149,8 +147,7 @@ def _dataset(job: Job, root: str | os.PathLike[str] | None) -> Any:
     dataset: Any = datasets.load(name, root if job.system.published else None, job.split)
     if tuple(dataset.classes) != job.system.classes:
         raise DataError(f"{name} {job.split} has classes of its own (classes.txt), not those of {job.key[0]}")
-    whole = getattr(dataset, "official_size", None) or len(dataset)
-    if len(dataset) != whole:
+    if len(dataset) != (whole := getattr(dataset, "official_size", None) or len(dataset)):
         raise DataError(f"{name} {job.split} has {len(dataset)} of its {whole} images: complete it")
     return dataset
 
@@ -180,10 +177,7 @@ def _measure(job: Job, dataset: Any, device_name: str, options: dict[str, Any]) 
 
 
 def data_digest(dataset: Any) -> str:
-    """Return 16 hexadecimal digits that stand for a data set: its ids, in their order.
-
-    For a drawn set also the revision and the seed that it was drawn with. Used in {doc}`07_evaluation`.
-    """
+    """Return 16 digits for a data set's ids, and how it was drawn. Used in {doc}`07_evaluation`."""
     drawn = [f"{name}={getattr(dataset, name)}" for name in ("revision", "seed") if hasattr(dataset, name)]
     return hashlib.sha256("\n".join([*dataset.ids, *drawn]).encode()).hexdigest()[:16]
 
@@ -196,10 +190,7 @@ def _placeholder(job: Job) -> Row:
 
 
 def _rows(dataset: str, folder: str | os.PathLike[str] | None) -> dict[Key, Row]:
-    """Return the rows of all systems of a data set, then what else its file holds.
-
-    The cells are text, so that what isn't touched stays as it was.
-    """
+    """Return the rows of all systems of a data set, then what else its file holds, as text as it stands."""
     rows = {job.key: _placeholder(job) for job in jobs() if job.system.dataset == dataset}
     if not rows:
         raise DataError(f"no trained system belongs to the data set {dataset!r}")
@@ -240,12 +231,8 @@ def _write(dataset: str, folder: Path, new: dict[Key, Row]) -> None:
 def read(dataset: str, folder: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     """Return the scores on a data set, indexed by system and protocol; NaN where nothing was measured.
 
-    Args:
-        dataset: "voc", "ade20k", "cityscapes", "demo_context" or "demo_scale".
-        folder: of the result files; by default this machine's or the project's. Used in {doc}`07_evaluation`.
-
-    Raises:
-        DataError: if the file is damaged.
+    By default this machine's or else the project's. Raises a DataError if the file is damaged. Used in
+    {doc}`07_evaluation`.
     """
     rows = _frame(_rows(dataset, folder))
     return rows.assign(**_numbers(rows))
@@ -254,16 +241,9 @@ def read(dataset: str, folder: str | os.PathLike[str] | None = None) -> pd.DataF
 def table(folder: str | os.PathLike[str] | None = None, names: Iterable[str] | None = None) -> pd.DataFrame:
     """Return a row of text per system: by default the 24 published ones. Shown in {doc}`07_evaluation`.
 
-    Args:
-        folder: of the result files, as for `read`.
-        names: systems to show.
-
-    Returns:
-        Data set, backbone, stride, and mIoU in percent as published and as measured, with the difference, at
-        one scale and at several scales with flip. A dash stands for what was never published.
-
-    Raises:
-        DataError: if a result file is damaged.
+    Data set, backbone, stride, and mIoU in percent as published and as measured, with the difference, at one
+    scale and at several scales with flip. A dash stands for what was never published. `folder` and errors are
+    as for `read`.
     """
     wanted = [job for job in jobs(names) if names is not None or job.system.published]
     files = {name: _rows(name, folder) for name in {job.system.dataset for job in wanted}}

@@ -18,8 +18,9 @@ import json
 import os
 import tarfile
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -34,8 +35,7 @@ from dmnet.model import DMNet
 from dmnet.systems import Evaluation
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """What a server wants. Used in {doc}`07_evaluation`."""
 
     folder: str  # where the files lie in the archive
@@ -64,11 +64,8 @@ def write_submission(
         model: with as many classes as the data set.
         dataset: "voc", "ade20k" or "cityscapes" of `dmnet.datasets.load`, by custom with `split="test"` and
             `labelled=False`.
-        output: folder for the label maps and the archive.
-        protocol: how to predict; by default the system's own.
-
-    Returns:
-        The archive. Used in {doc}`07_evaluation`.
+        output: folder for the label maps and the archive, whose path is returned.
+        protocol: how to predict; by default the system's own. Used in {doc}`07_evaluation`.
 
     Raises:
         DataError: if the data set has no such server, is not the complete test set, or has other classes than

@@ -44,15 +44,12 @@ def setup(seed: int = 0) -> Profile:
         import_module("google.colab.output").enable_custom_widget_manager()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     roots = {name: root for name, published in PUBLISHED.items() if (root := published.find())}
-    profile = Profile("full" if device == "cuda" and roots else "demo", device, roots)
+    missing = ["no GPU"] * (device != "cuda") + ["no real data set in data/"] * (not roots)
+    profile = Profile("demo" if missing else "full", device, roots)
     threads = torch.get_num_threads()
     cpu = f"the CPU ({threads} thread{'s' * (threads > 1)})"
     print(f"PyTorch {torch.__version__} on {torch.cuda.get_device_name() if device == 'cuda' else cpu}.")
-    found = ", ".join(roots)
-    if profile.name == "full":
-        print(f"Profile: full, with {found}.")
-    else:
-        missing = ["no GPU"] * (device != "cuda") + ["no real data set in data/"] * (not roots)
-        also = f" Data found: {found}." if found else ""
-        print(f"Profile: demo, on drawn pictures ({', '.join(missing)}).{also}")
+    pictures = f"demo, on drawn pictures ({', '.join(missing)})" if missing else "full"
+    found = f" Data found: {', '.join(roots)}." if roots else ""
+    print(f"Profile: {pictures}.{found}")
     return profile

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -23,9 +22,12 @@ from dmnet.errors import DataError
 from dmnet.transforms import MEAN, STD
 from dmnet.upsampling import interpolation_matrix
 
+Picture = NDArray[Any] | Tensor
+BARE: dict[str, Any] = {"xticks": (), "yticks": (), "frame_on": False}  # axes of which one sees nothing
+
 
 def show_images(
-    images: Sequence[NDArray[Any] | Tensor] | Tensor,
+    images: Sequence[Picture] | Tensor,
     titles: Sequence[str] = (),
     *,
     columns: int | None = None,
@@ -35,10 +37,7 @@ def show_images(
     """Show pictures [H, W] or [H, W, 3] side by side, without axes, the last perhaps without a title.
 
     There are `columns` in a row, by default all. The figure is `width` inches wide. All else is passed to
-    `Axes.imshow`. Used in {doc}`welcome`.
-
-    Raises:
-        DataError: if there is no picture, or more titles than pictures.
+    `Axes.imshow`. A DataError if there is no picture, or more titles than pictures. Used in {doc}`welcome`.
     """
     if not len(images) or len(titles) > len(images):
         raise DataError(f"{len(images)} pictures and {len(titles)} titles: every title needs a picture")
@@ -46,9 +45,7 @@ def show_images(
     rows = -(-len(images) // columns)
     height, breadth = np.asarray(images[0]).shape[:2]
     size = (width, rows * (width / columns * height / breadth + (0.25 if titles else 0.05)))
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, subplot_kw=BARE)
     for axis, image in zip(axes.flat, images, strict=False):
         axis.imshow(np.asarray(image), **imshow)
     for axis, title in zip(axes.flat, titles, strict=False):
@@ -57,28 +54,18 @@ def show_images(
 
 
 def show_filters(filters: Tensor, *, columns: int = 8, width: float = 7.0) -> Figure:
-    """Show filters [N, k, k] as tiles: red adds, blue subtracts, one colour scale for all.
-
-    Used in {doc}`welcome`.
-
-    Raises:
-        DataError: if `filters` has another shape.
-    """
-    tiles = torch.as_tensor(filters).detach()
-    if tiles.ndim != 3 or tiles.numel() == 0:
-        raise DataError(f"filters must be [N, k, k], at least one, got {list(tiles.shape)}")
-    limit = float(tiles.abs().max()) or 1.0
-    norm = TwoSlopeNorm(0, -limit, limit)
-    figure = show_images(tiles, columns=columns, width=width, cmap="RdBu_r", norm=norm)
+    """Show filters [N, k, k] in one colour scale: red adds, blue subtracts. Used in {doc}`welcome`."""
+    limit = float(filters.detach().abs().max()) or 1.0
+    scale: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+    figure = show_images(filters.detach(), columns=columns, width=width, **scale)
     figure.colorbar(figure.axes[0].images[0], ax=figure.axes, shrink=0.8, pad=0.01)
     return figure
 
 
-def colour_labels(labels: NDArray[Any] | Tensor, palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return labels [H, W] as a picture uint8 [H, W, 3]; 255 gets VOC's cream. Used in {doc}`03_backbone`.
+def colour_labels(labels: Picture, palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return labels [H, W] as a picture uint8 [H, W, 3]; 255 gets VOC's cream.
 
-    Raises:
-        DataError: if a label has no colour in the palette [K, 3].
+    A DataError if a label has no colour in the palette [K, 3]. Used in {doc}`03_backbone`.
     """
     indices = np.asarray(labels)
     strange = indices[(indices < 0) | (indices >= len(palette)) & (indices != 255)]
@@ -94,7 +81,7 @@ def denormalise(image: Tensor) -> NDArray[np.uint8]:
 
 
 def show_table(
-    columns: Mapping[str, Sequence[NDArray[Any] | Tensor]],
+    columns: Mapping[str, Sequence[Picture]],
     *,
     rows: Sequence[str] = (),
     digits: int | None = None,
@@ -108,26 +95,25 @@ def show_table(
     """
     height = len(next(iter(columns.values())))
     size = (width, width / len(columns) * height + 0.3)
-    figure, axes = plt.subplots(height, len(columns), figsize=size, squeeze=False)
+    figure, axes = plt.subplots(height, len(columns), figsize=size, squeeze=False, subplot_kw=BARE)
     for (title, pictures), column in zip(columns.items(), axes.T, strict=True):
         column[0].set_title(title)
         arrays = [np.asarray(torch.as_tensor(picture).detach()) for picture in pictures]
         limit = max((float(np.abs(array).max()) for array in arrays if array.ndim == 2), default=1.0) or 1.0
         for axis, array in zip(column, arrays, strict=True):
-            norm = TwoSlopeNorm(0, -limit, limit) if array.ndim == 2 else None
-            axis.imshow(array, cmap="RdBu_r", norm=norm)
-            if digits is not None and array.ndim == 2 and array.size <= 9:
-                _write_values(axis, array, f"{{:.{digits}f}}", light_above=0.6 * limit)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
+            axis.imshow(array, cmap="RdBu_r", vmin=-limit, vmax=limit)  # both of no use to [H, W, 3]
+            if digits is None or array.ndim == 3 or array.size > 9:
+                continue
+            for (y, x), value in np.ndenumerate(array):
+                colour = "white" if abs(value) > 0.6 * limit else "black"
+                axis.text(x, y, f"{value:.{digits}f}", ha="center", va="center", color=colour)
     for axis, label in zip(axes[:, 0], rows, strict=False):
         axis.set_ylabel(label)
     return figure
 
 
 def show_digits(
-    grids: Mapping[str, NDArray[Any] | Tensor],
+    grids: Mapping[str, Picture],
     *,
     marks: Mapping[str, tuple[int, int, int]] | None = None,
     columns: int = 3,
@@ -138,46 +124,27 @@ def show_digits(
     `marks` are squares to frame, title -> (row, column, side). Used in {doc}`04_dynamic_filters`.
     """
     sizes = [np.shape(grid) for grid in grids.values()]
-    rows = [sizes[start : start + columns] for start in range(0, len(sizes), columns)]
-    widths = [max(row[i][1] for row in rows if i < len(row)) for i in range(len(rows[0]))]
-    heights = [max(size[0] for size in row) for row in rows]
-    figure, axes = plt.subplots(
-        *(len(rows), len(rows[0])),
-        figsize=(width, width * sum(heights) / sum(widths) + 0.1),
-        squeeze=False,
-        gridspec_kw={"width_ratios": widths, "height_ratios": heights},
-    )
-    for axis in axes.flat:
-        axis.axis("off")
+    widths = [max(size[1] for size in sizes[i::columns]) for i in range(min(columns, len(sizes)))]
+    heights = [max(size[0] for size in sizes[i : i + columns]) for i in range(0, len(sizes), columns)]
+    size = (width, width * sum(heights) / sum(widths) + 0.1)
+    ratios: dict[str, Any] = {"width_ratios": widths, "height_ratios": heights, "subplot_kw": BARE}
+    figure, axes = plt.subplots(len(heights), len(widths), figsize=size, squeeze=False, **ratios)
     for axis, (title, grid) in zip(axes.flat, grids.items(), strict=False):
         array = np.asarray(grid)
         axis.set_title(title)
-        axis.pcolormesh(
-            array, cmap="Blues", vmin=0, vmax=2 * max(array.max(), 1), edgecolor="#8aa", linewidth=0.8
-        )
+        style = {"cmap": "Blues", "vmax": 2 * max(array.max(), 1), "edgecolor": "#8aa", "linewidth": 0.8}
+        axis.pcolormesh(array, vmin=0, **style)
         axis.set(aspect="equal", ylim=(len(array) + 0.06, -0.06), xlim=(-0.06, array.shape[1] + 0.06))
-        _write_values(axis, array, "{:g}", offset=0.5)
+        for (row, column), value in np.ndenumerate(array):
+            axis.text(column + 0.5, row + 0.5, f"{value:g}", ha="center", va="center")
         if marks and title in marks:
             top, left, side = marks[title]
             axis.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor="#d1495b", linewidth=2.5))
     return figure
 
 
-def _write_values(
-    axis: Axes, array: NDArray[Any], form: str, *, offset: float = 0.0, light_above: float = np.inf
-) -> None:
-    """Write each cell's number into it; white on cells that are dark."""
-    for (row, column), value in np.ndenumerate(array):
-        colour = "white" if abs(value) > light_above else "black"
-        place = (column + offset, row + offset)
-        axis.text(*place, form.format(value), ha="center", va="center", color=colour)
-
-
 def show_distances(distances: Mapping[str, Tensor], *, against: str) -> Figure:
-    """Plot one kind of distance, a value [N] per pair, against each other kind, with the correlation above.
-
-    Used in {doc}`04_dynamic_filters`.
-    """
+    """Plot distances [N] of one kind against those of each other. Used in {doc}`04_dynamic_filters`."""
     vertical = distances[against]
     others = {name: values for name, values in distances.items() if name != against}
     figure, axes = plt.subplots(1, len(others), figsize=(4.4, 2.5), sharey=True, squeeze=False)
@@ -241,10 +208,7 @@ def _anchors(start: Box, end: Box) -> tuple[tuple[float, float], tuple[float, fl
 
 
 def show_shares(values: "pd.Series[float]", colours: Sequence[str], label: str) -> Figure:
-    """Show the parts of a whole as bars, each with its value and its share in per cent.
-
-    `label` says what the values are, with their unit. Used in {doc}`05_dmnet`.
-    """
+    """Show parts of a whole as bars, with their shares; `label` tells the unit. Used in {doc}`05_dmnet`."""
     figure, axis = plt.subplots(figsize=(4.4, 0.32 * len(values) + 0.6))
     bars = axis.barh(values.index.astype(str), values, color=colours[: len(values)])
     shares = values / values.sum()
@@ -257,10 +221,7 @@ def show_shares(values: "pd.Series[float]", colours: Sequence[str], label: str) 
 
 
 def show_upsampling(values: Tensor, size: int) -> Figure:
-    """Show a row of values and the pixels it is interpolated to, under both conventions of `align_corners`.
-
-    Used in {doc}`05_dmnet`.
-    """
+    """Show values and the pixels between them, under both kinds of `align_corners`. See {doc}`05_dmnet`."""
     figure, axes = plt.subplots(2, 1, figsize=(4.4, 3.2))
     index = torch.arange(len(values))
     places = [(index + 0.5) * size / len(values) - 0.5, index * (size - 1) / (len(values) - 1)]
@@ -300,15 +261,11 @@ def show_reads(axis: Axes, title: str, *, grid: int, step: int) -> None:
     axis.set_title(f"{title}: sees {len(seen)} pixels", fontsize=12)
     axis.set_yticks([0, 1, 2], ["pixels", "layer 1", "layer 2"], fontsize=11)
     axis.tick_params(length=0, labelbottom=False)
-    axis.spines[:].set_visible(False)
-    axis.set_ylim(-0.4, 2.3)
+    axis.set(ylim=(-0.4, 2.3), frame_on=False)
 
 
 def mark_square(axis: Axes, *, centre: float, side: float, colour: str = "white") -> None:
-    """Frame the square of `side` pixels around (centre, centre), and write its side into it.
-
-    Used in {doc}`03_backbone`.
-    """
+    """Frame the square of `side` pixels around (centre, centre), and say so. Used in {doc}`03_backbone`."""
     corner = centre - side / 2
     axis.add_patch(Rectangle((corner, corner), side, side, fill=False, edgecolor=colour, linestyle="--"))
     axis.text(centre, corner + 4, f"{side:g} pixels", color=colour, ha="center", va="top", fontsize=11)

@@ -110,10 +110,14 @@ def export(
     weights: shared.Weights = None,
     size: Annotated[str | None, Option(metavar="HxW", help="Fix the image's size. Default: any.")] = None,
     inner: Annotated[
-        bool, Option("--inner", help="Also filters and responses; takes other filters.")
+        bool, Option("--inner", help="Also filters and responses; takes, and wants, other filters.")
     ] = False,
 ) -> None:
-    """Write a system as ONNX, for runtimes other than PyTorch; compared with PyTorch before it is kept."""
+    """Write a system as ONNX, for runtimes other than PyTorch; compared with PyTorch before it is kept.
+
+    The file needs one input, the image; scale_gates may be given too and are ones by default. With --inner it
+    needs all its inputs.
+    """
     from dmnet import export as onnx_export
 
     model = shared.load_model(system, weights, "cpu")
@@ -159,7 +163,7 @@ def evaluate(
     from dmnet import inference
     from dmnet.analysis.boundaries import BoundaryIoU, Trimap
     from dmnet.analysis.object_sizes import ObjectSizes
-    from dmnet.zoo.run_files import recorded
+    from dmnet.zoo.pretrained import recorded
 
     model = shared.load_model(system, weights, _joined(device))
     run = {} if data else recorded(weights or system).get("options") or {}  # scored where it was trained

@@ -4,7 +4,6 @@ import re
 import shlex
 import sys
 import warnings
-from contextlib import suppress
 from functools import partial
 from io import TextIOWrapper
 from itertools import chain, count
@@ -16,7 +15,7 @@ from typer import Argument, Exit, Option, Typer
 from typer.core import TyperGroup
 
 from dmnet import datasets, systems
-from dmnet.errors import CheckpointError, DataError, DMNetError
+from dmnet.errors import DataError, DMNetError
 
 if TYPE_CHECKING:
     from dmnet.model import DMNet
@@ -126,20 +125,12 @@ def load_data(data: str, split: str, root: Path | str | None = None) -> Any:
 def load_model(system: str, weights: Path | None, device: str) -> "DMNet":
     """Return a trained model on a device, as its weights describe it if they name this very system."""
     from dmnet import zoo
-    from dmnet.model import build_model, pick_device
+    from dmnet.model import pick_device
 
-    target, known = pick_device(device), system in systems.names()
-    if known and (Path(system) / "config.json").is_file():
+    target = pick_device(device)
+    if system in systems.names() and (Path(system) / "config.json").is_file():
         warnings.warn(f"{system} is the name of a system here; the run is ./{system}", stacklevel=2)
-    if weights is None:
-        return zoo.load_pretrained(system).to(target)
-    with suppress(CheckpointError):
-        model = zoo.load_pretrained(weights)
-        if model.system and model.system.name == system:
-            return model.to(target)
-    model = build_model(system) if known else zoo.load_pretrained(system)
-    zoo.load_checkpoint(model, weights)
-    return model.to(target)
+    return zoo.load_pretrained(system, weights).to(target)
 
 
 def command(*words: Any) -> str:

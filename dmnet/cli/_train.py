@@ -127,7 +127,7 @@ def _asked(context: Context) -> tuple[dict[str, Any], Path]:
 
 def _check_end(folder: Path, overrides: dict[str, Any]) -> None:
     """Refuse to go on to another end where the learning rate falls to it, and say what to do instead."""
-    from dmnet.zoo.run_files import recorded
+    from dmnet.zoo.pretrained import recorded
 
     recipe = recorded(folder / "config.json").get("system", {}).get("recipe", {})
     wanted = overrides.get("iterations")

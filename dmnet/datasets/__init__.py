@@ -16,6 +16,8 @@ NAMES = ("voc", "ade20k", "cityscapes", "folder", "pairs", "demo_context", "demo
 def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "train", **options: Any) -> Any:
     """Return a `Dataset`: [i] is an image, its mask and its id. Shown in {doc}`02_data`.
 
+    What is missing, or not as it should be, is named in a DataError.
+
     Args:
         name: "voc", "ade20k", "cityscapes"; anybody's own images as "folder", in VOC's layout, or as
             "pairs", a folder of images and one of masks; or "demo_context" and "demo_scale", drawn here.
@@ -25,9 +27,6 @@ def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "tr
         options: for files `classes`, names or a `ClassList`, by default those of a `classes.txt` in the
             folder, or the published ones; `labelled=False`, to read a test set's images alone; and what
             `dmnet.datasets.files.load_files` describes; for the drawn sets see `dmnet.worlds.DemoDataset`.
-
-    Raises:
-        DataError: if there is no such data set or split, or its files are not as they should be.
     """
     if name not in NAMES:
         raise DataError(f"there is no data set {name!r}; there are {', '.join(NAMES)}")
@@ -48,24 +47,19 @@ def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "tr
             options = {"images": files.IMAGES, "masks": files.MASKS, "lists": files.LISTS} | options
         dataset = files.load_files(root, split, **options)
     if dataset.official_size not in (None, len(dataset)):
-        warnings.warn(
-            f"{dataset.source} has {len(dataset)} of the {dataset.official_size} examples of {name} {split}; "
-            "unpack the archive again if this is not meant to be a part",
-            stacklevel=2,
-        )
+        part = f"{len(dataset)} of the {dataset.official_size} examples of {name} {split}"
+        remedy = "unpack the archive again if this is not meant to be a part"
+        warnings.warn(f"{dataset.source} has {part}; {remedy}", stacklevel=2)
     return dataset
 
 
 def layout_of(folder: str | os.PathLike[str]) -> str:
-    """Return the name by which `load` reads a folder, as its contents show. Shown in {doc}`02_data`.
+    """Return the name by which `load` reads a folder, or a DataError if none does. Shown in {doc}`02_data`.
 
     - `leftImg8bit`: "cityscapes";
     - `images/training` and `annotations/training`, or the same of `validation`: "ade20k";
     - `JPEGImages`: "folder", or "voc" if it is called `VOC2012` and has no `classes.txt`;
     - a folder of images beside one of masks: "pairs".
-
-    Raises:
-        DataError: if it is none of these.
     """
     from dmnet.datasets import files, published
 
@@ -79,6 +73,7 @@ def layout_of(folder: str | os.PathLike[str]) -> str:
     if all(any((folder / one).is_dir() for one in usual) for usual in (files.OWN_IMAGES, files.OWN_MASKS)):
         return "pairs"
     raise DataError(
-        f"{folder} is laid out as no data set is: it needs JPEGImages and SegmentationClass, or images and "
-        "masks, or be what the archives of ADE20K or Cityscapes unpack to"
+        f"{folder} is laid out as no data set is: it needs images and masks, maybe with train and val in "
+        "them, or JPEGImages and SegmentationClass, or be what the archives of ADE20K or Cityscapes unpack "
+        f"to (data/README.md, Where a real data set goes); there is {files.contents(folder)}"
     )

@@ -38,7 +38,8 @@ OWN_IMAGES = ("images", "img_dir")  # of pairs: the first that exists is taken
 OWN_MASKS = ("masks", "labels", "annotations", "ann_dir")
 MASK_ENDINGS = ("", "_mask", "_label", "_labels", "_gt")  # what a mask's name may have after its image's
 STRAY = ("__MACOSX", "@eaDir", "predictions")  # folders that other programs and `dmnet predict` leave
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm")
+TABLE = re.compile(r"\d+[\s:;,.=)-]+\S.*|.*[\t:;,=]\s*\d+|.*(\s+\d+){3}")  # "0: sky", "sky,0", "sky 0 0 255"
 UNKNOWN = 254  # in an encoding's table: a stored value that stands for nothing
 
 Classes = ClassList | Sequence[str]
@@ -117,8 +118,7 @@ class FileDataset:
         """Return the file of the image with that id; a DataError if there is none."""
         if file := self.files[name][0]:
             return file
-        asks = f"{self.source} asks for (an id a line, without folder and suffix)"
-        raise DataError(f"there is no image {name} in {self.root}, which {asks}")
+        raise DataError(f"there is no image {name} in {self.root}, which {self.source} asks for")
 
     def mask_file(self, name: str) -> Path:
         """Return the file of the mask with that id; a DataError if there is none."""
@@ -190,12 +190,13 @@ def load_files(
     listed = root / (lists or "") / f"{split}.txt"
     there = {file.stem for file in listed.parent.glob("*.txt")}
     source, ids = folders[0], None
-    if lists is None and (splits := sorted(one.name for one in _subfolders(source))):
-        if split not in splits:
-            raise DataError(f"{source} has no split {split!r}; it has {', '.join(splits)}")
+    splits = [] if lists else sorted(one.name for one in _subfolders(source) if any(one.iterdir()))
+    if split in splits:
         folders = [folder / split for folder in folders]
         if split in there:  # which leaves some out
             source, ids = listed, read_list(listed)
+    elif splits and split not in there:
+        raise DataError(f"{source} has no split {split!r}; it has {', '.join(splits)}; or write {listed}")
     elif lists or split in there or (split != "all" and there & {"train", "val"}):  # no lot beside a list
         source, ids = listed, read_list(listed)
     elif split in ("train", "val"):
@@ -203,6 +204,8 @@ def load_files(
     elif split != "all":
         raise DataError(f"{root} has no split {split!r}; write its ids into {listed}, one a line")
     found, spare = pair(*folders, ids=ids)
+    if ids and not found[ids[0]][0] and (plain := Path(ids[0].split()[0]).stem) in list_files(folders[0]):
+        raise DataError(f"{listed} has {ids[0]!r}; write ids alone, without folder and suffix: {plain}")
     return FileDataset("folder" if lists else "pairs", root, split, found, *labels, source, labelled, spare)
 
 
@@ -222,12 +225,14 @@ def pair(
     if not found:
         raise DataError(f"there is no image in {images}")
     if masks and not masks.is_dir():
-        raise DataError(f"there is no folder {masks} of masks; labelled=False reads images alone")
+        raise DataError(f"no folder {masks}: there is {contents(masks.parent)}; labelled=False needs none")
     masked = list_files(masks, endings[1]) if masks else {}
     ids, files = tuple(found if ids is None else ids), Files()
     owners: dict[Path, str] = {}
     for name in (*found, *ids):
-        mask = next((masked[name + ending] for ending in MASK_ENDINGS if name + ending in masked), None)
+        mask, *more = [masked.get(name + one) for one in MASK_ENDINGS if name + one in masked] or [None]
+        if more and not any(name + ending in found for ending in MASK_ENDINGS[1:]):
+            raise DataError(f"{mask} and {more[0]} are both a mask of {name}; leave one of them there")
         if mask and (other := owners.setdefault(mask, name)) != name:
             shared = f"the images {found.get(other)} and {found.get(name)} would share the mask {mask}"
             raise DataError(f"{shared}; move what is no image, but a label map, out of {images}")
@@ -261,6 +266,8 @@ def labels_of(classes: Classes, encoding: Encoding) -> tuple[ClassList, Encoding
         raise DataError(f"there are {len(names)} class names, but masks for {len(encoding.stored)} at most")
     if not kept:
         raise DataError(f"there is no class: every name is {IGNORED}")
+    if "__ignore__" in names:
+        raise DataError("the class names have __ignore__, which labelme counts as -1; leave that line out")
     if again := repeated(names):
         raise DataError(f"the class names have {', '.join(again)} more than once; one stands for one label")
     if not isinstance(classes, ClassList):
@@ -275,22 +282,28 @@ def read_list(file: Path, remedy: str = "") -> tuple[str, ...]:
     there = ", ".join(sorted(other.stem for other in file.parent.glob("*.txt") if other.name != NAMES))
     remedy = remedy or (f"this data set has {there}" if there else "write the ids into it, one a line")
     if file.name == NAMES:
-        remedy = "write the class names into it, one a line, in the order of their labels"
+        remedy = f"write names alone into it, one a line, in the order of their labels; {IGNORED}: no class"
     if not file.is_file():
         raise DataError(f"there is no list {file}; {remedy}")
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read as UTF-8 text: {error}") from error
+        raise DataError(f"{file} cannot be read as UTF-8 text; save it as that: {error}") from error
     found = tuple(unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip())
     if not found:
         raise DataError(f"{file} is empty; {remedy}")
-    if file.name == NAMES and all(re.match(r"\d+[\s:;,.=)-]+\S", line) for line in found):
-        remedy = f"{remedy}; {IGNORED} stands for a number that is no class"
-        raise DataError(f"{file} has numbers before the names ({found[0]}), which do not count; {remedy}")
+    if file.name == NAMES and (line := _no_name(found)):
+        raise DataError(f"{file} has more than names ({line!r}), but a line's place alone counts; {remedy}")
     if again := repeated(found):
         raise DataError(f"{file} has {', '.join(again)} more than once; remove the repetitions")
     return found
+
+
+def _no_name(lines: Sequence[str]) -> str:
+    """Return a line of a class list that is a comment, or one of a table with numbers or colours; or ""."""
+    ends, places = [line.split()[-1] for line in lines], [str(place) for place in range(len(lines))]
+    table = all(map(TABLE.fullmatch, lines)) or (ends != places and sorted(ends) == sorted(places))
+    return next((line for line in lines if line.startswith("#")), lines[0] if table else "")
 
 
 def repeated(names: Iterable[str]) -> list[str]:
@@ -304,8 +317,7 @@ def list_files(folder: Path, ending: str = "") -> dict[str, Path]:
     In a file's name the id, an NFC here, is followed by `ending`, by default any suffix. See {doc}`02_data`.
     """
     if not folder.is_dir():
-        there = ", ".join(sorted(one.name for one in folder.parent.glob("[!.]*/")))
-        raise DataError(f"there is no folder {folder}; there is {there or 'none'}")
+        raise DataError(f"there is no folder {folder}; there is {contents(folder.parent)}")
     found: dict[str, Path] = {}
     for file in (file for place in (folder, *_subfolders(folder)) for file in place.glob("[!.]*")):
         if file.name.endswith(ending) if ending else file.suffix.lower() in SUFFIXES:
@@ -314,6 +326,12 @@ def list_files(folder: Path, ending: str = "") -> dict[str, Path]:
                 raise DataError(f"{found[name]} and {file} have the same id {name}; rename or remove one")
             found[name] = file
     return dict(sorted(found.items()))
+
+
+def contents(folder: Path) -> str:
+    """Return the names of what is in a folder, up to six, for a message. Used in {doc}`02_data`."""
+    there = sorted(one.name for one in folder.glob("[!.]*"))
+    return ", ".join([*there[:6], "..."] if len(there) > 6 else there) or "nothing"
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -327,8 +345,9 @@ def _subfolders(folder: Path) -> list[Path]:
 def _own_folder(root: Path, given: str | os.PathLike[str] | None, usual: Sequence[str]) -> Path:
     """Return a folder below `root`: the one given, or the first of the usual ones that exists."""
     folders = [root / one for one in (usual if given is None else [given])]
-    if found := next((folder for folder in folders if folder.is_dir()), None):
-        return found
+    if found := [folder for folder in folders if folder.is_dir()]:
+        for other in found[1:]:
+            warnings.warn(f"{other} is not read, as there is {found[0]}", stacklevel=1)
+        return found[0]
     asked = " or ".join(usual) if given is None else folders[0]
-    layouts = f"{OWN_IMAGES[0]}, {OWN_MASKS[0]} or {IMAGES}, {MASKS}, {LISTS}"
-    raise DataError(f"{root}: there is no folder {asked}; the layout is {layouts}, with {NAMES}")
+    raise DataError(f"{root}: there is no folder {asked}; there is {contents(root)}")

@@ -102,10 +102,7 @@ def load_published(
 
     `root` is its folder, e.g. `VOCdevkit/VOC2012`, or one above it, by default the data folder. The classes
     are by default those of a `classes.txt` in the folder, or the published ones. "test" has no masks:
-    `labelled=False` reads images alone. `dmnet data prepare voc` makes "trainaug".
-
-    Raises:
-        DataError: if the data set, the list, or a folder of the split is not there.
+    `labelled=False` reads images alone. `dmnet data prepare voc` makes "trainaug". A DataError if files lack.
     """
     published, release = PUBLISHED[name], None
     folder, start = published.find(root), data_dir() if root is None else Path(root).expanduser()

@@ -1,6 +1,6 @@
 """What a finding is: its kind and severity, what was seen, in which files, and what can be done, in words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from dmnet.classes import voc_palette
 from dmnet.datasets.base import IGNORE
-from dmnet.datasets.files import Encoding
+from dmnet.datasets.files import IGNORED, Encoding
 from dmnet.doctor.measuring import MaskFacts, measure, spread
 from dmnet.errors import DataError
 
 SHOWN = 5  # files that a finding names in print
+Table = tuple[str, ...]  # lines `name value` or `name r,g,b`
 
 _NEW = "into a new folder (data/README.md, Correcting a data set)"
 _IGNORED = "classes.txt; a line (ignored) leaves a value out"
@@ -25,7 +26,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "missing-image": ("error", f"put it there, or {_LEAVE}"),
     "missing-mask": ("error", f"put it there, or {_LEAVE}"),
     "other-names": ("error", f"copy each under its id {_NEW}"),
-    "other-format": ("error", f"export label maps (PNG, one number a pixel), or draw them {_NEW}"),
+    "other-format": ("error", "export label maps (PNG); `dmnet data convert` draws outlines; boxes are none"),
     "no-label-ids": ("error", "unpack gtFine_trainvaltest.zip, which has them; colour images are none"),
     "unreadable": ("error", f"mend what is said, download or export it again, or {_LEAVE}"),
     "mask-without-image": ("warning", "add the image; an image and its mask have the same name"),
@@ -65,6 +66,7 @@ class Finding:
     message: str  # what was seen, and what it means
     files: tuple[str, ...]  # all files (or ids) concerned
     remedy: str  # what can be done about it, in words
+    table: Table = ()  # what the masks hold, as `dmnet data convert` takes it; empty if unknown
 
     def __str__(self) -> str:
         lines = [f"{self.severity} in {self.split} [{self.name}]: {self.message}"]
@@ -103,10 +105,16 @@ class Case:
         void = mask.counts[list(set(self.encoding.ignored))].sum()
         return np.append(mask.counts[list(self.encoding.stored)], void)
 
-    def finding(
-        self, name: str, message: str, files: Iterable[Any] = (), severity: str = "", split: str = ""
-    ) -> Finding:
+    def finding(self, name: str, message: str, files: Iterable[Any] = (), severity: str = "",
+                split: str = "", table: Table = ()) -> Finding:  # fmt: skip
         """Return a finding of that kind, by default about this split, about files, or the facts of files."""
         names = tuple(file if isinstance(file, str) else file.name for file in files)
         usual, remedy = KINDS[name]
-        return Finding(name, severity or usual, split or self.split, message, names, remedy)
+        return Finding(name, severity or usual, split or self.split, message, names, remedy, table)
+
+    def table(self, stored: Sequence[Any], void: Any = None) -> Table:
+        """Return a line on what is stored of each class, and of void; none if two would be alike."""
+        names = self.classes if void is None else (*self.classes, IGNORED)
+        values = [",".join(map(str, np.atleast_1d(one))) for one in (*stored, void)[: len(names)]]
+        clear = len(stored) == len(self.classes) and len(set(values)) == len(values)
+        return tuple(f"{name} {value}" for name, value in zip(names, values, strict=True)) if clear else ()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dmnet.classes import VOID_COLOUR
 from dmnet.datasets.base import IGNORE
-from dmnet.doctor.findings import Case, Finding, counted
+from dmnet.doctor.findings import Case, Finding, Table, counted
 from dmnet.doctor.measuring import Colour, MaskFacts
 
 # Names that people give to a first class which shall not count.
@@ -50,7 +50,18 @@ def _coloured(case: Case, masks: Masks) -> Finding | None:
         most = _some([colour for colour, _ in pixels.most_common()])
         seen = f"{most} (red, green, blue), which are not all colours of the data set's classes"
     message = f"{counted(len(wrong), 'mask')} stored in colours (mode {wrong[0].mode}), no numbers: {seen}"
-    return case.finding("colour-mask", message, wrong)
+    table = _colour_table(case, pixels) if len(wrong) == len(masks) else ()
+    return case.finding("colour-mask", message, wrong, table=table)
+
+
+def _colour_table(case: Case, pixels: Mapping[Colour, int]) -> Table:
+    """Return which class each of these colours is, if all are the classes' and void's, or greys."""
+    palette = [(red, green, blue) for red, green, blue in case.palette.tolist()]
+    greys = [(label, label, label) for label in range(len(case.classes))]
+    for colours, void in ((palette, VOID_COLOUR), (greys, (IGNORE, IGNORE, IGNORE))):
+        if set(pixels) != {(0, 0, 0)} and set(pixels) <= {*colours, void}:
+            return case.table(colours, void)
+    return ()
 
 
 def _are_the_classes(case: Case, pixels: Mapping[Colour, int], masks: Masks) -> bool:
@@ -84,7 +95,8 @@ def _renumbered(case: Case, masks: Masks) -> Finding | None:
     why = "if each image's colours were numbered anew, no number is one class"
     message = f"{counted(len(wrong), 'mask')} stored with palettes, but {seen}: {why}"
     sure = known or not case.encoding.valid[list(colours)].all()  # else somebody may like other colours
-    return case.finding("palettes-differ", message, wrong, "error" if sure else "warning")
+    table = _colour_table(case, pixels) if known and len(wrong) == len(masks) else ()
+    return case.finding("palettes-differ", message, wrong, "error" if sure else "warning", table=table)
 
 
 def _refused(case: Case, masks: Masks) -> Finding | None:
@@ -139,7 +151,7 @@ def _binary(case: Case, masks: Masks) -> Finding | None:
         return case.finding("binary-255", message, black, "warning")
     if len(case.classes) != 2:
         message += f"; and two values tell 2 classes apart, not {len(case.classes)}"
-    return case.finding("binary-255", message, masks)
+    return case.finding("binary-255", message, masks, table=case.table([0, IGNORE]))
 
 
 def _beyond(case: Case, masks: Masks) -> Finding | None:
@@ -150,16 +162,20 @@ def _beyond(case: Case, masks: Masks) -> Finding | None:
     count, highest = len(case.classes), max((value for value in values if value != IGNORE), default=0)
     held = f"the masks hold {_some(values)}: these"
     colours = [*case.palette.tolist(), VOID_COLOUR]
-    greys = {(19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16 for r, g, b in colours}  # [ITU-R BT.601]
-    if len(values) > 1 and set(values) <= greys | {IGNORE}:
+    greys = [(19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16 for r, g, b in colours]  # [ITU-R BT.601]
+    if len(values) > 1 and set(values) <= {*greys, IGNORE}:
         why = "are the brightness of the classes' colours: palettes were converted to grey"
-        return case.finding("palette-lost", f"{held} {why}", masks)
-    if _stretched(case, values):
+        table = case.table(greys[:-1], IGNORE if IGNORE in values else greys[-1])
+        return case.finding("palette-lost", f"{held} {why}", masks, table=table)
+    if spread := _stretched(case, values):
         why = f"seem to be the labels 0 to {count - 1}, multiplied to be seen"
-        return case.finding("stretched", f"{held} {why}", masks)
+        table = case.table(spread, None if IGNORE in spread else IGNORE)
+        return case.finding("stretched", f"{held} {why}", masks, table=table)
     if case.plain and highest == count and 0 not in values:
-        why = f"count from 1, the {count} classes from 0: {case.classes[-1]}, the last one, is out of range"
-        return case.finding("off-by-one", f"{held} {why}, and every other is taken for its neighbour", masks)
+        why = f"count from 1, the {count} classes from 0: {case.classes[-1]}, the last one, is out of range, "
+        why += "and every other is taken for its neighbour"
+        table = case.table(range(1, count + 1), IGNORE)
+        return case.finding("off-by-one", f"{held} {why}", masks, table=table)
     having = [mask for mask in masks if mask.counts[wrong].any()]
     known = f"0 to {count - 1}" if case.plain else f"stored as {_some(case.encoding.stored)}"
     shown = _some([f"{value} ({counts[value]} pixels)" for value in wrong])
@@ -171,15 +187,18 @@ def _beyond(case: Case, masks: Masks) -> Finding | None:
     return case.finding("values-without-class", message, having)
 
 
-def _stretched(case: Case, values: list[int]) -> bool:
-    """Tell whether these are labels that were spread over 0..255 to be visible."""
+def _stretched(case: Case, values: list[int]) -> Sequence[int]:
+    """Return how the labels were spread over 0..255 to be visible, or nothing."""
     count = len(case.classes)
     if not case.plain or len(values) < min(3, count):
-        return False
-    spread = {int(i * 255 / max(count - 1, 1) + half) for half in (0.5, 0) for i in range(count)}
+        return ()
+    for half in (0.5, 0):
+        spread = [int(label * 255 / max(count - 1, 1) + half) for label in range(count)]
+        if IGNORE in values and set(values) <= set(spread):
+            return spread
     others = [value for value in values if value != IGNORE]
     step = reduce(gcd, others)
-    return (IGNORE in values and set(values) <= spread) or (step > 1 and max(others) // step < count)
+    return range(0, step * count, step) if step > 1 and max(others) // step < count else ()
 
 
 def _direct(case: Case, masks: Masks) -> Finding | None:

@@ -2,7 +2,7 @@ r"""ONNX: any system as one file that runs where there is no PyTorch, for exampl
 
 ```
 inputs   image              [1, 3, H, W]   normalised RGB, as dmnet.transforms.evaluation_image makes it
-         scale_gates        [S]            weight of each scale's response; ones: as it was trained
+         scale_gates        [S]            weight of each scale's response; by default ones, as it was trained
 outputs  logits             [1, K, h, w]   at the output stride, h = ceil(H / stride)
 ```
 
@@ -16,7 +16,9 @@ outputs  filters_k          [C, k, k]      the filters that were used
          responses_k        [C, h, w]      the response y_k, before it is weighted
 ```
 
-All are float32, the batch is one image. The file records what it is (`read_metadata`).
+All are float32, the batch is one image. ONNX Runtime for pages takes no input that has a default, so a file
+with `inner` has none. Elsewhere the runtime may remark that the gates "will not be treated as constant": so
+it should be. The file records what it is (`read_metadata`).
 
 PyTorch's exporter writes the graph. ONNX has no adaptive pooling: `adaptive_pooling` says it as two products.
 """
@@ -25,7 +27,6 @@ import copy
 import json
 import logging
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -37,7 +38,7 @@ import torch
 from torch import Tensor, nn
 
 from dmnet.checkpoints import PathLike, weights_digest
-from dmnet.errors import DMNetError
+from dmnet.errors import DMNetError, extra
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
 from dmnet.transforms import MEAN, STD
@@ -58,7 +59,6 @@ class Exported:
 
     path: Path
     bytes: int
-    nodes: int
     size: tuple[int, int] | None  # (height, width) of the image; None: any
     difference: float  # largest difference of any output, as a fraction of its largest value
 
@@ -73,33 +73,46 @@ def export(
     Args:
         model: any system, on any device, in training or evaluation; it is exported as it is in evaluation,
             in float32, without its auxiliary head, and stays as it was.
-        path: file to write, by custom `*.onnx`.
+        path: file to write, by custom `*.onnx`. It needs one input, the image; the gates are ones by default.
         size: (height, width) of the image, for runtimes that must know it beforehand; None: any size.
-        inner: also filters and responses, and inputs for another image's filters.
-
-    Returns:
-        A short report.
+        inner: also filters and responses, and inputs for another image's filters; then all must be given.
 
     Raises:
-        ExportError: if the libraries aren't installed, `size` is too small, the network uses what cannot be
-            exported, or the file computes something else than PyTorch; nothing is written then.
+        ExportError: if `size` is too small, the network uses what cannot be exported, or the file computes
+            something else than PyTorch; nothing is written then.
+        MissingExtraError: if onnx, onnxscript or onnxruntime isn't installed.
         OSError: if it cannot be written; an older file at `path` is then intact.
     """
-    onnx, _ = _libraries()
+    with extra("export"):
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401  PyTorch's exporter needs it
     if size is not None and min(size) < 1:
         raise ExportError(f"size must be (height, width) in pixels, at least 1, got {size}")
     plain = copy.deepcopy(model).float().cpu().eval()
     network = OpenNetwork(plain, inner).eval()
     proto = _proto(network, size)
-    for key, value in _metadata(model, size).items():
-        entry = proto.metadata_props.add()
-        entry.key, entry.value = key, value
+    onnx.helper.set_model_props(proto, _metadata(model, size))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors only
+    differences = []
     with atomic_write(path) as temporary:
         onnx.save(proto, temporary)
         onnx.checker.check_model(temporary, full_check=True)
-        difference = _check(plain, network, temporary, (size,) if size else CHECKED_SIZES)
-    path = Path(path)
-    return Exported(path, path.stat().st_size, len(proto.graph.node), size, difference)
+        session = onnxruntime.InferenceSession(temporary, options, providers=["CPUExecutionProvider"])
+        for seed, image_size in enumerate((size,) if size else CHECKED_SIZES):
+            example = network.example(image_size, seed)
+            with torch.inference_mode():
+                if inner:
+                    differences.append(
+                        _difference(session, network.outputs, example, network(*example.values()))
+                    )
+                    example["other_weight"].zero_()
+                # The same by way of the model itself, with its own filters.
+                logits = plain(example["image"], example["scale_gates"]).logits
+                differences.append(_difference(session, ["logits"], example, [logits]))
+    return Exported(Path(path), Path(path).stat().st_size, size, max(differences))
 
 
 def read_metadata(path: PathLike) -> dict[str, Any]:
@@ -113,11 +126,11 @@ def read_metadata(path: PathLike) -> dict[str, Any]:
     Raises:
         ExportError: if the file isn't ONNX, or not from here.
     """
-    onnx, _ = _libraries()
+    with extra("export"):
+        import onnx
+    content = Path(path).read_bytes()
     try:
-        proto = onnx.load(path, load_external_data=False)
-    except OSError:
-        raise
+        proto = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own, which has no stable name
         raise ExportError(f"{path} is no ONNX file ({error})") from error
     found = {entry.key: entry.value for entry in proto.metadata_props}
@@ -126,31 +139,20 @@ def read_metadata(path: PathLike) -> dict[str, Any]:
     return {key: json.loads(value) for key, value in found.items()}
 
 
-# The network as it is exported ----------------------------------------------------------------------------
-
-
 class OpenNetwork(nn.Module):
-    """A network for one image, with its inside as further results; its weights are the model's.
+    """A model in evaluation for one image; with `inner` it also takes and returns what is inside.
 
-    Used in {doc}`differences`.
-
-    Args:
-        model: in evaluation mode.
-        inner: take and return what is inside.
+    Its weights are the model's. Used in {doc}`differences`.
     """
 
     def __init__(self, model: DMNet, inner: bool) -> None:
         super().__init__()
         self.backbone, self.head, self.inner = model.backbone, model.head, inner
         self.channels, self.sizes = model.architecture.channels, model.architecture.filter_sizes
-
-    def names(self) -> tuple[list[str], list[str]]:
-        """Return the names of inputs and outputs, in order."""
-        inputs, outputs = ["image", "scale_gates"], ["logits"]
-        if self.inner:
-            inputs += ["other_weight", *(f"other_filters_{k}" for k in self.sizes)]
-            outputs += [f"filters_{k}" for k in self.sizes] + [f"responses_{k}" for k in self.sizes]
-        return inputs, outputs
+        self.inputs, self.outputs = ["image", "scale_gates"], ["logits"]  # names, in order
+        if inner:
+            self.inputs += ["other_weight", *(f"other_filters_{k}" for k in self.sizes)]
+            self.outputs += [f"{what}_{k}" for what in ("filters", "responses") for k in self.sizes]
 
     def example(self, size: tuple[int, int], seed: int) -> dict[str, Tensor]:
         """Return random inputs, by name; gates and mixtures between 0 and 1."""
@@ -160,15 +162,13 @@ class OpenNetwork(nn.Module):
         if self.inner:
             inputs.append(torch.rand(scales, generator=generator))
             inputs += [torch.randn(self.channels, k, k, generator=generator) for k in self.sizes]
-        return dict(zip(self.names()[0], inputs, strict=True))
+        return dict(zip(self.inputs, inputs, strict=True))
 
     def forward(self, image: Tensor, scale_gates: Tensor, *other: Tensor) -> tuple[Tensor, ...]:
         """Return logits [1, K, h, w]; with `inner` then all filters [C, k, k], all responses [C, h, w].
 
-        Args:
-            image: [1, 3, H, W].
-            scale_gates: [S].
-            *other: with `inner` the weights [S] and the filters [C, k, k] of another image, for each scale.
+        The image is [1, 3, H, W], the gates are [S]; with `inner` follow the weights [S] and the filters
+        [C, k, k] of another image, for each scale.
         """
         features = self.backbone(image).stage4
         filters = self.head.filters(features)
@@ -180,26 +180,22 @@ class OpenNetwork(nn.Module):
         return (logits, *(one[0] for one in (*filters, *responses))) if self.inner else (logits,)
 
 
-# The file -------------------------------------------------------------------------------------------------
-
-
 def _proto(network: OpenNetwork, size: tuple[int, int] | None) -> Any:
     """Return the network as an `onnx.ModelProto`."""
     example = network.example(size or EXAMPLE_SIZE, 0)
-    inputs, outputs = network.names()
     any_size = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
-    shapes = (any_size, None, *([(None,) * len(inputs[2:])] if network.inner else []))  # *other is one
+    others = [(None,) * len(network.inputs[2:])] if network.inner else []  # *other is one argument
     # It warns at length of inequalities between sizes that it cannot solve; the comparison is what counts.
     logging.getLogger("torch.fx.experimental.symbolic_shapes").setLevel(logging.ERROR)
     try:
         program: Any = torch.onnx.export(
             network,
             tuple(example.values()),
-            input_names=inputs,
-            output_names=outputs,
+            input_names=network.inputs,
+            output_names=network.outputs,
             opset_version=OPSET,
             dynamo=True,
-            dynamic_shapes=None if size else shapes,
+            dynamic_shapes=None if size else (any_size, None, *others),
             custom_translation_table={torch.ops.aten.adaptive_avg_pool2d.default: adaptive_pooling},
             verbose=False,
         )
@@ -217,6 +213,9 @@ def _proto(network: OpenNetwork, size: tuple[int, int] | None) -> Any:
         names = ("height", "width") if value.name == "image" else ("rows", "columns")
         for dim, name in zip(free, names, strict=False):
             dim.dim_param = name
+    if not network.inner:
+        gates = graph.initializer.add(name="scale_gates", dims=example["scale_gates"].shape, data_type=1)
+        gates.raw_data = np.ones(gates.dims, np.float32).tobytes()  # an input's default is an initializer
     return proto
 
 
@@ -268,45 +267,12 @@ def _metadata(model: DMNet, size: tuple[int, int] | None) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in facts.items()}
 
 
-def _check(model: DMNet, network: OpenNetwork, path: PathLike, sizes: Sequence[tuple[int, int]]) -> float:
-    """Compare a file with PyTorch, on random images of these sizes, random gates and filters.
-
-    Returns:
-        The largest difference of any output, as a fraction of the largest value of that output.
-
-    Raises:
-        ExportError: if it is above `TOLERANCE`, or no number.
-    """
-    _, runtime = _libraries()
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors only
-    session = runtime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
-    differences = [0.0]
-    for seed, size in enumerate(sizes):
-        example = network.example(size, seed)
-        with torch.inference_mode():
-            if network.inner:
-                differences += _differences(session, network, example, network(*example.values()))
-                example["other_weight"].zero_()
-            # The same by way of the model itself, with its own filters.
-            results = [model(example["image"], example["scale_gates"]).logits]
-            if network.inner:
-                features = model.backbone(example["image"]).stage4
-                results += [
-                    one[0] for one in (*model.head.filters(features), *model.head.responses(features))
-                ]
-            differences += _differences(session, network, example, results)
-    return max(differences)
-
-
-def _differences(
-    session: Any, network: OpenNetwork, example: dict[str, Tensor], expected: Sequence[Tensor]
-) -> list[float]:
-    """Return max|found - expected| / max|expected| of each output; too large a one is an error."""
-    names = network.names()[1]
+def _difference(
+    session: Any, names: Sequence[str], example: dict[str, Tensor], expected: Sequence[Tensor]
+) -> float:
+    """Return the largest max|found - expected| / max|expected| of these outputs; too large is an error."""
     found = session.run(names, {name: x.numpy() for name, x in example.items()})
-    differences = []
+    largest = 0.0
     for name, tensor, array in zip(names, expected, found, strict=True):
         scale = tensor.abs().max().item() or 1.0
         same_shape = tuple(tensor.shape) == array.shape
@@ -318,17 +284,5 @@ def _differences(
                 f"value, for an image of {height} x {width}; allowed are {TOLERANCE:.0e}. Nothing was "
                 "written. Are the model's weights finite?"
             )
-        differences.append(difference)
-    return differences
-
-
-def _libraries() -> tuple[Any, Any]:
-    """Import onnx and onnxruntime, which only export needs."""
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        needed = "ONNX export needs onnx, onnxscript and onnxruntime: pip install 'dmnet[export]'"
-        raise ExportError(f"{needed} ({error})") from error
-    return onnx, onnxruntime
+        largest = max(largest, difference)
+    return largest

@@ -7,6 +7,8 @@ it is made of, and what writes the files behind the book's pages.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dmnet.errors import extra
+
 if TYPE_CHECKING:
     from dmnet.playground.widget import Playground as Playground
 
@@ -17,4 +19,5 @@ def __getattr__(name: str) -> Any:
     """Import the widget when it is asked for: building the pages' files needs no anywidget."""
     if name != "Playground":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module("dmnet.playground.widget").Playground
+    with extra("playground"):
+        return import_module("dmnet.playground.widget").Playground

@@ -17,7 +17,6 @@ MODULES = (
 )
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.M)
 EXPORT = re.compile(r"^export (?!default)", re.M)
-
 TYPES = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n|/\*\*.*?\*/ ?", re.M | re.S)
 
 

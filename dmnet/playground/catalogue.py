@@ -1,6 +1,5 @@
 """What the playground offers: scenes, what each world asks, and the catalogue that the front end reads."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -37,21 +36,13 @@ LONG_SIDE = 240  # pixels of a reader's own picture
 
 @dataclass(frozen=True)
 class Question:
-    """What some objects ask of the ground. Shown in {doc}`09_ablation`.
+    """What some objects ask of the ground. Shown in {doc}`09_ablation`."""
 
-    Attributes:
-        text: in words.
-        pairs: labels of the objects that ask it: the one where the answer is yes, the one where it is no.
-        seen: name of the map of noisy tiles.
-        hidden: name of the map that is the answer.
-        majority: whether the answer is what most of the visible ground looks like; else it lies behind it.
-    """
-
-    text: str
-    pairs: tuple[tuple[int, int], ...]
-    seen: str
-    hidden: str
-    majority: bool = False
+    text: str  # in words
+    pairs: tuple[tuple[int, int], ...]  # labels of those that ask: where the answer is yes, where it is no
+    seen: str  # name of the map of noisy tiles
+    hidden: str  # name of the map that is the answer
+    majority: bool = False  # whether it is what most of the visible ground looks like; else it lies behind it
 
 
 # Per world; question i is about bit i of the versions of `dmnet.worlds.drawing.Plan`.
@@ -68,20 +59,25 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class PlayScene:
-    """One of the playground's scenes. Shown in {doc}`09_ablation`.
+    """One of the playground's scenes. Shown in {doc}`09_ablation`."""
 
-    Attributes:
-        world: "demo_scale" or "demo_context"; also the name of the network that labels it.
-        index: its number in the split "test".
-    """
-
-    world: str
-    index: int
+    world: str  # "demo_scale" or "demo_context"; also the name of the network that labels it
+    index: int  # its number in the split "test"
 
     @property
     def id(self) -> str:
         """What the page's address calls it, e.g. "scale-26"."""
         return f"{self.world.removeprefix('demo_')}-{self.index}"
+
+    @property
+    def file(self) -> str:
+        """Where it lies in the folder; see `dmnet.playground.scenes.pack`."""
+        return f"{self.world}/{self.index}.safetensors.gz"
+
+    @property
+    def layers(self) -> str:
+        """Where its layers lie; see `dmnet.playground.layers.pack_layers`."""
+        return f"{self.world}/{self.index}.layers.gz"
 
     @property
     def title(self) -> str:
@@ -97,20 +93,14 @@ class PlayScene:
         return WORLDS[self.world].plan(0, "test", self.index)
 
 
+# Id -> scene, world by world.
+BY_ID = {
+    scene.id: scene
+    for world, indices in SCENES.items()
+    for scene in (PlayScene(world, index) for index in indices)
+}
 # Shown where no script runs.
-STILL = (PlayScene("demo_scale", 26), PlayScene("demo_scale", 16), PlayScene("demo_context", 13))
-
-
-def scenes() -> Iterator[PlayScene]:
-    """Yield all scenes, world by world. Used in {doc}`09_ablation`."""
-    for world, indices in SCENES.items():
-        for index in indices:
-            yield PlayScene(world, index)
-
-
-def find_scene(name: str) -> PlayScene | None:
-    """Return the scene with an id, or None. Used in {doc}`09_ablation`."""
-    return next((scene for scene in scenes() if scene.id == name), None)
+STILL = (BY_ID["scale-26"], BY_ID["scale-16"], BY_ID["context-13"])
 
 
 def catalogue() -> dict[str, Any]:
@@ -118,33 +108,23 @@ def catalogue() -> dict[str, Any]:
 
     Used in {doc}`welcome`.
     """
-    return {"long_side": LONG_SIDE, "worlds": [world_entry(world) for world in SCENES]}
-
-
-def world_entry(world: str) -> dict[str, Any]:
-    """Return the catalogue's entry of one drawn world. Used in {doc}`welcome`."""
-    classes = WORLDS[world].classes
-    return {
-        "name": world,
-        "title": TITLES[world],
-        "hint": HINTS[world],
-        "classes": list(classes.names),
-        "palette": classes.palette.tolist(),
-        "pairs": PAIRS[world],
-        "model": f"{world}.onnx",
-        "channels": systems.get(world).architecture.channels,
-        "scenes": [
-            {"id": scene.id, "title": scene.title, "file": scene_file(scene), "layers": layers_file(scene)}
-            for scene in (PlayScene(world, index) for index in SCENES[world])
-        ],
-    }
-
-
-def scene_file(scene: PlayScene) -> str:
-    """Return where a scene lies in the folder. Used in {doc}`welcome`."""
-    return f"{scene.world}/{scene.index}.safetensors.gz"
-
-
-def layers_file(scene: PlayScene) -> str:
-    """Return where its layers lie. Used in {doc}`welcome`."""
-    return f"{scene.world}/{scene.index}.layers.gz"
+    worlds = []
+    for world in SCENES:
+        classes = WORLDS[world].classes
+        drawn = [scene for scene in BY_ID.values() if scene.world == world]
+        entry = {
+            "name": world,
+            "title": TITLES[world],
+            "hint": HINTS[world],
+            "classes": list(classes.names),
+            "palette": classes.palette.tolist(),
+            "pairs": PAIRS[world],
+            "model": f"{world}.onnx",
+            "channels": systems.get(world).architecture.channels,
+            "scenes": [
+                {"id": scene.id, "title": scene.title, "file": scene.file, "layers": scene.layers}
+                for scene in drawn
+            ],
+        }
+        worlds.append(entry)
+    return {"long_side": LONG_SIDE, "worlds": worlds}

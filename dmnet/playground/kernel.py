@@ -4,14 +4,13 @@ A request is a message with an `id` and a `kind`; the reply carries `reply_to`, 
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import save
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from dmnet.export import export
 from dmnet.images import read_image
 from dmnet.inference import Labels, labels_at
 from dmnet.model import DMNet
-from dmnet.playground.catalogue import FILTER_SIZES, SCENES, catalogue, find_scene
+from dmnet.playground.catalogue import BY_ID, FILTER_SIZES, SCENES, catalogue
 from dmnet.playground.layers import pack_layers
 from dmnet.playground.scenes import pack
 from dmnet.plots import class_list
@@ -29,15 +28,8 @@ from dmnet.transforms import evaluation_image
 from dmnet.zoo import load_pretrained
 
 LONG_SIDE = 1024  # pixels of a reader's own picture: a kernel computes more than a browser
-
 REMEMBERED = 40  # pictures that the front end need not give again
-
-
-class Reply(NamedTuple):
-    """What goes back to the front end. Used in {doc}`09_ablation`."""
-
-    content: dict[str, Any]
-    buffers: list[bytes]
+Reply = tuple[dict[str, Any], list[bytes]]  # a message to the front end, and the bytes beside it
 
 
 class Desk:
@@ -75,18 +67,13 @@ class Desk:
                 f"scenes come with {' and '.join(SCENES)}"
             )
         self.own = None if pictures is None else {name: read_image(one) for name, one in pictures.items()}
-        self.truths = dict(truths or {})
+        self.truths = {name: np.asarray(labels, np.uint8) for name, labels in (truths or {}).items()}
         for name, labels in self.truths.items():
-            if self.own is None or name not in self.own or self.own[name].shape[:2] != np.shape(labels):
+            if self.own is None or name not in self.own or self.own[name].shape[:2] != labels.shape:
                 raise DataError(f"the labels of {name!r} need a picture of that name and of their size")
-        self.registered: dict[
-            int, tuple[Tensor, tuple[int, int]]
-        ] = {}  # number -> as the network sees it, size
-        self.kinds: dict[str, Callable[[dict[str, Any], Sequence[Any]], Reply]] = {
-            "asset": self._asset,
-            "picture": self._picture,
-            "answer": self._answer,
-        }
+        # Number -> picture as the network sees it, and its size.
+        self.registered: dict[int, tuple[Tensor, tuple[int, int]]] = {}
+        self.kinds = {"asset": self._asset, "picture": self._picture, "answer": self._answer}
 
     @property
     def scene_ids(self) -> list[str]:
@@ -99,7 +86,7 @@ class Desk:
             content, attached = self.kinds[request["kind"]](request, buffers)
         except Exception as error:  # the front end shows it; a kernel's log is read by nobody
             content, attached = {"error": f"{type(error).__name__}: {error}"}, []
-        return Reply({**content, "reply_to": request["id"]}, attached)
+        return {**content, "reply_to": request["id"]}, attached
 
     def catalogue(self) -> dict[str, Any]:
         """Return what there is to choose from; see `dmnet.playground.catalogue.catalogue`."""
@@ -131,34 +118,31 @@ class Desk:
         return self.models[world]
 
     def _asset(self, request: dict[str, Any], _: Sequence[Any]) -> Reply:
-        return Reply({}, [self.asset(request["name"])])
+        return {}, [self.asset(request["name"])]
 
     def asset(self, name: str) -> bytes:
         """Return a file by the name that it has beside the book's pages."""
         if name == "catalogue.json":
             return json.dumps(self.catalogue()).encode()
-        kind, _, rest = name.partition("/")
-        if kind == "pictures" and self.own is not None and rest in self.own:
-            return _packed(self.own[rest], self.truths.get(rest))
-        if kind in SCENES:
-            number, _, what = rest.partition(".")
-            scene = find_scene(f"{kind.removeprefix('demo_')}-{number}")
-            if scene:
-                layers = what == "layers.gz"
-                return pack_layers(scene) if layers else pack(scene, self.model(kind), answers=False)
-        world = name.removesuffix(".onnx")
-        return exported(world) if world in SCENES else self._served(name)
-
-    def _served(self, name: str) -> bytes:
-        """Return one of the files of ONNX Runtime."""
-        root = self.static.resolve() if self.static else None
-        file = (root / "playground" / name).resolve() if root else None
-        if not root or not file or not file.is_relative_to(root) or not file.is_file():
-            raise DMNetError(
-                f"there is no file {name}: engine='browser' needs static=, the folder of ONNX Runtime for "
-                "pages (in a clone `.venv/static`, after `make setup`); use engine='kernel'"
-            )
-        return file.read_bytes()
+        for own, image in (self.own or {}).items():
+            if name == f"pictures/{own}":
+                truth = {"truth": self.truths[own]} if own in self.truths else {}
+                return save({"image": image, **truth})
+        for scene in BY_ID.values():
+            if name == scene.file:
+                return pack(scene, self.model(scene.world), answers=False)
+            if name == scene.layers:
+                return pack_layers(scene)
+        if name in (f"{world}.onnx" for world in SCENES):
+            return exported(name.removesuffix(".onnx"))
+        if self.static is not None:  # ONNX Runtime
+            file = (self.static / "playground" / name).resolve()
+            if file.is_relative_to(self.static.resolve()) and file.is_file():
+                return file.read_bytes()
+        raise DMNetError(
+            f"there is no file {name}: engine='browser' needs static=, the folder of ONNX Runtime for "
+            "pages (in a clone `.venv/static`, after `make setup`); use engine='kernel'"
+        )
 
     def _picture(self, request: dict[str, Any], buffers: Sequence[Any]) -> Reply:
         pixels = np.frombuffer(buffers[0], np.uint8).reshape(request["height"], request["width"], 3)
@@ -166,31 +150,25 @@ class Desk:
         image = evaluation_image(self.model(request["world"]).system, pixels)
         self.registered[number] = image, pixels.shape[:2]
         self.registered.pop(number - REMEMBERED, None)  # a reader who drags an object makes many
-        return Reply({"number": number}, [])
+        return {"number": number}, []
 
     def _answer(self, request: dict[str, Any], _: Sequence[Any]) -> Reply:
         number, other = request["picture"], request["donor"]
         model = self.model(request["world"])
         if number not in self.registered or not (other is None or other in self.registered):
-            return Reply({"forgotten": True}, [])  # the front end gives it anew
+            return {"forgotten": True}, []  # the front end gives it anew
         image, size = self.registered[number]
         donor = None if other is None else self.registered[other][0]
         answer = look_inside(model, image, request["gates"], donor=donor)
-        grids = [_channel(one, request["channel"]) for one in (*answer.filters, *answer.responses)]
+        channel = request["channel"]  # -1: the mean of all
+        grids = [
+            one.mean(0) if channel < 0 else one[min(channel, len(one) - 1)]
+            for one in (*answer.filters, *answer.responses)
+        ]
         labels = labels_at(answer.logits, size, model.architecture.align_corners)
         content = {"shapes": [list(grid.shape) for grid in grids], "channels": len(answer.filters[0])}
         arrays = [labels, *(one.float().cpu().numpy() for one in (answer.logits, *grids))]
-        return Reply(content, [array.tobytes() for array in arrays])
-
-
-def _channel(values: Tensor, channel: int) -> Tensor:
-    """Return one channel of [C, h, w]; the mean over all for -1."""
-    return values.mean(0) if channel < 0 else values[min(channel, len(values) - 1)]
-
-
-def _packed(image: NDArray[np.uint8], truth: Labels | None) -> bytes:
-    """Return a picture of the caller's as a scene's file."""
-    return save({"image": image} if truth is None else {"image": image, "truth": np.asarray(truth, np.uint8)})
+        return content, [array.tobytes() for array in arrays]
 
 
 @cache

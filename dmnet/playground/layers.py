@@ -8,8 +8,8 @@ several sizes, each painted as the world paints it: the page only lays them on t
 import gzip
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,42 +18,22 @@ from safetensors.numpy import save
 
 from dmnet.playground.catalogue import QUESTIONS, PlayScene
 from dmnet.worlds.demo import WORLDS
-from dmnet.worlds.drawing import (
-    VOID,
-    Array,
-    Item,
-    Labels,
-    Painter,
-    Plan,
-    blend,
-    coverage,
-    mark,
-    smoothstep,
-)
+from dmnet.worlds.drawing import VOID, Array, Item, Labels, Painter, blend, cast_shadow, coverage, mark
 
 # Pixels; a ring that is smaller is void altogether, and a larger object leaves no room for its ground.
 DIAMETERS = {"demo_scale": (7.0, 32.0), "demo_context": (12.0, 96.0)}
 
 
-@dataclass(frozen=True)
-class Cover:
+class Cover(Painter):
     """Paints a card of grey paper that hides what is under it, and is no object: its label is void.
 
     Used in {doc}`welcome`.
     """
 
-    item: Item
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """See `dmnet.worlds.drawing.Painter`."""
-        raise NotImplementedError("a cover lies in no scene")
-
-    def paint(self, canvas: Array, mask: Labels, x: Array, y: Array, diameter: float) -> None:
+    def paint(self, canvas: Array, mask: Labels, x: Array, y: Array) -> None:
         """Paint the card with its shadow, and mark it, in place."""
-        half = diameter / 2
-        shadow = np.maximum(np.abs(x - 1.2), np.abs(y - 1.6)) - half
-        canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, shadow)))[..., None]
+        half = self.item.diameter / 2
+        cast_shadow(canvas, np.maximum(np.abs(x - 1.2), np.abs(y - 1.6)) - half)
         distance = np.maximum(np.abs(x), np.abs(y)) - half
         blend(canvas, (0.55, 0.55, 0.55), coverage(distance))
         mark(mask, distance, VOID)
@@ -61,20 +41,13 @@ class Cover:
 
 @dataclass(frozen=True)
 class Stamp:
-    """An object cut out: a picture `p` under it becomes `p * through + added`. Used in {doc}`welcome`.
+    """An object cut out: a picture `p` under it becomes `p * through + added`. Used in {doc}`welcome`."""
 
-    Attributes:
-        left, top: where the cut begins, in pixels from the pixel that holds the object's centre.
-        added: float32 [h, w, 3].
-        through: float32 [h, w], 0..1.
-        mask: uint8 [h, w]: 1 on the object, 255 where nothing counts, 0 elsewhere.
-    """
-
-    left: int
+    left: int  # where the cut begins, in pixels from the pixel that holds the object's centre
     top: int
-    added: Array
-    through: Array
-    mask: Labels
+    added: Array  # float32 [h, w, 3]
+    through: Array  # float32 [h, w], 0..1
+    mask: Labels  # uint8 [h, w]: 1 on the object, 255 where nothing counts, 0 elsewhere
 
 
 def cut_out(painter: Painter, diameter: float) -> Stamp:
@@ -83,7 +56,8 @@ def cut_out(painter: Painter, diameter: float) -> Stamp:
     To paint is an affine map of every pixel that is painted over, so what becomes of black and of white tells
     everything.
     """
-    item = painter.item
+    item = replace(painter.item, diameter=diameter)
+    painter = replace(painter, item=item)
     reach = math.ceil(0.7 * diameter) + 8  # corners and shadow
     offsets = np.arange(-reach, reach + 1, dtype=np.float32)
     x = np.broadcast_to(offsets - np.float32(item.x % 1), (len(offsets),) * 2)
@@ -91,7 +65,7 @@ def cut_out(painter: Painter, diameter: float) -> Stamp:
     black, white = (np.full((*x.shape, 3), value, np.float32) for value in (0, 1))
     mask = np.zeros(x.shape, np.uint8)
     for canvas in (black, white):
-        painter.paint(canvas, mask, x, y, diameter)
+        painter.paint(canvas, mask, x, y)
     through = (white - black)[..., 0]
     mask[(mask > 0) & (mask < VOID)] = 1
     rows, columns = (
@@ -128,13 +102,15 @@ def pack_layers(scene: PlayScene) -> bytes:
     plan = scene.plan()
     objects: list[dict[str, Any]] = []
     parts: list[NDArray[np.uint8]] = []
-    for name, painter, placed in _painters(scene, plan):
+    for name, painter, placed in _painters(scene.world, plan.painters):
         item, places = painter.item, {}
         for step, diameter in sizes(painter, scene.world).items():
             stamp = cut_out(painter, diameter)
             height, width = stamp.mask.shape
             places[step] = (stamp.left, stamp.top, width, height, sum(part.shape[1] for part in parts))
-            parts.append(_pixels(stamp, plan.gain))
+            added = _bytes(stamp.added * np.float32(plan.gain)).transpose(2, 0, 1)
+            planes = np.concatenate([added, _bytes(stamp.through)[None], stamp.mask[None]])
+            parts.append(planes.reshape(5, -1))
         entry = {"name": name, "label": item.label, "placed": placed, "stamps": places}
         objects.append({**entry, "x": math.floor(item.x), "y": math.floor(item.y)})
     used, patch = np.unique(plan.patch, return_inverse=True)
@@ -148,23 +124,16 @@ def pack_layers(scene: PlayScene) -> bytes:
     return gzip.compress(save(tensors, {"facts": json.dumps({"objects": objects})}), mtime=0)
 
 
-def _painters(scene: PlayScene, plan: Plan) -> Iterator[tuple[str, Painter, bool]]:
+def _painters(world: str, painters: Iterable[Painter]) -> Iterator[tuple[str, Painter, bool]]:
     """Yield every object, the name of its kind, and whether it is in the scene."""
-    stock = WORLDS[scene.world].stock()
-    pairs = [pair for question in QUESTIONS[scene.world] for pair in question.pairs]
-    for painter in plan.painters:
+    stock = WORLDS[world].stock()
+    pairs = [pair for question in QUESTIONS[world] for pair in question.pairs]
+    for painter in painters:
         alike = next((pair for pair in pairs if painter.item.label in pair), (painter.item.label,))
         yield next(name for name, one in stock.items() if one.item.label in alike), painter, True
     for name, painter in stock.items():
         yield name, painter, False
     yield "cover", Cover(Item(VOID, 0, 0, 24.0)), False
-
-
-def _pixels(stamp: Stamp, gain: float) -> NDArray[np.uint8]:
-    """Return a stamp's pixels, uint8 [5, n]."""
-    added = _bytes(stamp.added * np.float32(gain)).transpose(2, 0, 1)
-    planes = np.concatenate([added, _bytes(stamp.through)[None], stamp.mask[None]])
-    return planes.reshape(5, -1)
 
 
 def _bytes(values: Array) -> NDArray[np.uint8]:

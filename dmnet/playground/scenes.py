@@ -14,34 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from dmnet.analysis.inside import Answer, gated_logits, look_inside
+from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.inference import Labels, labels_at
-from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet
 from dmnet.playground.catalogue import FILTER_SIZES, QUESTIONS, SUBSETS, PlayScene, Question
 from dmnet.transforms import evaluation_image
 from dmnet.worlds.drawing import Scene
 
 
-def subset_labels(model: DMNet, answer: Answer, size: tuple[int, int]) -> Labels:
-    """Return the labels of every subset of the scales, uint8 [16, *size], in the order of `SUBSETS`.
+def subset_labels(model: DMNet, image: NDArray[np.uint8]) -> Labels:
+    """Return a picture's labels with every subset of the scales, uint8 [16, H, W], in the order of `SUBSETS`.
 
-    Used in {doc}`09_ablation`.
+    The picture is uint8 [H, W, 3]. Used in {doc}`09_ablation`.
     """
+    answer = look_inside(model, evaluation_image(model.system, image), (1.0,) * 4)
     logits = gated_logits(model, SUBSETS, answer.features, answer.responses)
-    return np.stack([labels_at(one, size) for one in logits])
-
-
-def full_answer(scene: PlayScene, drawn: Scene, model: DMNet) -> Answer:
-    """Return the network's answer with every scale at its full weight. Used in {doc}`09_ablation`."""
-    return look_inside(model, evaluation_image(scene.world, drawn.image), (1.0,) * 4)
-
-
-def score(labels: Labels, truth: Labels, classes: int) -> float:
-    """Return the mIoU of one picture, in 0..1. Used in {doc}`09_ablation`."""
-    matrix = ConfusionMatrix(classes)
-    matrix.update(labels, truth)
-    return matrix.miou()
+    return np.stack([labels_at(one, image.shape[:2]) for one in logits])
 
 
 def window_votes(scene: Scene, question: Question, side: int) -> list[bool]:
@@ -76,14 +64,14 @@ def pack(scene: PlayScene, model: DMNet, *, answers: bool = True) -> bytes:
     `objects`, each its label and its centre, x and y in pixels.
     """
     drawn = scene.draw()
-    answer = full_answer(scene, drawn, model)
+    answer = look_inside(model, evaluation_image(model.system, drawn.image), (1.0,) * 4)
     tensors: dict[str, NDArray[Any]] = {
         "image": drawn.image,
         "truth": drawn.mask,
         "hidden": np.stack([drawn.truth[name] for name in drawn.truth]).astype(np.uint8),
     }
     if answers:
-        tensors["answers"] = subset_labels(model, answer, drawn.mask.shape)
+        tensors["answers"] = subset_labels(model, drawn.image)
     for k, filters, responses in zip(FILTER_SIZES, answer.filters, answer.responses, strict=True):
         tensors[f"filters_{k}"] = filters.mean(0).numpy()
         tensors[f"responses_{k}"] = responses.mean(0).numpy()

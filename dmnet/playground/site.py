@@ -12,67 +12,42 @@ The exported networks, `demo_scale.onnx` and `demo_context.onnx`, are put beside
 """
 
 import json
-from collections.abc import Callable, Sequence
-from functools import partial
 from html import escape
 from pathlib import Path
 
 from PIL import Image
 
-from dmnet.files import atomic_write
+from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet
 from dmnet.playground import bundle
-from dmnet.playground.catalogue import (
-    ALTS,
-    FILTER_SIZES,
-    HINTS,
-    SCENES,
-    STILL,
-    SUBSETS,
-    PlayScene,
-    catalogue,
-    layers_file,
-    scene_file,
-    scenes,
-)
+from dmnet.playground.catalogue import ALTS, BY_ID, FILTER_SIZES, HINTS, STILL, SUBSETS, PlayScene, catalogue
 from dmnet.playground.layers import pack_layers
-from dmnet.playground.scenes import full_answer, pack, score, subset_labels
+from dmnet.playground.scenes import pack, subset_labels
 from dmnet.worlds.demo import WORLDS
 from dmnet.zoo import load_pretrained
 
 
 def write_site(folder: Path) -> None:
-    """Write all files; scenes and pictures that the folder has already are left as they are.
+    """Write all files into a folder, the catalogue last: where it lies, all the others do.
 
     Used in {doc}`welcome`.
-
-    Args:
-        folder: where to. It is good for one state of the package: `book/extensions/playground_pages.py`.
     """
-    write_front_end(folder)
-    models = {world: load_pretrained(world) for world in SCENES}
-    for scene in scenes():
-        _write_once(folder / scene_file(scene), partial(pack, scene, models[scene.world]))
-        _write_once(folder / layers_file(scene), partial(pack_layers, scene))
+    models = {world: load_pretrained(world) for world in WORLDS}
+    for world in WORLDS:
+        (folder / world).mkdir(parents=True, exist_ok=True)
+    for scene in BY_ID.values():
+        (folder / scene.file).write_bytes(pack(scene, models[scene.world]))
+        (folder / scene.layers).write_bytes(pack_layers(scene))
     for scene in STILL:
-        if not (folder / "still" / f"{scene.id}.json").exists():
-            write_still(scene, models[scene.world], folder / "still")
-
-
-def _write_once(file: Path, content: Callable[[], bytes]) -> None:
-    """Write a file unless it is there."""
-    if not file.exists():
-        with atomic_write(file) as temporary:
-            temporary.write_bytes(content())
+        write_still(scene, models[scene.world], folder / "still")
+    write_front_end(folder)
 
 
 def write_front_end(folder: Path) -> None:
     """Write script, style sheet and catalogue. Used in {doc}`welcome`."""
-    texts = {"playground.js": bundle.script(), "playground.css": bundle.style()}
-    texts["catalogue.json"] = json.dumps(catalogue())
-    for name, text in texts.items():
-        with atomic_write(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf8")
+    (folder / "playground.js").write_text(bundle.script(), encoding="utf8")
+    (folder / "playground.css").write_text(bundle.style(), encoding="utf8")
+    (folder / "catalogue.json").write_text(json.dumps(catalogue()), encoding="utf8")
 
 
 def write_still(scene: PlayScene, model: DMNet, folder: Path) -> None:
@@ -80,26 +55,20 @@ def write_still(scene: PlayScene, model: DMNet, folder: Path) -> None:
 
     Used in {doc}`welcome`.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     drawn = scene.draw()
     palette = WORLDS[scene.world].classes.palette
-    with atomic_write(folder / f"{scene.id}.png") as temporary:
-        Image.fromarray(drawn.image).save(temporary)
-    answers = subset_labels(model, full_answer(scene, drawn, model), drawn.mask.shape)
+    Image.fromarray(drawn.image).save(folder / f"{scene.id}.png")
     scores = {}
-    for gates, labels in zip(SUBSETS, answers, strict=True):
-        name = subset_name(gates)
-        scores[name] = score(labels, drawn.mask, len(palette))
+    for gates, labels in zip(SUBSETS, subset_labels(model, drawn.image), strict=True):
+        name = "".join(map(str, gates))  # which scales are on, e.g. "1011" without 3 x 3
+        matrix = ConfusionMatrix(len(palette))
+        matrix.update(labels, drawn.mask)
+        scores[name] = matrix.miou()
         picture = Image.fromarray(labels)
         picture.putpalette(palette.tobytes())
-        with atomic_write(folder / f"{scene.id}-{name}.png") as temporary:
-            picture.save(temporary, optimize=True)
-    with atomic_write(folder / f"{scene.id}.json") as temporary:
-        temporary.write_text(json.dumps(scores))
-
-
-def subset_name(gates: Sequence[int]) -> str:
-    """Return which scales are on, e.g. "1011" without 3 x 3. Used in {doc}`welcome`."""
-    return "".join(map(str, gates))
+        picture.save(folder / f"{scene.id}-{name}.png", optimize=True)
+    (folder / f"{scene.id}.json").write_text(json.dumps(scores))
 
 
 def still_html(folder: Path, address: str) -> str:
@@ -118,15 +87,12 @@ def still_html(folder: Path, address: str) -> str:
         scores = json.loads((folder / "still" / f"{scene.id}.json").read_text())
         parts.append(f"<p>{escape(scene.title)}: {escape(HINTS[scene.world])}</p>")
         parts.append(f'<img src="{address}still/{scene.id}.png" alt="{escape(ALTS[scene.world])}">')
-        items = [_still_item(scene, name, scores[name], address) for name in reversed(scores)]
-        parts.append(f'<ul class="subsets">{"".join(items)}</ul>')
+        parts.append('<ul class="subsets">')
+        for name, miou in reversed(scores.items()):
+            on = [str(k) for k, bit in zip(FILTER_SIZES, name, strict=True) if bit == "1"]
+            words = f"scales {', '.join(on)}" if on else "no scale"
+            alt = f"Labels of {scene.title} with {words}: {miou:.0%} mIoU"
+            source = f"{address}still/{scene.id}-{name}.png"
+            parts.append(f'<li>{words}: {miou:.0%}<img src="{source}" alt="{alt}" loading="lazy"></li>')
+        parts.append("</ul>")
     return f'<div class="dmnet-still">{"".join(parts)}</div>'
-
-
-def _still_item(scene: PlayScene, name: str, miou: float, address: str) -> str:
-    """Return the picture of one subset, and what it is."""
-    on = [str(k) for k, bit in zip(FILTER_SIZES, name, strict=True) if bit == "1"]
-    words = f"scales {', '.join(on)}" if on else "no scale"
-    alt = f"Labels of {scene.title} with {words}: {miou:.0%} mIoU"
-    source = f"{address}still/{scene.id}-{name}.png"
-    return f'<li>{words}: {miou:.0%}<img src="{source}" alt="{alt}" loading="lazy"></li>'

@@ -90,12 +90,8 @@ class Playground(anywidget.AnyWidget):
         known = self._desk.scene_ids
         state.setdefault("scene", known[0])
         super().__init__(**state)
-        self.on_msg(self._take)
-        self.observe(self._begin_anew, "scene")
-
-    def _begin_anew(self, _: Any) -> None:
-        """Drop the changes of the scene that was shown before."""
-        self.edits = []
+        self.on_msg(lambda _, request, buffers: self.send(*self._desk.reply(request, buffers)))
+        self.observe(lambda _: self.set_trait("edits", []), "scene")  # they were of the scene before
 
     @traitlets.validate("scale_gates")
     def _valid_gates(self, proposal: Any) -> list[float]:
@@ -118,26 +114,13 @@ class Playground(anywidget.AnyWidget):
                 raise DMNetError(f"a change of a scene is one of {', '.join(EDITS)}, got {edit!r}")
         return proposal["value"]
 
-    def _take(self, _: Any, request: dict[str, Any], buffers: list[Any]) -> None:
-        """Answer a message of the front end."""
-        content, attached = self._desk.reply(request, buffers)
-        self.send(content, attached)
-
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Add to the widget what a page of the book shows: a place that its own script fills."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data is not None:
-            state = {
-                "scene": self.scene,
-                "gates": self.scale_gates,
-                "channel": self.channel,
-                "donor": self.donor,
-                "reveal": self.reveal,
-                "edits": self.edits,
-            }
-            data["text/html"] = (
-                f'<div class="dmnet-playground" data-dmnet-playground="{escape(dumps(state))}">'
-                "<p>The interactive playground: run this cell in a notebook, or read the book.</p></div>"
-            )
-        return bundle
+        shown: Any = super()._repr_mimebundle_(**kwargs)
+        state = {"scene": self.scene, "gates": self.scale_gates, "channel": self.channel}
+        state |= {"donor": self.donor, "reveal": self.reveal, "edits": self.edits}
+        shown[0]["text/html"] = (
+            f'<div class="dmnet-playground" data-dmnet-playground="{escape(dumps(state))}">'
+            "<p>The interactive playground: run this cell in a notebook, or read the book.</p></div>"
+        )
+        return shown

@@ -3,4 +3,3 @@
 from dmnet.worlds.demo import WORLDS as WORLDS
 from dmnet.worlds.demo import DemoDataset as DemoDataset
 from dmnet.worlds.layouts import write_layout as write_layout
-from dmnet.worlds.layouts import write_voc_layout as write_voc_layout

@@ -2,17 +2,19 @@
 
 Scene number `index` of a split is drawn from the seeds (world, seed, split, index) alone, so the first scenes
 of a large set are those of a small one, and any scene can be drawn again, with its hidden truth, by
-`scene(index)`. A set is drawn when its first example is asked for, on all cores, and kept in the cache
-folder.
+`scene(index)`. A set is drawn when its first example is asked for, and kept in the cache folder.
 """
 
 import multiprocessing
 import os
+import signal
 import sys
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,12 +26,11 @@ from dmnet.classes import DEMO_CONTEXT, DEMO_SCALE, ClassList
 from dmnet.datasets.base import IGNORE, Example, Image, Mask
 from dmnet.errors import DataError
 from dmnet.files import atomic_write, data_dir, progress
-from dmnet.worlds import context as context_world
-from dmnet.worlds import scale as scale_world
+from dmnet.worlds import context, scale
 from dmnet.worlds.drawing import Painter, Plan, Scene
 
 SPLITS = {"train": 1600, "val": 300, "test": 300}  # default sizes; tune on val, score once on test
-_ALONE = 250  # scenes that one process draws
+_ALONE = 250  # scenes that one process has drawn before others have started
 
 
 @dataclass(frozen=True)
@@ -55,22 +56,16 @@ class World:
 
     def _generator(self, seed: int, split: str, index: int) -> np.random.Generator:
         entropy = (self.number, seed, list(SPLITS).index(split), index)
-        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+        return np.random.Generator(np.random.PCG64(entropy))
 
 
 WORLDS = {
-    world.name: world
-    for world in (
-        World(
-            "demo_context", 1, context_world.SIZE, context_world.REVISION, DEMO_CONTEXT,
-            context_world.plan, context_world.stock,
-        ),
-        World(
-            "demo_scale", 2, scale_world.SIZE, scale_world.REVISION, DEMO_SCALE,
-            scale_world.plan, scale_world.stock,
-        ),
+    name: World(name, number, world.SIZE, world.REVISION, classes, world.plan, world.stock)
+    for name, number, classes, world in (
+        ("demo_context", 1, DEMO_CONTEXT, context),
+        ("demo_scale", 2, DEMO_SCALE, scale),
     )
-}  # fmt: skip
+}
 
 
 class DemoDataset:
@@ -81,7 +76,6 @@ class DemoDataset:
         split: "train", "val" (to tune on) or "test" (fresh scenes, to be scored once).
         size: number of scenes; the default is 1600, 300 and 300.
         seed: another seed is another data set of the same kind.
-        workers: processes that draw; by default one per core for a large set on Linux, else this one alone.
 
     Raises:
         DataError: if the name, the split, the size or the seed is none.
@@ -89,15 +83,7 @@ class DemoDataset:
 
     ignore_index = IGNORE
 
-    def __init__(
-        self,
-        name: str,
-        split: str = "train",
-        *,
-        size: int | None = None,
-        seed: int = 0,
-        workers: int | None = None,
-    ) -> None:
+    def __init__(self, name: str, split: str = "train", *, size: int | None = None, seed: int = 0) -> None:
         if name not in WORLDS:
             raise DataError(f"there is no drawn data set {name!r}; there are {', '.join(WORLDS)}")
         if split not in SPLITS:
@@ -110,7 +96,6 @@ class DemoDataset:
         self.classes = self.world.classes.names
         self.palette = self.world.classes.palette
         self.ids = tuple(f"{split}_{index:05d}" for index in range(SPLITS[split] if size is None else size))
-        self._workers = workers
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -174,33 +159,18 @@ def _read_cache(file: Path, shape: tuple[int, int, int]) -> tuple[Image, Mask] |
     return None
 
 
-class _Scenes:
-    """The pixels of every scene alone, for PyTorch's loader."""
-
-    def __init__(self, dataset: DemoDataset) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> tuple[Image, Mask]:
-        scene = self.dataset.scene(index)
-        return scene.image, scene.mask
-
-
 def _draw_all(dataset: DemoDataset, images: Image, masks: Mask) -> None:
     """Fill the arrays with all scenes of the set, on all cores where processes can be forked."""
-    workers = dataset._workers
-    if workers is None:  # a few scenes are drawn sooner than processes could be started
-        workers = len(os.sched_getaffinity(0)) if sys.platform == "linux" and len(dataset) > _ALONE else 1
-    scenes: Any = _Scenes(dataset)
-    if workers > 1 and not multiprocessing.current_process().daemon:  # a loader's worker starts no processes
-        from torch import Generator
-        from torch.utils.data import DataLoader
-
-        # A generator of its own: else the loader draws from PyTorch's global random state.
-        options: dict[str, Any] = {"collate_fn": tuple, "generator": Generator()}
-        scenes = DataLoader(scenes, batch_size=None, num_workers=workers, **options)
-    description = f"drawing {dataset.name} {dataset.split}"
-    for index, scene in enumerate(progress(scenes, desc=description, total=len(dataset))):
-        images[index], masks[index] = scene
+    numbers = range(len(dataset))
+    many = sys.platform == "linux" and len(dataset) > _ALONE
+    with ExitStack() as stack:
+        scenes: Iterator[Scene] = map(dataset.scene, numbers)
+        if many and not multiprocessing.current_process().daemon:  # a loader's worker starts no processes
+            # Ctrl-C ends this process, which then ends the others.
+            options: Any = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+            options["mp_context"] = multiprocessing.get_context("fork")  # a script may lack a guard
+            pool = ProcessPoolExecutor(len(os.sched_getaffinity(0)), **options)
+            scenes = stack.enter_context(pool).map(dataset.scene, numbers, chunksize=8)
+        description = f"drawing {dataset.name} {dataset.split}"
+        for index, scene in enumerate(progress(scenes, desc=description, total=len(dataset))):
+            images[index], masks[index] = scene.image, scene.mask

@@ -5,32 +5,47 @@ negative inside; its edge is smoothed by `coverage`. Everything is elementwise N
 rounding depends on the machine, ever decides about a label.
 """
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Self
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
+Indices = NDArray[np.intp]
 Labels = NDArray[np.uint8]
 
 VOID = 255
 LIGHT = (-0.6, -0.8)  # where the light comes from (x, y): the upper left
+NOISE = 0.012  # standard deviation of a picture's noise
 
 
 @dataclass(frozen=True)
 class Item:
-    """One object of a scene: its class, where its centre is, and how large it is (all in pixels).
-
-    Shown in {doc}`02_data`.
-    """
+    """An object of a scene: class, centre and size, both in pixels. Shown in {doc}`02_data`."""
 
     label: int
     x: float
     y: float
     diameter: float
     shape: str = "disc"
+
+    @property
+    def reach(self) -> float:
+        """Distance from the centre to the farthest corner."""
+        return self.diameter * {"disc": 0.5, "square": 0.627, "hexagon": 0.55}[self.shape]
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """The part of a picture, rows and columns, that the object and its shadow may touch."""
+        reach = self.reach + 6
+        rows, columns = (slice(max(0, int(c - reach)), int(c + reach) + 2) for c in (self.y, self.x))
+        return rows, columns
 
 
 @dataclass(frozen=True)
@@ -46,33 +61,21 @@ class Scene:
 
     image: NDArray[np.uint8]
     mask: Labels
-    truth: Mapping[str, NDArray[np.bool_]]
+    truth: Mapping[str, Bools]
     objects: tuple[Item, ...]
 
 
-class Painter(Protocol):
-    """Paints one object of a scene, wherever its centre is and however large it is to be.
+@dataclass(frozen=True)
+class Painter(ABC):
+    """Paints an object, wherever it is to be. Shown in {doc}`02_data`."""
 
-    Shown in {doc}`02_data`.
-    """
+    item: Item
 
-    @property
-    def item(self) -> Item:
-        """The object, as it lies in its scene."""
+    @abstractmethod
+    def paint(self, canvas: Array, mask: Labels, x: Array, y: Array) -> None:
+        """Paint the object over `canvas` [..., 3] and write its label into `mask` [...], in place.
 
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """The part of its scene's picture, rows and columns, that the object and its shadow may touch."""
-
-    def paint(self, canvas: Array, mask: Labels, x: Array, y: Array, diameter: float) -> None:
-        """Paint the object, and mark it, in place.
-
-        Args:
-            canvas: [..., 3], what it is painted over.
-            mask: [...], where its label is written.
-            x: [...], how far each pixel lies to the right of the object's centre.
-            y: [...], how far below it.
-            diameter: in pixels.
+        `x` and `y` [...] say how far each pixel lies to the right of the object's centre, and below it.
         """
 
 
@@ -89,55 +92,101 @@ class Plan:
         gain: the exposure.
     """
 
-    patch: NDArray[np.intp]
-    versions: NDArray[np.uint8]
-    ground: Callable[[NDArray[np.uint8]], Array]
+    patch: Indices
+    versions: Labels
+    ground: Callable[[Labels], Array]
     painters: Sequence[Painter]
-    truth: Mapping[str, NDArray[np.bool_]]
+    truth: Mapping[str, Bools]
     gain: float
 
-    def draw(self, generator: np.random.Generator) -> Scene:
+    def draw(self, generator: Generator) -> Scene:
         """Draw the scene, with noise out of the generator."""
         canvas = self.ground(self.versions)
         mask = np.zeros(self.patch.shape, np.uint8)
         grid_x, grid_y = pixel_grid(len(mask))
-        for painter in self.painters:
-            window, item = painter.window, painter.item
-            x, y = grid_x[window] - item.x, grid_y[window] - item.y
-            painter.paint(canvas[window], mask[window], x, y, item.diameter)
-        image = finish(canvas, self.gain, 0.012, generator)
-        return Scene(image, mask, self.truth, tuple(painter.item for painter in self.painters))
+        items = tuple(painter.item for painter in self.painters)
+        for painter, item in zip(self.painters, items, strict=True):
+            x, y = grid_x[item.window] - item.x, grid_y[item.window] - item.y
+            painter.paint(canvas[item.window], mask[item.window], x, y)
+        noise = generator.standard_normal(canvas.shape, dtype=np.float32)
+        exposed = canvas * np.float32(self.gain) + np.float32(NOISE) * noise
+        return Scene((np.clip(exposed, 0, 1) * 255 + 0.5).astype(np.uint8), mask, self.truth, items)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """An area cut into square tiles. Shown in {doc}`02_data`.
+
+    Attributes:
+        number: of the tile that each pixel belongs to, [h, w].
+        pitch: pixels from one tile to the next.
+        left, top: pixels from the tile's own edges, [h, w].
+    """
+
+    number: Indices
+    pitch: float
+    left: Array
+    top: Array
+
+    @classmethod
+    def cut(cls, u: Array, v: Array, pitch: float, columns: int) -> Self:
+        """Return the tiles of an area; `u` and `v` [h, w] count them along and across the rows."""
+        column, row = np.floor(u), np.floor(v)
+        number = (row * columns + column).astype(np.intp)
+        return cls(number, pitch, (u - column) * pitch, (v - row) * pitch)
+
+    @property
+    def edge(self) -> Array:
+        """Pixels from the nearest edge, [h, w]."""
+        right, bottom = self.pitch - self.left, self.pitch - self.top
+        return np.minimum(np.minimum(self.left, right), np.minimum(self.top, bottom))
+
+    def raised(self, width: float) -> Array:
+        """Return how much edges that are rounded over about `width` pixels face the light, -1..1."""
+        lit, dark = np.minimum(self.left, self.top), self.pitch - np.maximum(self.left, self.top)
+        return np.exp(-lit / width) - np.exp(-dark / width)
 
 
 def pixel_grid(size: int) -> tuple[Array, Array]:
-    """Return the coordinates x and y of all pixel centres of a square picture, each [size, size].
-
-    Shown in {doc}`02_data`.
-    """
+    """Return x and y of all pixels of a square picture, each [size, size]. Shown in {doc}`02_data`."""
     y, x = np.mgrid[:size, :size].astype(np.float32)
     return x, y
 
 
-def coverage(distance: Array) -> Array:
-    """Return how much of each pixel a shape covers (0..1), given the signed distance to its edge.
+def turned(x: Any, y: Any, angle: float) -> tuple[Any, Any]:
+    """Return a point's coordinates along axes that are turned by `angle`. Shown in {doc}`02_data`."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    return cos * x + sin * y, cos * y - sin * x
 
-    Shown in {doc}`02_data`.
-    """
+
+def coverage(distance: Array) -> Array:
+    """Return how much of each pixel a shape covers (0..1), by its distance. Shown in {doc}`02_data`."""
     return np.clip(0.5 - distance, 0, 1)
 
 
 def blend(canvas: Array, colour: Array | tuple[float, ...], alpha: Array) -> None:
-    """Paint `colour` over `canvas` [..., 3], in place, with the opacity `alpha` [...].
+    """Paint `colour` over `canvas` [..., 3], in place, as opaque as `alpha` [...]. See {doc}`02_data`."""
+    canvas += (np.asarray(colour, np.float32) - canvas) * alpha[..., None]
+
+
+def lit(colour: Array | tuple[float, ...], light: Array, spill: float = 0.3) -> Array:
+    """Return `colour` at the brightness `light` [...], of which what exceeds 1 runs into white; [..., 3].
 
     Shown in {doc}`02_data`.
     """
-    canvas += (np.asarray(colour, np.float32) - canvas) * alpha[..., None]
+    white = spill * np.maximum(light - 1, 0)[..., None]
+    return (np.asarray(colour, np.float32) * light[..., None] + white).astype(np.float32)
 
 
 def smoothstep(low: float, high: float, value: Array) -> Array:
     """Return 0 below `low`, 1 above `high`, and a smooth rise between. Shown in {doc}`02_data`."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
+
+
+def cast_shadow(canvas: Array, distance: Array) -> None:
+    """Darken `canvas` [..., 3], in place, by the signed distance of a shadow. Shown in {doc}`02_data`."""
+    canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, distance)))[..., None]
 
 
 def mark(mask: Labels, distance: Array, label: int) -> None:
@@ -149,37 +198,16 @@ def mark(mask: Labels, distance: Array, label: int) -> None:
     mask[np.abs(distance) <= 1] = VOID
 
 
-def choose_cells(
-    area: NDArray[np.integer[Any]], share: float, generator: np.random.Generator
-) -> NDArray[np.bool_]:
+def choose_cells(area: NDArray[np.integer[Any]], share: float, generator: Generator) -> Bools:
     """Choose cells at random until they fill `share` of the total area, as nearly as whole cells can.
 
-    Shown in {doc}`02_data`.
-
-    Args:
-        area: visible pixels of each cell, [n].
-        share: fraction wanted, 0..1.
-        generator: where the order comes from.
-
-    Returns:
-        bool [n], True where the cell was chosen; cells without visible pixels may be either.
+    `area` holds the visible pixels of each cell, [n]. Returns bool [n]; cells without visible pixels may be
+    either. Shown in {doc}`02_data`.
     """
-    order = np.argsort(generator.random(len(area)), kind="stable")
-    wanted = share * area.sum()
     chosen = np.zeros(len(area), bool)
-    filled = 0.0
-    for cell in order:
-        if filled + area[cell] / 2 <= wanted:  # nearer to the goal with this cell than without it
+    wanted = share * area.sum()
+    for cell in np.argsort(generator.random(len(area)), kind="stable"):
+        if area[cell] / 2 <= wanted:  # nearer to the goal with this cell than without it
             chosen[cell] = True
-            filled += area[cell]
+            wanted -= area[cell]
     return chosen
-
-
-def finish(canvas: Array, gain: float, noise: float, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """Return the canvas as uint8, exposed by `gain`, with normal noise of standard deviation `noise`.
-
-    Shown in {doc}`02_data`.
-    """
-    canvas = canvas * np.float32(gain)
-    canvas += np.float32(noise) * generator.standard_normal(canvas.shape, dtype=np.float32)
-    return (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)

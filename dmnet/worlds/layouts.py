@@ -11,7 +11,7 @@ A `classes.txt` beside them has the names: the readers then know these classes i
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -19,44 +19,32 @@ from typing import NamedTuple
 from PIL import Image as PILImage
 
 from dmnet.classes import label_image
-from dmnet.datasets.base import Dataset, Image, Mask
+from dmnet.datasets.base import Dataset, Image
 from dmnet.datasets.files import IMAGES, LISTS, MASKS, NAMES, Encoding, repeated
-from dmnet.datasets.published import ADE20K_FOLDERS, CITYSCAPES_ENDINGS, CITYSCAPES_FOLDERS, PUBLISHED
+from dmnet.datasets.published import ADE20K_FOLDERS, PUBLISHED
 from dmnet.errors import DataError
 from dmnet.files import naming, progress
 from dmnet.images import read_image
 
 
 class _Layout(NamedTuple):
-    """How masks are stored, and which files an example has, from the split and the id."""
+    """How masks are stored, and where an image and its mask lie: `folder` is what the split's is called."""
 
     encoding: Encoding
-    files: Callable[[str, str], tuple[str, str]]
-    palette: bool = False  # whether masks are palette pictures
-
-
-def _voc_files(_split: str, name: str) -> tuple[str, str]:
-    return f"{IMAGES}/{name}.jpg", f"{MASKS}/{name}.png"
-
-
-def _ade20k_files(split: str, name: str) -> tuple[str, str]:
-    below = ADE20K_FOLDERS.get(split, split)
-    return f"images/{below}/{name}.jpg", f"annotations/{below}/{name}.png"
-
-
-def _cityscapes_files(split: str, name: str) -> tuple[str, str]:
-    city = name.split("_")[0] if "_" in name else split  # a file's name starts with its city's
-    image, mask = (
-        f"{below}/{split}/{city}/{name}{ending}"
-        for below, ending in zip(CITYSCAPES_FOLDERS, CITYSCAPES_ENDINGS, strict=True)
-    )
-    return image, mask
+    image: str
+    mask: str
 
 
 LAYOUTS = {
-    "voc": _Layout(Encoding.plain(), _voc_files, palette=True),
-    "ade20k": _Layout(PUBLISHED["ade20k"].encoding, _ade20k_files),
-    "cityscapes": _Layout(PUBLISHED["cityscapes"].encoding, _cityscapes_files),
+    "voc": _Layout(Encoding.plain(), IMAGES + "/{name}.jpg", MASKS + "/{name}.png"),
+    "ade20k": _Layout(
+        PUBLISHED["ade20k"].encoding, "images/{folder}/{name}.jpg", "annotations/{folder}/{name}.png"
+    ),
+    "cityscapes": _Layout(
+        PUBLISHED["cityscapes"].encoding,
+        "leftImg8bit/{split}/{city}/{name}_leftImg8bit.png",
+        "gtFine/{split}/{city}/{name}_gtFine_labelIds.png",
+    ),
 }
 
 
@@ -101,14 +89,6 @@ def write_layout(
     return root
 
 
-def write_voc_layout(datasets: Dataset | Sequence[Dataset], root: str | os.PathLike[str]) -> Path:
-    """Write data sets in VOC's layout, which is that of one's own pictures too; see `write_layout`.
-
-    Shown in {doc}`02_data`.
-    """
-    return write_layout(datasets, root, "voc")
-
-
 def _check_splits(splits: Sequence[Dataset], layout: str) -> None:
     """Raise a DataError unless the splits can share a folder of that layout."""
     if not splits:
@@ -126,22 +106,27 @@ def _check_splits(splits: Sequence[Dataset], layout: str) -> None:
 
 def _write_folder(splits: Sequence[Dataset], root: Path, layout: str) -> None:
     """Write images, masks, class names and, for VOC, the lists of the splits below `root`."""
-    root.mkdir()
-    (root / NAMES).write_text("\n".join(splits[0].classes) + "\n", encoding="utf-8")
-    encoding, files, palette = LAYOUTS[layout]
+    encoding, *paths = LAYOUTS[layout]
+    files = {root / NAMES: splits[0].classes}
+    if layout == "voc":
+        files |= {root / LISTS / f"{dataset.split}.txt": dataset.ids for dataset in splits}
+    for file, lines in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     for dataset in splits:
-        if layout == "voc":
-            ids = root / LISTS / f"{dataset.split}.txt"
-            ids.parent.mkdir(parents=True, exist_ok=True)
-            ids.write_text("\n".join(dataset.ids) + "\n", encoding="utf-8")
-        for index in progress(range(len(dataset)), desc=f"writing {dataset.split}"):
-            image, mask, name = dataset[index]
-            image_file, mask_file = (root / file for file in files(dataset.split, name))
+        folder = ADE20K_FOLDERS.get(dataset.split, dataset.split)
+        for image, mask, name in progress(dataset, desc=f"writing {dataset.split}"):
+            # In Cityscapes a file's name starts with its city's.
+            city = name.split("_")[0] if "_" in name else dataset.split
+            where = {"split": dataset.split, "folder": folder, "city": city, "name": name}
+            image_file, mask_file = (root / path.format_map(where) for path in paths)
             for file in (image_file, mask_file):
                 file.parent.mkdir(parents=True, exist_ok=True)
             _write_image(image, image_file)
             stored = encoding.encode(mask)
-            _mask_image(stored, dataset.palette if palette else None).save(mask_file)
+            # VOC's have colours for people, the others are grey.
+            picture = label_image(stored, dataset.palette) if layout == "voc" else PILImage.fromarray(stored)
+            picture.save(mask_file)
 
 
 def _write_image(image: Image, file: Path) -> None:
@@ -152,8 +137,3 @@ def _write_image(image: Image, file: Path) -> None:
         file.write_bytes(compressed.getvalue())
     else:
         PILImage.fromarray(read_image(PILImage.open(compressed))).save(file)
-
-
-def _mask_image(stored: Mask, palette: Mask | None) -> PILImage.Image:
-    """Return stored values as a grey picture, or one with colours for people."""
-    return PILImage.fromarray(stored) if palette is None else label_image(stored, palette)

@@ -13,22 +13,29 @@ engraved cross or ring asks for nothing. An average over one extent can answer o
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random import Generator
 
 from dmnet.worlds.drawing import (
     LIGHT,
     Array,
+    Bools,
+    Indices,
     Item,
     Labels,
     Painter,
     Plan,
+    Tiles,
     blend,
+    cast_shadow,
     coverage,
+    lit,
     mark,
     pixel_grid,
     smoothstep,
+    turned,
 )
 
 SIZE = 160  # pixels
@@ -55,155 +62,110 @@ _RUBY = (0.80, 0.05, 0.20)
 _JADE = (0.03, 0.56, 0.36)
 _X, _Y = pixel_grid(SIZE)
 _MIDDLE = (SIZE - 1) / 2
-_WINDOW = 24  # pixels, enough for a coin and its shadow
+_SPILL = 0.25  # see `lit`
 
 
 @dataclass(frozen=True)
-class _Lattice:
-    """A square lattice of blocks, turned by `angle`; lattice coordinates count blocks from a corner."""
+class _Ground:
+    """A square lattice of blocks, turned, and a straight line that is turned by another angle."""
 
+    shift: tuple[float, float]  # of the lattice, in blocks
     angle: float
     block: float  # pixels
-    shift: tuple[float, float]
+    line_angle: float
+    line_offset: float  # pixels
 
     def to_lattice(self, x: Array, y: Array) -> tuple[Array, Array]:
-        cos, sin = math.cos(self.angle), math.sin(self.angle)
-        x, y = (x - _MIDDLE) / self.block, (y - _MIDDLE) / self.block
-        return cos * x + sin * y + self.shift[0], cos * y - sin * x + self.shift[1]
+        """Return coordinates that count blocks from a corner of the lattice."""
+        u, v = turned((x - _MIDDLE) / self.block, (y - _MIDDLE) / self.block, self.angle)
+        return u + self.shift[0], v + self.shift[1]
 
     def to_picture(self, u: Array, v: Array) -> tuple[Array, Array]:
-        cos, sin = math.cos(self.angle), math.sin(self.angle)
         u, v = (u - self.shift[0]) * self.block, (v - self.shift[1]) * self.block
-        return cos * u - sin * v + _MIDDLE, sin * u + cos * v + _MIDDLE
+        x, y = turned(u, v, -self.angle)
+        return x + _MIDDLE, y + _MIDDLE
+
+    def to_line(self, x: Array, y: Array) -> Array:
+        """Return the distance from the line, in pixels, positive on its warm side."""
+        return turned(x - _MIDDLE, y - _MIDDLE, self.line_angle)[0] - self.line_offset
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A straight line; `distance` is positive, in pixels, on its warm side."""
-
-    angle: float
-    offset: float
-
-    def distance(self, x: Array, y: Array) -> Array:
-        x, y = x - _MIDDLE, y - _MIDDLE
-        return x * math.cos(self.angle) + y * math.sin(self.angle) - self.offset
-
-
-def plan(generator: np.random.Generator) -> Plan:
+def plan(generator: Generator) -> Plan:
     """Plan one scene.
 
     Its `truth` holds `warm_side` (S1) and `light_block` (S2), the answers, and `warm_tile` and `light_tile`,
     the noisy tiles that one sees; all bool [160, 160]. Shown in {doc}`02_data`.
     """
     uniform = generator.uniform
-    shift = (_BLOCKS / 2 + uniform(-0.5, 0.5), _BLOCKS / 2 + uniform(-0.5, 0.5))
-    lattice = _Lattice(uniform(0, math.pi / 2), uniform(23, 25), shift)
-    line = _Line(uniform(0, 2 * math.pi), uniform(-0.06, 0.06) * SIZE)
-    u, v = lattice.to_lattice(_X, _Y)
-    block = np.floor(v).astype(np.intp), np.floor(u).astype(np.intp)
-    tile = np.floor(3 * v).astype(np.intp), np.floor(3 * u).astype(np.intp)
-    light_block = _light_blocks(generator)
-    warm_tile, light_tile = _tiles(lattice, line, light_block, generator)
-    mosaic = _Mosaic(
-        tile=tile,
-        side=lattice.block / 3,
-        left=(3 * u - tile[1]) * (lattice.block / 3),
-        top=(3 * v - tile[0]) * (lattice.block / 3),
-        tone=np.minimum((generator.random(warm_tile.shape) * 5).astype(np.intp), 4),
-        brightness=generator.uniform(0.94, 1.06, warm_tile.shape).astype(np.float32),
+    ground = _Ground(
+        shift=(_BLOCKS / 2 + uniform(-0.5, 0.5), _BLOCKS / 2 + uniform(-0.5, 0.5)),
+        angle=uniform(0, math.pi / 2),
+        block=uniform(23, 25),
+        line_angle=uniform(0, 2 * math.pi),
+        line_offset=uniform(-0.06, 0.06) * SIZE,
     )
-    coins = _place_coins(lattice, line, light_block, generator)
-    truth = {
-        "warm_side": line.distance(_X, _Y) > 0,
-        "light_block": light_block[block],
-        "warm_tile": warm_tile[tile],
-        "light_tile": light_tile[tile],
-    }
+    light_block, warm, light = _hidden_in_noise(ground, generator)
+    u, v = ground.to_lattice(_X, _Y)
+    block = np.floor(v).astype(np.intp), np.floor(u).astype(np.intp)
+    tiles = Tiles.cut((3 * u).astype(float), (3 * v).astype(float), ground.block / 3, 3 * _BLOCKS)
+    tones = (generator.random(len(warm)) * 5).astype(np.intp)
+    brightness = uniform(0.94, 1.06, (len(warm), 1)).astype(np.float32)
     return Plan(
-        patch=np.ravel_multi_index(tile, warm_tile.shape),
-        versions=(warm_tile + 2 * light_tile).ravel().astype(np.uint8),
-        ground=mosaic.paint,
-        painters=[Coin(item) for item in coins],
-        truth=truth,
+        patch=tiles.number,
+        versions=(warm + 2 * light).astype(np.uint8),
+        ground=partial(_paint_mosaic, tiles, tones, brightness),
+        painters=_place_coins(ground, light_block, generator),
+        truth={
+            "warm_side": ground.to_line(_X, _Y) > 0,
+            "light_block": light_block[block],
+            "warm_tile": warm[tiles.number],
+            "light_tile": light[tiles.number],
+        },
         gain=uniform(0.92, 1.06),
     )
 
 
 def stock() -> dict[str, Painter]:
-    """Return one coin of each kind that can be told apart by its looks, in the middle of a picture.
-
-    Shown in {doc}`02_data`.
-    """
+    """Return one coin of each kind that looks different, in a picture's middle. See {doc}`02_data`."""
     kinds = {"ruby": RUBY_WARM, "jade": JADE_LIGHT, "cross": CROSS, "ring": RING}
     return {name: Coin(Item(label, _MIDDLE, _MIDDLE, 15.0)) for name, label in kinds.items()}
 
 
-def _light_blocks(generator: np.random.Generator) -> NDArray[np.bool_]:
-    """Return S2 per block: a checkerboard with some blocks turned over, bool [blocks, blocks]."""
+def _hidden_in_noise(ground: _Ground, generator: Generator) -> tuple[Bools, Bools, Bools]:
+    """Return whether each block is light (S2), [rows, columns], each tile warm, [n], and each light, [n]."""
     row, column = np.mgrid[:_BLOCKS, :_BLOCKS]
-    first = generator.random() < 0.5
-    return ((row + column + first) % 2 == 0) ^ (generator.random((_BLOCKS, _BLOCKS)) < BLOCK_FLIPPED)
+    light_block = (row + column + (generator.random() < 0.5)) % 2 == 0  # a checkerboard
+    light_block ^= generator.random(light_block.shape) < BLOCK_FLIPPED
+    row, column = np.mgrid[: 3 * _BLOCKS, : 3 * _BLOCKS]
+    warm = ground.to_line(*ground.to_picture((column + 0.5) / 3, (row + 0.5) / 3)) > 0
+    warm ^= generator.random(warm.shape) >= SIDE_FOLLOWED
+    light = light_block[row // 3, column // 3] ^ (generator.random(warm.shape) >= BLOCK_FOLLOWED)
+    return light_block, warm.ravel(), light.ravel()
 
 
-def _tiles(
-    lattice: _Lattice, line: _Line, light_block: NDArray[np.bool_], generator: np.random.Generator
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return whether each tile is warm, and whether it is light; both bool [3 * blocks, 3 * blocks]."""
-    count = 3 * _BLOCKS
-    row, column = np.mgrid[:count, :count]
-    warm = line.distance(*lattice.to_picture((column + 0.5) / 3, (row + 0.5) / 3)) > 0
-    warm ^= generator.random((count, count)) >= SIDE_FOLLOWED
-    light = light_block[row // 3, column // 3] ^ (generator.random((count, count)) >= BLOCK_FOLLOWED)
-    return warm, light
+def _paint_mosaic(tiles: Tiles, tones: Indices, brightness: Array, versions: Labels) -> Array:
+    """Return tiles with bevels and the seams between them, float32 [160, 160, 3].
 
-
-@dataclass(frozen=True)
-class _Mosaic:
-    """The tiles, their bevels and the seams between them.
-
-    Attributes:
-        tile: row and column of each pixel's tile, twice [160, 160].
-        side: of a tile, in pixels.
-        left, top: pixels from a tile's own edges, [160, 160].
-        tone: which of five tones each tile has, [rows, columns].
-        brightness: of each tile, about 1.
+    Every tile has one of five tones, a brightness about 1, and a version; see `Plan`.
     """
-
-    tile: tuple[NDArray[np.intp], NDArray[np.intp]]
-    side: float
-    left: Array
-    top: Array
-    tone: NDArray[np.intp]
-    brightness: Array
-
-    def paint(self, versions: NDArray[np.uint8]) -> Array:
-        """Paint the mosaic, float32 [160, 160, 3]; `versions` are those of `Plan`."""
-        warm, light = (versions.reshape(self.tone.shape) >> bit & 1 for bit in (0, 1))
-        colour = _TONES[warm, self.tone]
-        colour = np.where(light[..., None], colour * 0.50 + 0.47, colour * 0.52).astype(np.float32)
-        colour *= self.brightness[..., None]
-        canvas = colour[self.tile]
-        left, top = self.left, self.top
-        right, bottom = self.side - left, self.side - top
-        weave = np.sin(left * 2.4) * np.sin(top * 2.4)
-        raised = np.exp(-np.minimum(left, top)) - np.exp(-np.minimum(right, bottom))
-        canvas *= (1 + 0.02 * weave + 0.10 * raised)[..., None]
-        edge = np.minimum(np.minimum(left, right), np.minimum(top, bottom))
-        blend(canvas, canvas * 0.42 + 0.05, 0.75 * (1 - smoothstep(0.1, 0.9, edge)))
-        return canvas
+    colour = _TONES[versions & 1, tones]
+    colour = np.where(versions[:, None] & 2, colour * 0.50 + 0.47, colour * 0.52) * brightness
+    weave = np.sin(tiles.left * 2.4) * np.sin(tiles.top * 2.4)
+    canvas = colour[tiles.number]
+    canvas *= (1 + 0.02 * weave + 0.10 * tiles.raised(1.0))[..., None]
+    blend(canvas, canvas * 0.42 + 0.05, 0.75 * (1 - smoothstep(0.1, 0.9, tiles.edge)))
+    return canvas
 
 
-def _place_coins(
-    lattice: _Lattice, line: _Line, light_block: NDArray[np.bool_], generator: np.random.Generator
-) -> tuple[Item, ...]:
+def _place_coins(ground: _Ground, light_block: Bools, generator: Generator) -> list["Coin"]:
     """Choose 26 to 30 block centres (fewer where the lattice has fewer inside), and a coin for each."""
     row, column = (index.ravel() for index in np.mgrid[:_BLOCKS, :_BLOCKS])
-    x, y = lattice.to_picture(column + 0.5, row + 0.5)
+    x, y = ground.to_picture(column + 0.5, row + 0.5)
     x, y = x + generator.uniform(-1, 1, x.shape), y + generator.uniform(-1, 1, y.shape)
     inside = np.minimum(np.minimum(x, y), SIZE - 1 - np.maximum(x, y)) >= BORDER
     order = np.argsort(generator.random(x.shape), kind="stable")
     order = order[inside[order]][: 26 + int(generator.random() * 5)]
-    to_line = line.distance(x, y)
+    to_line = ground.to_line(x, y)
     far = np.flatnonzero(np.abs(to_line[order]) >= RUBY_DISTANCE)
     rubies = set(order[far[: round(TYPES[0] * len(order))]].tolist())
     coins = []
@@ -211,47 +173,32 @@ def _place_coins(
         if cell in rubies:
             label = RUBY_WARM if to_line[cell] > 0 else RUBY_COOL
         else:
-            label = _other_coin(bool(light_block[row[cell], column[cell]]), generator)
-        coins.append(Item(label, float(x[cell]), float(y[cell]), generator.uniform(14, 15.5)))
-    return tuple(coins)
+            kind, which = generator.random(2)
+            if kind < TYPES[1] / (1 - TYPES[0]):
+                label = JADE_LIGHT if light_block.flat[cell] else JADE_DARK
+            else:
+                label = CROSS if which < 0.5 else RING
+        coins.append(Coin(Item(label, float(x[cell]), float(y[cell]), generator.uniform(14, 15.5))))
+    return coins
 
 
-def _other_coin(light: bool, generator: np.random.Generator) -> int:
-    """Return the class of a coin that is no ruby: a jade, or an engraved one."""
-    kind, which = generator.random(2)
-    if kind < TYPES[1] / (1 - TYPES[0]):
-        return JADE_LIGHT if light else JADE_DARK
-    return CROSS if which < 0.5 else RING
+class Coin(Painter):
+    """Paints a coin. Shown in {doc}`02_data`."""
 
-
-@dataclass(frozen=True)
-class Coin:
-    """Paints a coin; see `dmnet.worlds.drawing.Painter`. Shown in {doc}`02_data`."""
-
-    item: Item
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """See `Painter.window`."""
-        row = int(np.clip(np.floor(self.item.y) - _WINDOW // 2 + 1, 0, SIZE - _WINDOW))
-        column = int(np.clip(np.floor(self.item.x) - _WINDOW // 2 + 1, 0, SIZE - _WINDOW))
-        return slice(row, row + _WINDOW), slice(column, column + _WINDOW)
-
-    def paint(self, canvas: Array, mask: Labels, x: Array, y: Array, diameter: float) -> None:
+    def paint(self, canvas: Array, mask: Labels, x: Array, y: Array) -> None:
         """Paint the coin, in place: shadow, rim, face, then its mark."""
-        radius = diameter / 2
+        radius, label = self.item.diameter / 2, self.item.label
         distance = np.hypot(x, y)
         toward = -(x * LIGHT[0] + y * LIGHT[1]) / np.maximum(distance, 0.5)  # -1 on the lit side
-        shadow = np.hypot(x - 1.2, y - 1.6) - radius
-        canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, shadow)))[..., None]
+        cast_shadow(canvas, np.hypot(x - 1.2, y - 1.6) - radius)
         blend(canvas, (0.25, 0.17, 0.05), coverage(distance - radius))
         # across the rim the surface rises, then falls
         rim = 0.5 * np.sin(np.clip((radius - distance) / 2.2, 0, 1) * (2 * math.pi))
-        blend(canvas, _shaded(_GOLD, 1 - 0.75 * rim * toward), coverage(distance - radius + 0.5))
-        face = _shaded(_FACE, 0.98 + (0.12 * distance / radius) * toward)
+        blend(canvas, lit(_GOLD, 1 - 0.75 * rim * toward, _SPILL), coverage(distance - radius + 0.5))
+        face = lit(_FACE, 0.98 + (0.12 * distance / radius) * toward, _SPILL)
         blend(canvas, face, coverage(distance - radius + 2.1))
-        _paint_mark(canvas, x, y, 0.46 * float(radius), self.item.label)
-        mark(mask, distance - radius, self.item.label)
+        _paint_mark(canvas, x, y, 0.46 * radius, label)
+        mark(mask, distance - radius, label)
 
 
 def _paint_mark(canvas: Array, x: Array, y: Array, radius: float, label: int) -> None:
@@ -262,9 +209,9 @@ def _paint_mark(canvas: Array, x: Array, y: Array, radius: float, label: int) ->
         return
     distance = np.hypot(x, y)
     colour = _RUBY if label in (RUBY_WARM, RUBY_COOL) else _JADE
-    blend(canvas, _shaded(colour, np.full_like(x, 0.45)), coverage(distance - radius - 0.4))
+    blend(canvas, lit(colour, np.full_like(x, 0.45)), coverage(distance - radius - 0.4))
     glow = 1 + 0.45 * (x * -LIGHT[0] + y * -LIGHT[1]) / radius  # light gathers opposite to where it enters
-    blend(canvas, _shaded(colour, glow), coverage(distance - radius + 0.5))
+    blend(canvas, lit(colour, glow, _SPILL), coverage(distance - radius + 0.5))
     blend(canvas, (1.0, 0.98, 0.96), 0.85 * coverage(np.hypot(x + 0.32 * radius, y + 0.38 * radius) - 0.75))
 
 
@@ -274,9 +221,3 @@ def _engraving(x: Array, y: Array, radius: float, label: int) -> Array:
         return np.abs(np.hypot(x, y) - (radius - 0.6)) - 0.75
     across = np.maximum(np.abs(x) - radius - 0.3, np.abs(y) - 0.8)
     return np.minimum(across, np.maximum(np.abs(y) - radius - 0.3, np.abs(x) - 0.8))
-
-
-def _shaded(colour: tuple[float, float, float], light: Array) -> Array:
-    """Return `colour` at the brightness `light` [h, w]; what exceeds 1 runs into white; [h, w, 3]."""
-    tint = np.array(colour, np.float32) * light[..., None]
-    return tint + np.maximum(light - 1, 0)[..., None] * 0.25

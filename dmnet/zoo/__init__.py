@@ -13,23 +13,19 @@ from dmnet.files import shipped
 from dmnet.systems import Architecture, Evaluation, Recipe, System
 
 if TYPE_CHECKING:
-    from dmnet.zoo.pretrained import Report as Report
-    from dmnet.zoo.pretrained import load_backbone as load_backbone
     from dmnet.zoo.pretrained import load_checkpoint as load_checkpoint
-    from dmnet.zoo.pretrained import load_imagenet as load_imagenet
-    from dmnet.zoo.pretrained import load_initial as load_initial
     from dmnet.zoo.pretrained import load_pretrained as load_pretrained
     from dmnet.zoo.pretrained import pretrained_file as pretrained_file
     from dmnet.zoo.pretrained import published_digest as published_digest
-    from dmnet.zoo.pretrained import read_weights as read_weights
-    from dmnet.zoo.pretrained import tensors_in as tensors_in
+
+Source = Literal["ssseg", "mmseg"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
     """A published checkpoint: its scores in percent and its addresses. Shown in {doc}`07_evaluation`."""
 
-    source: Literal["ssseg", "mmseg"]
+    source: Source
     miou: float
     miou_ms_flip: float | None  # multi-scale + flip; not published by ssseg
     config_url: str
@@ -38,22 +34,20 @@ class Published:
     sha256_prefix: str | None = None  # mmseg's file names end with it
 
 
-VOC = Recipe()
 RECIPES = {
-    "voc": VOC,
-    "ade20k": replace(VOC, epochs=130),
-    "cityscapes": replace(VOC, epochs=220, batch_size=8, resize=(2048, 1024), crop=(512, 1024)),
+    "voc": Recipe(),
+    "ade20k": Recipe(epochs=130),
+    "cityscapes": Recipe(epochs=220, batch_size=8, resize=(2048, 1024), crop=(512, 1024)),
 }
 CLASSES = {"voc": classes.VOC, "ade20k": classes.ADE20K, "cityscapes": classes.CITYSCAPES}
 
 
-def published_system(row: dict[str, str], source: Literal["ssseg", "mmseg"]) -> System:
+def published_system(row: dict[str, str], source: Source) -> System:
     """Return the system that one row of `data/published/{source}.csv` describes. Shown in {doc}`05_dmnet`."""
     dataset, mmseg = row["dataset"], source == "mmseg"
     height, width = map(int, row["crop"].split("x"))
-    crop = height, width
-    slides = crop == (769, 769)  # mmseg's 769x769 configurations slide a window and align corners
-    recipe = replace(RECIPES[dataset], crop=crop)
+    recipe = replace(RECIPES[dataset], crop=(height, width))
+    slides = recipe.crop == (769, 769)  # mmseg's 769x769 configurations slide a window and align corners
     if slides:  # one pixel more than 2048 x 1024: aligned corners then fall on whole pixels
         recipe = replace(recipe, resize=(2049, 1025))
     if mmseg:  # counts iterations; same otherwise
@@ -72,7 +66,7 @@ def published_system(row: dict[str, str], source: Literal["ssseg", "mmseg"]) -> 
         recipe=recipe,
         evaluation=Evaluation(
             resize=recipe.resize,
-            window=crop if slides else None,
+            window=recipe.crop if slides else None,
             window_stride=(513, 513) if slides else None,
             average="softmax" if mmseg else "logits",
             upsampling="two-step" if mmseg else "direct",
@@ -81,15 +75,13 @@ def published_system(row: dict[str, str], source: Literal["ssseg", "mmseg"]) -> 
             source=source,
             miou=float(row["miou"]),
             miou_ms_flip=float(row["miou_ms_flip"]) if mmseg else None,
-            config_url=row["config_url"],
-            model_url=row["model_url"],
-            log_url=row["log_url"],
+            **{name: row[name] for name in ("config_url", "model_url", "log_url")},
             sha256_prefix=row["model_url"].removesuffix(".pth").rsplit("-", 1)[1] if mmseg else None,
         ),
     )
 
 
-def _read(source: Literal["ssseg", "mmseg"]) -> dict[str, System]:
+def _read(source: Source) -> dict[str, System]:
     with open(shipped("published", f"{source}.csv"), newline="", encoding="utf-8") as file:
         return {row["system"]: published_system(row, source) for row in csv.DictReader(file)}
 

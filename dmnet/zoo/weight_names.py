@@ -1,8 +1,4 @@
-"""The names of a DMNet's tensors: ssseg's, mmseg's, and ours.
-
-Both public implementations save the same 398 tensors as we do, under other names. A table for each translates
-them.
-"""
+"""The names of a DMNet's tensors: the same 398 are saved by ssseg, mmseg and us, each under its own names."""
 
 import re
 from collections import Counter
@@ -46,16 +42,8 @@ FIRST = r"backbone(_net)?|(decode_|auxiliary_)?head|auxiliary|dcm_modules|(auxil
 LAST = "weight|bias|running_mean|running_var|num_batches_tracked"
 NAME = re.compile(rf"(?P<start>|.*?\.)({FIRST}|conv1|bn1|stem|layer\d)\.(.*\.)?({LAST})", re.DOTALL)
 USUAL = {
-    "",
-    "_orig_mod",
-    "model",
-    "model_state",
-    "model_state_dict",
-    "module",
-    "net",
-    "network",
-    "state_dict",
-}
+    "", "_orig_mod", "model", "model_state", "model_state_dict", "module", "net", "network", "state_dict",
+}  # fmt: skip
 
 
 def translate(state_dict: Mapping[str, Tensor]) -> tuple[Source, dict[str, Tensor]]:

@@ -36,7 +36,7 @@ def world(tmp_path_factory):
     splits = [
         worlds.DemoDataset("demo_scale", split, size=n, seed=77) for split, n in (("train", 4), ("val", 2))
     ]
-    return worlds.write_voc_layout(splits, folder)
+    return worlds.write_layout(splits, folder)
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def test_warnings_are_text(monkeypatch):
 def test_what_cannot_be_drawn_does_not_hide_the_rest(tmp_path):
     world = tmp_path / "world"
     splits = [worlds.DemoDataset("demo_scale", split, size=2, seed=77) for split in ("train", "val")]
-    worlds.write_voc_layout(splits, world)
+    worlds.write_layout(splits, world)
     for file in (world / "SegmentationClass").glob("train*"):
         file.unlink()
     shown = run("data", "check", world, "--pictures", tmp_path / "sheets", code=2).stdout

@@ -1,6 +1,9 @@
 """ONNX: every system exports, runs in ONNX Runtime and gives PyTorch's numbers; what does not is refused."""
 
 import dataclasses
+import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,7 +26,10 @@ from dmnet import backbone, export, model, systems, zoo
 from dmnet.checkpoints import weights_digest
 from dmnet.cli import application
 from dmnet.export import ExportError
+from dmnet.inference import labels_at
 from dmnet.model import build_model
+from dmnet.transforms import evaluation_image
+from dmnet.worlds.demo import WORLDS
 
 PUBLISHED = list(zoo.PUBLISHED)
 DEMOS = ["demo_scale", "demo_context"]
@@ -61,6 +67,13 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.onnx" for name in DEMOS}
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo system as one exports it for other runtimes."""
+    path = tmp_path_factory.mktemp("plain") / "plain.onnx"
+    return export.export(dmnet.load_pretrained("demo_scale"), path).path
+
+
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every ResNet an eighth as wide: the same graph, written and run in a fraction of the time."""
@@ -95,6 +108,50 @@ def test_every_published_system_exports_and_runs(name: str, tmp_path: Path) -> N
         expected = network(image, gates).logits
     assert_close(run(done.path, image=image, scale_gates=gates)["logits"], expected)
     assert export.read_metadata(done.path)["classes"] == list(systems.get(name).classes)
+
+
+@pytest.mark.parametrize("gates", [None, [1.0, 0.0, 0.5, 2.0]])
+def test_the_image_alone_gives_the_labels_of_predict(gates: list[float] | None, plain: Path) -> None:
+    network, image = dmnet.load_pretrained("demo_scale"), WORLDS["demo_scale"].scene(0, "test", 26).image
+    here = session(plain)
+    assert [one.name for one in here.get_inputs()] == ["image"]
+    inputs = {"image": evaluation_image("demo_scale", image)[None].numpy()}
+    if gates is not None:
+        inputs["scale_gates"] = np.array(gates, np.float32)
+    logits = torch.from_numpy(here.run(["logits"], inputs)[0][0])
+    np.testing.assert_array_equal(labels_at(logits, image.shape[:2]), dmnet.predict(network, image, gates))
+
+
+IN_A_PAGE = """
+import { readFileSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
+const [runtime, plain] = process.argv.slice(2);
+const ort = await import(`${runtime}/ort.wasm.bundle.min.mjs`);
+ort.env.wasm.numThreads = 1;
+ort.env.wasm.wasmBinary = gunzipSync(readFileSync(`${runtime}/ort-wasm-simd-threaded.wasm.gz`)).buffer;
+ort.env.logLevel = "error";
+const session = await ort.InferenceSession.create(new Uint8Array(readFileSync(plain)));
+const image = () => new ort.Tensor("float32", new Float32Array(3 * 16 * 16).fill(0.5), [1, 3, 16, 16]);
+console.log(JSON.stringify([...(await session.run({ image: image() })).logits.data]));
+const scale_gates = new ort.Tensor("float32", new Float32Array(4), [4]);
+await session.run({ image: image(), scale_gates }).catch((error) => console.log(error.message));
+"""
+
+
+def test_a_page_gives_the_image_and_can_give_no_more(plain: Path, root: Path, tmp_path: Path) -> None:
+    """Why `inner` files, which the playground steers, want all their inputs."""
+    node = shutil.which("node", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    runtime = root / ".venv" / "static" / "onnxruntime"
+    if node is None or not runtime.is_dir():
+        pytest.skip("needs Node and ONNX Runtime for pages: `make setup`")
+    (tmp_path / "page.mjs").write_text(IN_A_PAGE)
+    command = [node, str(tmp_path / "page.mjs"), str(runtime), str(plain)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    found, refusal = done.stdout.splitlines()
+    with torch.inference_mode():
+        expected = dmnet.load_pretrained("demo_scale").eval()(torch.full((1, 3, 16, 16), 0.5)).logits
+    assert_close(np.reshape(json.loads(found), expected.shape), expected)
+    assert refusal == "invalid input 'scale_gates'"
 
 
 @pytest.mark.slow
@@ -153,7 +210,9 @@ def test_an_image_of_fixed_size(tmp_path: Path, demos: dict[str, Path]) -> None:
     network, free = dmnet.load_pretrained("demo_scale"), demos["demo_scale"]
     done = export.export(network, tmp_path / "fixed.onnx", size=(61, 50), inner=True)
     assert done.size == (61, 50)
-    assert done.nodes < len(onnx.load(free).graph.node)  # its pooling matrices are constants
+    assert len(onnx.load(done.path).graph.node) < len(
+        onnx.load(free).graph.node
+    )  # its pooling matrices are constants
     assert [one.shape for one in session(done.path).get_inputs()][:2] == [[1, 3, 61, 50], [4]]
     assert [one.shape for one in session(free).get_inputs()][:2] == [[1, 3, "height", "width"], [4]]
     assert export.read_metadata(done.path)["image_size"] == [61, 50]
@@ -276,6 +335,11 @@ def test_without_onnx_the_message_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'dmnet[export]'" in done.stdout
+
+
+def test_the_help_says_what_a_file_needs() -> None:
+    words = " ".join(CliRunner().invoke(application(), ["export", "--help"]).stdout.split())
+    assert "needs one input, the image" in words and "ones by default" in words
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -4,8 +4,12 @@ import dataclasses
 import gzip
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,10 +21,10 @@ from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.errors import DataError, DMNetError
 from dmnet.model import DMNet
 from dmnet.playground import Playground, bundle, catalogue, site
-from dmnet.playground.catalogue import QUESTIONS, SCENES, STILL, SUBSETS, PlayScene, find_scene, scenes
+from dmnet.playground.catalogue import BY_ID, QUESTIONS, SCENES, STILL, SUBSETS, PlayScene
 from dmnet.playground.kernel import REMEMBERED, Desk
 from dmnet.playground.layers import Cover, cut_out, pack_layers, sizes
-from dmnet.playground.scenes import full_answer, pack, subset_labels, window_votes
+from dmnet.playground.scenes import pack, subset_labels, window_votes
 from dmnet.transforms import evaluation_image
 from dmnet.worlds.demo import WORLDS
 from dmnet.worlds.drawing import Item
@@ -96,12 +100,11 @@ def facts_of(file: bytes) -> Any:
 
 class TestScenes:
     def test_there_are_enough_of_both_worlds(self) -> None:
-        every = list(scenes())
+        every = list(BY_ID.values())
         assert len(every) >= 24
         assert {scene.world for scene in every} == {"demo_scale", "demo_context"}
         assert len({scene.id for scene in every}) == len({scene.title for scene in every}) == len(every)
-        assert all(find_scene(scene.id) == scene for scene in every)
-        assert find_scene("scale-1000") is None
+        assert BY_ID["scale-26"] == COINS
 
     def test_a_file_holds_the_scene_and_every_answer(self, model: DMNet) -> None:
         tensors = load(gzip.decompress(pack(COINS, model)))
@@ -140,7 +143,7 @@ class TestScenes:
 
     def test_switching_off_7_costs_the_rubies_and_3_the_jades(self, model: DMNet) -> None:
         drawn = COINS.draw()
-        labels = subset_labels(model, full_answer(COINS, drawn, model), drawn.mask.shape)
+        labels = subset_labels(model, drawn.image)
         known = drawn.mask != 255
         rubies, jades = (np.isin(drawn.mask, pair) & known for pair in ((1, 2), (3, 4)))
         wrong = labels != drawn.mask
@@ -216,7 +219,7 @@ class TestLayers:
 class TestSite:
     def test_the_catalogue_lists_every_scene(self) -> None:
         listed = [scene for world in catalogue.catalogue()["worlds"] for scene in world["scenes"]]
-        assert [scene["id"] for scene in listed] == [scene.id for scene in scenes()]
+        assert [scene["id"] for scene in listed] == list(BY_ID)
         for world in catalogue.catalogue()["worlds"]:
             assert len(world["classes"]) == len(world["palette"]) == 7
 
@@ -228,6 +231,16 @@ class TestSite:
         assert len(sources) == 3 * 17
         assert all((tmp_path / source).is_file() for source in sources)
         assert len(re.findall(r'alt="[^"]{10,}"', html)) == len(sources)
+
+    def test_a_folder_that_was_not_finished_has_no_catalogue(self, tmp_path: Path) -> None:
+        """By the catalogue the book's build knows that all is there."""
+        layers = mock.patch.object(site, "pack_layers", return_value=b"")
+        scenes = mock.patch.object(site, "pack", return_value=b"")
+        fails = mock.patch.object(site, "write_still", side_effect=KeyboardInterrupt)
+        with layers, scenes, fails, pytest.raises(KeyboardInterrupt):
+            site.write_site(tmp_path)
+        assert (tmp_path / COINS.file).is_file()
+        assert not (tmp_path / "catalogue.json").exists()
 
 
 class TestBundle:
@@ -287,10 +300,19 @@ class TestWidget:
             Playground(model, **state)
 
     def test_a_page_gets_a_place_with_the_state(self, model: DMNet) -> None:
-        shown = Playground(model, scale_gates=[1, 0, 1, 1])._repr_mimebundle_()
-        data = shown[0] if isinstance(shown, tuple) else shown
+        data = Playground(model, scale_gates=[1, 0, 1, 1])._repr_mimebundle_()[0]
         assert "application/vnd.jupyter.widget-view+json" in data
         assert "&quot;gates&quot;: [1.0, 0.0, 1.0, 1.0]" in data["text/html"]
+
+
+def test_without_anywidget_the_message_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['anywidget'] = None\n"
+        "try: from dmnet.playground import Playground\n"
+        "except ImportError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'dmnet[playground]'" in done.stdout
 
 
 class Asked:
@@ -300,7 +322,8 @@ class Asked:
         self.desk = Desk(*arguments)
 
     def __call__(self, kind: str, buffers: Any = (), **request: Any) -> Any:
-        return self.desk.reply({"kind": kind, "id": 7, **request}, buffers)
+        content, attached = self.desk.reply({"kind": kind, "id": 7, **request}, buffers)
+        return SimpleNamespace(content=content, buffers=attached)
 
 
 class TestKernel:

@@ -18,7 +18,7 @@ import dmnet
 from dmnet.analysis.inside import look_inside
 from dmnet.inference import labels_at
 from dmnet.playground import bundle
-from dmnet.playground.catalogue import STILL, SUBSETS, find_scene
+from dmnet.playground.catalogue import BY_ID, STILL, SUBSETS
 from dmnet.playground.kernel import Desk
 from dmnet.transforms import evaluation_image
 
@@ -52,7 +52,7 @@ def test_lent_filters_answer_as_pytorch(visit: Visit) -> None:
     tab = shown(visit)
     found = changed(tab.page, {"scene": "context-13", "gates": [1, 0.5, 1, 2], "donor": "context-15"})
     model = dmnet.load_pretrained("demo_context")
-    pictures = [find_scene(name).draw().image for name in ("context-13", "context-15")]  # type: ignore[union-attr]
+    pictures = [BY_ID[name].draw().image for name in ("context-13", "context-15")]
     x, donor = (evaluation_image("demo_context", picture) for picture in pictures)
     expected = look_inside(model, x, [1, 0.5, 1, 2], donor=donor).logits.numpy()
     np.testing.assert_allclose(
@@ -333,11 +333,8 @@ def test_as_a_widget(visit: Visit, tmp_path: Path, root: Path, engine: str, plac
     desk = Desk(dmnet.load_pretrained("demo_scale"), None, None, root / ".venv" / "static")
 
     def ask(content: Any, buffers: list[str]) -> dict[str, Any]:
-        reply = desk.reply(content, [base64.b64decode(one) for one in buffers])
-        return {
-            "content": reply.content,
-            "buffers": [base64.b64encode(one).decode() for one in reply.buffers],
-        }
+        answer, attached = desk.reply(content, [base64.b64decode(one) for one in buffers])
+        return {"content": answer, "buffers": [base64.b64encode(one).decode() for one in attached]}
 
     tab.page.expose_function("ask", ask)
     state = {

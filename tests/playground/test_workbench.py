@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 
 import dmnet
 from dmnet.analysis.inside import look_inside
-from dmnet.playground.catalogue import QUESTIONS, PlayScene, find_scene
+from dmnet.playground.catalogue import BY_ID, QUESTIONS, PlayScene
 from dmnet.playground.scenes import window_votes
 from dmnet.transforms import evaluation_image
 from dmnet.worlds.drawing import Plan
@@ -35,15 +35,6 @@ class Quiet:
         return np.zeros(shape, dtype)
 
 
-class Everywhere:
-    """Paints like a painter of the world, but in no window: coins have one for their own size only."""
-
-    window = slice(None), slice(None)
-
-    def __init__(self, painter: Any) -> None:
-        self.item, self.paint = painter.item, painter.paint
-
-
 def clean(plan: Plan) -> tuple[Any, Any]:
     """Paint a plan without noise; return the picture, as float, and the labels."""
     scene = plan.draw(Quiet())  # type: ignore[arg-type]
@@ -55,7 +46,7 @@ def moved(scene: PlayScene, number: int, changes: dict[str, Any], versions: Any 
     plan = scene.plan()
     painters: list[Any] = list(plan.painters)
     one = painters.pop(number - 1)
-    painters.append(Everywhere(dataclasses.replace(one, item=dataclasses.replace(one.item, **changes))))
+    painters.append(dataclasses.replace(one, item=dataclasses.replace(one.item, **changes)))
     before = clean(plan)[0]
     after, labels = clean(dataclasses.replace(plan, painters=painters, versions=versions or plan.versions))
     return scene.draw().image + after - before, labels
@@ -117,8 +108,7 @@ def drag(page: Page, canvas: Locator, start: tuple[int, int], end: tuple[int, in
 def test_a_changed_object_is_painted_as_the_world_paints_it(
     visit: Visit, name: str, edit: list[str], number: int, changes: dict[str, float]
 ) -> None:
-    scene = find_scene(name)
-    assert scene is not None
+    scene = BY_ID[name]
     item = scene.plan().painters[number - 1].item
     wanted = {
         "x": changes.get("x", math.floor(item.x)) + item.x % 1,
@@ -295,8 +285,7 @@ def test_the_page_counts_windows_votes_as_the_package_does(visit: Visit, name: s
     changed(page, {"scene": name})
     page.get_by_text("Which scale matters here?").click()
     rows = page.locator(".statistics tbody tr")
-    scene = find_scene(name)
-    assert scene is not None
+    scene = BY_ID[name]
     questions, drawn = QUESTIONS[scene.world], scene.draw()
     expect(rows).to_have_count(len(questions))
     for row, question in zip(rows.all(), questions, strict=True):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dmnet.datasets import load
 from dmnet.errors import DataError
-from dmnet.worlds import DemoDataset, demo, write_voc_layout
+from dmnet.worlds import DemoDataset, demo, write_layout
 from dmnet.worlds import context as context_world
 from dmnet.worlds import scale as scale_world
 from dmnet.worlds.drawing import Item, Scene, choose_cells
@@ -318,8 +318,9 @@ def test_a_copy_for_another_process_is_light() -> None:
 # Drawing with workers
 
 
-def test_workers_draw_the_same_and_leave_the_random_state_alone() -> None:
-    dataset = DemoDataset("demo_context", "test", size=5, seed=3, workers=2)
+def test_workers_draw_the_same_and_leave_the_random_state_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_ALONE", 4)
+    dataset = DemoDataset("demo_context", "test", size=5, seed=3)
     before = torch.random.get_rng_state()
     images = [dataset[index][0] for index in range(5)]
     assert torch.equal(before, torch.random.get_rng_state())
@@ -327,8 +328,9 @@ def test_workers_draw_the_same_and_leave_the_random_state_alone() -> None:
         np.testing.assert_array_equal(image, dataset.scene(index).image)
 
 
-def test_a_worker_of_a_loader_draws_alone() -> None:
-    dataset = DemoDataset("demo_scale", "val", size=3, seed=3, workers=2)
+def test_a_worker_of_a_loader_draws_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_ALONE", 2)
+    dataset = DemoDataset("demo_scale", "val", size=3, seed=3)
     loader = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=1, collate_fn=tuple)
     for index, (image, _, _) in enumerate(loader):
         np.testing.assert_array_equal(image, dataset.scene(index).image)
@@ -340,7 +342,7 @@ def test_a_worker_of_a_loader_draws_alone() -> None:
 @pytest.mark.parametrize("name", WORLDS)
 def test_written_and_read_again(name: str, tmp_path: Path) -> None:
     splits = [DemoDataset(name, "train", size=3), DemoDataset(name, "val", size=2)]
-    folder = write_voc_layout(splits, tmp_path / "out")
+    folder = write_layout(splits, tmp_path / "out")
     for split in splits:
         again = load("folder", folder, split.split)
         assert len(list(again)) == len(again)

@@ -32,7 +32,7 @@
  * @property {Question[]} questions what objects ask of the ground
  * @property {number[][]} objects label, x and y of each
  *
- * @typedef {object} Question see dmnet.playground.scenes.Question
+ * @typedef {object} Question see dmnet.playground.catalogue.Question
  * @property {string} text
  * @property {number[][]} pairs
  * @property {string} seen
