@@ -5,6 +5,7 @@ healthy.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -926,6 +927,124 @@ def only_finding_of_many(report: doctor.Report, name: str) -> doctor.Finding:
     (finding,) = [finding for finding in report.findings if finding.name == name]
     assert finding.severity == "error"
     return finding
+
+
+# Faults that hide behind others ---------------------------------------------------------------------------
+
+
+def test_black_and_white_in_some_masks(tmp_path: Path) -> None:
+    """Half of the objects would count nowhere, and the other masks look as if all was well."""
+    black: Change = lambda labels: grey((labels == 1) * 255)  # noqa: E731
+    plain: Change = lambda labels: grey(labels % 255)  # noqa: E731
+    make(tmp_path, plain)
+    for number in (1, 4, 5):
+        black(scene(number)[1]).save(tmp_path / f"SegmentationClass/s{number:02}.png")
+    finding = only_finding(load("folder", tmp_path), "binary-255", "warning")
+    assert "3 of 10 masks hold the values 0 and 255 alone" in finding.message and len(finding.files) == 3
+    black(scene(0)[1]).save(tmp_path / "SegmentationClass/s00.png")
+    palette_png(scene(2)[1]).save(tmp_path / "SegmentationClass/s02.png")  # has void: then 255 is void
+    assert doctor.examine(load("folder", tmp_path)).findings == ()
+
+
+def test_every_mask_that_counts_from_one_is_named(tmp_path: Path) -> None:
+    """Masks without the last class hold valid numbers; only all of them together can be corrected."""
+
+    def change(labels: np.ndarray) -> Image.Image:
+        shifted = np.where(labels == 255, 255, labels + 1)
+        return palette_png(np.where((shifted == 3) & (labels[20, 20] == 0), 1, shifted))
+
+    finding = only_finding(make(tmp_path, change), "off-by-one")
+    with_the_last = sum((np.asarray(Image.open(file)) == 3).any() for file in map(Path, finding.files))
+    assert len(finding.files) == 10 > with_the_last > 0
+
+
+def test_a_lost_mask_beside_masks_of_other_names(tmp_path: Path) -> None:
+    dataset = make(tmp_path)
+    for file in (tmp_path / "SegmentationClass").iterdir():
+        file.rename(file.with_name(f"seg_{file.name}"))
+    (tmp_path / "SegmentationClass/seg_s00.png").unlink()
+    found = {f.name: f.files for f in doctor.examine(load("folder", tmp_path)).findings}
+    assert found == {"other-names": dataset.ids[1:], "missing-mask": ("s00",)}
+
+
+def test_names_of_other_files_are_composed(tmp_path: Path) -> None:
+    make(tmp_path)
+    for kind, form, before in (("JPEGImages", "NFC", ""), ("SegmentationClass", "NFD", "seg_")):
+        for file in (tmp_path / kind).iterdir():
+            file.rename(file.with_name(unicodedata.normalize(form, f"{before}ü{file.name}")))
+    names = "\n".join(f"üs{number:02}" for number in range(10))
+    (tmp_path / "ImageSets/Segmentation/train.txt").write_text(names, "utf8")
+    assert "seg_<id>.png" in only_finding(load("folder", tmp_path), "other-names").message
+
+
+@pytest.mark.parametrize("folder", ["predictions", "SegmentationObject"])
+def test_what_holds_no_labels_is_not_proposed(tmp_path: Path, folder: str) -> None:
+    make(tmp_path)
+    (tmp_path / "SegmentationClass").rename(tmp_path / folder)
+    (tmp_path / "SegmentationClass").mkdir()
+    assert folder not in only_finding(load("folder", tmp_path), "missing-mask").message
+
+
+def test_colours_of_other_classes(tmp_path: Path) -> None:
+    """All masks agree, but with the colours, not the numbers, of the classes."""
+
+    def change(labels: np.ndarray) -> Image.Image:
+        image = grey(labels)
+        image.putpalette(voc_palette(256)[[0, 2, 1, *range(3, 256)]].tobytes())
+        return image
+
+    assert (
+        "1 is (0, 128, 0) here, (128, 0, 0) there"
+        in only_finding(make(tmp_path, change), "palettes-differ").message
+    )
+
+
+def test_a_narrow_strip_is_not_soft(tmp_path: Path) -> None:
+    """Where three classes meet in one mask, one of them a pixel wide, numbers are wrong all the same."""
+
+    def change(labels: np.ndarray) -> Image.Image:
+        shifted = np.where(labels == 255, 255, labels + 1)
+        if labels[20, 20]:
+            shifted[4:40] = np.repeat([1, 2, 3], [30, 1, 65])
+        return palette_png(shifted)
+
+    only_finding(make(tmp_path, change), "off-by-one")
+
+
+def test_one_class_whose_name_says_that_it_does_not_count(tmp_path: Path) -> None:
+    dataset = make(tmp_path, lambda labels: palette_png(labels * 0), classes=("unlabeled", "house"))
+    found = {(f.name, f.severity) for f in doctor.examine(dataset).findings}
+    assert found == {("one-class", "error"), ("zero-counted", "warning")}
+
+
+def test_small_masks_of_turned_photographs(tmp_path: Path) -> None:
+    """Their shape says that they lie as the pixels are stored, whatever their size."""
+    half: Change = lambda labels: palette_png(labels[::2, ::2])  # noqa: E731
+    dataset = make(tmp_path, half)
+    for name in dataset.ids:
+        turn_photograph(dataset.image_file(name), 6)
+    assert {f.name for f in doctor.examine(dataset).findings} == {"sizes-differ", "exif-turned"}
+    for name in dataset.ids:
+        with Image.open(dataset.image_file(name)) as image, Image.open(dataset.mask_file(name)) as mask:
+            larger = mask.resize(image.size, Image.Resampling.NEAREST)
+        larger.save(dataset.mask_file(name))
+    only_finding(dataset, "exif-turned")
+
+
+def test_bits_of_colours_are_counted_in_every_format(tmp_path: Path) -> None:
+    make(tmp_path, count=2)
+    for file in sorted(tmp_path.glob("JPEGImages/*.jpg")):
+        cv2.imwrite(str(file.with_suffix(".png")), cv2.imread(str(file)).astype(np.uint16) * 16)
+        file.unlink()
+    assert "at most" in only_finding(load("folder", tmp_path), "unreadable").message
+
+
+def test_a_label_map_as_image_where_a_name_is_missing(tmp_path: Path) -> None:
+    make(tmp_path, classes=("ground", "house"))
+    (tmp_path / "JPEGImages/s03.jpg").unlink()
+    palette_png(scene(3)[1]).save(tmp_path / "JPEGImages/s03.png")
+    found = {f.name for f in doctor.examine(load("folder", tmp_path)).findings}
+    assert found == {"label-map-as-image", "values-without-class"}
 
 
 # Harmless -------------------------------------------------------------------------------------------------
