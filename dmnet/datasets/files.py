@@ -193,15 +193,13 @@ def load_files(
     splits = [] if lists else sorted(one.name for one in _subfolders(source) if any(one.iterdir()))
     if split in splits:
         folders = [folder / split for folder in folders]
-        if split in there:  # which leaves some out
-            source, ids = listed, read_list(listed)
     elif splits and split not in there:
         raise DataError(f"{source} has no split {split!r}; it has {', '.join(splits)}; or write {listed}")
-    elif lists or split in there or (split != "all" and there & {"train", "val"}):  # no lot beside a list
+    if lists or split in there or (not splits and split != "all" and there & {"train", "val"}):
         source, ids = listed, read_list(listed)
-    elif split in ("train", "val"):
+    elif split in ("train", "val") and not splits:  # no lot beside folders, or beside a list
         ids = divide(list(list_files(source)), val_share, seed)[split == "val"]
-    elif split != "all":
+    elif split != "all" and not splits:
         raise DataError(f"{root} has no split {split!r}; write its ids into {listed}, one a line")
     found, spare = pair(*folders, ids=ids)
     if ids and not found[ids[0]][0] and (plain := Path(ids[0].split()[0]).stem) in list_files(folders[0]):
