@@ -234,7 +234,7 @@ def _masked(root: Path, lines: Iterable[str], images: Paths, masks: Paths, split
     return export
 
 
-def _numbers(file: Path, coloured: bool) -> NDArray[np.int64]:
+def _numbers(file: Path, coloured: bool) -> NDArray[np.integer]:
     """Return a mask's values, or its colours as 0xRRGGBB, [H, W]."""
     mask = open_image(file)[1]
     if mask.format in LOSSY:
@@ -243,7 +243,7 @@ def _numbers(file: Path, coloured: bool) -> NDArray[np.int64]:
         return as_rgb(mask, file).astype(np.int64) @ (1 << 16, 1 << 8, 1)
     if mask.mode not in LABEL_MODES:
         raise DataError(f"{file} holds colours (mode {mask.mode}): a table needs lines 'name 51,221,255'")
-    return np.asarray(mask).astype(np.int64).clip(0, (1 << 24) - 1)
+    return np.asarray(mask).astype(np.uint32).clip(max=(1 << 24) - 1)  # negative ones become the largest
 
 
 def _drawn(table: Names, size: Size, outlines: Outlines) -> Rows:
