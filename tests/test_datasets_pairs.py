@@ -171,10 +171,30 @@ def test_two_masks_for_one_picture(root: Path) -> None:
         load("pairs", root, "all")
 
 
+@pytest.mark.parametrize("suffix", [".pgm", ".bmp", ".tif", ".PNG"])
+def test_label_maps_in_every_format_that_is_promised(root: Path, suffix: str) -> None:
+    """The file's name has dots, and the mask's an ending, as in many collections."""
+    put(root, "images/1.3.6.1_42.jfif", f"masks/1.3.6.1_42_mask{suffix}")
+    data = load("pairs", root, "all")
+    assert data[data.ids.index("1.3.6.1_42")][1].tolist() == LABELS.tolist()
+
+
+def test_label_maps_as_gif_are_not_taken(root: Path) -> None:
+    """Whoever writes a GIF may number its colours anew: Pillow makes a 3 of the fourth value, 255."""
+    put(root, "images/q.jpg", "masks/q_mask.gif")
+    with pytest.raises(DataError, match=r"no mask q\.png"):
+        load("pairs", root, "all").mask_file("q")
+
+
 def test_a_second_folder_of_masks_is_told_of(root: Path) -> None:
     (root / "labels").mkdir()
     with pytest.warns(UserWarning, match=r"labels is not read, as there is .*masks"):
         load("pairs", root, "all")
+
+
+def test_an_empty_folder_is_no_split(root: Path) -> None:
+    (root / "images/new").mkdir()
+    assert len(load("pairs", root, "train")) == 8
 
 
 def test_folders_of_scenes_are_no_splits_where_lists_say_which(tmp_path: Path) -> None:

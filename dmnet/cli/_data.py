@@ -1,5 +1,6 @@
-"""`dmnet data prepare | draw | check`."""
+"""`dmnet data prepare | convert | draw | check`."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ from typer import Argument, Exit, Option, Typer
 
 from dmnet import systems
 from dmnet.cli._shared import FAILED, DataRoot, app, load_data, print_table, say, say_next, unused
-from dmnet.errors import DataError
+from dmnet.errors import DataError, DMNetError
 from dmnet.files import atomic_write
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -37,6 +38,23 @@ def prepare_data(
     for archive in prepared.archives:
         say(f"No longer needed: {archive} ({archive.stat().st_size:,} bytes)")
     say_next("data", "check", name, *([] if root is None else ["--data-root", prepared.folder]))
+
+
+@data_app.command("convert")
+def convert_data(
+    source: Annotated[Path, Argument(help="Folder with labels of another program; it stays as it is.")],
+    output: Annotated[Path, Argument(help="Folder to make.")],
+    kind: Annotated[
+        str | None, Option("--from", help="cvat, roboflow, labelme, coco, yolo. Default: a guess.")
+    ] = None,
+    table: Annotated[Path | None, Option(help="For other masks: lines `name 7` or `name r,g,b`.")] = None,
+    line: Annotated[list[str] | None, Option("--class", help="A line of a table. May be repeated.")] = None,
+) -> None:
+    """Make a data set of label maps from labels of another program; data/README.md describes them."""
+    from dmnet.prepare.convert import convert
+
+    print_table(convert(source, output, kind, table or line or (), say))
+    say_next("data", "check", output)
 
 
 @data_app.command("draw")
@@ -74,6 +92,7 @@ def check_data(
             sets.append(load_data(data, name, data_root))
         except DataError as error:
             if split or (name == "val" and not sets):
+                _say_convert(data)
                 raise
             say(f"Not checked: {error}", style="yellow")
     report = doctor.examine(sets, limit=QUICK if quick else None)
@@ -90,6 +109,7 @@ def check_data(
     found = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in kinds.items() if count)
     say(f"{', '.join(counts)}; {found or 'nothing wrong was found'}.")
     if report.errors:
+        _say_convert(data, {finding.table for finding in report.errors})
         raise Exit(FAILED)
     if split or sets[0].split == "train":  # else there is nothing to train on
         system = next((name for name in systems.names() if systems.get(name).dataset == data), "small_r18")
@@ -98,6 +118,20 @@ def check_data(
         if (names := [part.split for part in sets]) != ["train", "val"]:
             words += ["--split", names[0], "--val-split", (*names[1:], "none")[0]]
         say_next("train", *words, *["--quick"] * (system == "small_r18"))
+
+
+def _say_convert(data: str, tables: Collection[Sequence[str]] = ()) -> None:
+    """Print how a folder becomes a data set, if one table explains all, or another program wrote it."""
+    folder, lines = Path(data), next(iter(tables)) if len(tables) == 1 else ()
+    try:
+        if not lines:
+            from dmnet.prepare import exports
+
+            exports.guess(folder)
+    except DMNetError:  # it is none of the kinds, or there is no [prepare]
+        return
+    new = unused(folder.with_name(f"{folder.name}_converted"))
+    say_next("data", "convert", folder, new, *(word for line in lines for word in ("--class", line)))
 
 
 def _draw(report: Any, sets: list[Any], folder: Path) -> None:

@@ -38,7 +38,7 @@ OWN_IMAGES = ("images", "img_dir")  # of pairs: the first that exists is taken
 OWN_MASKS = ("masks", "labels", "annotations", "ann_dir")
 MASK_ENDINGS = ("", "_mask", "_label", "_labels", "_gt")  # what a mask's name may have after its image's
 STRAY = ("__MACOSX", "@eaDir", "predictions")  # folders that other programs and `dmnet predict` leave
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".pgm", ".ppm")
 TABLE = re.compile(r"\d+[\s:;,.=)-]+\S.*|.*[\t:;,=]\s*\d+|.*(\s+\d+){3}")  # "0: sky", "sky,0", "sky 0 0 255"
 UNKNOWN = 254  # in an encoding's table: a stored value that stands for nothing
 
@@ -190,7 +190,7 @@ def load_files(
     listed = root / (lists or "") / f"{split}.txt"
     there = {file.stem for file in listed.parent.glob("*.txt")}
     source, ids = folders[0], None
-    splits = [] if lists else sorted(one.name for one in _subfolders(source))
+    splits = [] if lists else sorted(one.name for one in _subfolders(source) if any(one.iterdir()))
     if split in splits:
         folders = [folder / split for folder in folders]
     elif splits and split not in there:

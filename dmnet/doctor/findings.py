@@ -1,6 +1,6 @@
 """What a finding is: its kind and severity, what was seen, in which files, and what can be done, in words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from dmnet.classes import voc_palette
 from dmnet.datasets.base import IGNORE
-from dmnet.datasets.files import Encoding
+from dmnet.datasets.files import IGNORED, Encoding
 from dmnet.doctor.measuring import MaskFacts, Measurement
 
 SHOWN = 5  # files that a finding names
+Table = tuple[str, ...]  # lines `name value` or `name r,g,b`
 
 _NEW = "into a new folder (data/README.md, Correcting a data set)"
 _LEAVE = "leave it out by a list of the other ids (data/README.md)"
@@ -23,7 +24,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "missing-image": ("error", f"put it there, or {_LEAVE}"),
     "missing-mask": ("error", f"put it there, or {_LEAVE}"),
     "other-names": ("error", f"copy each under its id {_NEW}"),
-    "other-format": ("error", f"export label maps (PNG, one number a pixel), or draw them {_NEW}"),
+    "other-format": ("error", "export label maps (PNG); `dmnet data convert` draws outlines; boxes are none"),
     "no-label-ids": (
         "error",
         "unpack gtFine_trainvaltest.zip, which holds them (cityscapes-dataset.com, with a login); neither "
@@ -79,6 +80,7 @@ class Finding:
     message: str  # what was seen, and what it means
     files: tuple[str, ...]  # the first few files (or ids) concerned
     count: int  # how many files are concerned
+    table: Table = ()  # what the masks hold, as `dmnet data convert` takes it; empty if unknown
 
     @property
     def remedy(self) -> str:
@@ -126,3 +128,10 @@ class Case:
         names = list(files)
         severity, split = severity or KINDS[name][0], split or self.split
         return Finding(name, severity, split, message, tuple(names[:SHOWN]), len(names))
+
+    def table(self, stored: Sequence[Any], void: Any = None) -> Table:
+        """Return a line on what is stored of each class, and of void; none if two would be alike."""
+        names = self.classes if void is None else (*self.classes, IGNORED)
+        values = [",".join(map(str, np.atleast_1d(one))) for one in (*stored, void)[: len(names)]]
+        clear = len(stored) == len(self.classes) and len(set(values)) == len(values)
+        return tuple(f"{name} {value}" for name, value in zip(names, values, strict=True)) if clear else ()

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from math import gcd
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from dmnet.classes import VOID_COLOUR
 from dmnet.datasets.base import IGNORE
-from dmnet.doctor.findings import Case, Finding, counted
+from dmnet.doctor.findings import Case, Finding, Table, counted
 from dmnet.doctor.measuring import Colour, MaskFacts, Measurement
 
 # Names that people give to a first class which shall not count.
@@ -56,12 +57,23 @@ def _coloured(case: Case, masks: Masks) -> Found:
         pixels.update(dict(mask.colours))
     most = ", ".join([str(colour) for colour, _ in pixels.most_common(6)] + ["..."] * (len(pixels) > 6))
     seen = f"{most} (red, green, blue), which are not all colours of the data set's classes"
+    table = _colour_table(case, pixels) if len(wrong) == len(masks) else ()
     if len(pixels) > 1 and all(red == green == blue for red, green, blue in pixels):
         seen = "three channels with the same grey values"
     elif _are_the_classes(case, pixels, wrong):
         seen = "the colours of the data set's classes"
     message = f"{counted(len(wrong), 'mask')} stored in colours (mode {wrong[0][1].mode}), no numbers: {seen}"
-    return case.finding("colour-mask", message, _names(wrong)), wrong
+    return replace(case.finding("colour-mask", message, _names(wrong)), table=table), wrong
+
+
+def _colour_table(case: Case, pixels: Mapping[Colour, int]) -> Table:
+    """Return which class each of these colours is, if all are the classes' and void's, or greys."""
+    palette = [(red, green, blue) for red, green, blue in case.palette.tolist()]
+    greys = [(label, label, label) for label in range(len(case.classes))]
+    for colours, void in ((palette, VOID_COLOUR), (greys, (IGNORE, IGNORE, IGNORE))):
+        if set(pixels) != {(0, 0, 0)} and set(pixels) <= {*colours, void}:
+            return case.table(colours, void)
+    return ()
 
 
 def _are_the_classes(case: Case, pixels: Mapping[Colour, int], masks: Masks) -> bool:
@@ -95,7 +107,8 @@ def _renumbered(case: Case, masks: Masks) -> Found:
         "there (red, green, blue): if each image's colours were numbered anew, no number is one class"
     )
     severity = "error" if _are_the_classes(case, pixels, wrong) else "warning"
-    return case.finding("palettes-differ", message, _names(wrong), severity), wrong
+    table = _colour_table(case, pixels) if severity == "error" and len(wrong) == len(masks) else ()
+    return replace(case.finding("palettes-differ", message, _names(wrong), severity), table=table), wrong
 
 
 def _refused(case: Case, masks: Masks) -> Found:
@@ -147,7 +160,8 @@ def _binary(case: Case, masks: Masks, counts: Values, values: list[int]) -> Find
     )
     if len(case.classes) != 2:
         message += f"; and two values tell 2 classes apart, not {len(case.classes)}"
-    return case.finding("binary-255", message, _having(masks, [IGNORE]))
+    finding = case.finding("binary-255", message, _having(masks, [IGNORE]))
+    return replace(finding, table=case.table([0, IGNORE]))
 
 
 def _beyond(case: Case, masks: Masks, counts: Values, values: list[int]) -> Finding | None:
@@ -156,15 +170,16 @@ def _beyond(case: Case, masks: Masks, counts: Values, values: list[int]) -> Find
     if not wrong:
         return None
     files, count = _having(masks, wrong), len(case.classes)
+    table: Table = ()
     highest = max((value for value in values if value != IGNORE), default=0)
-    if len(values) > 1 and set(values) <= _greys(case):
-        name = "palette-lost"
+    if len(values) > 1 and set(values) <= {*(greys := _greys(case)), IGNORE}:
+        name, table = "palette-lost", case.table(greys[:-1], IGNORE if IGNORE in values else greys[-1])
         why = "are the brightness of the classes' colours: palettes were converted to grey"
-    elif _stretched(case, values):
-        name = "stretched"
+    elif spread := _stretched(case, values):
+        name, table = "stretched", case.table(spread, None if IGNORE in spread else IGNORE)
         why = f"seem to be the labels 0 to {count - 1}, multiplied to be seen"
     elif case.plain and highest == count and 0 not in values:
-        name = "off-by-one"
+        name, table = "off-by-one", case.table(range(1, count + 1), IGNORE)
         why = (
             f"count from 1, the {count} classes from 0: {case.classes[-1]}, the last one, is out of range, "
             "and every other is taken for its neighbour"
@@ -180,25 +195,27 @@ def _beyond(case: Case, masks: Masks, counts: Values, values: list[int]) -> Find
         if case.plain and highest == count:
             message += ". That is one label more than names: one lacks its name, or 0 is what shall not count"
         return case.finding("values-without-class", message, files)
-    return case.finding(name, f"the masks hold {_some(values)}: these {why}", files)
+    return replace(case.finding(name, f"the masks hold {_some(values)}: these {why}", files), table=table)
 
 
-def _greys(case: Case) -> set[int]:
-    """Return the brightness that Pillow and OpenCV give the colours of the classes [ITU-R BT.601]."""
+def _greys(case: Case) -> list[int]:
+    """Return the brightness that Pillow and OpenCV give the colours of classes and void [ITU-R BT.601]."""
     colours = [*case.palette.tolist(), VOID_COLOUR]
-    return {IGNORE} | {(19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16 for r, g, b in colours}
+    return [(19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16 for r, g, b in colours]
 
 
-def _stretched(case: Case, values: list[int]) -> bool:
-    """Tell whether these are labels that were spread over 0..255 to be visible."""
+def _stretched(case: Case, values: list[int]) -> Sequence[int]:
+    """Return how the labels were spread over 0..255 to be visible, or nothing."""
     count = len(case.classes)
     if not case.plain or len(values) < min(3, count):
-        return False
-    gap = 255 / max(count - 1, 1)
-    spread = {int(i * gap + half) for half in (0.5, 0) for i in range(count)}
+        return ()
+    for half in (0.5, 0):
+        spread = [int(label * 255 / max(count - 1, 1) + half) for label in range(count)]
+        if IGNORE in values and set(values) <= set(spread):
+            return spread
     others = [value for value in values if value != IGNORE]
     step = reduce(gcd, others)
-    return (IGNORE in values and set(values) <= spread) or (step > 1 and max(others) // step < count)
+    return range(0, step * count, step) if step > 1 and max(others) // step < count else ()
 
 
 def _direct(case: Case, masks: Masks, counts: Values, values: list[int]) -> Finding | None:

@@ -11,9 +11,8 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
@@ -22,6 +21,7 @@ from dmnet.download import download
 from dmnet.errors import DataError, DownloadError
 from dmnet.files import data_dir, progress, shipped
 from dmnet.prepare import sbd
+from dmnet.prepare.folders import new_folder
 
 MOST_FILES = 1_000_000
 MOST_GROWTH = 20  # times the archive's size; photographs and PNGs hardly shrink when they are packed
@@ -34,8 +34,7 @@ SPLITS = {
 }
 
 
-@dataclass(frozen=True)
-class Archive:
+class Archive(NamedTuple):
     """An archive of a data set. Used in {doc}`02_data`."""
 
     name: str  # of the file
@@ -53,8 +52,7 @@ def archives_of(name: str) -> tuple[Archive, ...]:
     return tuple(Archive(**row) for row in rows)
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(NamedTuple):
     """What is there now. Used in {doc}`02_data`."""
 
     title: str  # the data set's name in sentences
@@ -159,12 +157,9 @@ def unpack(archive: Path, folder: Path, part: str = "", only: tuple[str, ...] = 
     Raises:
         DataError: if the archive is damaged or a bomb, has nothing to unpack, or doesn't fit on the disk.
     """
-    temporary = folder.with_name(f".{folder.name}.unpacking.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left
     try:
-        temporary.mkdir(parents=True)
         opener: Any = zipfile.ZipFile if zipfile.is_zipfile(archive) else tarfile.open
-        with opener(archive) as opened:
+        with new_folder(folder) as temporary, opener(archive) as opened:
             wanted = _wanted(archive, opened, temporary, part, only)
             for member, name in progress(wanted, desc=f"unpacking {archive.name}"):
                 if isinstance(member, zipfile.ZipInfo):
@@ -172,13 +167,8 @@ def unpack(archive: Path, folder: Path, part: str = "", only: tuple[str, ...] = 
                     opened.extract(member, temporary)
                 else:
                     opened.extract(member.replace(name=name), temporary, filter="data")
-        if hasattr(os, "sync"):
-            os.sync()  # the final name must not reach the disk before the bytes
-        temporary.rename(folder)
     except (OSError, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise DataError(f"{archive} could not be unpacked to {folder}: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _members(opened: Any) -> Iterator[tuple[Any, str, int]]:

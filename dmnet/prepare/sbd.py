@@ -19,6 +19,7 @@ from dmnet.datasets.base import Mask
 from dmnet.datasets.files import read_list
 from dmnet.errors import DataError, extra
 from dmnet.files import atomic_write, progress
+from dmnet.prepare.folders import new_folder
 
 with extra("prepare"):
     from scipy.io import loadmat
@@ -77,18 +78,11 @@ def augment(voc: Path, sbd: Path) -> None:
     Raises:
         DataError: if a list, a mask or an image is missing or damaged.
     """
-    ids, folder, temporary = trainaug_ids(voc, sbd), voc / MASKS, voc / f".{MASKS}.tmp"
-    if not folder.exists():
-        shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left
-        temporary.mkdir()
-        try:
+    ids = trainaug_ids(voc, sbd)
+    if not (voc / MASKS).exists():
+        with new_folder(voc / MASKS) as folder:
             for name in progress(ids, desc="masks of trainaug"):
-                _write_mask(voc, sbd, name, temporary / f"{name}.png")
-            if hasattr(os, "sync"):
-                os.sync()  # the final name must not reach the disk before the bytes
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+                _write_mask(voc, sbd, name, folder / f"{name}.png")
     if not (voc / LIST).exists():
         with atomic_write(voc / LIST) as listed:
             listed.write_text("\n".join(ids) + "\n", encoding="utf-8")

@@ -168,7 +168,7 @@ def records(packed: dict[str, bytes], url: str) -> dict[str, tuple[Archive, ...]
 
     def made_up(archive: Archive) -> Archive:
         digest = "md5:" + hashlib.md5(packed[archive.name]).hexdigest()
-        return replace(archive, url=archive.url if archive.login else f"{url}/{archive.name}", digest=digest)
+        return archive._replace(url=archive.url if archive.login else f"{url}/{archive.name}", digest=digest)
 
     return {name: tuple(map(made_up, archives_of(name))) for name in SIZES}
 
@@ -256,7 +256,7 @@ def test_a_second_time_nothing_is_done(
         monkeypatch.setattr(module, forbidden, None)
     said: list[str] = []
     second = prepare(name, world.root, say=said.append)
-    assert second == replace(first, archives=()) and said == []
+    assert second == first._replace(archives=()) and said == []
     assert {path: path.stat().st_mtime_ns for path in first.folder.rglob("*")} == before
     assert prepare(name, first.folder) == second  # the folder itself may be given too
 
@@ -453,7 +453,7 @@ CHILD = """
 
 
 def start(world: SimpleNamespace, code: str) -> subprocess.Popen[str]:
-    archives = [vars(archive) for archive in world.records["voc"]]
+    archives = [archive._asdict() for archive in world.records["voc"]]
     before = textwrap.dedent(CHILD).format(archives=archives, sizes=SIZES["voc"], root=str(world.root))
     command = [sys.executable, "-c", before + textwrap.dedent(code)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
