@@ -128,7 +128,7 @@ def labelme_content(seed: int, path: str) -> dict[str, Any]:
         left, top, right, bottom, label = box
         shape: dict[str, Any] = {"label": NAMES[label], "points": corners(box), "shape_type": kind}
         if kind == "rectangle":
-            shape["points"] = [[left, bottom], [right, top]]
+            shape["points"] = [[left, bottom], [right, top]] if seed else corners(box)  # X-AnyLabeling's
         if kind == "mask":
             file = io.BytesIO()
             Image.fromarray(np.ones((bottom - top, right - left), bool)).save(file, "PNG")
@@ -857,6 +857,14 @@ def test_yolos_names_are_malformed(text: str, match: str, tmp_path: Path) -> Non
     refuse(tmp_path / "in", match)
 
 
+def test_a_list_of_classes_that_has_a_background_is_not_yolos(tmp_path: Path) -> None:
+    """A list for this package has it first, YOLO's has the class 0 first: nothing tells which this is."""
+    yolo(tmp_path / "in")
+    (tmp_path / "in/data.yaml").unlink()
+    write(tmp_path / "in/classes.txt", "background\ndisc\nsquare\n")
+    refuse(tmp_path / "in", r"classes\.txt has a background; .* data\.yaml: 'names: \[disc\]'")
+
+
 def test_yolos_names_or_image_are_missing(tmp_path: Path) -> None:
     yolo(tmp_path / "in")
     (tmp_path / "in/images/val/c.jpg").unlink()
@@ -991,9 +999,9 @@ def test_nothing_is_written_over_or_into_the_source(tmp_path: Path) -> None:
 def test_what_is_no_kind_or_several(tmp_path: Path) -> None:
     root = tmp_path / "in"
     root.mkdir()
-    refuse(root, r"looks like none of the kinds; say --from cvat, .*yolo, or what its masks hold: --table")
-    refuse(root, "'voc' is none of the kinds cvat", "voc")
-    refuse(root, "'coco' .* has its own table", "coco", ["a 1"])
+    refuse(root, r"looks like none of the kinds; say --from cvat, .*yolo, or --table FILE for other")
+    refuse(root, "there are cvat, .*, not 'voc'", "voc")
+    refuse(root, "not 'coco'; a table is for other masks", "coco", ["a 1"])
     for kind in ("labelme", "coco", "roboflow"):
         refuse(root, "holds no image with labels", kind)
     refuse(root, "has no folder JPEGImages or images", None, ["a 1,1,1"])
