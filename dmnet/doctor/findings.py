@@ -116,5 +116,5 @@ class Case:
         """Return a line on what is stored of each class, and of void; none if two would be alike."""
         names = self.classes if void is None else (*self.classes, IGNORED)
         values = [",".join(map(str, np.atleast_1d(one))) for one in (*stored, void)[: len(names)]]
-        clear = len(stored) == len(self.classes) and len(set(values)) == len(values)
+        clear = self.plain and len(stored) == len(self.classes) and len(set(values)) == len(values)
         return tuple(f"{name} {value}" for name, value in zip(names, values, strict=True)) if clear else ()

@@ -57,9 +57,11 @@ def _coloured(case: Case, masks: Masks) -> Finding | None:
 def _colour_table(case: Case, pixels: Mapping[Colour, int]) -> Table:
     """Return which class each of these colours is, if all are the classes' and void's, or greys."""
     palette = [(red, green, blue) for red, green, blue in case.palette.tolist()]
-    greys = [(label, label, label) for label in range(len(case.classes))]
-    for colours, void in ((palette, VOID_COLOUR), (greys, (IGNORE, IGNORE, IGNORE))):
-        if set(pixels) != {(0, 0, 0)} and set(pixels) <= {*colours, void}:
+    black, *greys, white = [(grey, grey, grey) for grey in (*range(len(case.classes)), IGNORE)]
+    if set(pixels) == {black, white}:
+        return case.table([black, white])
+    for colours, void in ((palette, VOID_COLOUR), ([black, *greys], white)):
+        if set(pixels) != {black} and set(pixels) <= {*colours, void}:
             return case.table(colours, void)
     return ()
 
