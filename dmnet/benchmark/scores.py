@@ -23,10 +23,10 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -50,8 +50,7 @@ Key = tuple[str, str]
 Row = dict[str, str]
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """One row: a system and the protocol to score it by. Used in {doc}`07_evaluation`."""
 
     system: System

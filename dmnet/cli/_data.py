@@ -130,7 +130,8 @@ def _say_convert(data: str, tables: Collection[Sequence[str]] = ()) -> None:
             exports.guess(folder)
     except DMNetError:  # it is none of the kinds, or there is no [prepare]
         return
-    new = unused(folder.with_name(f"{folder.name}_converted"))
+    beside = folder if folder.name.strip(".") else folder.resolve()  # "." has no name
+    new = unused(beside.with_name(f"{beside.name}_converted"))
     say_next("data", "convert", folder, new, *(word for line in lines for word in ("--class", line)))
 
 

@@ -58,7 +58,7 @@ def convert(
     if isinstance(table, str | os.PathLike):
         table = files.read_list(Path(table).expanduser(), "write lines 'name 7' or 'name 51,221,255' into it")
     if kind and (table or kind not in exports.KINDS):
-        raise DataError(f"{kind!r} is none of the kinds {', '.join(exports.KINDS)}, or has its own table")
+        raise DataError(f"there are {', '.join(exports.KINDS)}, not {kind!r}; a table is for other masks")
     kind = kind or ("masks" if table else exports.guess(root))
     say(f"{root} is read as {kind}")
     export = exports.tabled(root, table) if table else exports.KINDS[kind](root)

@@ -91,9 +91,7 @@ def guess(root: Path) -> str:
         return fits[0]
     drawn = f"; {found[0]} holds {BOXES}" if (found := _files(root / "Annotations", ".xml")) else ""
     seen, kinds = " and ".join(fits) or "none of the kinds", ", ".join(KINDS)
-    raise DataError(
-        f"{root} looks like {seen}{drawn}; say --from {kinds}, or what its masks hold: --table FILE"
-    )
+    raise DataError(f"{root} looks like {seen}{drawn}; say --from {kinds}, or --table FILE for other masks")
 
 
 def open_image(file: Path) -> tuple[bytes, Image.Image]:
@@ -234,7 +232,7 @@ def _masked(root: Path, lines: Iterable[str], images: Paths, masks: Paths, split
     return export
 
 
-def _numbers(file: Path, coloured: bool) -> NDArray[np.int64]:
+def _numbers(file: Path, coloured: bool) -> NDArray[np.integer]:
     """Return a mask's values, or its colours as 0xRRGGBB, [H, W]."""
     mask = open_image(file)[1]
     if mask.format in LOSSY:
@@ -243,7 +241,7 @@ def _numbers(file: Path, coloured: bool) -> NDArray[np.int64]:
         return as_rgb(mask, file).astype(np.int64) @ (1 << 16, 1 << 8, 1)
     if mask.mode not in LABEL_MODES:
         raise DataError(f"{file} holds colours (mode {mask.mode}): a table needs lines 'name 51,221,255'")
-    return np.asarray(mask).astype(np.int64).clip(0, (1 << 24) - 1)
+    return np.asarray(mask).astype(np.uint32).clip(max=(1 << 24) - 1)  # negative ones become the largest
 
 
 def _drawn(table: Names, size: Size, outlines: Outlines) -> Rows:
@@ -262,9 +260,7 @@ def _polygons(size: Size, outlines: Iterable[ArrayLike]) -> Any:
         if len(one) < 3:
             raise ValueError(f"an outline of {len(one)} corners has no area")
         if not ((one >= -slack) & (one <= (width + slack, height + slack))).all():  # NaN is neither
-            raise ValueError(
-                f"an outline leaves the image, {width}x{height}: {one.min(axis=0)} to {one.max(axis=0)}"
-            )
+            raise ValueError(f"an outline leaves the image, {width}x{height}: {one.min(0)} to {one.max(0)}")
     return coco.merge(coco.frPyObjects([one.ravel().tolist() for one in corners], height, width))
 
 
@@ -295,7 +291,7 @@ def _labelme(root: Path) -> Export:
 def _shape(kind: str, shape: dict[str, Any], size: Size) -> Any:
     """Return the run lengths of one of labelme's shapes."""
     points = np.asarray(shape["points"], float).reshape(-1, 2)
-    if kind == "polygon":
+    if kind == "polygon" or (kind == "rectangle" and len(points) == 4):  # X-AnyLabeling's
         return _polygons(size, [points])
     if kind not in ("rectangle", "circle", "mask"):
         raise ValueError(f"a {kind} has no area that is known here; draw an outline, or remove it")
@@ -348,10 +344,8 @@ def _run_lengths(size: Size, outline: Any) -> Any:
         return _polygons(size, outline)
     if tuple(outline["size"]) != size:
         raise ValueError(f"its size is {outline['size']}, its image's {size} (height, width)")
-    counts = outline["counts"]
-    code = (
-        outline | {"counts": counts.encode()} if isinstance(counts, str) else coco.frPyObjects(outline, *size)
-    )
+    runs = outline["counts"]
+    code = coco.frPyObjects(outline, *size) if isinstance(runs, list) else outline | {"counts": runs.encode()}
     if coco.encode(coco.decode(code))["counts"] != code["counts"]:
         raise ValueError(f"its run lengths do not add up to {size[0] * size[1]} pixels")
     return code
@@ -367,7 +361,7 @@ def _yolo(root: Path) -> Export:
                 raise ValueError("kpt_shape: key points have no area")
     elif "background" in (names := list(files.read_list(root / files.NAMES))):
         raise DataError(
-            f"{root / files.NAMES} has a background; is it 0 in labels? Say it in data.yaml: names: [disc]"
+            f"{root / files.NAMES} has a background; is it 0? Say it in data.yaml: 'names: [disc]'"
         )
     export = Export(root)
     export.table |= {OUTSIDE: "background"} | {str(index): name for index, name in enumerate(names)}

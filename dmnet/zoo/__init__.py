@@ -6,7 +6,7 @@ The systems are the rows of `data/published/ssseg.csv` and `mmseg.csv`; what the
 import csv
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from dmnet import classes
 from dmnet.files import shipped
@@ -81,12 +81,11 @@ def published_system(row: dict[str, str], source: Source) -> System:
     )
 
 
-def _read(source: Source) -> dict[str, System]:
-    with open(shipped("published", f"{source}.csv"), newline="", encoding="utf-8") as file:
-        return {row["system"]: published_system(row, source) for row in csv.DictReader(file)}
-
-
-PUBLISHED = _read("ssseg") | _read("mmseg")
+PUBLISHED = {
+    row["system"]: published_system(row, source)
+    for source in get_args(Source)
+    for row in csv.DictReader(shipped("published", f"{source}.csv").read_text("utf-8").splitlines())
+}
 
 
 def __getattr__(name: str) -> Any:

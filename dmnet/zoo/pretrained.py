@@ -72,13 +72,10 @@ class _Object:
         return OrderedDict()
 
 
-def _copy(path: PathLike, tensors: str) -> str:
-    """Return the remedy for a file that holds more than one network's tensors."""
-    code = tensors.format(os.fspath(path))
-    return (
-        "copy the tensors alone to another file and load that:\n    import torch, dmnet.zoo\n"
-        f"    torch.save({code}, 'weights.pth')"
-    )
+def _copy(tensors: str) -> str:
+    """Return the remedy for a file that holds more than one network's tensors, which an expression reads."""
+    lines = ("import torch, dmnet.zoo", f"torch.save({tensors}, 'weights.pth')")
+    return "\n    ".join(["copy the tensors alone to another file and load that:", *lines])
 
 
 def _unpickle(path: PathLike) -> Any:
@@ -100,10 +97,10 @@ def _unpickle(path: PathLike) -> Any:
             module, _, kind = name.rpartition(".")
             foreign = kind[:1].isupper() and module.split(".")[0] not in STANDARD
             if name in stand_ins or len(stand_ins) > 99 or not (foreign or DATA.fullmatch(name)):
-                code = "dmnet.zoo.tensors_in(torch.load({!r}, map_location='cpu', weights_only=False))"
+                code = f"torch.load({os.fspath(path)!r}, map_location='cpu', weights_only=False)"
                 raise CheckpointError(
                     f"{path} holds more than weights: a {name}, which could run code, and was not opened. If "
-                    f"you trust where it comes from, {_copy(path, code)}"
+                    f"you trust where it comes from, {_copy(f'dmnet.zoo.tensors_in({code})')}"
                 ) from None
             stand_ins[name] = _Number if name.startswith("numpy.") else _Object
 
@@ -116,7 +113,7 @@ def _check_zip(path: PathLike) -> None:
         for program, code in [PROGRAMS[name] for name in names & PROGRAMS.keys()]:
             raise CheckpointError(
                 f"{path} is a program of {program}, which is run, not loaded. If you trust where it comes "
-                f"from, {_copy(path, code)}"
+                f"from, {_copy(code.format(os.fspath(path)))}"
             )
         if "data.pkl" not in names or any(member.compress_type for member in members):
             reason = "a checkpoint is in it, or a folder to be packed again without compression"
@@ -178,7 +175,7 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
         elif LEGACY in first or first.startswith(b"PK"):
             contents = _read_foreign(path)
         else:
-            raise ValueError("neither a file of torch.save nor safetensors")
+            raise ValueError("not of torch.save, nor safetensors: unpack an archive, save a bare pickle anew")
     except CheckpointError:
         raise
     except Exception as error:  # a damaged file can raise anything
@@ -194,9 +191,9 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
         raise CheckpointError(f"{path} is no checkpoint: it needs tensors by name")
     possible = starts(tensors) if start is None else [start]
     if len(possible) > 1:
-        code = f"dmnet.zoo.read_weights({{!r}}, {possible[0]!r}).tensors"
+        code = f"dmnet.zoo.read_weights({os.fspath(path)!r}, {possible[0]!r}).tensors"
         raise CheckpointError(
-            f"{path} holds several networks, under {' and '.join(possible)}: choose one, {_copy(path, code)}"
+            f"{path} holds several networks, under {' and '.join(possible)}: choose one, {_copy(code)}"
         )
     begin = "".join(possible)
     network = {name.removeprefix(begin): t for name, t in tensors.items() if name.startswith(begin)}
@@ -325,7 +322,8 @@ def _for_classes(name: str, path: Path, contents: Contents) -> DMNet:
     with suppress(CheckpointError):
         bias = translate(contents.tensors)[1].get("head.classify.bias")
     if bias is not None and (count := bias.numel()) != system.architecture.num_classes:
-        warnings.warn(f"{path} is for {count} classes, whose names it does not tell", stacklevel=3)
+        text = f"{path} is for {count} classes, {name} for {system.architecture.num_classes}"
+        warnings.warn(f"{text}: they go by their numbers here", stacklevel=3)
         system = replace(system, architecture=replace(system.architecture, num_classes=count), classes=())
     return from_system(system)
 

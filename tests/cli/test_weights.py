@@ -325,7 +325,7 @@ def test_a_file_for_other_classes_is_scored_and_predicts(
         narrow = replace(ours.architecture, num_classes=21)
         patch.setitem(systems.OWN, "small_r18", replace(systems.get("small_r18"), architecture=narrow))
         typed_in = ("--weights", "theirs.pth")
-        with pytest.warns(UserWarning, match=r"theirs\.pth is for 3 classes, whose names it does not tell"):
+        with pytest.warns(UserWarning, match=r"theirs\.pth is for 3 classes, small_r18 for 21"):
             scored = run("evaluate", "small_r18", *typed_in, "--data", "my photos").stdout
             run("predict", "small_r18", "my photos/images/val", *typed_in, "--output", "found")
     assert scored.splitlines()[1:-1] == wanted.splitlines()[1:-1]

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shlex
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def labelme_content(seed: int, path: str) -> dict[str, Any]:
         left, top, right, bottom, label = box
         shape: dict[str, Any] = {"label": NAMES[label], "points": corners(box), "shape_type": kind}
         if kind == "rectangle":
-            shape["points"] = [[left, bottom], [right, top]]
+            shape["points"] = [[left, bottom], [right, top]] if seed else corners(box)  # X-AnyLabeling's
         if kind == "mask":
             file = io.BytesIO()
             Image.fromarray(np.ones((bottom - top, right - left), bool)).save(file, "PNG")
@@ -332,6 +333,17 @@ def test_palettes_are_colours_and_several_lines_one_class(tmp_path: Path) -> Non
     np.testing.assert_array_equal(read(tmp_path / "out", "all")["a"], np.where(labels(0) == 0, 255, 0))
     assert made["class"].tolist() == [255, 0, 0]
     assert made["pixels"].tolist() == np.bincount(labels(0).ravel()).tolist()
+
+
+def test_palette_indices_and_values_that_are_negative(tmp_path: Path) -> None:
+    table = ["background 0", "disc 2", "square 1"]
+    pairs(tmp_path / "in", lambda mask: indexed(mask, [0, 2, 1]))
+    convert(tmp_path / "in", tmp_path / "out", table=table)
+    np.testing.assert_array_equal(read(tmp_path / "out", "val")["c"], labels(2))
+    (tmp_path / "out").rename(tmp_path / "kept")
+    (tmp_path / "in/masks/val/c_mask.png").unlink()
+    save(Image.fromarray(labels(2).astype(np.int32) - 1), tmp_path / "in/masks/val/c_mask.tif")
+    refuse(tmp_path / "in", "1 values that are not in the table", table=table)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "I;16"])
@@ -845,6 +857,14 @@ def test_yolos_names_are_malformed(text: str, match: str, tmp_path: Path) -> Non
     refuse(tmp_path / "in", match)
 
 
+def test_a_list_of_classes_that_has_a_background_is_not_yolos(tmp_path: Path) -> None:
+    """A list for this package has it first, YOLO's has the class 0 first: nothing tells which this is."""
+    yolo(tmp_path / "in")
+    (tmp_path / "in/data.yaml").unlink()
+    write(tmp_path / "in/classes.txt", "background\ndisc\nsquare\n")
+    refuse(tmp_path / "in", r"classes\.txt has a background; .* data\.yaml: 'names: \[disc\]'")
+
+
 def test_yolos_names_or_image_are_missing(tmp_path: Path) -> None:
     yolo(tmp_path / "in")
     (tmp_path / "in/images/val/c.jpg").unlink()
@@ -878,6 +898,7 @@ SICK: dict[str, Callable[[np.ndarray], Image.Image]] = {
     "palette lost": lambda mask: Image.fromarray(PALETTE[mask]).convert("L"),
     "numbered anew": lambda mask: indexed(mask, [0, 1, 2] if np.sum(mask == 1) > 80 else [2, 0, 1]),
     "black and white": lambda mask: grey(255 * (mask > 0)),
+    "black and white colours": lambda mask: grey(255 * (mask > 0)).convert("RGB"),
 }
 
 
@@ -902,13 +923,13 @@ def type_the_line(source: Path, tmp_path: Path, monkeypatch: Any) -> list[str]:
 @pytest.mark.parametrize("sick", SICK)
 def test_the_line_that_a_check_prints_can_be_typed(sick: str, tmp_path: Path, monkeypatch: Any) -> None:
     pairs(tmp_path / "my photos", SICK[sick])
-    names = ["background", "object"] if sick == "black and white" else NAMES
+    names = ["background", "object"] if "black" in sick else NAMES
     write(tmp_path / "my photos/classes.txt", "\n".join(names) + "\n")
     words = type_the_line(tmp_path / "my photos", tmp_path, monkeypatch)
     assert words[3:5] == ["my photos", "my photos_converted"]
     found = read(tmp_path / "my photos_converted", "train") | read(tmp_path / "my photos_converted", "val")
     for seed, mask in enumerate(found.values()):
-        right = labels(seed) > 0 if sick == "black and white" else labels(seed)
+        right = labels(seed) > 0 if "black" in sick else labels(seed)
         np.testing.assert_array_equal(mask, right)
 
 
@@ -927,8 +948,18 @@ def test_the_line_for_other_programs_labels(
         np.testing.assert_array_equal(mask, labels(seed))
 
 
+def test_the_line_for_the_folder_that_one_is_in(tmp_path: Path, monkeypatch: Any) -> None:
+    pairs(tmp_path / "photos", SICK["counted from 1"])
+    write(tmp_path / "photos/classes.txt", "\n".join(NAMES) + "\n")
+    monkeypatch.chdir(tmp_path / "photos")
+    checked = CliRunner().invoke(application(), ["data", "check", "."])
+    words = shlex.split(checked.output.splitlines()[-1].removeprefix("Next: "))
+    assert words[3:5] == [".", str(tmp_path / "photos_converted")], checked.output
+    assert CliRunner().invoke(application(), words[1:]).exit_code == 0
+
+
 def test_no_line_where_none_is_right(tmp_path: Path, monkeypatch: Any) -> None:
-    """Some masks are colours, some are not; boxes; a colour that no class has."""
+    """Some masks are colours, some are not; boxes; a colour that no class has; 0 that is no class."""
     monkeypatch.chdir(tmp_path)
     pairs(tmp_path / "mixed", SICK["classes' colours"])
     save(grey(labels(0)), tmp_path / "mixed/masks/train/a_mask.png")
@@ -937,8 +968,10 @@ def test_no_line_where_none_is_right(tmp_path: Path, monkeypatch: Any) -> None:
     for file in (tmp_path / "boxes/masks").rglob("*.png"):
         write(tmp_path / f"boxes/Annotations/{file.stem}.xml", "<annotation/>")
         file.unlink()
-    for name in ("mixed", "strange", "boxes"):
-        write(tmp_path / name / "classes.txt", "\n".join(NAMES) + "\n")
+    pairs(tmp_path / "ignored", SICK["black and white"])
+    for name in ("mixed", "strange", "boxes", "ignored"):
+        names = ("(ignored)", *NAMES[:2]) if name == "ignored" else NAMES
+        write(tmp_path / name / "classes.txt", "\n".join(names) + "\n")
         checked = CliRunner().invoke(application(), ["data", "check", name])
         assert checked.exit_code != 0 and "Next:" not in checked.output, checked.output
 
@@ -966,9 +999,9 @@ def test_nothing_is_written_over_or_into_the_source(tmp_path: Path) -> None:
 def test_what_is_no_kind_or_several(tmp_path: Path) -> None:
     root = tmp_path / "in"
     root.mkdir()
-    refuse(root, r"looks like none of the kinds; say --from cvat, .*yolo, or what its masks hold: --table")
-    refuse(root, "'voc' is none of the kinds cvat", "voc")
-    refuse(root, "'coco' .* has its own table", "coco", ["a 1"])
+    refuse(root, r"looks like none of the kinds; say --from cvat, .*yolo, or --table FILE for other")
+    refuse(root, "there are cvat, .*, not 'voc'", "voc")
+    refuse(root, "not 'coco'; a table is for other masks", "coco", ["a 1"])
     for kind in ("labelme", "coco", "roboflow"):
         refuse(root, "holds no image with labels", kind)
     refuse(root, "has no folder JPEGImages or images", None, ["a 1,1,1"])
@@ -1028,6 +1061,18 @@ def test_what_is_read_back_must_be_what_was_written(tmp_path: Path, monkeypatch:
     cvat(tmp_path / "in")
     monkeypatch.setattr(module, "read_mask", lambda file: np.zeros(SIZE, np.uint8))
     refuse(tmp_path / "in", "its mask cannot be read back as it was written")
+
+
+def test_names_may_be_composed_otherwise_and_thumbnails_are_none(tmp_path: Path) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "\u00fcber") for form in ("NFC", "NFD"))
+    for kind in ("coco", "labelme"):
+        root = tmp_path / kind
+        save(photograph(0), root / f"images/{decomposed}.jpg")
+        save(photograph(1), root / f"@eaDir/{composed}.jpg/SYNOPHOTO.jpg")
+        content = coco_content(["a"], "train") if kind == "coco" else labelme_content(0, "a.jpg")
+        write(root / "labels.json", json.loads(json.dumps(content).replace("a.jpg", f"{composed}.jpg")))
+        assert told(root, tmp_path / f"{kind}_out")[1:] == ["all: 1 images"]
+        np.testing.assert_array_equal(read(tmp_path / f"{kind}_out", "all")[composed], labels(0))
 
 
 def test_hidden_files_are_none(tmp_path: Path) -> None:

@@ -342,6 +342,11 @@ def test_the_remedy_for_several_networks_works(origin: State, refused: Any, tmp_
     loads(torch.load(other), tmp_path / "again", "zip", copy_of(small_model(4)))
 
 
+def test_the_remedy_works_for_names_with_braces(origin: State, refused: Any, tmp_path: Path) -> None:
+    path = save_as({"{0}": origin, "{x": copy_of(small_model(4))}, tmp_path / "{2}.pth", "zip")
+    loads(torch.load(typed(refused(path, "under {0}. and {x."), tmp_path)), tmp_path / "w", "zip", origin)
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     content=st.recursive(
