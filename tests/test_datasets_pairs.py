@@ -53,6 +53,16 @@ def test_splits_in_folders(divided: Path) -> None:
         load("pairs", divided, "test")
 
 
+def test_lists_beside_folders_leave_out_all_others(divided: Path) -> None:
+    before = load("pairs", divided, "train").ids
+    (divided / "train.txt").write_text(before[0])
+    assert load("pairs", divided, "train").ids == before[:1]
+    assert load("pairs", divided, "val").ids  # which has no list
+    (divided / "train.txt").write_text("nobody")
+    with pytest.raises(DataError, match=r"no image nobody .*train\.txt asks for"):
+        load("pairs", divided, "train")[0]
+
+
 def test_one_mask_belongs_to_one_picture(divided: Path) -> None:
     """A copy of the mask beside the picture, as Roboflow exports both, is no second picture."""
     put(divided, "images/train/c.jpg", "masks/train/c_mask.png")

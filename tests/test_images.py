@@ -413,8 +413,8 @@ def test_mutated_files(tmp_path: Path, suffix: str) -> None:
     files, _ = pair(tmp_path / "images", tmp_path / "masks") if suffix != "gif" else ({}, ())
     classes = ClassList(("x",), voc_palette(1))
     data = FileDataset("pairs", tmp_path, "all", files, classes, Encoding.plain(1), tmp_path)
-    for one in measure(data, range(len(files))):
+    for one, (image, _) in zip(measure(data, range(len(files))), files.values(), strict=True):
         try:
-            read_image(one.image_name)
+            read_image(image)
         except DataError:
             assert one.image is None

@@ -74,6 +74,6 @@ def layout_of(folder: str | os.PathLike[str]) -> str:
         return "pairs"
     raise DataError(
         f"{folder} is laid out as no data set is: it needs images and masks, maybe with train and val in "
-        "them, or JPEGImages and SegmentationClass, or what the archives of ADE20K or Cityscapes hold, or to be "
-        f"converted (data/README.md, Labels from another program); there is {files.contents(folder)}"
+        "them, or JPEGImages and SegmentationClass, or what the archives of ADE20K or Cityscapes hold, or "
+        f"to be converted (data/README.md, Labels from another program); there is {files.contents(folder)}"
     )

@@ -7,8 +7,8 @@ images and one of masks:
     root/images/train/a.jpg    root/masks/train/a.png
 
 In pairs, folders say which image is in which split, or the lists root/train.txt and root/val.txt, or, where
-there are none, chance. A mask's value is the class, 255 is void. `root/classes.txt` has one name a line, the
-first for the value 0; the name "(ignored)" makes a value void.
+there are none, chance; a list beside folders leaves out all others. A mask's value is the class, 255 is void.
+`root/classes.txt` has one name a line, the first for the value 0; the name "(ignored)" makes a value void.
 """
 
 import hashlib
@@ -195,11 +195,11 @@ def load_files(
         folders = [folder / split for folder in folders]
     elif splits and split not in there:
         raise DataError(f"{source} has no split {split!r}; it has {', '.join(splits)}; or write {listed}")
-    elif lists or split in there or (split != "all" and there & {"train", "val"}):  # no lot beside a list
+    if lists or split in there or (not splits and split != "all" and there & {"train", "val"}):
         source, ids = listed, read_list(listed)
-    elif split in ("train", "val"):
+    elif split in ("train", "val") and not splits:  # no lot beside folders, or beside a list
         ids = divide(list(list_files(source)), val_share, seed)[split == "val"]
-    elif split != "all":
+    elif split != "all" and not splits:
         raise DataError(f"{root} has no split {split!r}; write its ids into {listed}, one a line")
     found, spare = pair(*folders, ids=ids)
     if ids and not found[ids[0]][0] and (plain := Path(ids[0].split()[0]).stem) in list_files(folders[0]):

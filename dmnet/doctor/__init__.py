@@ -1,11 +1,6 @@
 """The label doctor: what is in a data set, what is wrong with it, and what can be done about it.
 
-```
-report = doctor.examine([datasets.load("folder", "photos", split) for split in ("train", "val")])
-print(report)           # every finding, with its files and its remedy in words
-report.table()          # how much of each class there is
-```
-
+`print(doctor.examine([train_set, val_set]))` shows every finding, with its files and its remedy in words.
 "Why is my IoU 0 or NaN?" is nearly always answered by the masks. The doctor changes no file: how corrected
 masks are written into a new folder, `data/README.md` shows.
 """
@@ -18,16 +13,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dmnet.datasets.files import FileDataset
-from dmnet.doctor import files, splits
+from dmnet.doctor import files
 from dmnet.doctor.findings import Case, Finding
 from dmnet.doctor.labels import labels
-from dmnet.doctor.measuring import measure, spread
 from dmnet.errors import DataError
 
 __all__ = ["Finding", "Report", "SplitCounts", "examine", "quick_check"]
 
 _SAMPLE = 24  # masks of a set that the quick check reads
+_RULES = (files.unusable, files.turned, files.sizes, labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +51,7 @@ class Report:
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
     def table(self) -> pd.DataFrame:
-        """Return, for every class and split, its share of the pixels in percent and the images that have it.
-
-        Two rows follow the classes: "(void)", and "(no class)" if there are such pixels.
-        """
+        """Return each class's share of the pixels in percent, and its images; so of void and of no class."""
         columns: dict[str, Any] = {}
         for part in self.splits:
             pixels = np.array([*part.pixels, part.void, part.unknown])
@@ -80,20 +71,17 @@ class Report:
 
 
 def examine(dataset: Any, *, limit: int | None = None) -> Report:
-    """Read images and masks, and say what is wrong with them. Used in {doc}`02_data`.
+    """Read a `dmnet.datasets.Dataset`, or a list of splits, and say what is wrong. Used in {doc}`02_data`.
 
-    Args:
-        dataset: see `dmnet.datasets.Dataset`; or a list of several, the splits of one data set.
-        limit: read so many examples of each split, spread over it; what needs all of them is not said then.
+    With a `limit`, so many examples of each split are read; what needs all of them is not said then.
     """
-    several = list(dataset) if isinstance(dataset, list | tuple) else [dataset]
-    if not several:
+    cases = [Case(one, limit) for one in (dataset if isinstance(dataset, list | tuple) else [dataset])]
+    if not cases:
         raise DataError("there is no data set to examine")
-    cases = [_measured(one, limit) for one in several]
-    found = [finding for case in cases for finding in (*_diagnosed(case), *files.belonging(case))]
-    found += [*splits.compared(cases), *splits.unpaired(cases), *splits.duplicates(cases)]
+    found = [one for case in cases for rule in (*_RULES, files.belonging) for one in rule(case)]
+    found += files.compared(cases)
     if not any(finding.severity == "error" for finding in found):  # else it would be its consequence
-        found += splits.absent_classes(cases)
+        found += files.absent_classes(cases)
     found.sort(key=lambda finding: ("error", "warning", "note").index(finding.severity))
     return Report(cases[0].classes, tuple(_counted(case) for case in cases), tuple(found))
 
@@ -101,51 +89,30 @@ def examine(dataset: Any, *, limit: int | None = None) -> Report:
 def quick_check(train_set: Any, val_set: Any = None) -> None:
     """Look at the lists, whether all files are there, and at a few masks of each set: seconds at most.
 
-    The sets have `classes` and dataset[i] -> (image, mask, id). Warnings are given with `warnings.warn`. Used
-    in {doc}`02_data`.
-
-    Raises:
-        DataError: if training on these sets cannot go well, and what to do.
+    Warns of what is no error; a DataError if training on these sets cannot go well. Used in {doc}`02_data`.
     """
-    sets = {"training": train_set, "validation": val_set if val_set is not train_set else None}
-    cases = []
+    sets = {"training": train_set}
+    if val_set is not None and val_set is not train_set:
+        sets["validation"] = val_set
     for role, dataset in sets.items():
-        if dataset is None:
-            continue
         if len(dataset) == 0:
             raise DataError(f"the {role} set is empty")
         if tuple(dataset.classes) != tuple(train_set.classes):
             raise DataError(f"the {role} set's classes are {dataset.classes}, not {train_set.classes}")
-        cases.append(_measured(dataset, _SAMPLE))
-    found = [finding for case in cases for finding in _diagnosed(case)]
+    cases = [Case(dataset, _SAMPLE) for dataset in sets.values()]
+    found = [finding for case in cases for rule in _RULES for finding in rule(case)]
     if errors := [str(finding) for finding in found if finding.severity == "error"]:
         raise DataError("the data cannot be trained on as they are:\n" + "\n".join(errors))
     for case in cases:
         case.dataset[0]  # what the reader itself refuses
-    for finding in [*found, *splits.absent_classes(cases)]:
+    for finding in [*found, *files.absent_classes(cases)]:
         if finding.severity == "warning":
             warnings.warn(str(finding), stacklevel=3)
 
 
-def _measured(dataset: Any, limit: int | None) -> Case:
-    """Measure a data set, or `limit` examples spread over it."""
-    if isinstance(dataset, FileDataset) and not dataset.labelled:
-        raise DataError(f"{dataset!r} was loaded without labels; there is nothing to examine")
-    return Case(dataset, measure(dataset, spread(len(dataset), limit or len(dataset))))
-
-
-def _diagnosed(case: Case) -> list[Finding]:
-    """Return what one split's measurements mean."""
-    rules = (files.unusable, files.turned, files.sizes, labels)
-    return [finding for rule in rules for finding in rule(case)]
-
-
 def _counted(case: Case) -> SplitCounts:
-    per_mask = np.array([case.labels(mask) for _, mask in case.masks], np.int64)
-    per_mask = per_mask.reshape(-1, len(case.classes) + 1)
-    pixels = per_mask.sum(axis=0)
-    total = sum(mask.size[0] * mask.size[1] for _, mask in case.masks)
-    return SplitCounts(
-        case.split, len(case.dataset), len(case.examples), pixels[:-1], (per_mask[:, :-1] > 0).sum(axis=0),
-        int(pixels[-1]), total - int(pixels.sum()),
-    )  # fmt: skip
+    per_mask = np.reshape([case.labels(mask) for mask in case.masks], (-1, len(case.classes) + 1))
+    *pixels, void = per_mask.sum(axis=0, dtype=np.int64)
+    unknown = sum(mask.size[0] * mask.size[1] for mask in case.masks) - sum(pixels) - void
+    sizes, images = (len(case.dataset), len(case.examples)), np.count_nonzero(per_mask[:, :-1], axis=0)
+    return SplitCounts(case.split, *sizes, np.array(pixels), images, int(void), int(unknown))

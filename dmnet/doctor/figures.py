@@ -20,10 +20,9 @@ WIDTH = 7.0  # of the examples, in inches
 
 
 def show_examples(dataset: Any, count: int = 6) -> Figure:
-    """Show `count` examples, a row each: the image, its mask in the classes' colours, and both in one.
+    """Show `count` examples, a row each: image, mask and both; a DataError if none can be read.
 
-    Masks that the reader refuses are shown too: values without a class in magenta, colours as they are,
-    another size stretched to the image's. A DataError if none can be read. Used in {doc}`02_data`.
+    Of refused masks, values without a class are magenta, other sizes stretched. Used in {doc}`02_data`.
     """
     examples = []
     for index in spread(len(dataset), count):
@@ -45,12 +44,10 @@ def show_examples(dataset: Any, count: int = 6) -> Figure:
             axis.imshow(shown)
             axis.set_title(title, fontsize=8)
             axis.axis("off")
-        # A mask of another size is stretched.
         frame = (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
         row[2].imshow(painted, alpha=0.5, extent=frame, interpolation="nearest")
-    names = {label: classes[label] if label < len(classes) else "no class" for label in seen - {255}}
-    names |= {255: "void"} if 255 in seen else {}
-    texts = {text: colours[label] for label, text in names.items()}  # "no class" once
+    names = [*classes, *["no class"] * (255 - len(classes)), "void"]
+    texts = {names[label]: colours[label] for label in sorted(seen)}
     if handles := [Patch(color=colour / 255, label=text) for text, colour in texts.items()]:
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4), fontsize=8)
     return figure

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from dmnet.classes import voc_palette
 from dmnet.datasets.base import IGNORE
 from dmnet.datasets.files import IGNORED, Encoding
-from dmnet.doctor.measuring import MaskFacts, Measurement
+from dmnet.doctor.measuring import MaskFacts, measure, spread
+from dmnet.errors import DataError
 
-SHOWN = 5  # files that a finding names
+SHOWN = 5  # files that a finding names in print
 Table = tuple[str, ...]  # lines `name value` or `name r,g,b`
 
 _NEW = "into a new folder (data/README.md, Correcting a data set)"
+_IGNORED = "classes.txt; a line (ignored) leaves a value out"
 _LEAVE = "leave it out by a list of the other ids (data/README.md)"
 
 # The kinds of finding: how bad each usually is, and what can be done about it.
@@ -25,27 +27,15 @@ KINDS: dict[str, tuple[str, str]] = {
     "missing-mask": ("error", f"put it there, or {_LEAVE}"),
     "other-names": ("error", f"copy each under its id {_NEW}"),
     "other-format": ("error", "export label maps (PNG); `dmnet data convert` draws outlines; boxes are none"),
-    "no-label-ids": (
-        "error",
-        "unpack gtFine_trainvaltest.zip, which holds them (cityscapes-dataset.com, with a login); neither "
-        "colour images nor labelTrainIds can take their place",
-    ),
+    "no-label-ids": ("error", "unpack gtFine_trainvaltest.zip, which has them; colour images are none"),
     "unreadable": ("error", f"mend what is said, download or export it again, or {_LEAVE}"),
     "mask-without-image": ("warning", "add the image; an image and its mask have the same name"),
-    "label-map-as-image": ("error", f"put the photograph in its place, or take it away {_NEW}"),
-    "sizes-differ": (
-        "error",
-        "if the masks belong to these images, export them at the images' size, or resize them by nearest "
-        f"neighbour, never by interpolation, {_NEW}",
-    ),
+    "label-map-as-image": ("error", f"put the photograph in its place, or {_LEAVE}"),
+    "sizes-differ": ("error", f"export the masks at the images' size, or resize by nearest neighbour {_NEW}"),
     "exif-turned": ("error", f"save the images upright, without EXIF data, masks turned likewise, {_NEW}"),
     "wrong-order": ("warning", f"look (`dmnet data check --pictures`); copy each to its image's id {_NEW}"),
     "unusual-size": ("warning", "leave icons out; cut huge images and their masks into tiles, for memory"),
-    "colour-mask": (
-        "error",
-        f"write each colour's number {_NEW}. Which colour is which class, the labelling program says (CVAT: "
-        "labelmap.txt); a colour that it does not list is to be looked at, never to be rounded",
-    ),
+    "colour-mask": ("error", f"write each colour's number, as in labelmap.txt, never to be rounded, {_NEW}"),
     "palettes-differ": ("warning", f"if colours tell the classes apart, write each colour's number {_NEW}"),
     "no-label-map": ("error", "export the numbers of the classes, 0 to 253 and 255 for void, as 8-bit PNG"),
     "in-between-values": ("error", "export them as PNG; where masks are resized, take the nearest neighbour"),
@@ -53,13 +43,9 @@ KINDS: dict[str, tuple[str, str]] = {
     "palette-lost": ("error", f"use the masks as before convert('L'), or write the numbers {_NEW}"),
     "stretched": ("error", f"write the labels themselves {_NEW}"),
     "off-by-one": ("error", f"write every label one lower, and 255 as it is, {_NEW}"),
-    "values-without-class": (
-        "error",
-        "complete the class list (classes.txt; a line (ignored) leaves a value out); if it is the masks that "
-        f"are wrong, write them {_NEW}",
-    ),
+    "values-without-class": ("error", f"complete the class list ({_IGNORED}), or write right values {_NEW}"),
     "labels-not-ids": ("error", f"use the archive's own files (labelIds), or write the numbers {_NEW}"),
-    "zero-counted": ("warning", "if they shall not count, write (ignored) as the first line of classes.txt"),
+    "zero-counted": ("warning", f"if they shall not count, complete the class list ({_IGNORED})"),
     "all-void": ("warning", f"label it, or {_LEAVE}"),
     "one-class": ("warning", "look whether the objects were drawn, and stored with their numbers"),
     "classes-differ": ("error", "give all splits the same class list, in the same order"),
@@ -78,20 +64,15 @@ class Finding:
     severity: str  # "error": scores cannot be right; "warning": this is probably not meant; or "note"
     split: str  # which part of the data; several are joined by "+"
     message: str  # what was seen, and what it means
-    files: tuple[str, ...]  # the first few files (or ids) concerned
-    count: int  # how many files are concerned
+    files: tuple[str, ...]  # all files (or ids) concerned
+    remedy: str  # what can be done about it, in words
     table: Table = ()  # what the masks hold, as `dmnet data convert` takes it; empty if unknown
-
-    @property
-    def remedy(self) -> str:
-        """What can be done about it, in words."""
-        return KINDS[self.name][1]
 
     def __str__(self) -> str:
         lines = [f"{self.severity} in {self.split} [{self.name}]: {self.message}"]
         if self.files:
-            more = f" and {self.count - len(self.files)} more" if self.count > len(self.files) else ""
-            lines.append(f"  files: {', '.join(self.files)}{more}")
+            more = f" and {len(self.files) - SHOWN} more" if len(self.files) > SHOWN else ""
+            lines.append(f"  files: {', '.join(self.files[:SHOWN])}{more}")
         return "\n".join([*lines, f"  remedy: {self.remedy}"])
 
 
@@ -101,10 +82,13 @@ def counted(count: int, what: str) -> str:
 
 
 class Case:
-    """One split and what was measured of it. Used in {doc}`02_data`."""
+    """One split and what is measured of it, or of `limit` examples. Used in {doc}`02_data`."""
 
-    def __init__(self, dataset: Any, examples: Iterable[Measurement]) -> None:
-        self.dataset, self.examples = dataset, tuple(examples)
+    def __init__(self, dataset: Any, limit: int | None = None) -> None:
+        if not getattr(dataset, "labelled", True):
+            raise DataError(f"{dataset!r} was loaded without labels; there is nothing to examine")
+        self.dataset = dataset
+        self.examples = tuple(measure(dataset, spread(len(dataset), limit or len(dataset))))
         self.split = str(getattr(dataset, "split", "data"))
         self.complete = len(self.examples) == len(dataset)  # whether every example was measured
         self.classes = tuple(dataset.classes)
@@ -113,21 +97,20 @@ class Case:
         void = getattr(dataset, "ignore_index", IGNORE)
         self.encoding: Encoding = getattr(dataset, "encoding", Encoding(labels, (void,)))
         self.plain = self.encoding.stored == labels  # whether labels are stored as themselves
-        self.masks = [(one, one.mask) for one in self.examples if one.mask]  # those that could be read
-        self.pairs = [(one, one.image, one.mask) for one in self.examples if one.image and one.mask]
+        self.masks = [one.mask for one in self.examples if one.mask]  # those that could be read
+        self.pairs = [(one.image, one.mask) for one in self.examples if one.image and one.mask]
 
     def labels(self, mask: MaskFacts) -> NDArray[np.int64]:
         """Return the pixels of every class, and of void as the last entry, [K + 1]."""
         void = mask.counts[list(set(self.encoding.ignored))].sum()
         return np.append(mask.counts[list(self.encoding.stored)], void)
 
-    def finding(
-        self, name: str, message: str, files: Iterable[str] = (), severity: str = "", split: str = ""
-    ) -> Finding:
-        """Return a finding of that kind; by default about this split, and as severe as its kind is."""
-        names = list(files)
-        severity, split = severity or KINDS[name][0], split or self.split
-        return Finding(name, severity, split, message, tuple(names[:SHOWN]), len(names))
+    def finding(self, name: str, message: str, files: Iterable[Any] = (), severity: str = "",
+                split: str = "", table: Table = ()) -> Finding:  # fmt: skip
+        """Return a finding of that kind, by default about this split, about files, or the facts of files."""
+        names = tuple(file if isinstance(file, str) else file.name for file in files)
+        usual, remedy = KINDS[name]
+        return Finding(name, severity or usual, split or self.split, message, names, remedy, table)
 
     def table(self, stored: Sequence[Any], void: Any = None) -> Table:
         """Return a line on what is stored of each class, and of void; none if two would be alike."""

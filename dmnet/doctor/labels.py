@@ -1,10 +1,10 @@
 """What the values in the masks mean: the usual ways of storing labels so that scores become 0 or NaN."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import reduce
 from math import gcd
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dmnet.classes import VOID_COLOUR
 from dmnet.datasets.base import IGNORE
 from dmnet.doctor.findings import Case, Finding, Table, counted
-from dmnet.doctor.measuring import Colour, MaskFacts, Measurement
+from dmnet.doctor.measuring import Colour, MaskFacts
 
 # Names that people give to a first class which shall not count.
 _OTHER = {"other", "others", "void", "unlabeled", "unlabelled", "ignore", "ignored", "unknown", "undefined"}
@@ -22,48 +22,36 @@ _FEW_STEPS = 32  # below that a share says nothing
 _TRACE = 0.001  # share of the pixels up to which a colour proves nothing
 _EDGES = 0.05  # share of the pixels that such traces have together, at most, along soft edges
 
-Masks = list[tuple[Measurement, MaskFacts]]
-Found = tuple[Finding, Masks] | None  # what is wrong, and with which masks
-Values = NDArray[np.int64]  # the pixels of every stored value, [256]
+Masks = Sequence[MaskFacts]
 
 
 def labels(case: Case) -> Iterator[Finding]:
     """All that the values of a split's masks give away. Used in {doc}`02_data`."""
-    masks = list(case.masks)
-    for rule in (_coloured, _renumbered, _refused, _blended):
-        if found := rule(case, masks):
-            yield found[0]
-            if found[0].severity == "error":  # what else these masks seem to say would be its consequence
-                wrong = {one for one, _ in found[1]}
-                masks = [(one, mask) for one, mask in masks if one not in wrong]
-    if not masks:
-        return
-    counts = np.sum([mask.counts for _, mask in masks], axis=0)
-    values = np.flatnonzero(counts).tolist()
-    for explain in (_binary, _beyond, _direct, _zero):
-        if finding := explain(case, masks, counts, values):
+    masks = case.masks
+    rules = (_coloured, _renumbered, _refused, _blended, _binary, _beyond, _direct, _zero, _void, _one_class)
+    for rule in rules:
+        if masks and (finding := rule(case, masks)):
             yield finding
-            return
-    yield from _void(case, masks)
+            if finding.severity == "error":  # what else these masks seem to say would be its consequence
+                wrong = set(finding.files)
+                masks = [mask for mask in masks if mask.name not in wrong]
 
 
-def _coloured(case: Case, masks: Masks) -> Found:
+def _coloured(case: Case, masks: Masks) -> Finding | None:
     """Colours in place of numbers."""
-    wrong = [(one, mask) for one, mask in masks if mask.colours]
-    if not wrong:
+    if not (wrong := [mask for mask in masks if mask.colours]):
         return None
-    pixels: Counter[Colour] = Counter()
-    for _, mask in wrong:
-        pixels.update(dict(mask.colours))
-    most = ", ".join([str(colour) for colour, _ in pixels.most_common(6)] + ["..."] * (len(pixels) > 6))
-    seen = f"{most} (red, green, blue), which are not all colours of the data set's classes"
-    table = _colour_table(case, pixels) if len(wrong) == len(masks) else ()
+    pixels: Counter[Colour] = sum((Counter(dict(mask.colours)) for mask in wrong), Counter())
     if len(pixels) > 1 and all(red == green == blue for red, green, blue in pixels):
-        seen = "three channels with the same grey values"
+        seen = "several channels with the same grey values"
     elif _are_the_classes(case, pixels, wrong):
         seen = "the colours of the data set's classes"
-    message = f"{counted(len(wrong), 'mask')} stored in colours (mode {wrong[0][1].mode}), no numbers: {seen}"
-    return replace(case.finding("colour-mask", message, _names(wrong)), table=table), wrong
+    else:
+        most = _some([colour for colour, _ in pixels.most_common()])
+        seen = f"{most} (red, green, blue), which are not all colours of the data set's classes"
+    message = f"{counted(len(wrong), 'mask')} stored in colours (mode {wrong[0].mode}), no numbers: {seen}"
+    table = _colour_table(case, pixels) if len(wrong) == len(masks) else ()
+    return case.finding("colour-mask", message, wrong, table=table)
 
 
 def _colour_table(case: Case, pixels: Mapping[Colour, int]) -> Table:
@@ -79,131 +67,126 @@ def _colour_table(case: Case, pixels: Mapping[Colour, int]) -> Table:
 
 
 def _are_the_classes(case: Case, pixels: Mapping[Colour, int], masks: Masks) -> bool:
-    """Tell whether these colours are those of the classes, and of void: all of them, but for traces.
-
-    Black alone proves nothing: nearly every program has it for what is not labelled.
-    """
+    """Tell whether these colours are those of the classes, and of void: all of them, but for traces."""
     known = {(red, green, blue) for red, green, blue in case.palette.tolist()} | {VOID_COLOUR}
-    total = sum(mask.size[0] * mask.size[1] for _, mask in masks)
+    total = sum(mask.size[0] * mask.size[1] for mask in masks)
     seen = {colour: count for colour, count in pixels.items() if count > _TRACE * total}
     enough = sum(seen.values()) >= (1 - _EDGES) * total
+    # Black alone proves nothing: nearly every program has it for what is not labelled.
     return enough and set(seen) <= known and set(seen) != {(0, 0, 0)}
 
 
-def _renumbered(case: Case, masks: Masks) -> Found:
-    """Palettes in which every image numbers its colours anew, so that a number has several colours."""
-    wrong = [(one, mask) for one, mask in masks if mask.palette]
+def _renumbered(case: Case, masks: Masks) -> Finding | None:
+    """Palettes in which a number has several colours, or the colour of another class."""
+    wrong = [mask for mask in masks if mask.palette]
     colours: dict[int, dict[Colour, None]] = defaultdict(dict)
     pixels: Counter[Colour] = Counter()
-    for _, mask in wrong:
+    for mask in wrong:
         for value, colour in mask.palette:
             pixels[colour] += int(mask.counts[value])
             if value not in case.encoding.ignored:
                 colours[value][colour] = None
-    changing = [value for value in sorted(colours) if len(colours[value]) > 1]
-    if not changing:
+    known = _are_the_classes(case, pixels, wrong)
+    if known and case.plain:
+        for value, (red, green, blue) in enumerate(case.palette.tolist()):
+            colours[value][red, green, blue] = None
+    if not (changing := [value for value in sorted(colours) if len(colours[value]) > 1]):
         return None
     first, second, *_ = colours[changing[0]]
-    message = (
-        f"{counted(len(wrong), 'mask')} stored with palettes, but {changing[0]} is {first} here, {second} "
-        "there (red, green, blue): if each image's colours were numbered anew, no number is one class"
-    )
-    severity = "error" if _are_the_classes(case, pixels, wrong) else "warning"
-    table = _colour_table(case, pixels) if severity == "error" and len(wrong) == len(masks) else ()
-    return replace(case.finding("palettes-differ", message, _names(wrong), severity), table=table), wrong
+    seen = f"{changing[0]} is {first} here, {second} there (red, green, blue)"
+    why = "if each image's colours were numbered anew, no number is one class"
+    message = f"{counted(len(wrong), 'mask')} stored with palettes, but {seen}: {why}"
+    sure = known or not case.encoding.valid[list(colours)].all()  # else somebody may like other colours
+    table = _colour_table(case, pixels) if known and len(wrong) == len(masks) else ()
+    return case.finding("palettes-differ", message, wrong, "error" if sure else "warning", table=table)
 
 
-def _refused(case: Case, masks: Masks) -> Found:
+def _refused(case: Case, masks: Masks) -> Finding | None:
     """JPEG and its like, which change labels, and values that no 8-bit label map has."""
-    wrong = [(one, mask) for one, mask in masks if mask.lossy or mask.outside or mask.mode == "F"]
-    if not wrong:
+    if not (wrong := [mask for mask in masks if mask.lossy or mask.outside or mask.mode == "F"]):
         return None
-    if forms := sorted({mask.lossy for _, mask in wrong} - {""}):
+    outside = sorted({value for mask in wrong for value in mask.outside})
+    why = f"mode {wrong[0].mode}, with values such as {outside[:6]} (numbers of instances?)"
+    if forms := sorted({mask.lossy for mask in wrong} - {""}):
         why = f"{' and '.join(forms)} changes labels to compress"
-    else:
-        outside = sorted({value for _, mask in wrong for value in mask.outside})
-        why = f"mode {wrong[0][1].mode}, with values such as {outside[:6]} (numbers of instances?)"
-    message = f"{counted(len(wrong), 'mask')} no label map: {why}"
-    return case.finding("no-label-map", message, _names(wrong)), wrong
+    return case.finding("no-label-map", f"{counted(len(wrong), 'mask')} no label map: {why}", wrong)
 
 
-def _blended(case: Case, masks: Masks) -> Found:
+def _blended(case: Case, masks: Masks) -> Finding | None:
     """Values in between, from resizing with interpolation, drawing with soft edges or compression."""
-    strange = {one: (mask.counts > 0) & ~case.encoding.valid for one, mask in masks}
-    soft = {one for one, mask in masks if _ramps(mask, bool(strange[one].any()))}
-    if any(strange[one].any() for one in soft):  # the others were made the same way
-        soft |= {one for one in strange if strange[one].any()}
-    if not soft:
+    unknown = ~case.encoding.valid
+    strange = {mask for mask in masks if mask.counts[unknown].any()}
+    soft = {mask for mask in masks if np.count_nonzero(mask.counts) >= 6 and _ramps([mask])}
+    # A narrow strip of a class is a ramp, too: of masks with few values, only what no class has is evidence.
+    if strange & soft or _ramps(strange, unknown):
+        soft |= strange
+    if not (wrong := [mask for mask in masks if mask in soft]):
         return None
-    wrong = [(one, mask) for one, mask in masks if one in soft]
-    invalid = np.flatnonzero(np.any([strange[one] for one in soft], axis=0)).tolist()
+    invalid = [value for value in _held(wrong)[1] if unknown[value]]
     like = f" (such as {', '.join(map(str, invalid[:5]))}, which no class has)" if invalid else ""
-    message = (
-        f"{counted(len(wrong), 'mask')} not sharp: between two labels lie values in between{like}, so they "
-        "were resized with interpolation, drawn with soft edges, or compressed"
-    )
-    severity = "error" if invalid else "warning"
-    return case.finding("in-between-values", message, _names(wrong), severity), wrong
+    why = "from resizing with interpolation, soft edges or compression"
+    message = f"{counted(len(wrong), 'mask')} not sharp: values lie between two labels{like}, {why}"
+    return case.finding("in-between-values", message, wrong, "error" if invalid else "warning")
 
 
-def _ramps(mask: MaskFacts, strange: bool) -> bool:
-    """Tell whether values rise and fall gradually; a class drawn as a thin line alone is no evidence."""
-    several = np.count_nonzero(mask.counts) >= (3 if strange else 6)
-    return bool(several and mask.steps >= _FEW_STEPS and mask.between > _RAMPS * mask.steps)
+def _ramps(masks: Collection[MaskFacts], values: NDArray[np.bool_] | slice = slice(None)) -> bool:
+    """Tell whether masks, taken together, rise and fall gradually, by these values."""
+    steps, between = sum(mask.steps for mask in masks), sum(mask.between[values].sum() for mask in masks)
+    return bool(steps >= _FEW_STEPS and between > _RAMPS * steps)
 
 
-def _binary(case: Case, masks: Masks, counts: Values, values: list[int]) -> Finding | None:
+def _binary(case: Case, masks: Masks) -> Finding | None:
     """Black and white."""
-    if values != [0, IGNORE] or IGNORE in case.encoding.stored or not case.encoding.valid[IGNORE]:
+    black = [mask for mask in masks if np.flatnonzero(mask.counts).tolist() == [0, IGNORE]]
+    others = [mask for mask in masks if mask.counts[1:IGNORE].any()]
+    meant = any(mask.counts[IGNORE] for mask in others)  # as void
+    if not black or meant or IGNORE in case.encoding.stored or not case.encoding.valid[IGNORE]:
         return None
+    counts, _ = _held(black)
     message = (
-        f"the masks hold the values 0 and 255 alone ({counts[255] / counts.sum():.1%} are 255), and 255 is "
-        "void: what was meant as the object counts nowhere, so nothing is learned and its IoU is NaN or 0"
+        f"{f'{len(black)} of {len(masks)}' if others else 'the'} masks hold the values 0 and 255 alone "
+        f"({counts[IGNORE] / counts.sum():.1%} are 255), and 255 is void: what was meant as the object "
+        "counts nowhere, so nothing is learned and its IoU is NaN or 0"
     )
+    if others:  # some of which may be right
+        message += ". No other mask has 255, so it hardly means void"
+        return case.finding("binary-255", message, black, "warning")
     if len(case.classes) != 2:
         message += f"; and two values tell 2 classes apart, not {len(case.classes)}"
-    finding = case.finding("binary-255", message, _having(masks, [IGNORE]))
-    return replace(finding, table=case.table([0, IGNORE]))
+    return case.finding("binary-255", message, masks, table=case.table([0, IGNORE]))
 
 
-def _beyond(case: Case, masks: Masks, counts: Values, values: list[int]) -> Finding | None:
-    """Values that stand for nothing."""
-    wrong = [value for value in values if not case.encoding.valid[value]]
-    if not wrong:
+def _beyond(case: Case, masks: Masks) -> Finding | None:
+    """Values that stand for nothing. Where they are stored otherwise, all masks are, whatever they hold."""
+    counts, values = _held(masks)
+    if not (wrong := [value for value in values if not case.encoding.valid[value]]):
         return None
-    files, count = _having(masks, wrong), len(case.classes)
-    table: Table = ()
-    highest = max((value for value in values if value != IGNORE), default=0)
-    if len(values) > 1 and set(values) <= {*(greys := _greys(case)), IGNORE}:
-        name, table = "palette-lost", case.table(greys[:-1], IGNORE if IGNORE in values else greys[-1])
-        why = "are the brightness of the classes' colours: palettes were converted to grey"
-    elif spread := _stretched(case, values):
-        name, table = "stretched", case.table(spread, None if IGNORE in spread else IGNORE)
-        why = f"seem to be the labels 0 to {count - 1}, multiplied to be seen"
-    elif case.plain and highest == count and 0 not in values:
-        name, table = "off-by-one", case.table(range(1, count + 1), IGNORE)
-        why = (
-            f"count from 1, the {count} classes from 0: {case.classes[-1]}, the last one, is out of range, "
-            "and every other is taken for its neighbour"
-        )
-    else:
-        known = f"0 to {count - 1}" if case.plain else f"stored as {_some(case.encoding.stored)}"
-        shown = ", ".join(f"{value} ({counts[value]} pixels)" for value in wrong[:5])
-        more = f" and {len(wrong) - 5} more values" if len(wrong) > 5 else ""
-        message = (
-            f"{files[0]}: the mask has the label {wrong[0]}, but there are {count} classes, {known}; in all, "
-            f"{shown}{more} have no class, in {len(files)} of {len(masks)} masks"
-        )
-        if case.plain and highest == count:
-            message += ". That is one label more than names: one lacks its name, or 0 is what shall not count"
-        return case.finding("values-without-class", message, files)
-    return replace(case.finding(name, f"the masks hold {_some(values)}: these {why}", files), table=table)
-
-
-def _greys(case: Case) -> list[int]:
-    """Return the brightness that Pillow and OpenCV give the colours of classes and void [ITU-R BT.601]."""
+    count, highest = len(case.classes), max((value for value in values if value != IGNORE), default=0)
+    held = f"the masks hold {_some(values)}: these"
     colours = [*case.palette.tolist(), VOID_COLOUR]
-    return [(19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16 for r, g, b in colours]
+    greys = [(19595 * r + 38470 * g + 7471 * b + 0x8000) >> 16 for r, g, b in colours]  # [ITU-R BT.601]
+    if len(values) > 1 and set(values) <= {*greys, IGNORE}:
+        why = "are the brightness of the classes' colours: palettes were converted to grey"
+        table = case.table(greys[:-1], IGNORE if IGNORE in values else greys[-1])
+        return case.finding("palette-lost", f"{held} {why}", masks, table=table)
+    if spread := _stretched(case, values):
+        why = f"seem to be the labels 0 to {count - 1}, multiplied to be seen"
+        table = case.table(spread, None if IGNORE in spread else IGNORE)
+        return case.finding("stretched", f"{held} {why}", masks, table=table)
+    if case.plain and highest == count and 0 not in values:
+        why = f"count from 1, the {count} classes from 0: {case.classes[-1]}, the last one, is out of range, "
+        why += "and every other is taken for its neighbour"
+        table = case.table(range(1, count + 1), IGNORE)
+        return case.finding("off-by-one", f"{held} {why}", masks, table=table)
+    having = [mask for mask in masks if mask.counts[wrong].any()]
+    known = f"0 to {count - 1}" if case.plain else f"stored as {_some(case.encoding.stored)}"
+    shown = _some([f"{value} ({counts[value]} pixels)" for value in wrong])
+    message = f"{having[0].name}: the mask has the label {wrong[0]}, but there are {count} classes, {known}; "
+    message += f"in all, {shown} have no class, in {len(having)} of {len(masks)} masks"
+    if case.plain and highest == count:
+        message += ". That is one label more than names: one lacks its name, or 0 is what shall not count"
+        message += ", or these masks count from 1, others from 0" * (len(having) < len(masks))
+    return case.finding("values-without-class", message, having)
 
 
 def _stretched(case: Case, values: list[int]) -> Sequence[int]:
@@ -220,57 +203,58 @@ def _stretched(case: Case, values: list[int]) -> Sequence[int]:
     return range(0, step * count, step) if step > 1 and max(others) // step < count else ()
 
 
-def _direct(case: Case, masks: Masks, counts: Values, values: list[int]) -> Finding | None:
+def _direct(case: Case, masks: Masks) -> Finding | None:
     """Labels 0..K-1 where files have numbers of their own: Cityscapes' trainIds, ADE20K lowered by one."""
-    stored, count = case.encoding.stored, len(case.classes)
+    stored, count, (_, values) = case.encoding.stored, len(case.classes), _held(masks)
     found, high = [one for one in values if one != IGNORE], [one for one in stored if one >= count]
     if stored == tuple(range(1, count + 1)):  # 0 is void, too; but ADE20K's own files have no 255
         high = high if IGNORE in values and getattr(case.dataset, "name", "") == "ade20k" else []
     if case.plain or not found or max(found) >= count or not high or (len(masks) < 3 and not case.complete):
         return None
     message = (
-        f"the masks hold {_some(values)}, but not {_some(high)}: these are the labels themselves (trainIds; "
-        "ADE20K's numbers lowered by one), where the data set's files have numbers of their own (labelIds): "
-        "classes are void, or taken for others"
+        f"the masks hold {_some(values)}, but not {_some(high)}: these are the labels (trainIds; ADE20K's "
+        "numbers lowered by one), not the numbers of files (labelIds): classes are void, or taken for others"
     )
-    return case.finding("labels-not-ids", message, _having(masks, found))
+    return case.finding("labels-not-ids", message, masks)
 
 
-def _zero(case: Case, masks: Masks, counts: Values, values: list[int]) -> Finding | None:
+def _zero(case: Case, masks: Masks) -> Finding | None:
     """A zero that counts by accident."""
-    first = case.classes[0]
-    if not case.plain or 0 not in values or first.lower() not in _OTHER:
+    having, first, (counts, _) = [mask for mask in masks if mask.counts[0]], case.classes[0], _held(masks)
+    if not case.plain or not having or first.lower() not in _OTHER:
         return None
     message = f"the value 0 is the class {first!r} and counts: {counts[0] / counts.sum():.1%} of the pixels"
-    return case.finding("zero-counted", message, _having(masks, [0]))
+    return case.finding("zero-counted", message, having)
 
 
-def _void(case: Case, masks: Masks) -> Iterator[Finding]:
-    """Masks in which nothing counts; sets in which nothing differs."""
-    per_mask = [case.labels(mask) for _, mask in masks]
-    empty = [one.mask_name for (one, _), pixels in zip(masks, per_mask, strict=True) if not pixels[:-1].any()]
-    if empty:
-        every = len(empty) == len(masks)
-        effect = "nothing in the split counts, so every IoU is NaN" if every else "these images count nowhere"
-        message = f"{counted(len(empty), 'mask')} void everywhere: {effect}"
-        yield case.finding("all-void", message, empty, "error" if every else "warning")
-    present = np.flatnonzero(np.sum(per_mask, axis=0)[:-1])
-    if len(present) == 1 and case.complete and len(case.classes) > 1:
-        name = case.classes[present[0]]
-        message = f"{name} is the only class in all {len(masks)} masks: there is nothing to tell apart"
-        yield case.finding("one-class", message, _names(masks), "error" if len(masks) >= 8 else "warning")
+def _void(case: Case, masks: Masks) -> Finding | None:
+    """Masks in which nothing counts."""
+    if not (empty := [mask for mask in masks if not case.labels(mask)[:-1].any()]):
+        return None
+    message = f"{counted(len(empty), 'mask')} void everywhere: "
+    if len(empty) < len(case.masks):
+        return case.finding("all-void", message + "these images count nowhere", empty)
+    return case.finding("all-void", message + "nothing counts, so every IoU is NaN", empty, "error")
 
 
-def _names(masks: Masks) -> list[str]:
-    return [one.mask_name for one, _ in masks]
+def _one_class(case: Case, masks: Masks) -> Finding | None:
+    """Masks in which nothing differs, if they are most of the split's."""
+    present = np.flatnonzero(sum(case.labels(mask)[:-1] for mask in masks))
+    most = case.complete and 2 * len(masks) > len(case.masks)
+    if len(present) != 1 or len(case.classes) == 1 or not most:
+        return None
+    name = case.classes[present[0]]
+    message = f"{name} is the only class in all {len(masks)} masks: there is nothing to tell apart"
+    return case.finding("one-class", message, masks, "error" if len(masks) >= 8 else "warning")
 
 
-def _having(masks: Masks, values: list[int]) -> list[str]:
-    """Return the files that hold one of the values."""
-    return [one.mask_name for one, mask in masks if mask.counts[values].any()]
+def _held(masks: Masks) -> tuple[NDArray[np.int64], list[int]]:
+    """Return the pixels of every stored value, [256], and the values that occur."""
+    counts = np.sum([mask.counts for mask in masks], axis=0)
+    return counts, np.flatnonzero(counts).tolist()
 
 
-def _some(values: Sequence[int]) -> str:
+def _some(values: Sequence[Any]) -> str:
     """Write the first values, and the last."""
     texts = [str(value) for value in values]
     return ", ".join(texts if len(texts) <= 8 else [*texts[:6], "...", texts[-1]])

@@ -31,6 +31,7 @@ Colour = tuple[int, int, int]  # red, green, blue
 class ImageFacts:
     """What is known of an image. Used in {doc}`02_data`."""
 
+    name: str  # its file, or the id
     size: Size  # as the eye sees it
     stored: Size  # as the file holds it; another one where EXIF data turn the image
     turned: bool  # whether EXIF data turn or mirror it
@@ -44,10 +45,11 @@ class ImageFacts:
 class MaskFacts:
     """What is known of a mask. Used in {doc}`02_data`."""
 
+    name: str  # its file, or the id
     size: Size
     counts: NDArray[np.int64]  # [256], pixels of every stored value; all 0 in a mask of colours
     steps: int  # places where the value changes along a row; of a tall mask, some of its rows
-    between: int  # pixels that lie strictly between two different neighbours in value: a ramp, not a border
+    between: NDArray[np.int64]  # [256], the values that lie between their neighbours': a ramp, not a border
     outside: tuple[int, ...]  # values below 0 or above 255, up to ten
     small: NDArray[np.uint8]  # [h, w], the values on the grid of the image's small copy
     mode: str = "array"  # Pillow's of a file, e.g. "P" or "RGB"
@@ -60,27 +62,22 @@ class MaskFacts:
 class Measurement:
     """One example: its facts, or why there are none. Used in {doc}`02_data`."""
 
-    image_name: str  # the image's file, or the id
-    mask_name: str  # the mask's file, or the id
-    image: ImageFacts | None = None  # None if it could not be read
-    mask: MaskFacts | None = None  # None if it could not be read
+    image: ImageFacts | None  # None if it could not be read
+    mask: MaskFacts | None  # None if it could not be read
     problems: Mapping[str, str] = field(default_factory=dict)  # file, or id -> why it cannot be used
 
 
 def measure(dataset: Any, indices: Sequence[int]) -> Iterator[Measurement]:
-    """Measure some examples, in their order. Used in {doc}`02_data`.
-
-    The files of a `FileDataset` are opened by a thread per core, another data set is read by one. To save
-    memory, small copies are kept of about `KEPT` examples, and of images that EXIF data turn.
-    """
+    """Measure some examples, in their order; files by a thread per core. Used in {doc}`02_data`."""
     label = f"examining {getattr(dataset, 'split', '')}".rstrip()
     step = max(len(indices) // KEPT, 1)
     with ThreadPoolExecutor(cpu_count() or 1) as pool:
         if isinstance(dataset, FileDataset):
-            found = pool.map(lambda index: _from_files(dataset, dataset.ids[index]), indices)
+            found = pool.map(lambda index: _from_files(*dataset.files[dataset.ids[index]]), indices)
         else:
             found = (_from_arrays(dataset, index) for index in indices)
         for position, one in enumerate(progress(found, total=len(indices), desc=label)):
+            # To save memory, small copies are kept of about `KEPT` examples, and of images that are turned.
             if position % step and not (one.image and one.image.turned):
                 image = one.image and replace(one.image, small=_NO_COPY, raw=_NO_COPY)
                 one = replace(one, image=image, mask=one.mask and replace(one.mask, small=_NO_COPY))
@@ -92,19 +89,19 @@ def spread(size: int, count: int) -> list[int]:
     return np.linspace(0, size - 1, min(size, count)).astype(int).tolist()
 
 
-def _from_files(dataset: FileDataset, name: str) -> Measurement:
-    """Measure the two files of one id."""
-    facts: dict[str, Any] = {}
+def _from_files(*files: Path | None) -> Measurement:
+    """Measure an image and its mask."""
+    facts: list[Any] = []
     problems: dict[str, str] = {}
-    kinds = (("image", _image_facts), ("mask", _mask_file_facts))
-    for (kind, read), file in zip(kinds, dataset.files[name], strict=True):
-        facts[f"{kind}_name"] = str(file or name)
+    for file, read in zip(files, (_image_facts, _mask_file_facts), strict=True):
         try:
             with reading(file):
-                facts[kind] = file and read(file)
+                facts.append(file and read(file))
         except DataError as error:
+            facts.append(None)
             problems[str(file)] = str(error)
-    return Measurement(**facts, problems=problems)
+    image, mask = facts
+    return Measurement(image, mask, problems)
 
 
 def _from_arrays(dataset: Any, index: int) -> Measurement:
@@ -113,17 +110,17 @@ def _from_arrays(dataset: Any, index: int) -> Measurement:
         image, mask, name = dataset[index]
     except (DataError, OSError) as error:
         name = dataset.ids[index] if hasattr(dataset, "ids") else f"example {index}"
-        return Measurement(name, name, problems={name: str(error)})
+        return Measurement(None, None, {name: str(error)})
     image, mask = np.asarray(image), np.asarray(mask)
     right = image.ndim == 3 and image.shape[-1] == 3 and image.dtype == np.uint8
     if not right or mask.ndim != 2 or mask.dtype.kind not in "iub":
         seen = f"image {image.dtype} {list(image.shape)}, mask {mask.dtype} {list(mask.shape)}"
         wrong = f"{name}: {seen}; they must be uint8 [H, W, 3] and integers [H, W]"
-        return Measurement(name, name, problems={name: wrong})
+        return Measurement(None, None, {name: wrong})
     size = (image.shape[1], image.shape[0])
     small = _small_grey(Image.fromarray(image))
-    facts = ImageFacts(size, size, False, hashlib.blake2b(image.tobytes()).digest(), small, small)
-    return Measurement(name, name, facts, _mask_facts(mask))
+    facts = ImageFacts(name, size, size, False, hashlib.blake2b(image.tobytes()).digest(), small, small)
+    return Measurement(facts, _mask_facts(name, mask))
 
 
 def _image_facts(file: Path) -> ImageFacts:
@@ -131,19 +128,19 @@ def _image_facts(file: Path) -> ImageFacts:
     content = file.read_bytes()
     with Image.open(BytesIO(content)) as image:
         stored, drawn = image.size, image.mode in ("L", "P") and image.format not in LOSSY
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         # A JPEG decoded at a quarter of its size is read to its end all the same, in less than half the time.
         image.draft("L", (max(stored[0] // 4, GRID), max(stored[1] // 4, GRID)))
         decode(image, file)
-        found: list[Any] = (image.getcolors(_COLOURS) if drawn else []) or []
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        few: Any = image.getcolors(_COLOURS) if drawn else None
         plain = image if image.mode in ("L", "RGB") else Image.fromarray(as_rgb(image, file))
         small = raw = _small_grey(plain)
         if turned := orientation in range(2, 9):
             plain.getexif()[ExifTags.Base.Orientation] = orientation
             small = _small_grey(ImageOps.exif_transpose(plain))
     size = (stored[1], stored[0]) if orientation in range(5, 9) else stored
-    values = frozenset(value for _, value in found)
-    return ImageFacts(size, stored, turned, hashlib.blake2b(content).digest(), small, raw, values)
+    values = frozenset(value for _, value in few or ())
+    return ImageFacts(str(file), size, stored, turned, hashlib.blake2b(content).digest(), small, raw, values)
 
 
 def _small_grey(image: Image.Image) -> NDArray[np.uint8]:
@@ -157,23 +154,18 @@ def _grid(size: Size) -> Size:
 
 
 def read_stored(source: Path) -> tuple[NDArray[Any], Image.Image]:
-    """Return a mask's stored numbers, integers [H, W], or colours, uint8 [H, W, 3]; and Pillow's image.
-
-    Used in {doc}`02_data`.
-    """
+    """Return a mask's numbers [H, W], or colours [H, W, 3], and Pillow's image. Used in {doc}`02_data`."""
     with Image.open(source) as image:
         image.load()
-        if image.mode in LABEL_MODES:
-            return np.asarray(image), image
-        if image.mode == "F":
-            return np.rint(np.asarray(image)).astype(np.int64), image
-        return np.asarray(image.convert("RGB")), image
+    if image.mode == "F":
+        return np.rint(np.asarray(image)).astype(np.int64), image
+    return np.asarray(image if image.mode in LABEL_MODES else image.convert("RGB")), image
 
 
 def _mask_file_facts(file: Path) -> MaskFacts:
     """Measure a mask's file."""
     values, image = read_stored(file)
-    facts = _mask_facts(values if values.ndim == 2 else _NO_COPY)
+    facts = _mask_facts(str(file), values if values.ndim == 2 else _NO_COPY)
     lossy = image.format if image.format in LOSSY else ""
     facts = replace(facts, size=image.size, mode=image.mode, lossy=lossy)
     if values.ndim == 3:
@@ -185,7 +177,7 @@ def _mask_file_facts(file: Path) -> MaskFacts:
     return replace(facts, palette=tuple((value, tuple(colours[value])) for value in used))
 
 
-def _mask_facts(array: NDArray[Any]) -> MaskFacts:
+def _mask_facts(name: str, array: NDArray[Any]) -> MaskFacts:
     """Measure the values of a mask, integers [H, W]."""
     height, width = array.shape
     inside = (array >= 0) & (array <= 255)
@@ -193,10 +185,10 @@ def _mask_facts(array: NDArray[Any]) -> MaskFacts:
     values = np.where(inside, array, 0).astype(np.uint8)
     rows = values[:: max(height // 256, 1)]
     rising, falling = rows[:, :-1] < rows[:, 1:], rows[:, :-1] > rows[:, 1:]
-    steps = np.count_nonzero(rising) + np.count_nonzero(falling)
+    steps = int(np.count_nonzero(rising) + np.count_nonzero(falling))
     ramps = (rising[:, :-1] & rising[:, 1:]) | (falling[:, :-1] & falling[:, 1:])
-    counts = np.bincount(values.ravel(), minlength=256)
-    small = values  # on the grid of `_small_grey`
+    between = np.bincount(rows[:, 1:-1][ramps], minlength=256)
+    counts, small = np.bincount(values.ravel(), minlength=256), values
     if values.size:
         small = np.asarray(Image.fromarray(values).resize(_grid((width, height)), Image.Resampling.NEAREST))
-    return MaskFacts((width, height), counts, int(steps), int(np.count_nonzero(ramps)), outside, small)
+    return MaskFacts(name, (width, height), counts, steps, between, outside, small)

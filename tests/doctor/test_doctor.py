@@ -5,6 +5,7 @@ healthy.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -98,7 +99,8 @@ def corrected(dataset: FileDataset, meaning: dict[int, int] | dict[tuple[int, ..
     readme = (Path(__file__).parents[2] / "data" / "README.md").read_text("utf8")
     (code,) = re.findall(r"```python\n(.*?)```", readme.split("## Correcting a data set")[1], re.DOTALL)
     for start, line in (
-        ("old, new, masks = ", f"Path({str(root)!r}), Path({str(new)!r}), 'SegmentationClass'"),
+        ("old, new = ", f"Path({str(root)!r}), Path({str(new)!r})"),
+        ("wrong = ", "set(old.glob('SegmentationClass/*.png'))"),
         ("meaning = ", repr(meaning)),
     ):
         code, count = re.subn(f"^{start}.*$", lambda _, line=start + line: line, code, flags=re.MULTILINE)
@@ -161,7 +163,7 @@ def test_masks_with_longer_names(tmp_path: Path) -> None:
         file.rename(file.with_name(f"seg_{file.stem}_mask.png"))
     finding = only_finding(load("folder", tmp_path), "other-names")
     folder = tmp_path / "SegmentationClass"
-    assert finding.count == 10 and f"seg_<id>_mask.png in {folder}" in finding.message
+    assert len(finding.files) == 10 and f"seg_<id>_mask.png in {folder}" in finding.message
     assert "copy" in finding.remedy and "new folder" in finding.remedy
 
 
@@ -193,7 +195,7 @@ def test_annotations_of_another_format_are_no_masks(
         (tmp_path / folder / f"{file.stem}{suffix}").write_text("0 0.1 0.2 0.3 0.2 0.3 0.5")
     finding = only_finding(load("folder", tmp_path), "other-format")
     assert f"<id>{suffix} in {tmp_path / folder} are no label maps" in finding.message
-    assert words in finding.message and finding.count == 10 and "export label maps" in finding.remedy
+    assert words in finding.message and len(finding.files) == 10 and "export label maps" in finding.remedy
 
 
 @pytest.mark.parametrize("kind", ["_gtFine_color.png", "_gtFine_labelTrainIds.png", "_gtFine_polygons.json"])
@@ -202,7 +204,7 @@ def test_cityscapes_without_its_label_maps(tmp_path: Path, kind: str) -> None:
     for file in list(root.rglob("*_labelIds.png")):
         file.rename(file.with_name(file.name.replace("_gtFine_labelIds.png", kind)))
     finding = only_finding(load("cityscapes", root), "no-label-ids")
-    assert "_gtFine_labelIds.png" in finding.message and finding.count == 4
+    assert "_gtFine_labelIds.png" in finding.message and len(finding.files) == 4
     assert "gtFine_trainvaltest.zip" in finding.remedy and "colour images" in finding.remedy
 
 
@@ -212,7 +214,9 @@ def test_cityscapes_without_its_label_maps(tmp_path: Path, kind: str) -> None:
 def test_black_and_white(tmp_path: Path) -> None:
     dataset = make(tmp_path, lambda labels: grey((labels == 1) * 255), classes=("ground", "house"))
     finding = only_finding(dataset, "binary-255")
-    assert "255 is void" in finding.message and finding.count == 10 and finding.files[0].endswith("s00.png")
+    assert (
+        "255 is void" in finding.message and len(finding.files) == 10 and finding.files[0].endswith("s00.png")
+    )
     with pytest.raises(DataError, match="binary-255"):
         doctor.quick_check(dataset)
     assert_healed(corrected(dataset, {0: 0, 255: 1}), lambda labels: labels == 1)
@@ -230,7 +234,7 @@ def test_black_and_white_in_the_validation_set_alone(tmp_path: Path) -> None:
 def test_colours_of_the_palette(tmp_path: Path) -> None:
     dataset = make(tmp_path, lambda labels: palette_png(labels).convert("RGB"))
     finding = only_finding(dataset, "colour-mask")
-    assert "mode RGB" in finding.message and finding.count == 10
+    assert "mode RGB" in finding.message and len(finding.files) == 10
     assert finding.message.endswith("the colours of the data set's classes")
     colours = {(0, 0, 0): 0, (128, 0, 0): 1, (0, 128, 0): 2, VOID_COLOUR: 255}
     assert_healed(corrected(dataset, colours))
@@ -286,7 +290,7 @@ def numbered_anew(labels: np.ndarray, colours: np.ndarray) -> Image.Image:
 def test_palettes_of_their_own_for_every_mask(tmp_path: Path) -> None:
     dataset = make(tmp_path, lambda labels: numbered_anew(labels, colour_table()))
     finding = next(f for f in doctor.examine(dataset).findings if f.name == "palettes-differ")
-    assert finding.severity == "error" and finding.count == 10
+    assert finding.severity == "error" and len(finding.files) == 10
     assert "0 is (0, 0, 0) here, (224, 224, 192) there" in finding.message
     with pytest.raises(DataError, match="palettes-differ"):
         doctor.quick_check(dataset)
@@ -296,9 +300,11 @@ def test_palettes_of_their_own_for_every_mask(tmp_path: Path) -> None:
 
 def test_palettes_of_their_own_in_other_colours(tmp_path: Path) -> None:
     """Perhaps the numbers are right and somebody liked other colours: no reason to stop."""
-    dataset = make(tmp_path, lambda labels: numbered_anew(labels, 255 - voc_palette(256)))
+    change: Change = lambda labels: numbered_anew(labels, 255 - voc_palette(256))  # noqa: E731
+    dataset = make(tmp_path, change, classes=(*CLASSES, "sea"))
     finding = next(f for f in doctor.examine(dataset).findings if f.name == "palettes-differ")
     assert finding.severity == "warning" and "colours tell the classes apart" in finding.remedy
+    only_finding(make(tmp_path, change), "palettes-differ")
 
 
 @pytest.mark.parametrize(
@@ -316,7 +322,7 @@ def test_one_number_in_two_colours(tmp_path: Path, colours: np.ndarray, severity
     dataset = make(tmp_path, one_object, classes=CLASSES)
     finding = next(f for f in doctor.examine(dataset).findings if f.name == "palettes-differ")
     first, second = sorted(str(tuple(colour)) for colour in colours[1:].tolist())
-    assert finding.severity == severity and finding.count == 10
+    assert finding.severity == severity and len(finding.files) == 10
     assert f"1 is {first} here, {second} there" in finding.message or f"1 is {second} here" in finding.message
 
 
@@ -340,7 +346,7 @@ def test_grey_values_as_colours(tmp_path: Path) -> None:
 def test_a_lost_palette(tmp_path: Path) -> None:
     dataset = make(tmp_path, lambda labels: palette_png(np.where(labels == 255, 0, labels)).convert("L"))
     finding = only_finding(dataset, "palette-lost")
-    assert "38" in finding.message and finding.count == 10
+    assert "38" in finding.message and len(finding.files) == 10
     assert_healed(corrected(dataset, {0: 0, 38: 1, 75: 2}), lambda labels: labels % 255)
 
 
@@ -437,7 +443,7 @@ def resized(labels: np.ndarray) -> Image.Image:
 
 def test_values_in_between_from_resizing(tmp_path: Path) -> None:
     finding = only_finding(make(tmp_path, resized), "in-between-values")
-    assert finding.count == 10 and "interpolation" in finding.message and "nearest" in finding.remedy
+    assert len(finding.files) == 10 and "interpolation" in finding.message and "nearest" in finding.remedy
 
 
 def test_values_in_between_that_are_classes(tmp_path: Path) -> None:
@@ -457,7 +463,7 @@ def test_soft_black_and_white(tmp_path: Path) -> None:
         return mask.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
 
     dataset = make(tmp_path, soft, classes=("ground", "house"))
-    assert only_finding(dataset, "in-between-values").count == 10
+    assert len(only_finding(dataset, "in-between-values").files) == 10
 
 
 def test_thin_lines_are_not_values_in_between(tmp_path: Path) -> None:
@@ -477,7 +483,7 @@ def test_jpeg_masks(tmp_path: Path) -> None:
     for number, name in enumerate(dataset.ids):
         grey(scene(number)[1]).save(tmp_path / f"SegmentationClass/{name}.png", format="JPEG")
     finding = only_finding(dataset, "no-label-map")
-    assert "JPEG" in finding.message and "PNG" in finding.remedy and finding.count == 10
+    assert "JPEG" in finding.message and "PNG" in finding.remedy and len(finding.files) == 10
 
 
 def test_jpeg_masks_saved_as_png(tmp_path: Path) -> None:
@@ -498,7 +504,7 @@ def test_sixteen_bits(tmp_path: Path) -> None:
 def test_all_void(tmp_path: Path) -> None:
     void: Change = lambda labels: palette_png(np.full_like(labels, 255))  # noqa: E731
     finding = only_finding(make(tmp_path / "some", void, only=(1, 2)), "all-void", "warning")
-    assert finding.count == 2 and finding.files[0].endswith("s01.png")
+    assert len(finding.files) == 2 and finding.files[0].endswith("s01.png")
     assert "every IoU is NaN" in only_finding(make(tmp_path / "all", void), "all-void").message
 
 
@@ -522,7 +528,7 @@ def test_masks_of_another_resolution(tmp_path: Path) -> None:
 def test_masks_of_another_shape(tmp_path: Path) -> None:
     dataset = make(tmp_path, lambda labels: palette_png(labels[:, :50]), only=(2, 7))
     finding = only_finding(dataset, "sizes-differ")
-    assert finding.count == 2 and finding.files[1].endswith("s07.png")
+    assert len(finding.files) == 2 and finding.files[1].endswith("s07.png")
 
 
 def test_transposed_masks(tmp_path: Path) -> None:
@@ -551,7 +557,7 @@ def turned_photographs(root: Path, orientation: int) -> FileDataset:
 def test_photographs_turned_by_exif(tmp_path: Path, orientation: int, severity: str) -> None:
     dataset = turned_photographs(tmp_path, orientation)
     finding = only_finding(dataset, "exif-turned", severity)
-    assert finding.count == 10 and finding.files[0].endswith("s00.jpg")
+    assert len(finding.files) == 10 and finding.files[0].endswith("s00.jpg")
     assert "images are turned by EXIF data, the mask is not" in finding.message
     assert "images upright" in finding.remedy
     for name in dataset.ids:  # masks made for the upright images are right, as they are beside upright images
@@ -578,7 +584,7 @@ def test_turned_by_different_angles_is_one_finding(tmp_path: Path) -> None:
     for number, name in enumerate(dataset.ids):
         turn_photograph(tmp_path / f"JPEGImages/{name}.jpg", (6, 8, 3)[number % 3])
     finding = only_finding(dataset, "exif-turned")
-    assert finding.count == 12
+    assert len(finding.files) == 12
 
 
 def test_pairs_of_equal_size_in_the_wrong_order(tmp_path: Path) -> None:
@@ -596,7 +602,7 @@ def test_pairs_of_many_sizes_in_the_wrong_order(tmp_path: Path) -> None:
         Image.fromarray(scene(number, sizes[number])[0]).save(tmp_path / f"JPEGImages/{name}.jpg")
         palette_png(scene(0, sizes[number - 1])[1]).save(tmp_path / f"SegmentationClass/{name}.png")
     finding = only_finding(dataset, "sizes-differ")
-    assert "for other ids" in finding.message and finding.count == 10
+    assert "for other ids" in finding.message and len(finding.files) == 10
 
 
 def test_tiny_and_huge_pictures(tmp_path: Path) -> None:
@@ -605,7 +611,7 @@ def test_tiny_and_huge_pictures(tmp_path: Path) -> None:
         Image.new("RGB", size).save(tmp_path / f"JPEGImages/{name}.jpg")
         Image.new("L", size).save(tmp_path / f"SegmentationClass/{name}.png")
     finding = only_finding(dataset, "unusual-size", "warning")
-    assert finding.count == 2 and "12x12" in finding.message
+    assert len(finding.files) == 2 and "12x12" in finding.message
     assert finding.files == tuple(str(tmp_path / f"JPEGImages/{name}.jpg") for name in ("s02", "s03"))
 
 
@@ -636,7 +642,7 @@ def test_the_same_picture_twice(tmp_path: Path) -> None:
     for part in ("JPEGImages/{}.jpg", "SegmentationClass/{}.png"):
         content = (tmp_path / part.format("s01")).read_bytes()
         (tmp_path / part.format("s08")).write_bytes(content)
-    assert only_finding(dataset, "duplicates", "note").count == 2
+    assert len(only_finding(dataset, "duplicates", "note").files) == 2
 
 
 def test_splits_with_other_classes(tmp_path: Path) -> None:
@@ -673,7 +679,7 @@ def test_arrays_are_examined() -> None:
     finding = only_finding(
         Arrays(lambda labels: np.where(labels == 1, 255, 0).astype(np.uint8)), "binary-255"
     )
-    assert finding.files[:2] == ("array 0", "array 1") and finding.count == 9
+    assert finding.files[:2] == ("array 0", "array 1") and len(finding.files) == 9
     assert only_finding(Arrays(lambda labels: labels[1:]), "sizes-differ").files[0] == "array 0"
     assert "float64" in only_finding(Arrays(lambda labels: labels / 1), "unreadable").message
 
@@ -737,7 +743,7 @@ def test_images_and_masks_in_two_folders(tmp_path: Path) -> None:
             picture.save(tmp_path / folder / name)
     dataset = load("pairs", tmp_path, "all")
     finding = only_finding(dataset, "other-names")
-    assert finding.count == 9 and f"<id>-seg.png in {tmp_path / 'masks'}" in finding.message
+    assert len(finding.files) == 9 and f"<id>-seg.png in {tmp_path / 'masks'}" in finding.message
 
 
 @pytest.mark.parametrize("parts", [("train", "val"), ()])
@@ -756,10 +762,10 @@ def test_a_mask_without_its_image(tmp_path: Path, parts: tuple[str, ...]) -> Non
     lost = next(iter(tmp_path.glob("images/**/3.jpg")))
     lost.unlink()
     finding = only_finding([load("pairs", tmp_path, split) for split in ("train", "val")], *UNPAIRED)
-    assert finding.count == 1 and finding.files[0].endswith("3_mask.png")
+    assert len(finding.files) == 1 and finding.files[0].endswith("3_mask.png")
     (tmp_path / "val.txt").write_text("3\n")
     if not parts:  # a list asks for it: then the picture is what is missing
-        assert only_finding(load("pairs", tmp_path, "val"), "missing-image").count == 1
+        assert len(only_finding(load("pairs", tmp_path, "val"), "missing-image").files) == 1
 
 
 def test_memory_does_not_grow_with_the_pictures() -> None:
@@ -858,7 +864,7 @@ def infra_red(bgr: np.ndarray) -> np.ndarray:
 def test_pictures_that_would_be_altered(tmp_path: Path, change, words: str) -> None:
     dataset = as_tiff(tmp_path, change)
     finding = only_finding(dataset, "unreadable")
-    assert words in finding.message and "data/README.md" in finding.message and finding.count == 10
+    assert words in finding.message and "data/README.md" in finding.message and len(finding.files) == 10
     with pytest.raises(DataError, match=words):
         dataset[0]
     with pytest.raises(DataError, match="unreadable"):
@@ -921,6 +927,124 @@ def only_finding_of_many(report: doctor.Report, name: str) -> doctor.Finding:
     (finding,) = [finding for finding in report.findings if finding.name == name]
     assert finding.severity == "error"
     return finding
+
+
+# Faults that hide behind others ---------------------------------------------------------------------------
+
+
+def test_black_and_white_in_some_masks(tmp_path: Path) -> None:
+    """Half of the objects would count nowhere, and the other masks look as if all was well."""
+    black: Change = lambda labels: grey((labels == 1) * 255)  # noqa: E731
+    plain: Change = lambda labels: grey(labels % 255)  # noqa: E731
+    make(tmp_path, plain)
+    for number in (1, 4, 5):
+        black(scene(number)[1]).save(tmp_path / f"SegmentationClass/s{number:02}.png")
+    finding = only_finding(load("folder", tmp_path), "binary-255", "warning")
+    assert "3 of 10 masks hold the values 0 and 255 alone" in finding.message and len(finding.files) == 3
+    black(scene(0)[1]).save(tmp_path / "SegmentationClass/s00.png")
+    palette_png(scene(2)[1]).save(tmp_path / "SegmentationClass/s02.png")  # has void: then 255 is void
+    assert doctor.examine(load("folder", tmp_path)).findings == ()
+
+
+def test_every_mask_that_counts_from_one_is_named(tmp_path: Path) -> None:
+    """Masks without the last class hold valid numbers; only all of them together can be corrected."""
+
+    def change(labels: np.ndarray) -> Image.Image:
+        shifted = np.where(labels == 255, 255, labels + 1)
+        return palette_png(np.where((shifted == 3) & (labels[20, 20] == 0), 1, shifted))
+
+    finding = only_finding(make(tmp_path, change), "off-by-one")
+    with_the_last = sum((np.asarray(Image.open(file)) == 3).any() for file in map(Path, finding.files))
+    assert len(finding.files) == 10 > with_the_last > 0
+
+
+def test_a_lost_mask_beside_masks_of_other_names(tmp_path: Path) -> None:
+    dataset = make(tmp_path)
+    for file in (tmp_path / "SegmentationClass").iterdir():
+        file.rename(file.with_name(f"seg_{file.name}"))
+    (tmp_path / "SegmentationClass/seg_s00.png").unlink()
+    found = {f.name: f.files for f in doctor.examine(load("folder", tmp_path)).findings}
+    assert found == {"other-names": dataset.ids[1:], "missing-mask": ("s00",)}
+
+
+def test_names_of_other_files_are_composed(tmp_path: Path) -> None:
+    make(tmp_path)
+    for kind, form, before in (("JPEGImages", "NFC", ""), ("SegmentationClass", "NFD", "seg_")):
+        for file in (tmp_path / kind).iterdir():
+            file.rename(file.with_name(unicodedata.normalize(form, f"{before}ü{file.name}")))
+    names = "\n".join(f"üs{number:02}" for number in range(10))
+    (tmp_path / "ImageSets/Segmentation/train.txt").write_text(names, "utf8")
+    assert "seg_<id>.png" in only_finding(load("folder", tmp_path), "other-names").message
+
+
+@pytest.mark.parametrize("folder", ["predictions", "SegmentationObject"])
+def test_what_holds_no_labels_is_not_proposed(tmp_path: Path, folder: str) -> None:
+    make(tmp_path)
+    (tmp_path / "SegmentationClass").rename(tmp_path / folder)
+    (tmp_path / "SegmentationClass").mkdir()
+    assert folder not in only_finding(load("folder", tmp_path), "missing-mask").message
+
+
+def test_colours_of_other_classes(tmp_path: Path) -> None:
+    """All masks agree, but with the colours, not the numbers, of the classes."""
+
+    def change(labels: np.ndarray) -> Image.Image:
+        image = grey(labels)
+        image.putpalette(voc_palette(256)[[0, 2, 1, *range(3, 256)]].tobytes())
+        return image
+
+    assert (
+        "1 is (0, 128, 0) here, (128, 0, 0) there"
+        in only_finding(make(tmp_path, change), "palettes-differ").message
+    )
+
+
+def test_a_narrow_strip_is_not_soft(tmp_path: Path) -> None:
+    """Where three classes meet in one mask, one of them a pixel wide, numbers are wrong all the same."""
+
+    def change(labels: np.ndarray) -> Image.Image:
+        shifted = np.where(labels == 255, 255, labels + 1)
+        if labels[20, 20]:
+            shifted[4:40] = np.repeat([1, 2, 3], [30, 1, 65])
+        return palette_png(shifted)
+
+    only_finding(make(tmp_path, change), "off-by-one")
+
+
+def test_one_class_whose_name_says_that_it_does_not_count(tmp_path: Path) -> None:
+    dataset = make(tmp_path, lambda labels: palette_png(labels * 0), classes=("unlabeled", "house"))
+    found = {(f.name, f.severity) for f in doctor.examine(dataset).findings}
+    assert found == {("one-class", "error"), ("zero-counted", "warning")}
+
+
+def test_small_masks_of_turned_photographs(tmp_path: Path) -> None:
+    """Their shape says that they lie as the pixels are stored, whatever their size."""
+    half: Change = lambda labels: palette_png(labels[::2, ::2])  # noqa: E731
+    dataset = make(tmp_path, half)
+    for name in dataset.ids:
+        turn_photograph(dataset.image_file(name), 6)
+    assert {f.name for f in doctor.examine(dataset).findings} == {"sizes-differ", "exif-turned"}
+    for name in dataset.ids:
+        with Image.open(dataset.image_file(name)) as image, Image.open(dataset.mask_file(name)) as mask:
+            larger = mask.resize(image.size, Image.Resampling.NEAREST)
+        larger.save(dataset.mask_file(name))
+    only_finding(dataset, "exif-turned")
+
+
+def test_bits_of_colours_are_counted_in_every_format(tmp_path: Path) -> None:
+    make(tmp_path, count=2)
+    for file in sorted(tmp_path.glob("JPEGImages/*.jpg")):
+        cv2.imwrite(str(file.with_suffix(".png")), cv2.imread(str(file)).astype(np.uint16) * 16)
+        file.unlink()
+    assert "at most" in only_finding(load("folder", tmp_path), "unreadable").message
+
+
+def test_a_label_map_as_image_where_a_name_is_missing(tmp_path: Path) -> None:
+    make(tmp_path, classes=("ground", "house"))
+    (tmp_path / "JPEGImages/s03.jpg").unlink()
+    palette_png(scene(3)[1]).save(tmp_path / "JPEGImages/s03.png")
+    found = {f.name for f in doctor.examine(load("folder", tmp_path)).findings}
+    assert found == {"label-map-as-image", "values-without-class"}
 
 
 # Harmless -------------------------------------------------------------------------------------------------
