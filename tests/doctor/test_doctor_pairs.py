@@ -26,6 +26,7 @@ from dmnet.classes import VOID_COLOUR, voc_palette
 from dmnet.datasets import load
 from dmnet.datasets.files import IGNORED, LISTS, FileDataset
 from dmnet.errors import DataError
+from dmnet.prepare.convert import convert
 
 SPLITS = ("train", "val")
 CLASSES = ("ground", "house", "tree")
@@ -619,6 +620,26 @@ REMEDIES: dict[str, Remedy] = {
 }
 
 
+def converted(patient: Patient, findings: tuple[doctor.Finding, ...], root: Path, drawn: str) -> None:
+    """Type the line that `dmnet data check` prints, if any: the labels are right, or it is refused."""
+    tables = {finding.table for finding in findings if finding.severity == "error"}
+    if len(tables) != 1 or not (table := tables.pop()):
+        return
+    before = patient.content()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            convert(patient.root, root, table=table)
+        except DataError:
+            assert not root.exists()
+            return
+        finally:
+            assert patient.content() == before
+    for split in SPLITS if (root / "images" / "val").is_dir() else ("all",):
+        for _, labels, name in load("pairs", root, split):
+            np.testing.assert_array_equal(labels, patient.truth(name), f"{drawn}, converted by {table}")
+
+
 def diagnosed(patient: Patient) -> tuple[doctor.Finding, ...]:
     """Return what the doctor finds, or what the data set refuses to be loaded for."""
     before = patient.content()
@@ -682,6 +703,7 @@ def healed(tmp: Path, seed: int) -> None:
             first = {finding.name for finding in findings}
             assert expected - {"loading"} <= first, f"{drawn}: {[str(finding) for finding in findings]}"
         assert found <= (first or {"loading"}), f"{drawn}: {[str(finding) for finding in findings]}"
+        converted(patient, findings, tmp / f"{seed}_{step}_converted", drawn)
         todo = [finding for finding in findings if REMEDIES.get(finding.name) is not nothing]
         if not todo:
             break
