@@ -69,7 +69,8 @@ class Patient:
         return (there or [self.folder("images", name) / f"{name}.jpg"])[0]
 
     def mask(self, name: str) -> Path:
-        there = [file for file in self.folder("masks", name).glob("*.*") if nfc(file.stem) == name]
+        files = self.folder("masks", name).glob("*.*")
+        there = [file for file in files if nfc(file.stem).removesuffix("_mask") == name]
         return (there or [self.folder("masks", name) / f"{name}.png"])[0]
 
     def ids(self, split: str) -> list[str]:
