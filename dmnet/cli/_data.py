@@ -109,7 +109,8 @@ def check_data(
     found = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in kinds.items() if count)
     say(f"{', '.join(counts)}; {found or 'nothing wrong was found'}.")
     if report.errors:
-        _say_convert(data, {finding.table for finding in report.errors})
+        sick = {finding.split for finding in report.errors}  # a sound split needs another table
+        _say_convert(data, {one.table for one in report.errors} if len(sick) == len(sets) else ())
         raise Exit(FAILED)
     if split or sets[0].split == "train":  # else there is nothing to train on
         system = next((name for name in systems.names() if systems.get(name).dataset == data), "small_r18")

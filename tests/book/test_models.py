@@ -3,6 +3,7 @@
 import importlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -46,6 +47,21 @@ def test_they_are_made_again_when_something_changes(
     (folder / "demo_scale.onnx").unlink()
     models.export(folder, stamp)
     assert commands == list(models.SYSTEMS) * 3
+
+
+def test_they_lie_beside_the_pages_and_never_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may be another clone's."""
+    asked: list[Path] = []
+    monkeypatch.setattr(models, "STATIC", tmp_path)
+    monkeypatch.setattr(models, "export", lambda *places: asked.extend(places))
+    app, config = SimpleNamespace(outdir=tmp_path / "_build/html"), SimpleNamespace(html_static_path=[])
+    models.make_models(app, config)
+    (served,) = map(Path, config.html_static_path)
+    assert (
+        asked[0] == served / "playground" and asked[1].parent == served.parent == tmp_path / "_build/.models"
+    )
 
 
 def test_one_that_fails_ends_the_build_and_is_tried_again(

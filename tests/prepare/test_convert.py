@@ -923,12 +923,14 @@ def type_the_line(source: Path, tmp_path: Path, monkeypatch: Any) -> list[str]:
 @pytest.mark.parametrize("sick", SICK)
 def test_the_line_that_a_check_prints_can_be_typed(sick: str, tmp_path: Path, monkeypatch: Any) -> None:
     pairs(tmp_path / "my photos", SICK[sick])
+    save(photograph(1), tmp_path / "my photos/images/val/d.jpg")
+    save(SICK[sick](labels(1)), tmp_path / "my photos/masks/val/d_mask.png")
     names = ["background", "object"] if "black" in sick else NAMES
     write(tmp_path / "my photos/classes.txt", "\n".join(names) + "\n")
     words = type_the_line(tmp_path / "my photos", tmp_path, monkeypatch)
     assert words[3:5] == ["my photos", "my photos_converted"]
     found = read(tmp_path / "my photos_converted", "train") | read(tmp_path / "my photos_converted", "val")
-    for seed, mask in enumerate(found.values()):
+    for seed, mask in zip((0, 1, 2, 1), found.values(), strict=True):
         right = labels(seed) > 0 if "black" in sick else labels(seed)
         np.testing.assert_array_equal(mask, right)
 
@@ -956,6 +958,29 @@ def test_the_line_for_the_folder_that_one_is_in(tmp_path: Path, monkeypatch: Any
     words = shlex.split(checked.output.splitlines()[-1].removeprefix("Next: "))
     assert words[3:5] == [".", str(tmp_path / "photos_converted")], checked.output
     assert CliRunner().invoke(application(), words[1:]).exit_code == 0
+
+
+@pytest.mark.parametrize("first", [*SICK, "sound"])
+def test_a_line_that_is_printed_heals_whatever_is_wrong_elsewhere(
+    first: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """One thing is wrong in train, another in val: there is no line, or one after which nothing is."""
+    kinds = SICK | {"sound": grey}
+    monkeypatch.chdir(tmp_path)
+    for index, second in enumerate(kinds):
+        folder = Path(f"photos{index}")
+        for seed, (name, split) in enumerate(SPLITS.items()):
+            save(photograph(seed), folder / f"images/{split}/{name}.jpg")
+            save(
+                kinds[first if split == "train" else second](labels(seed)),
+                folder / f"masks/{split}/{name}.png",
+            )
+        names = NAMES[:2] if "black" in first + second else NAMES
+        write(folder / "classes.txt", "\n".join(names) + "\n")
+        checked = CliRunner().invoke(application(), ["data", "check", str(folder)])
+        if "Next: dmnet data convert" in checked.output:
+            type_the_line(tmp_path / folder, tmp_path, monkeypatch)
+        assert first != second or "convert" in checked.output or first in ("sound", "numbered anew")
 
 
 def test_no_line_where_none_is_right(tmp_path: Path, monkeypatch: Any) -> None:
