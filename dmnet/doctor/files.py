@@ -157,14 +157,12 @@ def compared(cases: Sequence[Case]) -> Iterator[Finding]:
         if case.classes != cases[0].classes:
             message = f"the classes are {case.classes}, in {cases[0].split} {cases[0].classes}"
             yield case.finding("classes-differ", message)
-    files = [pair for case in cases for pair in getattr(case.dataset, "files", {}).values()]
-    told: set[str] = set()  # splits may share a folder of masks
-    for case in cases if all(mask for _, mask in files) else ():  # else it is the names that do not fit
-        names = [name for name in map(str, getattr(case.dataset, "unpaired", ())) if name not in told]
-        told.update(names)
-        if names:
-            message = f"{counted(len(names), 'mask')} there without an image, and not used"
-            yield case.finding("mask-without-image", message, names)
+    every = "+".join(case.split for case in cases)
+    pairs = [pair for case in cases for pair in getattr(case.dataset, "files", {}).values()]
+    lone = dict.fromkeys(str(mask) for case in cases for mask in getattr(case.dataset, "unpaired", ()))
+    if lone and all(mask for _, mask in pairs):  # else it is the names that do not fit
+        message = f"{counted(len(lone), 'mask')} there without an image, and not used"
+        yield cases[0].finding("mask-without-image", message, lone, split=every)
     places: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # content of an image: splits and files
     for split, image in [(case.split, one.image) for case in cases for one in case.examples if one.image]:
         places[image.digest].append((split, image.name))
