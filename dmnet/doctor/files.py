@@ -51,7 +51,7 @@ def unusable(case: Case) -> Iterator[Finding]:
         and (case.encoding.valid | (mask.counts > 0))[list(image.values)].all()
     ]  # fmt: skip
     if maps:
-        message = f"{counted(len(maps), 'image')} no photograph, but a label map: nothing but labels is in it"
+        message = f"{counted(len(maps), 'image')} made of labels alone: a label map, no photograph"
         yield case.finding("label-map-as-image", message, maps)
 
 
@@ -115,7 +115,7 @@ def turned(case: Case) -> Iterator[Finding]:
             fits[image.name] = _contrast(image.raw, mask.small) > _contrast(image.small, mask.small)
     likely = [name for name, better in fits.items() if better]
     if names := [*sure, *(likely if 2 * len(likely) > len(fits) else ())]:
-        why = f"the mask is not: {'it has the shape' if sure else 'its borders fit those'} of stored pixels"
+        why = f"the mask is not: {'it has the shape of' if sure else 'its borders fit'} the stored pixels"
         message = f"{counted(len(names), 'image')} turned by EXIF data, {why}"
         yield case.finding("exif-turned", message, names, "error" if sure else "warning")
 
