@@ -96,9 +96,6 @@ def _view_logits(
     return answers
 
 
-# Test-time augmentation ----------------------------------------------------------------------------------
-
-
 class View(NamedTuple):
     """An image at one of the scales, and the crops that the network sees of it. See {doc}`07_evaluation`."""
 
@@ -207,9 +204,6 @@ def labels_at(logits: Tensor, size: tuple[int, int], align_corners: bool = False
     rows = interpolation_matrix(logits.shape[1], size[0], align_corners)
     columns = interpolation_matrix(logits.shape[2], size[1], align_corners).to(logits.device)
     return fuse([ViewLogits(logits[None].float(), rows, columns)])[0]  # half precision is too coarse
-
-
-# Data sets -----------------------------------------------------------------------------------------------
 
 
 def evaluate(

@@ -1,5 +1,6 @@
 """What training minimises. Derived in {doc}`06_training`."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -38,7 +39,7 @@ def segmentation_loss(
     Args:
         output: of the network.
         labels: [B, H, W], int64; 255 is ignored.
-        recipe: gives $\lambda$ = `aux_weight`, `background_weight` and `label_stride`.
+        recipe: gives $\lambda$ = `aux_weight`, `class_weights` and `label_stride`.
         align_corners: how the architecture upsamples.
         shift: of the grid, see `draw_shift`; None draws it here.
         weight: scalar, see `labelled`; None: that of these labels.
@@ -49,7 +50,7 @@ def segmentation_loss(
 
     def term(logits: Tensor) -> Tensor:
         full = upsample_grid(logits, size, shift, stride, align_corners)
-        return cross_entropy(full, labels, recipe.background_weight, weight)
+        return cross_entropy(full, labels, recipe.class_weights, weight)
 
     main = term(output.logits)
     if output.aux_logits is None:
@@ -71,27 +72,27 @@ def on_grid(labels: Tensor, shift: tuple[int, int], stride: int) -> Tensor:
     return labels[:, shift[0] :: stride, shift[1] :: stride]
 
 
-def labelled(labels: Tensor, background_weight: float = 1.0) -> Tensor:
-    """Return the number of labelled pixels; of class 0 by their weight. Used in {doc}`06_training`."""
-    return (labels != IGNORE).sum() + (background_weight - 1) * (labels == 0).sum()
+def labelled(labels: Tensor, class_weights: Sequence[float] = ()) -> Tensor:
+    """Return the number of labelled pixels, counted by their classes' weights. Used in {doc}`06_training`."""
+    pixels = labels[labels != IGNORE].bincount(minlength=len(class_weights))
+    more = torch.tensor([weight - 1 for weight in class_weights], dtype=torch.float, device=labels.device)
+    return pixels.sum() + more @ pixels[: len(class_weights)].float()
 
 
 def cross_entropy(
-    logits: Tensor, labels: Tensor, background_weight: float = 1.0, weight: Tensor | None = None
+    logits: Tensor, labels: Tensor, class_weights: Sequence[float] = (), weight: Tensor | None = None
 ) -> Tensor:
-    """Return the mean cross-entropy over the labelled pixels; 0, with zero gradients, if there are none.
-
-    Derived in {doc}`06_training`.
+    """Return the mean cross-entropy of the labelled pixels, 0 without any. Derived in {doc}`06_training`.
 
     Args:
         logits: [B, K, H, W].
         labels: [B, H, W], int64; 255 is ignored.
-        background_weight: weight of class 0; the other classes have 1. The mean is over the weights.
-        weight: what the sum is divided by; None: `labelled(labels, background_weight)`.
+        class_weights: of the first classes; the others have 1. The mean is over the weights.
+        weight: what the sum is divided by; None: `labelled(labels, class_weights)`.
     """
     weights = torch.ones(logits.shape[1], device=logits.device)
-    weights[0] = background_weight
+    weights[: len(class_weights)] = torch.tensor(class_weights)
     # The library's own mean is 0 / 0 for a batch without labels, hence the sum.
     summed = F.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction="sum")
-    weight = labelled(labels, background_weight) if weight is None else weight
+    weight = labelled(labels, class_weights) if weight is None else weight
     return summed / weight.clamp(min=torch.finfo(torch.float32).tiny)

@@ -2,8 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from copy import deepcopy
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,18 +56,6 @@ class Metric(ABC):
     @abstractmethod
     def _count(self, found: Integers, true: Integers) -> None:
         """Add predictions and labels of the same shape; raise a `DataError` before anything is added."""
-
-    def __add__(self, other: Self) -> Self:
-        """Return the metric of both sets of images together."""
-        if type(self) is not type(other) or self._settings() != other._settings():
-            raise ValueError("only metrics of one kind, with the same classes and settings, can be added")
-        total = deepcopy(self)
-        for ours, theirs in zip(total.arrays, other.arrays, strict=True):
-            ours += theirs
-        return total
-
-    def _settings(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if not isinstance(value, np.ndarray)}
 
     def _check(self, found: Integers, true: Integers) -> None:
         """Raise a `DataError` if a known pixel's prediction or label is no class."""

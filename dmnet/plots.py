@@ -1,7 +1,7 @@
 """Labels shown to people."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,14 +10,12 @@ from PIL import Image, ImageDraw, ImageFont
 from dmnet.classes import KNOWN, colour_table, voc_palette
 from dmnet.errors import DataError
 from dmnet.images import read_image
-
-if TYPE_CHECKING:
-    from dmnet.model import DMNet
+from dmnet.model import DMNet
 
 Labels = NDArray[np.uint8]
 
 
-def class_list(model: "DMNet") -> tuple[tuple[str, ...], Labels]:
+def class_list(model: DMNet) -> tuple[tuple[str, ...], Labels]:
     """Return the model's class names, and their colours, or VOC's if unknown. Used in {doc}`welcome`."""
     known = {one.names: one.palette for one in KNOWN}
     names = model.system.classes if model.system else ()

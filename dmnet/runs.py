@@ -6,7 +6,7 @@
 - `last.ckpt`: model, optimizer and random state; a run resumes from here, exactly;
 - `last.safetensors`: the weights at the end; `best.safetensors`: those with the best mIoU on the way;
 - `classes.csv`: the scores per class at the end;
-- `predictions/*.png`: a validation image, its labels and its prediction at every evaluation;
+- `predictions/*.png`: image, labels, prediction at every evaluation; `curves.png`, `confusion.png`;
 - `.lock`: held by the process that trains, so that a second one cannot write into the same run.
 """
 
@@ -28,16 +28,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 from PIL import Image
 
-from dmnet.errors import CheckpointError, DMNetError, extra
+from dmnet.errors import CheckpointError, DMNetError
 from dmnet.files import atomic_write, naming
 from dmnet.systems import System
 
 LOCK_SECONDS = 10.0  # loading processes outlive a killed run by a few seconds, and its lock with them
 COLUMNS = ("iteration", "epoch", "lr", "loss", "aux_loss", "seconds", "images_per_second", "val_miou")
 TAGS = {"lr": "learning_rate", "aux_loss": "loss/auxiliary", "val_miou": "mIoU/val"}  # TensorBoard's names
-STATE = {"iteration", "best", "seconds", "model", "optimizer", "precision", "random", "log"}
+STATE = {"iteration", "best", "worse", "seconds", "model", "optimizer", "precision", "random", "log"}
 Facts = dict[str, Any]  # ready for JSON
 DECISIVE = ("torch", "device", "gpu", "world_size", "threads", "precision", "accumulate", "compile")
 
@@ -108,8 +109,6 @@ def open_run(
         yield Run()
         return
     run, before = Run(folder := Path(folder)), []
-    with extra("train"):
-        from filelock import FileLock, Timeout
     folder.mkdir(parents=True, exist_ok=True)
     log, checkpoint, sessions = folder / "log.csv", folder / "last.ckpt", folder / "environment.json"
     with ExitStack() as stack:

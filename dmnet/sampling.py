@@ -19,7 +19,6 @@ from dmnet.errors import DataError
 from dmnet.transforms import TrainingTransform
 
 ORDER, AUGMENTATION, DROPOUT = 0, 1, 2  # what a stream of random numbers is for
-
 GRACE_SECONDS = 120  # that a loading process lives on after a SIGTERM, which may be meant for its parent
 Batch = tuple[Tensor, Tensor, list[str]]  # images [B, 3, H, W], labels [B, H, W], ids
 
@@ -95,10 +94,7 @@ def read_ahead(dataset: Any, workers: int, **options: Any) -> Generator[Any, Non
 
 
 def leave_to_parent(worker: int = 0) -> None:
-    """Let a loading process live through Ctrl-C and SIGTERM: its parent ends it when it has finished.
-
-    Used in {doc}`06_training`.
-    """
+    """Let a loading process outlive Ctrl-C and SIGTERM: its parent ends it. Used in {doc}`06_training`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "alarm"):
         signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(GRACE_SECONDS))

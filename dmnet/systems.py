@@ -97,7 +97,9 @@ class Recipe:
     epochs: Count | None = 60  # either epochs ...
     iterations: Count | None = None  # ... or iterations
     aux_weight: NotNegative = 0.4  # of the auxiliary loss
-    background_weight: NotNegative = 1.0  # weight of class 0 in the cross-entropy
+    class_weights: Annotated[
+        tuple[float, ...], Field(strict=False)
+    ] = ()  # of the first classes in the cross-entropy; the others have 1
     label_stride: Count = 1  # > 1: loss on every n-th pixel of a randomly shifted grid, much cheaper
     resize: Size | None = (2048, 512)
     scale_range: Range = (0.5, 2.0)  # random factor on `resize`
@@ -171,7 +173,7 @@ DEMO_SCALE = System(
         batch_size=8,
         epochs=None,
         iterations=600,
-        background_weight=0.4,  # coins cover little of a scene
+        class_weights=(0.4,),  # coins cover little of a scene
         label_stride=4,
         resize=None,
         scale_range=(1.0, 1.0),  # the question *is* scale: keep it
@@ -200,7 +202,7 @@ DEMO_CONTEXT = System(
         warmup=20,
         weight_decay=5e-4,
         iterations=700,
-        background_weight=1.0,
+        class_weights=(),
     ),
     evaluation=Evaluation(resize=None),
     weights="demo_context.safetensors",
@@ -275,7 +277,7 @@ def protocol(
     if name == "slide" and window is None and system.evaluation.window is None:
         window = system.recipe.crop
         if window is None:
-            raise DMNetError(f"{system.name} was trained on whole images: give the window to slide")
+            raise DMNetError(f"{system.name} was trained on whole images: give the window (--window)")
     settings = PROTOCOLS[name] | {key: value for key, value in changes.items() if value is not None}
     if window is not None:  # 341 of 512, 513 of 769
         settings |= {"window": window, "window_stride": tuple(max(round(n * 2 / 3), 1) for n in window)}

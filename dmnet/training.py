@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
@@ -43,6 +43,7 @@ from dmnet.systems import Recipe, System
 from dmnet.transforms import TrainingTransform
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+COUNTERS = ("iteration", "seconds", "best", "worse")  # seconds without evaluation; mIoU, evaluations since
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,11 @@ def train(
     compile: bool = False,
     workers: int = 0,
     evaluate_every: int | None = None,
+    patience: int | None = None,
     checkpoint_every: int = 200,
     resume: bool = False,
     init: str | PathLike[str] | None = None,
+    watch: Callable[[pd.DataFrame, ConfusionMatrix | None], None] | None = None,
     stop_after: int | None = None,
     progress: bool = True,
     options: dict[str, Any] | None = None,
@@ -92,9 +95,11 @@ def train(
         compile: let `torch.compile` translate the network first.
         workers: processes that load images; 0 loads them in this one. The result is the same.
         evaluate_every: iterations between evaluations on `val_set`.
+        patience: stop after so many evaluations without a better mIoU; `best.safetensors` has the best.
         checkpoint_every: iterations between checkpoints.
         resume: go on where `run_dir` was left; where the learning rate is constant also to more `iterations`.
         init: file, run or system whose weights to start from; a warning names a classifier that is left out.
+        watch: called after evaluations and checkpoints with history and matrix, see `TrainingResult`.
         stop_after: stop when so many iterations are done, as if interrupted there; `resume` goes on.
         progress: a progress bar where somebody is looking, elsewhere a line at least every minute.
         options: what else the run's `config.json` is to remember.
@@ -119,14 +124,15 @@ def train(
     rank, world_size, gpu = fabric.global_rank, fabric.world_size, fabric.device.type == "cuda"
     micro_batch, rest = divmod(recipe.batch_size, world_size * max(accumulate, 1))
     if rest or accumulate < 1:
-        raise DMNetError(
-            f"a batch of {recipe.batch_size} images cannot be divided evenly among {world_size} ranks with "
-            f"{accumulate} micro-batches each; batch_size must be a multiple of {world_size * accumulate}"
-        )
+        parts = f"{world_size} ranks with {accumulate} micro-batches each (batch_size, accumulate)"
+        raise DMNetError(f"a batch of {recipe.batch_size} images cannot be divided evenly among {parts}")
     tiny = recipe.crop is not None and max(recipe.crop) <= system.architecture.output_stride
     if tiny and micro_batch == 1 and not recipe.freeze_bn:
         few = f"a single crop of {recipe.crop} pixels leaves batch normalisation one value per channel"
         raise DMNetError(f"{few}: train with two images or more, or larger crops (batch_size, crop)")
+    if patience is not None and (patience < 1 or val_set is None or evaluate_every is None):
+        raise DMNetError("patience counts evaluations: set evaluate_every (--evaluate-every) and a val_set")
+    limit = patience or math.inf
     config = runs.configuration(system, train_set, val_set, seed)
     facts = runs.environment(fabric.device, world_size)
     facts |= {"precision": precision, "accumulate": accumulate, "compile": compile, "init": init}
@@ -140,6 +146,7 @@ def train(
             raise DMNetError("the ranks have found different data; it must be the same on all machines")
         torch.manual_seed(seed)
         trainer = Trainer(system, fabric, run, seed, compile, init)
+        stop = stop if trainer.worse < limit else trainer.iteration
         samples = TrainingSamples(train_set, TrainingTransform(recipe), recipe.batch_size, seed)
         batches = training_batches(samples, trainer.iteration, stop, workers, gpu, rank, world_size)
         progress, hidden = progress and rank == 0, not (progress and rank == 0 and interactive())
@@ -159,7 +166,7 @@ def train(
                 shift = draw_shift(labels, recipe.label_stride)
                 if recipe.label_stride > 1:
                     shift = fabric.broadcast(shift)
-                pixels = labelled(on_grid(labels, shift, recipe.label_stride), recipe.background_weight)
+                pixels = labelled(on_grid(labels, shift, recipe.label_stride), recipe.class_weights)
                 pixels, losses = fabric.all_reduce(pixels.float()), []
                 for start in range(0, len(images), micro_batch):
                     part = slice(start, start + micro_batch)
@@ -188,6 +195,7 @@ def train(
                 if val_set is not None and (done == iterations or done % (evaluate_every or iterations) == 0):
                     matrix = trainer.validate(val_set, workers)
                     row["val_miou"] = matrix.miou()
+                    stop = stop if trainer.worse < limit else done
                 run.log(row)
                 bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
                 bar.update()
@@ -198,13 +206,21 @@ def train(
                     with bar.external_write_mode():  # the bar, if there is one, stands below
                         print(f"iteration {done}/{iterations}  loss {value:.3f}  {until}", flush=True)
                 stopped = fabric.all_reduce(float(len(signals))) > 0  # all ranks stop at the same iteration
-                if done == stop or stopped or done % checkpoint_every == 0:
+                if saved := done == stop or stopped or done % checkpoint_every == 0:
                     run.save_state(trainer.state())
+                if watch is not None and rank == 0 and (saved or matrix is not None):
+                    watch(run.history(), matrix)
                 if stopped and done < stop:
                     fabric.barrier()  # torchrun may end all ranks when the first of them ends
                     raise Stopped(f"stopped after iteration {done}, and saved", *signals[:1])
+                if done == stop:
+                    break
                 clock = time.perf_counter()
-        if matrix is None and val_set is not None and trainer.iteration == iterations:
+        tired = trainer.worse >= limit and trainer.iteration < iterations
+        if tired and progress:
+            best = f"no mIoU above {trainer.best:.2%} in {trainer.worse} evaluations"
+            print(f"stopped at iteration {trainer.iteration}/{iterations}: {best}")
+        if matrix is None and val_set is not None and (tired or trainer.iteration == iterations):
             matrix = trainer.validate(val_set, workers)  # a run that had been completed before
         trainer.save_weights("last", matrix)
         if run.folder is not None and matrix is not None:
@@ -221,7 +237,7 @@ class Trainer:
 
     def __init__(self, system: System, fabric: Any, run: Run, seed: int, compile: bool, init: Any) -> None:
         self.fabric, self.run = fabric, run
-        self.iteration, self.seconds, self.best = 0, 0.0, -1.0  # seconds without evaluation; best mIoU
+        self.iteration, self.seconds, self.best, self.worse = 0, 0.0, -1.0, 0
         self.model = from_system(system)
         state = fabric.broadcast(run.state)
         if state is None and fabric.global_rank == 0:  # the other ranks are sent its weights
@@ -239,7 +255,7 @@ class Trainer:
         if fabric.global_rank:  # dropout differs between the ranks, the start does not
             torch.manual_seed(stream_seed(DROPOUT, seed, fabric.global_rank))
         if state is not None:
-            self.iteration, self.seconds, self.best = state["iteration"], state["seconds"], state["best"]
+            self.iteration, self.seconds, self.best, self.worse = (state[name] for name in COUNTERS)
             self.model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             if state["precision"]:
@@ -255,8 +271,7 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Return all that a resumed run needs, as tensors and plain values. All ranks call it."""
         gpu = torch.cuda.get_rng_state(self.fabric.device) if self.fabric.device.type == "cuda" else None
-        counters = {"iteration": self.iteration, "seconds": self.seconds, "best": self.best}
-        return counters | {
+        return {name: getattr(self, name) for name in COUNTERS} | {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),  # the gradient scaler of "16-mixed"
@@ -269,8 +284,9 @@ class Trainer:
             for statistics in self.model.buffers():
                 torch.distributed.broadcast(statistics, 0)
         matrix = evaluate(self.model, dataset, workers=workers)
+        self.worse += 1
         if matrix.miou() > self.best:
-            self.best = matrix.miou()
+            self.best, self.worse = matrix.miou(), 0
             self.save_weights("best", matrix)
         if self.run.folder is not None:
             image, mask, _ = dataset[0]
@@ -289,7 +305,8 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
     """Return the system as it will be trained, with the data's classes. Used in {doc}`06_training`.
 
     The `overrides` are fields of `Recipe` or `Architecture`, or "evaluation." and a field of `Evaluation`.
-    `iterations` puts `epochs` out of force, and the other way round; `resize` holds for the evaluation too.
+    `iterations` puts `epochs` out of force, and the other way round; `resize` holds for the evaluation too,
+    `crop` where that slides a window.
 
     Raises:
         UnknownSystemError: if there is no such system.
@@ -305,6 +322,8 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
             overrides.setdefault(other, None)
     if "resize" in overrides:
         overrides.setdefault("evaluation.resize", overrides["resize"])
+    if overrides.get("crop") and system.evaluation.window:
+        system = replace(system, evaluation=systems.protocol(system, window=overrides["crop"]))
     parts: dict[str, Any] = {}  # of the system, changed
     known: list[str] = []  # all settings
     for part, prefix in (("recipe", ""), ("architecture", ""), ("evaluation", "evaluation.")):
@@ -315,6 +334,10 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
     for name in overrides.keys() - known:
         near = [one for one in known if one == f"evaluation.{name}"] or get_close_matches(name, known, 1)
         raise DMNetError(f"there is no setting {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+    weights = parts["recipe"].class_weights
+    if len(weights) > len(classes) or min(weights, default=0) < 0:
+        each = f"at most one for each of {checkpoints.listed(classes, 20)}"
+        raise DMNetError(f"class_weights are numbers from 0 on, {each}; got {weights}")
     return replace(system, classes=classes, **parts)
 
 

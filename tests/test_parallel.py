@@ -45,7 +45,7 @@ def close(one, other):
 # Parts of a batch
 
 
-@pytest.mark.parametrize("changes", [{}, {"label_stride": 1, "background_weight": 0.4}])
+@pytest.mark.parametrize("changes", [{}, {"label_stride": 1, "class_weights": (0.4, 2.0)}])
 @pytest.mark.parametrize("parts", [2, 4])
 def test_a_batch_in_parts_follows_the_whole_batch(parts, changes):
     options = SAME | {"label_stride": 4} | changes

@@ -25,6 +25,7 @@ from test_tensorboard import shown
 
 from dmnet import runs, systems
 from dmnet.errors import DataError, DMNetError, DownloadError
+from dmnet.files import shipped
 from dmnet.losses import cross_entropy, segmentation_loss
 from dmnet.model import Output
 from dmnet.sampling import TrainingSamples, training_batches
@@ -152,11 +153,27 @@ def test_with_stride_1_the_loss_is_pytorchs_cross_entropy():
     torch.testing.assert_close(torch.stack(list(loss)), torch.stack([main + 0.4 * aux, main, aux]))
 
 
-def test_background_weight_is_pytorchs_weight():
+def test_class_weights_are_pytorchs_weights():
     output, labels = outputs_and_labels()
     full = upsample(output.logits, (24, 20))
-    wanted = F.cross_entropy(full, labels, torch.tensor([0.4, 1, 1]), ignore_index=255)
-    torch.testing.assert_close(cross_entropy(full, labels, 0.4), wanted)
+    for weights in ((0.4,), (0.4, 3.0), (0.4, 3.0, 0.0)):
+        whole = torch.tensor([*weights, *[1.0] * (3 - len(weights))])
+        wanted = F.cross_entropy(full, labels, whole, ignore_index=255)
+        torch.testing.assert_close(cross_entropy(full, labels, weights), wanted)
+
+
+def test_class_weights_that_fit_no_classes_are_refused_with_their_names(tmp_path):
+    for weights in ((1.0, 1.0, 1.0, 2.0), (1.0, -0.5), [-1]):
+        with pytest.raises(DMNetError, match=r"class_weights are numbers from 0 on.*dark; light; red; got"):
+            train("demo_scale", Blocks(), None, tmp_path / "run", class_weights=weights, **SMALL)
+    with pytest.raises(DMNetError, match="class_weights must be a valid tuple, got 'balanced'"):
+        resolve("demo_scale", Blocks(), class_weights="balanced")
+    assert not (tmp_path / "run").exists()
+    assert resolve("demo_scale", Blocks(), class_weights=[1, 0]).recipe.class_weights == (1, 0)
+
+
+def test_a_weight_of_class_0_in_older_files_is_a_class_weight():
+    assert load_pretrained(shipped("weights", "demo_scale.safetensors")).system.recipe.class_weights == (0.4,)
 
 
 def test_strided_losses_average_to_the_whole():
@@ -307,6 +324,82 @@ def test_a_killed_run_resumes_exactly(tmp_path):
     assert resumed.history.loss.tolist() == whole.history.loss.tolist()
     assert resumed.history.index.tolist() == list(range(1, ITERATIONS + 1))
     assert len((folder / "log.csv").read_text().splitlines()) == ITERATIONS + 1
+
+
+PATIENT = SMALL | {"iterations": 40, "evaluate_every": 1, "learning_rate": 0.05, "checkpoint_every": 2}
+COLUMNS = ["lr", "loss", "val_miou"]
+
+
+def test_it_stops_when_patience_ends(tmp_path, capsys):
+    result = train("demo_scale", Blocks(), Blocks(4), tmp_path, patience=2, **(PATIENT | {"progress": True}))
+    scores = result.history.val_miou
+    end = scores.index[-1]
+    assert 3 <= end < 40 and scores.idxmax() == end - 2
+    assert f"stopped at iteration {end}/40: no mIoU above {scores.max():.2%} in 2 evaluations" in (
+        capsys.readouterr().out
+    )
+    assert result.matrix.miou() == scores[end]
+    best = train("demo_scale", Blocks(), Blocks(4), stop_after=end - 2, **PATIENT)
+    assert_same_weights(weights(load_pretrained(tmp_path / "best.safetensors")), weights(best.model))
+
+
+def test_without_more_patience_a_stopped_run_has_nothing_to_do(tmp_path):
+    options = PATIENT | {"resume": True}
+    first = train("demo_scale", Blocks(), Blocks(4), tmp_path / "run", patience=2, **options)
+    again = train("demo_scale", Blocks(), Blocks(4), tmp_path / "run", patience=2, **options)
+    assert_same_weights(weights(first.model), weights(again.model))
+    assert len(again.history) == len(first.history)
+    np.testing.assert_array_equal(first.matrix.counts, again.matrix.counts)
+    more = train("demo_scale", Blocks(), Blocks(4), tmp_path / "run", patience=5, **options)
+    whole = train("demo_scale", Blocks(), Blocks(4), patience=5, **PATIENT)
+    assert len(more.history) > len(first.history)
+    assert_same_weights(weights(whole.model), weights(more.model))
+    assert whole.history[COLUMNS].equals(more.history[COLUMNS])
+
+
+def test_patience_survives_a_kill(tmp_path):
+    """SIGKILL after an evaluation that counts, two of them after the checkpoint."""
+    script = """
+        import os, signal, sys
+        sys.path.insert(0, sys.argv[1])
+        import test_training as t
+        t.torch.set_num_threads(1)
+        def deadly(history, matrix):
+            if history.index[-1] == int(sys.argv[3]):
+                os.kill(os.getpid(), signal.SIGKILL)
+        options = t.PATIENT | {"checkpoint_every": 3}
+        t.train("demo_scale", t.Blocks(), t.Blocks(4), sys.argv[2], patience=2, watch=deadly, **options)
+    """
+    whole = train("demo_scale", Blocks(), Blocks(4), patience=2, **PATIENT)
+    end, folder = whole.history.index[-1], tmp_path / "run"
+    command = [sys.executable, "-c", textwrap.dedent(script), os.path.dirname(__file__), str(folder)]
+    killed = subprocess.run([*command, str(end - 1)], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    resumed = train("demo_scale", Blocks(), Blocks(4), folder, patience=2, resume=True, **PATIENT)
+    assert_same_weights(weights(whole.model), weights(resumed.model))
+    assert whole.history[COLUMNS].equals(resumed.history[COLUMNS])
+
+
+@pytest.mark.parametrize(
+    ("val_set", "options"),
+    [(None, {"evaluate_every": 1}), (Blocks(2), {}), (Blocks(2), {"evaluate_every": 1, "patience": 0})],
+)
+def test_patience_needs_evaluations(val_set, options, tmp_path):
+    with pytest.raises(DMNetError, match=r"patience counts evaluations.*--evaluate-every"):
+        train("demo_scale", Blocks(), val_set, tmp_path / "run", **(SMALL | {"patience": 2} | options))
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_may_watch(tmp_path):
+    seen = []
+    options = SMALL | {"evaluate_every": 3, "checkpoint_every": 4}
+    train("demo_scale", Blocks(), Blocks(4), watch=lambda *given: seen.append(given), **options)
+    assert [(history.index[-1], matrix is not None) for history, matrix in seen] == [
+        (3, True),
+        (4, False),
+        (6, True),
+        (8, True),
+    ]
 
 
 def test_what_a_run_folder_holds(tmp_path):
@@ -463,6 +556,14 @@ def test_resize_holds_for_training_and_evaluation():
     system = resolve("small_r18", Blocks(), resize=(240, 180))
     assert system.recipe.resize == system.evaluation.resize == (240, 180)
     assert resolve("small_r18", Blocks()).evaluation.resize == (2048, 512)
+
+
+def test_a_window_that_slides_is_of_the_size_that_is_trained_on():
+    slides = resolve("mmseg_r50_d8_cityscapes_769x769_40k", Blocks(), crop=(128, 96)).evaluation
+    assert (slides.window, slides.window_stride) == ((128, 96), (85, 64))
+    own = {"crop": (128, 96), "evaluation.window": (64, 64), "evaluation.window_stride": (32, 32)}
+    assert resolve("mmseg_r50_d8_cityscapes_769x769_40k", Blocks(), **own).evaluation.window == (64, 64)
+    assert resolve("small_r18", Blocks(), crop=(128, 96)).evaluation.window is None
 
 
 def test_how_it_is_evaluated_can_be_set_too():

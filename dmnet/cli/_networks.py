@@ -1,20 +1,23 @@
 """`dmnet systems | download | predict | export | evaluate | submit`: what is done with trained networks."""
 
-import atexit
 import os
 import time
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+from rich.pretty import pprint
 from typer import Argument, Exit, Option
 
 from dmnet import systems
 from dmnet.cli import _shared as shared
 from dmnet.cli._shared import FAILED, app, console, print_table, say
 from dmnet.errors import DataError, DMNetError
-from dmnet.files import atomic_write
+from dmnet.files import atomic_write, progress
+
+VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
 
 
 @app.command("systems")
@@ -32,16 +35,7 @@ def list_systems(
             say(line(system.name, a.backbone, a.output_stride, score, weights))
         console.print("mIoU in percent as published, at one scale. `dmnet systems NAME` tells more.")
         return
-    system = systems.get(name)
-    for part in ("architecture", "recipe", "evaluation", "published"):
-        if (settings := getattr(system, part)) is not None:
-            console.print(part)
-            for key, value in asdict(settings).items():
-                say(f"  {key:<23} {value}")
-            console.print()
-    console.print(f"Data set: {system.dataset}, {len(system.classes) or 'your own'} classes")
-    if system.departures:
-        console.print(f"\nWhere it departs from the published network: {system.departures}")
+    pprint(systems.get(name), console=console, indent_guides=False, max_length=25)
 
 
 @app.command()
@@ -56,7 +50,7 @@ def download(name: Annotated[str, Argument(help="Name of a system (see `dmnet sy
 @app.command()
 def predict(
     system: shared.SystemOrFile,
-    images: Annotated[list[Path], Argument(help="Images of any size, or folders of images.")],
+    images: Annotated[list[Path], Argument(help="Images of any size, folders of images, or videos.")],
     output: Annotated[Path, Option(help="Folder for the results.")] = Path("predictions"),
     weights: shared.Weights = None,
     protocol: shared.Protocol = None,
@@ -84,10 +78,14 @@ def predict(
     how = shared.chosen(model, protocol, window, stride, scales, flip)
     names, palette = class_list(model)
     failed = False
+    label = partial(inference.predict, model, protocol=how)
     for path in images:
         try:
+            if path.suffix.lower() in VIDEOS:
+                _predict_video(path, output, label, palette)
+                continue
             image = read_image(path)
-            labels = inference.predict(model, image, protocol=how)
+            labels = label(image)
         except DataError as error:  # one bad image must not cost the others
             shared.complain(error)
             failed = True
@@ -101,6 +99,34 @@ def predict(
             say(f"{path} -> {target}")
     if failed:
         raise Exit(FAILED)
+
+
+def _predict_video(path: Path, output: Path, label: Callable[[Any], Any], palette: Any) -> None:
+    """Write a label map per frame, and the video with the labels painted over it."""
+    import cv2
+    import numpy as np
+
+    from dmnet.classes import label_image
+    from dmnet.plots import overlay
+
+    video, target = cv2.VideoCapture(str(path)), output / f"{path.stem}_overlay.mp4"
+    there, frame = video.read()
+    if not there:
+        raise DataError(f"{path} is missing, or OpenCV cannot decode it; try: ffmpeg -i {path} new.mp4")
+    total, rate, done = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), video.get(cv2.CAP_PROP_FPS) or 25, 0
+    with atomic_write(target) as temporary, progress(total=total, desc=path.name, unit="frame") as bar:
+        form = cv2.VideoWriter.fourcc(*"mp4v")
+        writer = cv2.VideoWriter(str(temporary), form, rate, frame.shape[1::-1])
+        while there:
+            image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            labels, done = label(image), done + 1
+            with atomic_write(output / path.stem / f"{done:06d}_labels.png") as file:
+                label_image(labels, palette).save(file)
+            writer.write(cv2.cvtColor(np.asarray(overlay(image, labels, palette)), cv2.COLOR_RGB2BGR))
+            bar.update()
+            there, frame = video.read()
+        writer.release()
+    say(f"{path} -> {target}, and {done} of {max(done, total)} frames' labels in {output / path.stem}")
 
 
 @app.command()
@@ -144,6 +170,7 @@ def evaluate(
     batch_size: Annotated[int, Option(min=1, help="Images that a GPU computes at once.")] = 1,
     workers: Annotated[int, Option(min=0, help="Processes that load images.")] = 0,
     output: Annotated[Path | None, Option(help="CSV file for scores per class; with --all a folder.")] = None,
+    confusion: Annotated[Path | None, Option(help="Picture of the confusion matrix to draw, *.png.")] = None,
     device: shared.Device = "auto",
 ) -> None:
     """Score a system on a data set, or with --all every system on its own.
@@ -152,8 +179,8 @@ def evaluate(
     """
     speed: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "progress": True}
     if every:
-        given = (system, split, weights, protocol, window, stride, scales, flip, boundaries or sizes or None)
-        if any(value is not None for value in given):
+        given = (system, split, weights, protocol, window, stride, scales, flip, confusion)
+        if boundaries or sizes or any(value is not None for value in given):
             raise DMNetError("--all scores every system by its published protocol: leave the rest out")
         if "WORLD_SIZE" in os.environ:
             raise DMNetError("--all scores one system after the other: start it without torchrun")
@@ -163,6 +190,7 @@ def evaluate(
     from dmnet import inference
     from dmnet.analysis.boundaries import BoundaryIoU, Trimap
     from dmnet.analysis.object_sizes import ObjectSizes
+    from dmnet.analysis.training import show_confusion
     from dmnet.zoo.pretrained import recorded
 
     model = shared.load_model(system, weights, _joined(device))
@@ -186,6 +214,10 @@ def evaluate(
         with atomic_write(output) as temporary:
             matrix.table(classes).to_csv(temporary, float_format="%.4f")
         say(f"Written: {output}")
+    if confusion is not None and not console.quiet:
+        with atomic_write(confusion) as temporary:
+            show_confusion(matrix.counts, classes).savefig(temporary, dpi=150)
+        say(f"Drawn: {confusion}")
     shared.say_predict(dataset, system, *(["--weights", weights] if weights else []))
 
 
@@ -193,15 +225,12 @@ def _joined(device: str) -> str:
     """Join the processes that torchrun has started, if any; return this one's device. Rank 0 alone prints."""
     if "WORLD_SIZE" not in os.environ:
         return device
-    import torch
+    from dmnet.training import make_fabric
 
-    if device in ("auto", "cuda") and torch.cuda.is_available():
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
-        torch.cuda.set_device(device)
-    torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    atexit.register(torch.distributed.destroy_process_group)
-    console.quiet = torch.distributed.get_rank() > 0
-    return device
+    fabric = make_fabric(device)
+    fabric.launch()
+    console.quiet = fabric.global_rank > 0
+    return str(fabric.device)
 
 
 def _evaluate_all(data: str | None, root: Path | None, output: Path | None, **options: Any) -> None:

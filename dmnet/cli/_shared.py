@@ -66,8 +66,6 @@ app = Typer(
     pretty_exceptions_enable=False,
 )
 
-# Options and arguments of several commands -----------------------------------------------------------------
-
 SYSTEM = "Name of a system, a run's folder, or a weight file of our own."
 SystemOrFile = Annotated[str, Argument(help=SYSTEM)]
 Data = Annotated[str | None, Option(help="Name of a data set, or its folder. Default: the system's own.")]

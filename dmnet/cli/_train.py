@@ -4,6 +4,7 @@ import ast
 import inspect
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,10 +32,11 @@ def train(
     batch_size: Annotated[int | None, Option(min=1, help="Images per step, in all.")] = None,
     learning_rate: Annotated[float | None, Option(min=0, help="At the start.")] = None,
     crop: Annotated[int | None, Option(min=1, help="Side of the square crop, pixels.")] = None,
+    class_weights: Annotated[str | None, Option(help="In the loss: W,W,... or `balanced`.")] = None,
     no_pretrained: Annotated[bool, Option("--no-pretrained", help="Start from random weights.")] = False,
     init: Annotated[str | None, Option(help="Start from the weights of a file, run or system.")] = None,
     quick: Annotated[
-        bool, Option("--quick", help="For small machines: 600 steps of 8 crops of 256, images at half size.")
+        bool, Option("--quick", help="For small machines: 600 steps of 8 crops of 256.")
     ] = False,
     setting: Annotated[
         list[str] | None,
@@ -42,6 +44,7 @@ def train(
     ] = None,
     seed: Annotated[int, Option(min=0, help="Of weights, order and augmentation.")] = 0,
     evaluate_every: Annotated[int | None, Option(min=1, help="Steps between scores.")] = None,
+    patience: Annotated[int | None, Option(min=1, help="Scores without a better mIoU to stop after.")] = None,
     checkpoint_every: Annotated[int, Option(min=1, help="Steps between checkpoints.")] = 200,
     workers: Annotated[int, Option(min=0, help="Processes that load images, per device.")] = 0,
     device: Device = "auto",
@@ -53,9 +56,8 @@ def train(
 ) -> None:
     """Train a system.
 
-    `dmnet train --resume RUN` goes on after a crash as if nothing had happened.
-
-    Ctrl-C and SIGTERM finish the step and save; a second time stops at once.
+    `dmnet train --resume RUN` goes on after a crash as if nothing had happened. Ctrl-C and SIGTERM finish the
+    step and save; a second time stops at once.
 
     On several machines, use SLURM's `srun` (tools/slurm_train.sh is an example), or on each of them `torchrun
     --nnodes 2 --nproc-per-node 4 --node-rank 0 --master-addr HOST -m -- dmnet train ...`, with its own number
@@ -70,7 +72,8 @@ def train(
         torchrun = f"-m torch.distributed.run --standalone --nproc-per-node {devices} -m -- dmnet".split()
         os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv[1:]])
     from dmnet import training
-    from dmnet.doctor import quick_check
+    from dmnet.analysis.training import balanced_weights, draw_run
+    from dmnet.doctor import examine, quick_check
 
     source, val_split = asked["data"] or systems.get(asked["system"]).dataset, asked["val_split"]
     train_set = load_data(source, asked["split"] or SPLITS.get(source, "train"), asked["data_root"])
@@ -78,12 +81,17 @@ def train(
     first = int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0
     if first:
         quick_check(train_set, val_set)
+    if asked["class_weights"] == "balanced":
+        report = examine(train_set)
+        overrides["class_weights"] = weights = balanced_weights(report.splits[0].pixels.tolist())
+        asked["class_weights"] = ",".join(map(str, weights))  # which a resumed run finds
+        if first:
+            shared.print_table(report.table().iloc[: len(weights), [0]].assign(weight=weights))
     known = inspect.signature(training.train).parameters  # the options have the names of its arguments
     options = {name: value for name, value in asked.items() if name in known and name != "system"}
+    options |= {"resume": resume, "options": asked, "watch": partial(draw_run, folder, train_set.classes)}
     try:
-        result = training.train(
-            asked["system"], train_set, val_set, folder, resume=resume, options=asked, **options, **overrides
-        )
+        result = training.train(asked["system"], train_set, val_set, folder, **options, **overrides)
     except KeyboardInterrupt as stopped:
         if first and (folder / "last.ckpt").exists():
             said = str(stopped).capitalize() or "Interrupted"
@@ -94,9 +102,10 @@ def train(
     if first:
         if result.matrix is not None:
             print_scores(result.matrix, train_set.classes)
-        say(f"Weights: {folder / 'last.safetensors'}; curves: tensorboard --logdir {folder}")
+        say(f"Weights: {folder / 'last.safetensors'}; beside it the best, curves.png and other pictures")
+        say(f"Live, or beside other runs: tensorboard --logdir {folder}")
         if val_set is not None:
-            shared.say_next("evaluate", folder)
+            shared.say_next("evaluate", folder / "best.safetensors" if asked["patience"] else folder)
         else:
             shared.say_predict(train_set, folder)
 
@@ -119,8 +128,7 @@ def _asked(context: Context) -> tuple[dict[str, Any], Path]:
     if not isinstance(recorded, dict) or "system" not in recorded:
         raise DMNetError(f"{folder} was not begun by `dmnet train`: resume it from Python (resume=True)")
     # What is given again is taken, and so is what a record of an earlier version does not have.
-    sources = {name: getattr(context.get_parameter_source(name), "name", "") for name in asked}
-    given = {name for name, source in sources.items() if source == "COMMANDLINE"}
+    given = {name for name in asked if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     taken = {name: asked[name] for name in given | (asked.keys() - recorded.keys())}
     return recorded | taken, Path(run or folder)
 
@@ -147,7 +155,9 @@ def _overrides(asked: dict[str, Any]) -> dict[str, Any]:
     overrides |= {name: asked[name] for name in names if asked[name] is not None}
     overrides |= {} if asked["crop"] is None else {"crop": (asked["crop"], asked["crop"])}
     overrides |= {"pretrained": False} if asked["no_pretrained"] else {}
-    for text in asked["setting"] or []:
+    weights = asked["class_weights"]
+    settings = [] if weights in (None, "balanced") else [f"class_weights={weights},"]  # also of one: a tuple
+    for text in settings + (asked["setting"] or []):
         name, equals, value = text.partition("=")
         if not equals:
             raise DMNetError(f"--set wants NAME=VALUE, got {text!r}")

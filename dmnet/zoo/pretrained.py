@@ -342,9 +342,11 @@ def _described(path: Path, contents: Contents) -> DMNet:
     try:
         architecture, system = Architecture(**noted["architecture"]), None
         if "system" in noted:
-            recipe = Recipe(**{renamed.get(key, key): value for key, value in noted["recipe"].items()})
+            settings = {renamed.get(key, key): value for key, value in noted["recipe"].items()}
+            if "background_weight" in settings:  # of class 0
+                settings["class_weights"] = [settings.pop("background_weight")]
             about = {"name": noted["system"], "dataset": noted["dataset"], "classes": tuple(noted["classes"])}
-            how = Evaluation(**noted["evaluation"])
+            recipe, how = Recipe(**settings), Evaluation(**noted["evaluation"])
             system = System(**about, architecture=architecture, recipe=recipe, evaluation=how)
         with torch.device("meta"):  # which takes no memory, whatever sizes are noted
             needed = sum(tensor.numel() for tensor in DMNet(architecture).state_dict().values())

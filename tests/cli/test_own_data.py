@@ -3,8 +3,10 @@
 import json
 import shlex
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -203,6 +205,130 @@ def test_a_constant_rate_is_prolonged_as_if_it_had_been_longer(here):
     assert all(torch.equal(prolonged[name], whole[name]) for name in whole)
     assert json.loads(Path("short/config.json").read_text())["system"]["recipe"]["iterations"] == 4
     run("train", "--resume", "short")  # as it is now
+
+
+def recipe_of(run_folder: str) -> dict:
+    return json.loads(Path(run_folder, "config.json").read_text())["system"]["recipe"]
+
+
+def test_class_weights_are_balanced_once_and_a_resumed_run_has_the_same(here, monkeypatch):
+    command = ["train", "small_r18", "--data", "my photos", "--run", "own", *SMALL]
+    shown = run(*command, "--class-weights", "balanced").stdout
+    pixels = np.zeros(3, np.int64)
+    for _, mask, _ in datasets.load("pairs", "my photos", "train"):
+        pixels += np.bincount(mask[mask != 255], minlength=3)
+    wanted = pixels.sum() / (3 * pixels)
+    np.testing.assert_allclose(recipe_of("own")["class_weights"], wanted, rtol=1e-3)
+    table = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if len(line.split()) == 3}
+    for name, share, weight in zip(("wall", "disc", "ring"), pixels / pixels.sum(), wanted, strict=True):
+        assert [float(text) for text in table[name]] == pytest.approx([100 * share, weight], abs=0.006)
+    monkeypatch.setattr("dmnet.doctor.examine", lambda *_: pytest.fail("the masks were read again"))
+    run("train", "--resume", "own")
+    run("train", "own", "--run", "again", "--iterations", 1)
+    assert recipe_of("again")["class_weights"] == recipe_of("own")["class_weights"]
+
+
+def test_class_weights_are_given(here):
+    command = ["train", "small_r18", "--data", "my photos", "--run", "own", *SMALL]
+    for weights, words in (
+        ("1,2,3,4", "wall; disc; ring"),
+        ("1,-2", "wall; disc; ring"),
+        ("1;2", "must be a valid tuple"),
+    ):
+        assert words in run(*command, "--class-weights", weights, code=2).stderr
+    assert not Path("own").exists()
+    run(*command, "--class-weights", "1,2,0.5")
+    assert recipe_of("own")["class_weights"] == [1, 2, 0.5]
+
+
+def test_patience_ends_and_the_next_command_scores_the_best(here):
+    command = ["train", "small_r18", "--data", "my photos", "--run", "own", *SMALL, "--iterations", 30]
+    assert "--evaluate-every" in run(*command, "--patience", 2, code=2).stderr
+    ended = run(*command, "--evaluate-every", 1, "--patience", 2)
+    assert "no mIoU above" in ended.stdout and "in 2 evaluations" in ended.stdout
+    command = following(ended)
+    assert command == ["evaluate", "own/best.safetensors"]
+    best = max(float(line.split(",")[-1] or 0) for line in Path("own/log.csv").read_text().splitlines()[1:])
+    scored = run(*command)
+    assert miou(scored).startswith(f"mIoU {best:.2%}")
+    assert following(scored)[:2] == ["predict", "own/best.safetensors"]
+    assert "no mIoU above" in run("train", "--resume", "own").stdout
+
+
+def test_a_run_has_pictures_and_so_has_one_that_is_stopped(trained, monkeypatch):
+    own = Path("runs/own")
+    assert {"curves.png", "confusion.png"} <= {file.name for file in own.iterdir()}
+    shown = run("evaluate", own, "--confusion", "new/c.png").stdout
+    assert (
+        "Drawn: new/c.png" in shown and Path("new/c.png").read_bytes() == (own / "confusion.png").read_bytes()
+    )
+
+    class Asked(list):
+        def __len__(self):
+            return 1
+
+    monkeypatch.setattr("dmnet.training.stop_request", lambda *_, **__: nullcontext(Asked([2])))
+    command = ["train", "small_r18", "--data", "my photos", "--run", "stopped", *SMALL]
+    assert "Go on with" in run(*command, code=130).stdout
+    assert Path("stopped/curves.png").exists() and not Path("stopped/confusion.png").exists()
+
+
+def test_slide_works_on_what_was_trained_on_crops_and_on_whole_images(trained):
+    own = run("evaluate", "runs/own", "--protocol", "slide")
+    assert miou(own) == miou(run("evaluate", "runs/own", "--window", 32))  # its crop
+    image = next((trained / "my photos/images/val").iterdir())
+    for system in ("runs/own", "demo_scale", "demo_context"):
+        for window in ("20x31", 47, 999):
+            run("predict", system, image, "--protocol", "slide", "--window", window, "--output", "out")
+            with Image.open(f"out/{image.stem}_labels.png") as labels, Image.open(image) as picture:
+                assert labels.size == picture.size
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_a_video_is_labelled_frame_by_frame(trained, suffix):
+    scenes = [image for image, *_ in worlds.DemoDataset("demo_scale", "test", size=3)]
+    form = cv2.VideoWriter.fourcc(*("mp4v" if suffix == ".mp4" else "MJPG"))
+    writer = cv2.VideoWriter(f"clip{suffix}", form, 5, (160, 160))
+    for scene in scenes:
+        writer.write(cv2.cvtColor(np.asarray(scene), cv2.COLOR_RGB2BGR))
+    writer.release()
+    assert "3 of 3 frames' labels" in run("predict", "demo_scale", f"clip{suffix}", "--output", "out").stdout
+    video, model = cv2.VideoCapture(f"clip{suffix}"), dmnet.load_pretrained("demo_scale")
+    for number in range(1, 4):
+        wanted = dmnet.predict(model, cv2.cvtColor(video.read()[1], cv2.COLOR_BGR2RGB))
+        with Image.open(f"out/clip/{number:06d}_labels.png") as labels:
+            np.testing.assert_array_equal(labels, wanted)
+    painted = cv2.VideoCapture("out/clip_overlay.mp4")
+    assert (painted.get(cv2.CAP_PROP_FRAME_COUNT), painted.get(cv2.CAP_PROP_FPS)) == (3, 5)
+    assert painted.read()[1].shape == (160, 160, 3)
+
+
+def test_a_video_that_cannot_be_decoded_is_told_and_the_rest_is_done(trained):
+    Path("bad.mp4").write_bytes(b"no video" * 99)
+    image = next((trained / "my photos/images/val").iterdir())
+    told = run("predict", "runs/own", "bad.mp4", "nowhere.MOV", image, "--output", "out", code=2).stderr
+    for name in ("bad.mp4", "nowhere.MOV"):
+        assert f"{name} is missing, or OpenCV cannot decode it; try: ffmpeg -i {name} new.mp4" in told
+    assert {file.name for file in Path("out").iterdir()} == {
+        f"{image.stem}_{one}.png" for one in ("labels", "overlay")
+    }
+
+
+def test_the_lines_of_python_in_the_readme_do_the_same(here, monkeypatch):
+    readme = (Path(__file__).parents[2] / "data" / "README.md").read_text("utf8")
+    lines = next(part for part in readme.split("```python\n")[1:] if "load_pretrained" in part).split("```")[
+        0
+    ]
+    shutil.move("my photos", "photos")
+    shutil.copy(next(Path("photos/images/val").iterdir()), "new.png")
+    tiny = {"iterations": 2, "batch_size": 2, "crop": (32, 32), "resize": (64, 32), "pretrained": False}
+    tiny |= {"backbone": "tiny_resnet", "channels": 4, "fusion_channels": 8, "aux_channels": 4}
+    train = dmnet.train
+    monkeypatch.setattr(dmnet, "train", lambda *given, **options: train(*given, **(options | tiny)))
+    found: dict = {}
+    exec(lines.replace("new.jpg", "new.png"), found)
+    assert found["labels"].shape == (160, 160) and Path("runs/photos/curves.png").exists()
+    assert len(recipe_of("runs/photos")["class_weights"]) == 3
 
 
 def test_quick_is_what_is_not_asked_for(here):
