@@ -51,7 +51,7 @@ def unusable(case: Case) -> Iterator[Finding]:
         and (case.encoding.valid | (mask.counts > 0))[list(image.values)].all()
     ]  # fmt: skip
     if maps:
-        message = f"{counted(len(maps), 'image')} no photograph, but a label map: nothing but labels is in it"
+        message = f"{counted(len(maps), 'image')} made of labels alone: a label map, no photograph"
         yield case.finding("label-map-as-image", message, maps)
 
 
@@ -115,7 +115,7 @@ def turned(case: Case) -> Iterator[Finding]:
             fits[image.name] = _contrast(image.raw, mask.small) > _contrast(image.small, mask.small)
     likely = [name for name, better in fits.items() if better]
     if names := [*sure, *(likely if 2 * len(likely) > len(fits) else ())]:
-        why = f"the mask is not: {'it has the shape' if sure else 'its borders fit those'} of stored pixels"
+        why = f"the mask is not: {'it has the shape of' if sure else 'its borders fit'} the stored pixels"
         message = f"{counted(len(names), 'image')} turned by EXIF data, {why}"
         yield case.finding("exif-turned", message, names, "error" if sure else "warning")
 
@@ -157,14 +157,12 @@ def compared(cases: Sequence[Case]) -> Iterator[Finding]:
         if case.classes != cases[0].classes:
             message = f"the classes are {case.classes}, in {cases[0].split} {cases[0].classes}"
             yield case.finding("classes-differ", message)
-    files = [pair for case in cases for pair in getattr(case.dataset, "files", {}).values()]
-    told: set[str] = set()  # splits may share a folder of masks
-    for case in cases if all(mask for _, mask in files) else ():  # else it is the names that do not fit
-        names = [name for name in map(str, getattr(case.dataset, "unpaired", ())) if name not in told]
-        told.update(names)
-        if names:
-            message = f"{counted(len(names), 'mask')} there without an image, and not used"
-            yield case.finding("mask-without-image", message, names)
+    every = "+".join(case.split for case in cases)
+    pairs = [pair for case in cases for pair in getattr(case.dataset, "files", {}).values()]
+    lone = dict.fromkeys(str(mask) for case in cases for mask in getattr(case.dataset, "unpaired", ()))
+    if lone and all(mask for _, mask in pairs):  # else it is the names that do not fit
+        message = f"{counted(len(lone), 'mask')} there without an image, and not used"
+        yield cases[0].finding("mask-without-image", message, lone, split=every)
     places: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # content of an image: splits and files
     for split, image in [(case.split, one.image) for case in cases for one in case.examples if one.image]:
         places[image.digest].append((split, image.name))

@@ -27,7 +27,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "missing-mask": ("error", f"put it there, or {_LEAVE}"),
     "other-names": ("error", f"copy each under its id {_NEW}"),
     "other-format": ("error", "export label maps (PNG); `dmnet data convert` draws outlines; boxes are none"),
-    "no-label-ids": ("error", "unpack gtFine_trainvaltest.zip, which has them; colour images are none"),
+    "no-label-ids": ("error", "unpack gtFine_trainvaltest.zip; no colour images or trainIds replace them"),
     "unreadable": ("error", f"mend what is said, download or export it again, or {_LEAVE}"),
     "mask-without-image": ("warning", "add the image; an image and its mask have the same name"),
     "label-map-as-image": ("error", f"put the photograph in its place, or {_LEAVE}"),
@@ -35,7 +35,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "exif-turned": ("error", f"save the images upright, without EXIF data, masks turned likewise, {_NEW}"),
     "wrong-order": ("warning", f"look (`dmnet data check --pictures`); copy each to its image's id {_NEW}"),
     "unusual-size": ("warning", "leave icons out; cut huge images and their masks into tiles, for memory"),
-    "colour-mask": ("error", f"write each colour's number, as in labelmap.txt, never to be rounded, {_NEW}"),
+    "colour-mask": ("error", f"write each colour's class, which labelmap.txt or its like lists, {_NEW}; "
+                    "any other colour is to be looked at, never to be rounded"),
     "palettes-differ": ("warning", f"if colours tell the classes apart, write each colour's number {_NEW}"),
     "no-label-map": ("error", "export the numbers of the classes, 0 to 253 and 255 for void, as 8-bit PNG"),
     "in-between-values": ("error", "export them as PNG; where masks are resized, take the nearest neighbour"),

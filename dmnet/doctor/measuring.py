@@ -106,17 +106,16 @@ def _from_files(*files: Path | None) -> Measurement:
 
 def _from_arrays(dataset: Any, index: int) -> Measurement:
     """Measure what `dataset[index]` returns."""
+    name = dataset.ids[index] if hasattr(dataset, "ids") else f"example {index}"
     try:
         image, mask, name = dataset[index]
+        image, mask = np.asarray(image), np.asarray(mask)
+        right = image.dtype == np.uint8 and image.shape[2:] == (3,)
+        if not right or mask.ndim != 2 or mask.dtype.kind not in "iub":
+            seen = f"image {image.dtype} {list(image.shape)}, mask {mask.dtype} {list(mask.shape)}"
+            raise DataError(f"{name}: {seen}; they must be uint8 [H, W, 3] and integers [H, W]")
     except (DataError, OSError) as error:
-        name = dataset.ids[index] if hasattr(dataset, "ids") else f"example {index}"
         return Measurement(None, None, {name: str(error)})
-    image, mask = np.asarray(image), np.asarray(mask)
-    right = image.ndim == 3 and image.shape[-1] == 3 and image.dtype == np.uint8
-    if not right or mask.ndim != 2 or mask.dtype.kind not in "iub":
-        seen = f"image {image.dtype} {list(image.shape)}, mask {mask.dtype} {list(mask.shape)}"
-        wrong = f"{name}: {seen}; they must be uint8 [H, W, 3] and integers [H, W]"
-        return Measurement(None, None, {name: wrong})
     size = (image.shape[1], image.shape[0])
     small = _small_grey(Image.fromarray(image))
     facts = ImageFacts(name, size, size, False, hashlib.blake2b(image.tobytes()).digest(), small, small)

@@ -1,5 +1,6 @@
 """What `make` and the builder of packages do in a folder of their own: a linked environment, the sdist."""
 
+import functools
 import importlib
 import json
 import os
@@ -26,7 +27,7 @@ def clone(root: Path, tmp_path: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, folder / name)
     (target / "bin").mkdir(parents=True)
-    for name, line in {"python": f'exec {sys.executable} "$@"', "ruff": 'echo "path: $PYTHONPATH"'}.items():
+    for name, line in {"python": f'exec "{sys.executable}" "$@"', "ruff": 'echo "path: $PYTHONPATH"'}.items():
         program = target / "bin" / name
         program.write_text(f"#!/bin/sh\n{line}\n")
         program.chmod(0o755)
@@ -34,16 +35,20 @@ def clone(root: Path, tmp_path: Path) -> Path:
     return folder
 
 
+def called(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Call make as from a shell, also where the tests themselves were started by make."""
+    command = ["make", f"PYTHON={sys.executable}", *words]
+    clean = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("MAKE", "MFLAGS", "PYTHONPATH"))
+    }
+    return subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True)
+
+
 @pytest.fixture
 def make(clone: Path) -> Make:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = ["make", f"PYTHON={sys.executable}", *words]
-        clean = {
-            key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "PYTHONPATH"))
-        }
-        return subprocess.run(command, cwd=clone, env=clean, capture_output=True, text=True)
-
-    return run
+    return functools.partial(called, clone)
 
 
 def stamp(clone: Path, **changes: str) -> None:
@@ -100,7 +105,7 @@ def test_a_linked_environment_that_fits_is_used_with_the_package_of_this_folder(
 
 
 def test_the_last_line_of_make_book_says_how_to_bring_it_alive(root: Path) -> None:
-    recipe = subprocess.run(["make", "-n", "book", "PORT=8123"], cwd=root, capture_output=True, text=True)
+    recipe = called(root, "-n", "book", "PORT=8123")
     last = recipe.stdout.splitlines()[-1]
     assert "make serve" in last and "http://127.0.0.1:8123" in last
 
