@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageOps
 from dmnet.errors import DataError
 
 Source = str | os.PathLike[str] | Image.Image | NDArray[Any]
-LOSSY = ("JPEG", "MPO", "WEBP", "AVIF")  # formats whose compression changes labels
+LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "GIF")  # which change or renumber what is stored
 LABEL_MODES = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of one value per pixel
 _TOP = {"uint8": 255, "uint16": 65535, "int32": 65535, "float32": 1, "float64": 1, "float16": 1}
 _REMEDY = "save red, green and blue as 8 bits (data/README.md, What is read)"
@@ -60,14 +60,11 @@ def read_mask(source: str | os.PathLike[str]) -> NDArray[np.uint8]:
     if image.format in LOSSY:
         raise DataError(f"{source} is a {image.format} file, which changes labels; save masks as PNG")
     if image.mode not in LABEL_MODES:
-        raise DataError(
-            f"{source} holds colours (mode {image.mode}), not labels; give every colour its class's number, "
-            "saved as PNG: Image.fromarray(labels.astype('uint8')).save('mask.png')"
-        )
+        why = f"{source} holds colours (mode {image.mode}), not labels"
+        raise DataError(f"{why}; give each its class's number, saved as PNG (`dmnet data convert` does it)")
     labels = np.array(image)
-    if labels.dtype != np.uint8 and (labels.min() < 0 or labels.max() > 255):
-        held = f"values from {labels.min()} to {labels.max()}"
-        raise DataError(f"{source} holds {held}; labels are 0..255, 255 being void")
+    if labels.min(initial=0) < 0 or labels.max(initial=0) > 255:
+        raise DataError(f"{source} holds values from {labels.min()} to {labels.max()}; labels are 0 to 255")
     return labels.astype(np.uint8, copy=False)
 
 
@@ -84,8 +81,9 @@ def reading(name: object) -> Iterator[None]:
         limit = f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels"
         raise DataError(f"{name} is too large: {limit}; cut it into tiles, or make it smaller") from error
     except Exception as error:  # Pillow raises any kind for a damaged file
-        cause = f"{error if error.args else type(error).__name__}; save it anew as PNG, or leave it out"
-        raise DataError(f"{name} is damaged, cut off or no image that Pillow reads: {cause}") from error
+        cause = str(error).partition(" <")[0] if error.args else type(error).__name__  # without addresses
+        reason = f"is damaged, cut off or no image that Pillow reads: {cause}"
+        raise DataError(f"{name} {reason}; save it anew as PNG, or leave it out") from error
 
 
 def _decoded(path: str | os.PathLike[str]) -> Image.Image:
@@ -101,6 +99,8 @@ def decode(image: Image.Image, name: object) -> Image.Image:
     image.load()
     image.getexif()  # is kept
     tags, bands = getattr(image, "tag_v2", {}), len(image.getbands())  # of a TIFF file
+    inside = str(image.info.get("compression")).removeprefix("tiff_").upper()
+    image.format = inside if inside in LOSSY else image.format
     if tags.get(277, bands) != bands:
         raise DataError(f"{name} has {tags[277]} bands, of which Pillow reads {bands}; {_REMEDY}")
     if tags.get(262) == 0 and image.mode[0] in "IF":

@@ -206,6 +206,19 @@ def test_coloured_masks_are_refused(tmp_path: Path, mode: str) -> None:
 def test_lossy_masks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"JPEG.*PNG"):
         read_mask(saved(tmp_path, Image.fromarray(RAMP), "mask.jpg"))
+    with pytest.raises(DataError, match=r"JPEG.*PNG"):
+        read_mask(saved(tmp_path, Image.fromarray(RAMP), "mask.tif", compression="jpeg"))
+    with pytest.raises(DataError, match=r"GIF.*PNG"):  # whose writers number colours anew
+        read_mask(saved(tmp_path, Image.fromarray(RAMP), "mask.gif"))
+    kept = saved(tmp_path, Image.fromarray(RAMP), "mask.tif", compression="tiff_lzw")
+    np.testing.assert_array_equal(read_mask(kept), RAMP)
+
+
+def test_what_is_no_image_is_named_without_addresses(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    with pytest.raises(DataError, match=r"photo\.jpg is .*no image that Pillow reads: [^<]*PNG") as caught:
+        read_image(tmp_path / "photo.jpg")
+    assert " at 0x" not in str(caught.value)
 
 
 def test_a_mask_is_not_turned(tmp_path: Path) -> None:

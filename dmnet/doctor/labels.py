@@ -106,7 +106,8 @@ def _refused(case: Case, masks: Masks) -> Finding | None:
     if not (wrong := [mask for mask in masks if mask.lossy or mask.outside or mask.mode == "F"]):
         return None
     outside = sorted({value for mask in wrong for value in mask.outside})
-    why = f"mode {wrong[0].mode}, with values such as {outside[:6]} (numbers of instances?)"
+    values = f"with values such as {outside[:6]} (numbers of instances?)" if outside else "that is, floats"
+    why = f"mode {wrong[0].mode}, {values}"
     if forms := sorted({mask.lossy for mask in wrong} - {""}):
         why = f"{' and '.join(forms)} changes labels to compress"
     return case.finding("no-label-map", f"{counted(len(wrong), 'mask')} no label map: {why}", wrong)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from os import cpu_count
@@ -155,7 +156,13 @@ def _grid(size: Size) -> Size:
 def read_stored(source: Path) -> tuple[NDArray[Any], Image.Image]:
     """Return a mask's numbers [H, W], or colours [H, W, 3], and Pillow's image. Used in {doc}`02_data`."""
     with Image.open(source) as image:
-        image.load()
+        size = image.size
+        with suppress(EOFError):
+            image.seek(1)
+            if image.size == size:  # else it is the same, smaller
+                raise DataError(f"{source} has several pages; save each mask as a PNG of one label map")
+        image.seek(0)
+        decode(image, source)
     if image.mode == "F":
         return np.rint(np.asarray(image)).astype(np.int64), image
     return np.asarray(image if image.mode in LABEL_MODES else image.convert("RGB")), image

@@ -501,6 +501,52 @@ def test_sixteen_bits(tmp_path: Path) -> None:
     assert "[1000]" in finding.message and "I;16" in finding.message
 
 
+def resave(
+    dataset: FileDataset, suffix: str, pages: Callable[[Image.Image], list[Image.Image]]
+) -> FileDataset:
+    """Save every mask anew, as pages made of it; the first is the mask itself."""
+    for file in list(map(dataset.mask_file, dataset.ids)):
+        with Image.open(file) as image:
+            image.load()
+        file.unlink()
+        first, *others = pages(image)
+        first.save(file.with_suffix(suffix), save_all=bool(others), append_images=others)
+    return load("folder", dataset.root, dataset.split)
+
+
+def test_floats(tmp_path: Path) -> None:
+    dataset = resave(make(tmp_path, grey), ".tif", lambda mask: [mask.convert("F")])
+    assert "mode F, that is, floats" in only_finding(dataset, "no-label-map").message
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_a_page_for_each_class(tmp_path: Path, suffix: str) -> None:
+    def pages(mask: Image.Image) -> list[Image.Image]:
+        return [grey((np.array(mask) == label).astype(np.uint8)) for label in range(3)]
+
+    dataset = resave(make(tmp_path, grey), suffix, pages)
+    assert "several pages" in only_finding(dataset, "unreadable").message
+
+
+def test_a_smaller_copy_behind_a_mask_is_no_page(tmp_path: Path) -> None:
+    dataset = resave(make(tmp_path, grey), ".tif", lambda mask: [mask, mask.resize((8, 8))])
+    assert doctor.examine(dataset).findings == ()
+
+
+def test_classes_of_ones_own_in_the_folders_of_ade20k(tmp_path: Path) -> None:
+    world = [DemoDataset("demo_scale", split, size=6) for split in ("train", "val")]
+    root = write_layout(world, tmp_path / "a", "ade20k")
+    (root / "classes.txt").write_text("\n".join(world[0].classes))
+    sound = [load("ade20k", root, split) for split in ("train", "val")]
+    assert doctor.examine(sound).errors == ()
+    for file in (root / "annotations").rglob("*.png"):
+        with Image.open(file) as image:
+            labels = np.array(image)
+        Image.fromarray(np.where(labels == 0, 255, labels - 1).astype(np.uint8)).save(file)
+    report = doctor.examine([load("ade20k", root, split) for split in ("train", "val")])
+    assert any(one.name in ("class-never", "labels-not-ids") for one in report.errors), report.findings
+
+
 def test_all_void(tmp_path: Path) -> None:
     void: Change = lambda labels: palette_png(np.full_like(labels, 255))  # noqa: E731
     finding = only_finding(make(tmp_path / "some", void, only=(1, 2)), "all-void", "warning")
