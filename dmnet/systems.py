@@ -25,6 +25,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Factor = Annotated[float, Field(gt=0)]
 Size = Annotated[tuple[Count, Count], Field(strict=False)]  # not strict: JSON has lists for tuples
 Range = Annotated[tuple[Factor, Factor], Field(strict=False)]
+Weights = Annotated[tuple[float, ...], Field(strict=False)]
 T = TypeVar("T")
 
 
@@ -97,9 +98,7 @@ class Recipe:
     epochs: Count | None = 60  # either epochs ...
     iterations: Count | None = None  # ... or iterations
     aux_weight: NotNegative = 0.4  # of the auxiliary loss
-    class_weights: Annotated[
-        tuple[float, ...], Field(strict=False)
-    ] = ()  # of the first classes in the cross-entropy; the others have 1
+    class_weights: Weights = ()  # of the first classes in the cross-entropy; the others have 1
     label_stride: Count = 1  # > 1: loss on every n-th pixel of a randomly shifted grid, much cheaper
     resize: Size | None = (2048, 512)
     scale_range: Range = (0.5, 2.0)  # random factor on `resize`

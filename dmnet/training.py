@@ -335,8 +335,9 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
         near = [one for one in known if one == f"evaluation.{name}"] or get_close_matches(name, known, 1)
         raise DMNetError(f"there is no setting {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
     weights = parts["recipe"].class_weights
-    if len(weights) > len(classes) or min(weights, default=0) < 0:
-        each = f"at most one for each of {checkpoints.listed(classes, 20)}"
+    every = (*weights, *[1.0] * (len(classes) - len(weights)))
+    if len(every) > len(classes) or min(every) < 0 or not any(every):
+        each = f"not all 0, at most one for each of {checkpoints.listed(classes, 20)}"
         raise DMNetError(f"class_weights are numbers from 0 on, {each}; got {weights}")
     return replace(system, classes=classes, **parts)
 

@@ -163,7 +163,7 @@ def test_class_weights_are_pytorchs_weights():
 
 
 def test_class_weights_that_fit_no_classes_are_refused_with_their_names(tmp_path):
-    for weights in ((1.0, 1.0, 1.0, 2.0), (1.0, -0.5), [-1]):
+    for weights in ((1.0, 1.0, 1.0, 2.0), (1.0, -0.5), [-1], (0, 0, 0)):
         with pytest.raises(DMNetError, match=r"class_weights are numbers from 0 on.*dark; light; red; got"):
             train("demo_scale", Blocks(), None, tmp_path / "run", class_weights=weights, **SMALL)
     with pytest.raises(DMNetError, match="class_weights must be a valid tuple, got 'balanced'"):

@@ -1,6 +1,7 @@
 """`dmnet data prepare | convert | draw | check`."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ from typer import Argument, Exit, Option, Typer
 
 from dmnet import systems
 from dmnet.cli._shared import FAILED, DataRoot, app, load_data, print_table, say, say_next, unused
+from dmnet.datasets import layout_of, load
 from dmnet.errors import DataError, DMNetError
 from dmnet.files import atomic_write
 
@@ -87,11 +89,12 @@ def check_data(
     from dmnet import doctor
 
     sets = []
-    for name in split or ("train", "val"):
+    other = next((name for name in ("val", "valid", "validation") if _has_images(data, name)), "val")
+    for name in split or ("train", other):
         try:
             sets.append(load_data(data, name, data_root))
         except DataError as error:
-            if split or (name == "val" and not sets):
+            if split or (name == other and not sets) or _has_images(data, name):
                 _say_convert(data)
                 raise
             say(f"Not checked: {error}", style="yellow")
@@ -119,6 +122,13 @@ def check_data(
         if (names := [part.split for part in sets]) != ["train", "val"]:
             words += ["--split", names[0], "--val-split", (*names[1:], "none")[0]]
         say_next("train", *words, *["--quick"] * (system == "small_r18"))
+
+
+def _has_images(folder: str, split: str) -> bool:
+    """Return whether a folder of one's own has images of that split, whatever its masks are."""
+    with suppress(DataError):
+        return Path(folder).is_dir() and len(load(layout_of(folder), folder, split, labelled=False)) > 0
+    return False
 
 
 def _say_convert(data: str, tables: Collection[Sequence[str]] = ()) -> None:

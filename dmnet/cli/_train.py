@@ -36,7 +36,7 @@ def train(
     no_pretrained: Annotated[bool, Option("--no-pretrained", help="Start from random weights.")] = False,
     init: Annotated[str | None, Option(help="Start from the weights of a file, run or system.")] = None,
     quick: Annotated[
-        bool, Option("--quick", help="For small machines: 600 steps of 8 crops of 256.")
+        bool, Option("--quick", help="For small machines: 600 steps of 8 crops of 256, images at half size.")
     ] = False,
     setting: Annotated[
         list[str] | None,

@@ -393,6 +393,8 @@ def _lines(text: Path, size: Size, count: int) -> Outlines:
                 raise ValueError(f"five numbers are {BOXES}")
             if int(number) not in range(count):
                 raise ValueError(f"there is no class {number}, but 0 to {count - 1}")
+            if len(corners) % 2:
+                raise ValueError(f"{len(corners)} numbers are no pairs of x and y")
             pixels = np.array(corners, float).reshape(-1, 2) * size[::-1]
             outlines.append((str(int(number)), _polygons(size, [pixels])))
     return outlines

@@ -370,7 +370,8 @@ def pretrained_file(name: str) -> Path:
     if system.weights:
         return shipped("weights", system.weights)
     if system.published is None:
-        raise CheckpointError(f"{name!r} has no trained weights: train it, from build_model({name!r})")
+        shell = f"dmnet train {name} --data FOLDER --run RUN"
+        raise CheckpointError(f"{name!r} has no trained weights: train it, `{shell}`, and name RUN instead")
     converted = data_dir() / "checkpoints" / f"{name}.safetensors"
     if converted.exists():
         return converted

@@ -112,6 +112,8 @@ def test_all_under_torchrun_is_refused(monkeypatch):
         (("--all", "--data", "nowhere"), "no trained system"),
         (("demo_scale", "--protocol", "twice"), "no protocol 'twice'"),
         (("demo_scale", "--window", "wide"), "HEIGHTxWIDTH"),
+        (("demo_scale", "--confusion", "c.txt"), "call it c.png"),
+        (("--all", "--confusion", "c.png"), "--all"),
         (("demo_scale", "--scales", "1;2"), "commas"),
         (("demo_scale", "--stride", "9"), "belong together"),
         (("demo_scale", "--protocol", "slide"), "give the window"),

@@ -91,6 +91,22 @@ def test_without_a_validation_set_there_is_a_next_command_too(here):
     assert following(run(*command, *SMALL)) == ["predict", "runs/my photos", "my photos/images/train"]
 
 
+@pytest.mark.parametrize("name", ["valid", "validation"])
+def test_a_validation_set_by_another_name_is_checked_and_used(here, name):
+    for kind in ("images", "masks"):
+        (here / "my photos" / kind / "val").rename(here / "my photos" / kind / name)
+    shown = run("data", "check", "my photos")
+    assert f"{name}: 2 of 2 examples read" in shown.stdout
+    assert following(shown)[-4:] == ["train", "--val-split", name, "--quick"]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_images_without_their_masks_are_no_missing_split(here, split):
+    (here / "my photos" / "masks" / split).rename(here / "my photos" / "masks" / split.title())
+    shown = run("data", "check", "my photos", code=2)
+    assert f"no folder my photos/masks/{split}: there is" in shown.stderr
+
+
 def test_what_was_drawn_is_checked_and_trained_on(here):
     drawn = run("data", "draw", "demo_scale", "--output", "scenes", "--size", 2)
     assert following(drawn) == ["data", "check", "scenes"]

@@ -823,6 +823,7 @@ def test_yolo_as_others_lay_it_out(tmp_path: Path) -> None:
     ("line", "match"),
     [
         ("0 0.5 0.5 0.1 0.1", r"a\.txt, line 2: five numbers are boxes .* detection data"),
+        ("0 0.5 0.5 0.1 0.1 0.2", r"a\.txt, line 2: 5 numbers are no pairs of x and y"),
         ("2 0 0 0 1 1 1", "line 2: there is no class 2, but 0 to 1"),
         ("-1 0 0 0 1 1 1", "line 2: there is no class -1"),
         ("disc 0 0 0 1 1 1", "line 2: .*disc"),
