@@ -85,12 +85,11 @@ def sizes(case: Case) -> Iterator[Finding]:
     if wrong := [pair for pair in case.pairs if pair[1].size not in (pair[0].size, pair[0].stored)]:
         image, mask = wrong[0]
         have, want = [mask.size for _, mask in wrong], [image.size for image, _ in wrong]
+        why = "; a mask must have a label for every pixel of its image"
         if have == [size[::-1] for size in want]:
             why = ": rows and columns are swapped"
         elif sorted(have) == sorted(want) and len(set(have)) > 1:
             why = "; these sizes occur among the images, for other ids, so they seem to be paired wrongly"
-        else:
-            why = "; a mask must have a label for every pixel of its image"
         (w, h), (width, height) = mask.size, image.size
         message = f"{counted(len(wrong), 'mask')} not of the image's size: {mask.name} is {w}x{h}, "
         message += f"its image {width}x{height} (width x height){why}"
