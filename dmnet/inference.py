@@ -232,7 +232,7 @@ def evaluate(
     """
     classes, learned = tuple(dataset.classes), model.system.classes if model.system else ()
     if len(classes) != (known := model.architecture.num_classes):
-        raise DataError(f"the model knows {known} classes, the data set has {len(classes)}")
+        raise DataError(f"the model knows {known} classes, the data set has {len(classes)}; train --init RUN")
     if len(learned) == len(classes) and learned != classes:
         differ = f"the model learned the classes {', '.join(learned)}, the data set has {', '.join(classes)}"
         if any(name in learned and learned[label] != name for label, name in enumerate(classes)):

@@ -63,9 +63,15 @@ def predict(
     """Segment images: for each a label map (palette PNG) and an overlay with a legend."""
     from dmnet.datasets.files import list_files
 
-    images = [one for path in images for one in (list_files(path).values() if path.is_dir() else [path])]
+    if output.is_file():
+        raise DMNetError(f"{output} is a file, but --output is a folder; leave it out, or give another")
+    given, folders = images, [path for path in images if path.is_dir()]
+    images = [one for path in given for one in (list_files(path).values() if path in folders else [path])]
     if not images:
-        raise DataError("there is no image in the folder")
+        raise DataError(f"there is no image in {', '.join(map(str, folders))}")
+    others = [file for path in folders for file in path.glob("[!.]*.*") if file.is_file()]
+    if left := sorted(str(file) for file in set(others) - set(images)):
+        say(f"{len(left)} left out, not of a kind that is read: {', '.join(left[:3])}")
     stem, count = Counter(path.stem for path in images).most_common(1)[0]
     if count > 1:
         raise DataError(f"two images are called {stem}; predict them into folders of their own")

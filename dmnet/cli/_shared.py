@@ -114,7 +114,8 @@ def load_data(data: str, split: str, root: Path | str | None = None) -> Any:
     if data in datasets.NAMES:
         return datasets.load(data, root, split)
     if not Path(data).is_dir():
-        raise DataError(f"{data} is neither a folder nor a data set; there are {', '.join(datasets.NAMES)}")
+        names = ", ".join(datasets.NAMES)
+        raise DataError(f"{data} is no folder here, and no data set ({names}); give a folder (--data FOLDER)")
     if root is not None:
         raise DataError(f"--data {data} is a folder: leave out --data-root {root}, or name a data set")
     return datasets.load(datasets.layout_of(data), data, split)

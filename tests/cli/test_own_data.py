@@ -360,4 +360,21 @@ def test_a_run_called_like_a_system_is_told_of(here):
 
 def test_an_empty_folder_is_named(trained):
     Path("empty").mkdir()
-    assert "there is no image in the folder" in run("predict", "runs/own", "empty", code=2).stderr
+    assert "there is no image in empty" in run("predict", "runs/own", "empty", code=2).stderr
+
+
+def test_what_is_not_predicted_is_named(trained):
+    folder = trained / "my photos" / "images" / "val"
+    (folder / "other.heic").write_bytes(b"?")
+    shown = run("predict", "runs/own", folder)
+    assert f"1 left out, not of a kind that is read: {folder / 'other.heic'}" in shown.stdout
+    assert len(list((trained / "predictions").glob("*_labels.png"))) == 2
+    refused = run("predict", "runs/own", folder, "--output", folder / "other.heic", code=2)
+    assert "other.heic is a file, but --output is a folder" in refused.stderr
+
+
+def test_a_run_whose_data_lie_elsewhere_says_what_to_give(trained, monkeypatch):
+    monkeypatch.chdir(trained / "runs")
+    shown = run("evaluate", "own", code=2)
+    assert "my photos is no folder here, and no data set" in shown.stderr and "--data FOLDER" in shown.stderr
+    assert "mIoU" in run("evaluate", "own", "--data", "../my photos").stdout
