@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import get_data_path
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -57,7 +58,7 @@ def _with_legend(picture: Image.Image, labels: Labels, colours: Labels, names: S
     """Add one line per class that occurs below the picture, the most frequent first."""
     counts = np.bincount(labels.ravel(), minlength=256)
     line = min(max(picture.width // 24, 12), 28)  # pixels
-    font = ImageFont.load_default(size=0.7 * line)
+    font = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 0.7 * line)  # has accents
     texts = {}
     for c in np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)].tolist():
         texts[c] = f"{names[c] if c < len(names) else 'void'}  {counts[c] / labels.size:.1%}"

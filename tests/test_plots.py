@@ -40,6 +40,12 @@ def test_a_legend_lists_what_occurs():
     assert picture.height == 40 + 2 * line + line // 2 and picture.width >= 60
 
 
+def test_a_legend_has_letters_with_accents():
+    image, labels = np.zeros((40, 60, 3), np.uint8), np.zeros((40, 60), np.uint8)
+    drawn = [np.asarray(overlay(image, labels, legend=[name])) for name in ("ä", "ß", "ж", "\uffff")]
+    assert len({one[40:].tobytes() for one in drawn}) == 4  # the last is what stands for a missing letter
+
+
 def test_label_image_keeps_labels_and_colours(tmp_path):
     labels = np.array([[0, 1, 255]], np.uint8)
     label_image(labels, DEMO_SCALE.palette).save(tmp_path / "labels.png")

@@ -114,8 +114,7 @@ def load_data(data: str, split: str, root: Path | str | None = None) -> Any:
     if data in datasets.NAMES:
         return datasets.load(data, root, split)
     if not Path(data).is_dir():
-        names = ", ".join(datasets.NAMES)
-        raise DataError(f"{data} is no folder here, and no data set ({names}); give a folder (--data FOLDER)")
+        raise DataError(f"{data} is no folder here, nor one of {', '.join(datasets.NAMES)}: --data FOLDER")
     if root is not None:
         raise DataError(f"--data {data} is a folder: leave out --data-root {root}, or name a data set")
     return datasets.load(datasets.layout_of(data), data, split)

@@ -103,7 +103,7 @@ def train(
         if result.matrix is not None:
             print_scores(result.matrix, train_set.classes)
         say(f"Weights: {folder / 'last.safetensors'}; beside it the best, curves.png and other pictures")
-        say(f"Live, or beside other runs: tensorboard --logdir {folder}")
+        say(f"Live, or beside other runs: tensorboard --logdir {str(folder)!r}")
         if val_set is not None:
             shared.say_next("evaluate", folder / "best.safetensors" if asked["patience"] else folder)
         else:

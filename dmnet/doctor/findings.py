@@ -50,7 +50,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "all-void": ("warning", f"label it, or {_LEAVE}"),
     "one-class": ("warning", "look whether the objects were drawn, and stored with their numbers"),
     "classes-differ": ("error", "give all splits the same class list, in the same order"),
-    "class-never": ("warning", "do masks count from 0 that must from 1 (ADE20K)? Else unlist them"),
+    "class-never": ("warning", "do masks count from 0 that must from 1 (ADE20K)? Else name them (ignored)"),
     "class-absent": ("warning", "draw the splits anew, or move examples, so that each has all classes"),
     "leak": ("warning", "take the ids off the training list"),
     "duplicates": ("note", "take the repetitions off the list"),

@@ -80,13 +80,15 @@ def _write(export: exports.Export, folder: Path, say: Callable[[str], object]) -
         splits.setdefault(split, set()).add(name)
         for key in (file.resolve(), (split, name)):
             if key in origins:
-                raise DataError(f"{origins[key]} and {file} are one example, {name}; remove or rename one")
+                raise DataError(
+                    f"{name} has labels twice, of {origins[key]} and {file}; rename one, or leave one out"
+                )
             origins[key] = file
     if len(splits) > 1 and "all" in splits:
         there = ", ".join(sorted(splits.keys() - {"all"}))
         raise DataError(f"images are in {there}, and in no split; put all into splits, or none")
     if left := [file for file in export.images if file.resolve() not in origins]:
-        say(f"Left out, having no labels: {exports.some(left)}")
+        say(f"Left out, without labels that are read, or in no list: {exports.some(left)}")
     places = {split: split if len(splits) > 1 else "" for split in splits}
     for part in (folder / "images", folder / "masks"):
         for place in places.values():

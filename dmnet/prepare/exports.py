@@ -283,7 +283,9 @@ def _labelme(root: Path) -> Export:
     if kinds == {"rectangle"}:
         raise DataError(f"{root} holds rectangles alone, {BOXES}")
     lists = [file for file in (root / "labels.txt", root / files.NAMES) if file.is_file()]
-    names = [*(files.read_list(lists[0]) if lists else ()), *sorted(labels)]
+    names = files.read_list(lists[0]) if lists else sorted(labels)
+    if strange := sorted(labels - {*names}):
+        raise DataError(f"{lists[0]} has no {', '.join(strange)}, as shapes do; add it, or correct them")
     export.table |= {OUTSIDE: "background"} | {name: name for name in names}
     return export
 
@@ -321,13 +323,14 @@ def _coco(root: Path) -> Export:
             if bare := sum(not one.get("segmentation") for one in every):
                 raise ValueError(f"{bare} of {len(every)} annotations are {BOXES}")
             sizes = {one["id"]: (int(one["height"]), int(one["width"])) for one in content["images"]}
-            for one in sorted(every, key=lambda one: not one.get("iscrowd")):  # objects over crowds
+            crowds = content.get("licenses") != DATUMARO
+            for one in sorted(every, key=lambda one: not (crowds and one.get("iscrowd"))):  # these below
                 with _at(f"{file}, annotation {one.get('id')}"):
                     if one["category_id"] not in names or one["image_id"] not in sizes:
                         raise ValueError("its category or image is not in the file")
-                    crowd = one.get("iscrowd") and content.get("licenses") != DATUMARO
+                    stored = CROWD if crowds and one.get("iscrowd") else str(one["category_id"])
                     code = _run_lengths(sizes[one["image_id"]], one["segmentation"])
-                    outlines[one["image_id"]].append((CROWD if crowd else str(one["category_id"]), code))
+                    outlines[one["image_id"]].append((stored, code))
             split = _split(*re.split(r"[\W_]+", str(file.relative_to(root))))
             for one in content["images"]:
                 if not (image := export.named(one["file_name"], file, split)):
@@ -359,17 +362,18 @@ def _yolo(root: Path) -> Export:
             names = [content["names"][index] for index in range(len(content["names"]))]
             if "kpt_shape" in content:
                 raise ValueError("kpt_shape: key points have no area")
+            for split, where in ((one, str(content.get(one) or one)) for one in ("train", "val", "test")):
+                if _split(*re.split(r"[\\/]", where)) != split:
+                    raise ValueError(f"{split}: {where}; images must be in images/{split}; or remove it")
     elif "background" in (names := list(files.read_list(root / files.NAMES))):
-        raise DataError(
-            f"{root / files.NAMES} has a background; is it 0? Say it in data.yaml: 'names: [disc]'"
-        )
+        raise DataError(f"{root / files.NAMES} has a background; is it 0? Say in data.yaml: 'names: [disc]'")
     export = Export(root)
     export.table |= {OUTSIDE: "background"} | {str(index): name for index, name in enumerate(names)}
     texts = {file for file in _files(root, ".txt") if "labels" in file.relative_to(root).parts[:-1]}
     for file in progress(export.images, desc="reading labels"):
         before, folder, after = f"/{file.relative_to(root).as_posix()}".partition("/images/")
-        text = root / before[1:] / "labels" / Path(after).with_suffix(".txt")
         if folder:
+            text = root / before[1:] / "labels" / Path(after).with_suffix(".txt")
             with reading(file), Image.open(file) as image:
                 size, turned = image.size[::-1], image.getexif().get(ExifTags.Base.Orientation, 1)
             if turned > 1 and text in texts:

@@ -370,8 +370,7 @@ def pretrained_file(name: str) -> Path:
     if system.weights:
         return shipped("weights", system.weights)
     if system.published is None:
-        shell = f"dmnet train {name} --data FOLDER --run RUN"
-        raise CheckpointError(f"{name!r} has no trained weights: train it, `{shell}`, and name RUN instead")
+        raise CheckpointError(f"{name} has no trained weights: dmnet train {name} --data FOLDER --run RUN")
     converted = data_dir() / "checkpoints" / f"{name}.safetensors"
     if converted.exists():
         return converted

@@ -107,7 +107,7 @@ def test_a_finished_run_is_refused_and_resumed(world, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train", "demo_scale", "--data", "nowhere"], "nowhere is no folder here, and no data set"),
+        (["train", "demo_scale", "--data", "nowhere"], "nowhere is no folder here, nor one of voc"),
         (["train", "small_r18"], "--data FOLDER"),
         (["train", "demo_scale", "--split", "trian"], "trian"),
         (["train", "demo_scale", "--set", "iterations"], "NAME=VALUE"),

@@ -376,5 +376,5 @@ def test_what_is_not_predicted_is_named(trained):
 def test_a_run_whose_data_lie_elsewhere_says_what_to_give(trained, monkeypatch):
     monkeypatch.chdir(trained / "runs")
     shown = run("evaluate", "own", code=2)
-    assert "my photos is no folder here, and no data set" in shown.stderr and "--data FOLDER" in shown.stderr
+    assert "my photos is no folder here, nor one of voc" in shown.stderr and "--data FOLDER" in shown.stderr
     assert "mIoU" in run("evaluate", "own", "--data", "../my photos").stdout

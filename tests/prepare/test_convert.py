@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -309,7 +310,9 @@ def test_cvat_as_it_names_things(tmp_path: Path) -> None:
     for name in ("day 1/a b", "day 2/a b"):
         save(coloured(labels(int(name[4]))), root / f"SegmentationClass/{name}.png")
     write(root / "ImageSets/Segmentation/default.txt", '"day 1/a b"\n"day 2/a b"\nbare\n')
-    assert told(root, tmp_path / "out")[1].startswith("Left out, having no labels: 1 file (")
+    assert told(root, tmp_path / "out")[1].startswith(
+        "Left out, without labels that are read, or in no list: 1 file ("
+    )
     found = read(tmp_path / "out", "all")
     assert list(found) == ["day 1_a b", "day 2_a b"]
     np.testing.assert_array_equal(found["day 2_a b"], labels(2))
@@ -603,8 +606,8 @@ def test_labelmes_names_and_their_order(tmp_path: Path) -> None:
     convert(tmp_path / "in", tmp_path / "again")
     assert (tmp_path / "again/classes.txt").read_text() == "background\nsquare\nring\ndisc\n"
     write(tmp_path / "in/labels.txt", "__ignore__\n_background_\nsquare\n")
-    convert(tmp_path / "in", tmp_path / "third")
-    assert (tmp_path / "third/classes.txt").read_text() == "background\nsquare\ndisc\n"
+    with pytest.raises(DataError, match=r"labels\.txt has no disc, as shapes do; add it"):
+        convert(tmp_path / "in", tmp_path / "third")
 
 
 @pytest.mark.parametrize("kind", ["point", "points", "line", "linestrip"])
@@ -688,7 +691,7 @@ def test_text_that_is_not_utf_8(encoding: str, tmp_path: Path) -> None:
 def test_two_files_of_one_image(tmp_path: Path) -> None:
     labelme(tmp_path / "in")
     write(tmp_path / "in/train/again.json", labelme_content(0, "a.jpg"))
-    refuse(tmp_path / "in", r"a\.jpg and .*a\.jpg are one example")
+    refuse(tmp_path / "in", r"a has labels twice, of .*a\.jpg and .*a\.jpg")
 
 
 def test_cocos_crowds_are_void_and_under_all_objects(tmp_path: Path) -> None:
@@ -721,6 +724,28 @@ def test_masks_that_cvat_calls_crowds_are_objects(tmp_path: Path) -> None:
         write(file, content | {"licenses": [{"name": "", "id": 0, "url": ""}]})
     convert(tmp_path / "in", tmp_path / "out")
     np.testing.assert_array_equal(read(tmp_path / "out", "val")["c"], labels(2))
+
+
+def test_what_cvat_drew_later_lies_on_top_brush_or_outline(tmp_path: Path) -> None:
+    coco_folder(tmp_path / "in")
+    file = tmp_path / "in/annotations/instances_val2017.json"
+    content = json.loads(file.read_text())
+    height, width = SIZE
+    whole = [[0, 0, width, 0, width, height, 0, height]]
+    brush = {"size": SIZE, "counts": runs(np.ones(SIZE, np.uint8, order="F"))}
+    ids = [one["id"] for one in content["categories"]]
+    for first, second in ((whole, brush), (brush, whole)):
+        drawn = [
+            {"id": 20 + place, "image_id": 102, "category_id": ids[place], "segmentation": outline}
+            | {"iscrowd": int(outline is brush)}
+            for place, outline in enumerate((first, second))
+        ]
+        licences = {"licenses": [{"name": "", "id": 0, "url": ""}]}
+        write(file, content | licences | {"annotations": content["annotations"] + drawn})
+        convert(tmp_path / "in", tmp_path / "out")
+        top = sorted(ids).index(ids[1]) + 1
+        assert (read(tmp_path / "out", "val")["c"] == top).all()
+        shutil.rmtree(tmp_path / "out")
 
 
 def test_cocos_files_where_roboflow_and_others_put_them(tmp_path: Path) -> None:
@@ -850,6 +875,9 @@ def test_yolos_line_is_malformed(line: str, match: str, tmp_path: Path) -> None:
         ("names: [disc, square]\nkpt_shape: [4, 2]\n", "key points have no area"),
         ("", r"data\.yaml: "),
         ("names: [disc, '']\n", "'' cannot be the name"),
+        ("names: [disc, square]\ntrain: images/val\n", r"train: images/val; images must be in images/train"),
+        ("names: [disc, square]\nval: val.txt\n", r"val: val\.txt; images must be in images/val"),
+        ("names: [disc, square]\ntrain: [images/a, images/b]\n", r"train: \['images/a', 'images/b'\]"),
     ],
 )
 def test_yolos_names_are_malformed(text: str, match: str, tmp_path: Path) -> None:
@@ -864,6 +892,21 @@ def test_a_list_of_classes_that_has_a_background_is_not_yolos(tmp_path: Path) ->
     (tmp_path / "in/data.yaml").unlink()
     write(tmp_path / "in/classes.txt", "background\ndisc\nsquare\n")
     refuse(tmp_path / "in", r"classes\.txt has a background; .* data\.yaml: 'names: \[disc\]'")
+
+
+@pytest.mark.parametrize("train", ["../train/images", "images/train2017/", "C:\\data\\train\\images"])
+def test_yolos_splits_as_programs_name_them(train: str, tmp_path: Path) -> None:
+    yolo(tmp_path / "in")
+    content = {"train": train, "val": "../valid/images", "names": ["disc", "square"]}
+    write(tmp_path / "in/data.yaml", yaml.safe_dump(content))
+    convert(tmp_path / "in", tmp_path / "out")
+    assert len(read(tmp_path / "out", "train")) > 0
+
+
+def test_an_image_beside_the_folders_of_yolo(tmp_path: Path) -> None:
+    yolo(tmp_path / "in")
+    save(photograph(0), tmp_path / "in/stray.jpg")
+    assert any("stray.jpg" in line for line in told(tmp_path / "in", tmp_path / "out"))
 
 
 def test_yolos_names_or_image_are_missing(tmp_path: Path) -> None:
