@@ -338,13 +338,13 @@ def _described(path: Path, contents: Contents) -> DMNet:
             f"{path} does not say which system it belongs to. Name that: load_pretrained(name, path), in the "
             "shell NAME --weights FILE; `dmnet systems` lists the names."
         )
-    renamed = {"max_class_share": "cat_max_ratio"}  # older files have the old name
+    renamed = {"max_class_share": "cat_max_ratio"}  # older files have the old names
     try:
         architecture, system = Architecture(**noted["architecture"]), None
         if "system" in noted:
             settings = {renamed.get(key, key): value for key, value in noted["recipe"].items()}
-            if "background_weight" in settings:  # of class 0
-                settings["class_weights"] = [settings.pop("background_weight")]
+            if (first := settings.pop("background_weight", 1)) != 1:  # of class 0, in older files
+                settings["class_weights"] = [first]
             about = {"name": noted["system"], "dataset": noted["dataset"], "classes": tuple(noted["classes"])}
             recipe, how = Recipe(**settings), Evaluation(**noted["evaluation"])
             system = System(**about, architecture=architecture, recipe=recipe, evaluation=how)
