@@ -80,9 +80,7 @@ def _write(export: exports.Export, folder: Path, say: Callable[[str], object]) -
         splits.setdefault(split, set()).add(name)
         for key in (file.resolve(), (split, name)):
             if key in origins:
-                raise DataError(
-                    f"{name} has labels twice, of {origins[key]} and {file}; rename one, or leave one out"
-                )
+                raise DataError(f"{name} has labels twice, of {origins[key]} and {file}; leave out one")
             origins[key] = file
     if len(splits) > 1 and "all" in splits:
         there = ", ".join(sorted(splits.keys() - {"all"}))
