@@ -100,7 +100,7 @@ def decode(image: Image.Image, name: object) -> Image.Image:
     image.getexif()  # is kept
     tags, bands = getattr(image, "tag_v2", {}), len(image.getbands())  # of a TIFF file
     inside = str(image.info.get("compression")).removeprefix("tiff_").upper()
-    image.format = inside if inside in LOSSY else image.format
+    image.format = inside if inside in LOSSY else image.format  # a TIFF file can hold a JPEG
     if tags.get(277, bands) != bands:
         raise DataError(f"{name} has {tags[277]} bands, of which Pillow reads {bands}; {_REMEDY}")
     if tags.get(262) == 0 and image.mode[0] in "IF":
