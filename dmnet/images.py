@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import cv2
@@ -38,7 +38,11 @@ def read_image(source: Source) -> NDArray[np.uint8]:
         raise DataError(f"an image must be a path, a PIL image or a NumPy array, got {type(source).__name__}")
     name = "the image given" if isinstance(source, Image.Image) else str(source)
     with reading(name):
-        image = decode(source, name) if isinstance(source, Image.Image) else _decoded(source)
+        if isinstance(source, Image.Image):
+            image = decode(source, name)
+        else:
+            with _opened(source) as file:
+                image = decode(file, name)
         if image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
             image = ImageOps.exif_transpose(image)
         return as_rgb(image, name)
@@ -55,10 +59,7 @@ def read_mask(source: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Raises:
         DataError: if the file cannot be read, was saved with loss, or holds colours or larger values.
     """
-    with reading(source):
-        image = _decoded(source)
-    if image.format in LOSSY:
-        raise DataError(f"{source} is a {image.format} file, which changes labels; save masks as PNG")
+    image = open_mask(source)
     if image.mode not in LABEL_MODES:
         why = f"{source} holds colours (mode {image.mode}), not labels"
         raise DataError(f"{why}; give each its class's number, saved as PNG (`dmnet data convert` does it)")
@@ -66,6 +67,21 @@ def read_mask(source: str | os.PathLike[str]) -> NDArray[np.uint8]:
     if labels.min(initial=0) < 0 or labels.max(initial=0) > 255:
         raise DataError(f"{source} holds values from {labels.min()} to {labels.max()}; labels are 0 to 255")
     return labels.astype(np.uint8, copy=False)
+
+
+def open_mask(path: str | os.PathLike[str], lossy: bool = False) -> Image.Image:
+    """Return a mask's file, decoded; `lossy` formats are refused unless wanted. Used in {doc}`02_data`."""
+    with reading(path), _opened(path) as image:
+        size = image.size
+        with suppress(EOFError):
+            image.seek(1)
+            if image.size == size:  # else it is the same, smaller
+                raise DataError(f"{path} has several pages; save each mask as a PNG of one label map")
+        image.seek(0)
+        decode(image, path)
+    if image.format in LOSSY and not lossy:
+        raise DataError(f"{path} is a {image.format} file, which changes labels; save masks as PNG")
+    return image
 
 
 @contextmanager
@@ -86,11 +102,10 @@ def reading(name: object) -> Iterator[None]:
         raise DataError(f"{name} {reason}; save it anew as PNG, or leave it out") from error
 
 
-def _decoded(path: str | os.PathLike[str]) -> Image.Image:
+def _opened(path: str | os.PathLike[str]) -> Image.Image:
     if not os.path.isfile(path):  # False, not an error, for names that no file can have
         raise DataError(f"{path} is a folder" if os.path.isdir(path) else f"there is no file {path}")
-    with Image.open(path) as image:
-        return decode(image, path)
+    return Image.open(path)
 
 
 def decode(image: Image.Image, name: object) -> Image.Image:

@@ -243,7 +243,7 @@ def evaluate(
     rank, world_size = (distributed.get_rank(), distributed.get_world_size()) if running else (0, 1)
     device = next(model.parameters()).device
     at_once = 1 if device.type == "cpu" else batch_size
-    matrix = ConfusionMatrix(len(classes), IGNORE)
+    matrix = ConfusionMatrix(len(classes))
     counters = [matrix, *metrics]
     counts = [array for counter in counters for array in counter.arrays]
     for array in counts if rank > 0 else ():

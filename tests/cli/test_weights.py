@@ -323,7 +323,7 @@ def test_a_file_for_other_classes_is_scored_and_predicts(
     run("predict", "own", "my photos/images/val", "--output", "expected")
     with pytest.MonkeyPatch.context() as patch:  # a system as narrow as the run's, for 21 classes
         narrow = replace(ours.architecture, num_classes=21)
-        patch.setitem(systems.OWN, "small_r18", replace(systems.get("small_r18"), architecture=narrow))
+        patch.setitem(systems.zoo().OWN, "small_r18", replace(systems.get("small_r18"), architecture=narrow))
         typed_in = ("--weights", "theirs.pth")
         with pytest.warns(UserWarning, match=r"theirs\.pth is for 3 classes, small_r18 for 21"):
             scored = run("evaluate", "small_r18", *typed_in, "--data", "my photos").stdout

@@ -733,7 +733,7 @@ def test_arrays_are_examined() -> None:
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [
-        (Arrays(length=0), "training set is empty"),
+        (Arrays(length=0), "there is no example"),
         (Arrays(lambda labels: labels[:, 1:]), "95x64.*96x64"),
         (Arrays(lambda labels: np.where(labels == 2, 77, labels)), "array 0: the mask has the label 77"),
     ],
