@@ -18,7 +18,8 @@ outputs  filters_k          [C, k, k]      the filters that were used
 
 All are float32, the batch is one image. ONNX Runtime for pages takes no input that has a default, so a file
 with `inner` has none. Elsewhere the runtime may remark that the gates "will not be treated as constant": so
-it should be. The file records what it is (`read_metadata`).
+it should be. The file's metadata say what it is, every value as JSON: `system`, `dataset` and `classes`;
+`architecture` and `filter_sizes`; how `image` is normalised; its size, if fixed; and what it was made of.
 
 PyTorch's exporter writes the graph. ONNX has no adaptive pooling: `adaptive_pooling` says it as two products.
 """
@@ -113,30 +114,6 @@ def export(
                 logits = plain(example["image"], example["scale_gates"]).logits
                 differences.append(_difference(session, ["logits"], example, [logits]))
     return Exported(Path(path), Path(path).stat().st_size, size, max(differences))
-
-
-def read_metadata(path: PathLike) -> dict[str, Any]:
-    """Return what an exported file says of itself.
-
-    Under `system`, `dataset` and `classes` what it predicts; under `architecture` how it is built; under
-    `mean`, `std` and `channel_order` how `image` is normalised; under `image_size` [height, width] or None;
-    further `filter_sizes`, `opset`, `dmnet_version` and `weights_sha256` (`weights_digest`). Used in
-    {doc}`differences`.
-
-    Raises:
-        ExportError: if the file isn't ONNX, or not from here.
-    """
-    with extra("export"):
-        import onnx
-    content = Path(path).read_bytes()
-    try:
-        proto = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's own, which has no stable name
-        raise ExportError(f"{path} is no ONNX file ({error})") from error
-    found = {entry.key: entry.value for entry in proto.metadata_props}
-    if "dmnet_version" not in found:
-        raise ExportError(f"{path} was not written by dmnet.export: it does not say which system it is")
-    return {key: json.loads(value) for key, value in found.items()}
 
 
 class OpenNetwork(nn.Module):
@@ -248,7 +225,7 @@ def _pooling_matrix(op: Any, x: Any, axis: int, bins: int) -> Any:
 
 
 def _metadata(model: DMNet, size: tuple[int, int] | None) -> dict[str, str]:
-    """Return what the file says of itself; every value as JSON."""
+    """Return what the file says of itself; every value as JSON, as ONNX has text alone."""
     system = model.system
     facts = {
         "system": system.name if system else None,

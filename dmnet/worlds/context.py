@@ -48,17 +48,11 @@ _SILVER = (0.80, 0.82, 0.86)
 
 @dataclass(frozen=True)
 class Jewel(Painter):
-    """Paints a piece of jewellery, a ring or a frame. Shown in {doc}`02_data`.
+    """Paints a piece of jewellery, a ring or a frame. Shown in {doc}`02_data`."""
 
-    Attributes:
-        angle: how it is turned.
-        shift: where the gems' lattice begins, in gems, along two axes.
-        rubies: which gems of the lattice are rubies, bool [24 * 24]; the others are jades.
-    """
-
-    angle: float
-    shift: tuple[float, float] = (8.0, 8.0)
-    rubies: Bools = field(default_factory=lambda: np.zeros(_GEM_LATTICE**2, bool))
+    angle: float  # how it is turned
+    shift: tuple[float, float] = (8.0, 8.0)  # where the gems' lattice begins, in gems, along two axes
+    rubies: Bools = field(default_factory=lambda: np.zeros(_GEM_LATTICE**2, bool))  # the others are jades
 
     @property
     def is_piece(self) -> bool:

@@ -694,7 +694,7 @@ def test_the_same_picture_twice(tmp_path: Path) -> None:
 def test_splits_with_other_classes(tmp_path: Path) -> None:
     sets = [make(tmp_path), make(tmp_path / "other", classes=("a", "b", "c"), first=10, split="val")]
     assert only_finding(sets, "classes-differ").split == "val"
-    with pytest.raises(DataError, match=r"validation set's classes are .*'a', 'b', 'c'"):
+    with pytest.raises(DataError, match=r"the classes are .*'a', 'b', 'c'"):
         doctor.quick_check(*sets)
 
 
