@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import cv2
@@ -37,12 +37,8 @@ def read_image(source: Source) -> NDArray[np.uint8]:
     if not isinstance(source, str | os.PathLike | Image.Image):
         raise DataError(f"an image must be a path, a PIL image or a NumPy array, got {type(source).__name__}")
     name = "the image given" if isinstance(source, Image.Image) else str(source)
-    with reading(name):
-        if isinstance(source, Image.Image):
-            image = decode(source, name)
-        else:
-            with _opened(source) as file:
-                image = decode(file, name)
+    with reading(name), nullcontext(source) if isinstance(source, Image.Image) else _opened(source) as image:
+        decode(image, name)
         if image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
             image = ImageOps.exif_transpose(image)
         return as_rgb(image, name)

@@ -126,10 +126,6 @@ def train(
     if rest or accumulate < 1:
         parts = f"{world_size} ranks with {accumulate} micro-batches each (batch_size, accumulate)"
         raise DMNetError(f"a batch of {recipe.batch_size} images cannot be divided evenly among {parts}")
-    tiny = recipe.crop is not None and max(recipe.crop) <= system.architecture.output_stride
-    if tiny and micro_batch == 1 and not recipe.freeze_bn:
-        few = f"a single crop of {recipe.crop} pixels leaves batch normalisation one value per channel"
-        raise DMNetError(f"{few}: train with two images or more, or larger crops (batch_size, crop)")
     if patience is not None and (patience < 1 or val_set is None or evaluate_every is None):
         raise DMNetError("patience counts evaluations: set evaluate_every (--evaluate-every) and a val_set")
     limit = patience or math.inf
