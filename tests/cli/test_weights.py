@@ -26,9 +26,10 @@ from torch import nn
 
 import dmnet
 from dmnet import systems, worlds
-from dmnet.checkpoints import read_weights, save_weights
+from dmnet.checkpoints import save_weights
 from dmnet.model import build_model
-from dmnet.zoo import pretrained
+from dmnet.zoo import pretrained, reading
+from dmnet.zoo.reading import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +225,7 @@ def test_a_checkpoint_that_was_unpacked_and_packed_again(net: Any, answer: Any, 
 
 
 @pytest.mark.parametrize(
-    "content", [b"PK\3\4", b"\x80\4\x95", b"\x1f\x8b\x08", b"<html>", b"{}", pretrained.LEGACY + b"."]
+    "content", [b"PK\3\4", b"\x80\4\x95", b"\x1f\x8b\x08", b"<html>", b"{}", reading.LEGACY + b"."]
 )
 def test_a_reason_never_says_to_switch_safety_off(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(content * 9)
