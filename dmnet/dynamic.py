@@ -31,10 +31,8 @@ def dynamic_depthwise_conv(features: Tensor, filters: Tensor) -> Tensor:
     batch, channels, height, width = features.shape
     size = filters.shape[-1]
     if filters.shape != (batch, channels, size, size):
-        raise ValueError(
-            f"features of shape {tuple(features.shape)} need filters of shape [{batch}, {channels}, k, k], "
-            f"got {tuple(filters.shape)}"
-        )
+        needed = f"filters of shape [{batch}, {channels}, k, k], got {tuple(filters.shape)}"
+        raise ValueError(f"features of shape {tuple(features.shape)} need {needed}")
     before, after = size // 2, (size - 1) // 2
     images = features.reshape(1, batch * channels, height, width)
     images = F.pad(images, (before, after, before, after))

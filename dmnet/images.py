@@ -146,18 +146,14 @@ def _from_array(array: NDArray[Any], name: object) -> NDArray[np.uint8]:
     """Return an array of any supported shape and type as uint8 RGB [H, W, 3]."""
     shape = array.shape if array.ndim != 2 else (*array.shape, 1)
     if len(shape) != 3 or shape[2] not in (1, 3, 4) or 0 in shape:
-        raise DataError(
-            f"{name} has shape {array.shape}; an image is [H, W], [H, W, 3] or [H, W, 4]: "
-            "array.transpose(1, 2, 0) moves the channels last"
-        )
+        remedy = "array.transpose(1, 2, 0) moves the channels last"
+        raise DataError(f"{name} has shape {array.shape}, not [H, W], [H, W, 3] or [H, W, 4]: {remedy}")
     top = _TOP.get(array.dtype.name, 0)
     if top != 255:
         low, high = array.min(), array.max()
         if not (top and low >= 0 and high <= top):  # also where one of them is NaN
-            raise DataError(
-                f"{name} holds {array.dtype} values from {low} to {high}; an image is uint8, uint16 or float "
-                "in 0..1: divide by 255, or convert it by .astype('uint8')"
-            )
+            wanted = "uint8, uint16 or float in 0..1: divide by 255, or convert it by .astype('uint8')"
+            raise DataError(f"{name} holds {array.dtype} values from {low} to {high}, not {wanted}")
         if top == 65535:
             _check_depth(int(high), name)
         array = (array.astype(np.float64) * (255 / top) + 0.5).astype(np.uint8)

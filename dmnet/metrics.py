@@ -60,10 +60,9 @@ class Metric(ABC):
         for kind, values in (("a predicted", found), ("a true", true)):
             strange = values[(values < 0) | (values >= self.num_classes)]
             if strange.size:
-                raise DataError(
-                    f"{kind} label is {strange.flat[0]}, but there are {self.num_classes} classes, 0 to "
-                    f"{self.num_classes - 1} (and {IGNORE}, ignored): is the class list complete?"
-                )
+                known = f"{self.num_classes} classes, 0 to {self.num_classes - 1} (and {IGNORE}, ignored)"
+                why = f"{kind} label is {strange.flat[0]}, but there are {known}"
+                raise DataError(f"{why}: is the class list complete?")
 
     def _names(self, classes: Sequence[str] | None) -> "pd.Index[Any]":
         names = [str(c) for c in range(self.num_classes)] if classes is None else list(classes)

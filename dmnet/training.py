@@ -174,10 +174,9 @@ def train(
                 value, _, *aux = fabric.all_reduce(torch.stack(losses).sum(0)).tolist()
                 if not math.isfinite(value):
                     every = ", ".join(name for some in _all_gather(fabric, names) for name in some)
-                    raise DMNetError(
-                        f"the loss became {value} at iteration {trainer.iteration + 1} (images {every}). "
-                        "A smaller learning rate or a longer warm-up usually helps (learning_rate, warmup)."
-                    )
+                    when = f"at iteration {trainer.iteration + 1} (images {every})"
+                    remedy = "A smaller learning_rate or a longer warmup usually helps"
+                    raise DMNetError(f"the loss became {value} {when}. {remedy}.")
                 trainer.optimizer.step()  # "16-mixed" leaves out a step whose gradients overflowed
 
                 trainer.iteration = done = trainer.iteration + 1

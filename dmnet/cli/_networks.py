@@ -279,9 +279,8 @@ def submit(
     model = shared.load_model(system, weights, device)
     name = data or (model.system.dataset if model.system else "")
     if name not in submissions.FORMATS:
-        raise DMNetError(
-            f"no server for {name or 'this file'}; --data may be {', '.join(submissions.FORMATS)}"
-        )
+        known = ", ".join(submissions.FORMATS)
+        raise DMNetError(f"no server for {name or 'this file'}; --data may be {known}")
     dataset: Any = datasets.load(name, data_root, split, labelled=False)
     how = shared.chosen(model, protocol, window, stride, scales, flip)
     archive = submissions.write_submission(model, dataset, output, protocol=how)

@@ -256,10 +256,8 @@ def _difference(
         difference = np.abs(array - tensor.numpy()).max().item() / scale if same_shape else math.inf
         if not difference <= TOLERANCE:  # NaN too
             height, width = example["image"].shape[-2:]
-            raise ExportError(
-                f"the exported network differs from PyTorch: {name} by {difference:.1e} of its largest "
-                f"value, for an image of {height} x {width}; allowed are {TOLERANCE:.0e}. Nothing was "
-                "written. Are the model's weights finite?"
-            )
+            seen = f"{name} by {difference:.1e} of its largest value, for an image of {height} x {width}"
+            limit = f"allowed are {TOLERANCE:.0e}. Nothing was written. Are the model's weights finite?"
+            raise ExportError(f"the exported network differs from PyTorch: {seen}; {limit}")
         largest = max(largest, difference)
     return largest

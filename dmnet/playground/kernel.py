@@ -47,16 +47,12 @@ class Desk:
     ) -> None:
         self.name = model.system.name if model.system else "network"
         if model.architecture.filter_sizes != FILTER_SIZES:
-            raise DMNetError(
-                f"the playground has switches for the filter sizes 1, 3, 5 and 7; {self.name} has "
-                f"{model.architecture.filter_sizes}. Use dmnet.predict(..., scale_gates=...) for it"
-            )
+            has = f"{self.name} has {model.architecture.filter_sizes}; dmnet.predict takes its scale_gates"
+            raise DMNetError(f"the playground has switches for the filter sizes 1, 3, 5 and 7; {has}")
         self.models = {self.name: model}
         if pictures is None and self.name not in SCENES:
-            raise DMNetError(
-                f"{self.name} needs pictures to choose from, e.g. pictures={{'street': 'photo.jpg'}}; drawn "
-                f"scenes come with {' and '.join(SCENES)}"
-            )
+            drawn = f"drawn scenes come with {' and '.join(SCENES)}"
+            raise DMNetError(f"{self.name} needs pictures, e.g. pictures={{'street': 'photo.jpg'}}; {drawn}")
         self.own = None if pictures is None else {name: read_image(one) for name, one in pictures.items()}
         self.truths = {name: np.asarray(labels, np.uint8) for name, labels in (truths or {}).items()}
         for name, labels in self.truths.items():

@@ -175,10 +175,8 @@ def _described(path: Path, contents: Contents) -> DMNet:
     if not contents.own and (system := recorded(path).get("system")):  # a run's last.ckpt
         noted = system | {"system": system.get("name")}
     elif not contents.own:
-        raise CheckpointError(
-            f"{path} does not say which system it belongs to. Name that: load_pretrained(name, path), in the "
-            "shell NAME --weights FILE; `dmnet systems` lists the names."
-        )
+        how = "load_pretrained(name, path), in the shell NAME --weights FILE; `dmnet systems` lists the names"
+        raise CheckpointError(f"{path} does not say which system it belongs to. Name that: {how}.")
     renamed = {"max_class_share": "cat_max_ratio"}  # older files have the old names
     try:
         architecture, system = Architecture(**noted["architecture"]), None
@@ -249,9 +247,8 @@ def load_imagenet(model: DMNet) -> None:
     """
     a = model.architecture
     if (a.backbone, a.stem) not in IMAGENET:
-        raise CheckpointError(
-            f"there are no public ImageNet weights for {a.backbone} with a {a.stem} stem: train from scratch"
-        )
+        backbone = f"{a.backbone} with a {a.stem} stem"
+        raise CheckpointError(f"there are no public ImageNet weights for {backbone}: train from scratch")
     weights = IMAGENET[a.backbone, a.stem]
     url = weights if weights.startswith("https:") else get_weight(weights).url
     advice = " To train from random weights, which takes far longer: pretrained=False (--no-pretrained)."
@@ -277,7 +274,5 @@ def _fetch(url: str, sha256: str | None, advice: str = "") -> Path:
     try:
         return download(url, path, sha256)
     except DownloadError as error:
-        raise DownloadError(
-            f"{error}\nWithout a network: fetch {url} elsewhere, put the file at {path} and try again; "
-            f"nothing else is needed.{advice}"
-        ) from error
+        by_hand = f"fetch {url} elsewhere, put the file at {path} and try again; nothing else is needed"
+        raise DownloadError(f"{error}\nWithout a network: {by_hand}.{advice}") from error

@@ -82,10 +82,9 @@ def _unpickle(path: PathLike) -> Any:
             foreign = kind[:1].isupper() and module.split(".")[0] not in STANDARD
             if name in stand_ins or len(stand_ins) > 99 or not (foreign or DATA.fullmatch(name)):
                 code = f"torch.load({os.fspath(path)!r}, map_location='cpu', weights_only=False)"
-                raise CheckpointError(
-                    f"{path} holds more than weights: a {name}, which could run code, and was not opened. If "
-                    f"you trust where it comes from, {_copy(f'dmnet.zoo.tensors_in({code})')}"
-                ) from None
+                found = f"{path} holds more than weights: a {name}, which could run code, and was not opened"
+                trusted = _copy(f"dmnet.zoo.tensors_in({code})")
+                raise CheckpointError(f"{found}. If you trust where it comes from, {trusted}") from None
             stand_ins[name] = _Number if name.startswith("numpy.") else _Object
 
 
@@ -95,10 +94,8 @@ def _check_zip(path: PathLike) -> None:
         members = archive.infolist()
         names = {member.filename.partition("/")[2] for member in members}
         for program, code in [PROGRAMS[name] for name in names & PROGRAMS.keys()]:
-            raise CheckpointError(
-                f"{path} is a program of {program}, which is run, not loaded. If you trust where it comes "
-                f"from, {_copy(code.format(os.fspath(path)))}"
-            )
+            trusted = f"If you trust where it comes from, {_copy(code.format(os.fspath(path)))}"
+            raise CheckpointError(f"{path} is a program of {program}, which is run, not loaded. {trusted}")
         if "data.pkl" not in names or any(member.compress_type for member in members):
             reason = "a checkpoint is in it, or a folder to be packed again without compression"
             raise ValueError(f"a compressed zip, or none of torch.save. Unpack it: {reason}")
@@ -186,9 +183,8 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
     possible = starts(tensors) if start is None else [start]
     if len(possible) > 1:
         code = f"dmnet.zoo.read_weights({os.fspath(path)!r}, {possible[0]!r}).tensors"
-        raise CheckpointError(
-            f"{path} holds several networks, under {' and '.join(possible)}: choose one, {_copy(code)}"
-        )
+        places = " and ".join(possible)
+        raise CheckpointError(f"{path} holds several networks, under {places}: choose one, {_copy(code)}")
     begin = "".join(possible)
     network = {name.removeprefix(begin): t for name, t in tensors.items() if name.startswith(begin)}
     return Contents(network, metadata, own=False)
@@ -222,10 +218,8 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: PathLik
             lines.append(f"Build the model with num_classes={bias.numel()}, as the file has it.")
         raise CheckpointError("\n".join([f"{path} does not fit the model.", *lines]))
     if bad := [name for name, tensor in tensors.items() if not tensor.float().isfinite().all()]:
-        raise CheckpointError(
-            f"{path} holds numbers that are not finite, in {len(bad)} tensors: {listed(bad)}. The training "
-            "that wrote it has diverged, or the file is damaged: take an earlier one, or fetch it again."
-        )
+        where = f"{path} holds numbers that are not finite, in {len(bad)} tensors: {listed(bad)}"
+        raise CheckpointError(f"{where}. Has its training diverged? Take an earlier one, or fetch it again.")
     module.load_state_dict(tensors)
 
 
