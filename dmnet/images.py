@@ -47,13 +47,9 @@ def read_image(source: Source) -> NDArray[np.uint8]:
 def read_mask(source: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Read a label map, uint8 [H, W]: palette indices or grey values, the classes. Shown in {doc}`02_data`.
 
-    No EXIF orientation is applied: label maps are drawn, not photographed, to the size of the upright image.
-
-    Args:
-        source: path of an 8-bit palette or grey file, or of one of 1 or 16 bits whose values are at most 255.
-
-    Raises:
-        DataError: if the file cannot be read, was saved with loss, or holds colours or larger values.
+    The file has 8 bits, or 1 or 16 with values of at most 255. A DataError if it cannot be read, was saved
+    with loss, or holds colours or larger values. No EXIF orientation is applied: label maps are drawn, not
+    photographed, to the size of the upright image.
     """
     image = open_mask(source)
     if image.mode not in LABEL_MODES:

@@ -106,9 +106,8 @@ def export(
             example = network.example(image_size, seed)
             with torch.inference_mode():
                 if inner:
-                    differences.append(
-                        _difference(session, network.outputs, example, network(*example.values()))
-                    )
+                    answers = network(*example.values())
+                    differences.append(_difference(session, network.outputs, example, answers))
                     example["other_weight"].zero_()
                 # The same by way of the model itself, with its own filters.
                 logits = plain(example["image"], example["scale_gates"]).logits
@@ -197,10 +196,7 @@ def _proto(network: OpenNetwork, size: tuple[int, int] | None) -> Any:
 
 
 def adaptive_pooling(x: Any, bins: Sequence[int]) -> Any:
-    r"""Write adaptive average pooling as $P_h X P_w^\top$: [1, C, h, w] -> [1, C, k, k], whatever h and w.
-
-    Derived in {doc}`04_dynamic_filters`.
-    """
+    r"""Write adaptive average pooling as $P_h X P_w^\top$, of any h and w. See {doc}`04_dynamic_filters`."""
     from onnxscript import opset20
 
     op: Any = opset20

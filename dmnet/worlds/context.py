@@ -87,8 +87,7 @@ def plan(generator: Generator) -> Plan:
     """Plan one scene.
 
     Its `truth` holds `warm_quilt`, the majority, which decides about the classes (all True or all False),
-    `warm_patch`, the patches that one sees, and `near`, where they are kept even; all bool [128, 128].
-    Shown in {doc}`02_data`.
+    `warm_patch`, the patches that one sees, and `near`, where they are even; [128, 128]. See {doc}`02_data`.
     """
     warm = bool(generator.random() < 0.5)
     placed = _place(warm, generator)

@@ -175,8 +175,10 @@ def _described(path: Path, contents: Contents) -> DMNet:
     if not contents.own and (system := recorded(path).get("system")):  # a run's last.ckpt
         noted = system | {"system": system.get("name")}
     elif not contents.own:
-        how = "load_pretrained(name, path), in the shell NAME --weights FILE; `dmnet systems` lists the names"
-        raise CheckpointError(f"{path} does not say which system it belongs to. Name that: {how}.")
+        name = (
+            "load_pretrained(name, path), in the shell NAME --weights FILE; `dmnet systems` lists the names"
+        )
+        raise CheckpointError(f"{path} does not say which system it belongs to. Name that: {name}.")
     renamed = {"max_class_share": "cat_max_ratio"}  # older files have the old names
     try:
         architecture, system = Architecture(**noted["architecture"]), None
@@ -240,10 +242,7 @@ def load_imagenet(model: DMNet) -> None:
     """Load public ImageNet weights into the backbone. Used in {doc}`06_training`.
 
     They are fetched once, verified by the digest in their names, and kept in `downloads/` of the data folder.
-
-    Raises:
-        CheckpointError: if there are none for this backbone.
-        DownloadError: if they cannot be fetched.
+    A CheckpointError if there are none for this backbone, a DownloadError if they cannot be fetched.
     """
     a = model.architecture
     if (a.backbone, a.stem) not in IMAGENET:
