@@ -211,10 +211,9 @@ def _direct(case: Case, masks: Masks) -> Finding | None:
         high = high if IGNORE in values and getattr(case.dataset, "name", "") == "ade20k" else []
     if case.plain or not found or max(found) >= count or not high or (len(masks) < 3 and not case.complete):
         return None
-    message = (
-        f"the masks hold {_some(values)}, but not {_some(high)}: labels (trainIds; ADE20K's numbers less "
-    )
-    message += "one), not the numbers of files (labelIds): classes are void, or taken for others"
+    labels = "labels (trainIds; ADE20K's numbers lowered by one), not the numbers of files (labelIds)"
+    message = f"the masks hold {_some(values)}, but not {_some(high)}: these are the {labels}: "
+    message += "classes are void, or taken for others"
     return case.finding("labels-not-ids", message, masks)
 
 

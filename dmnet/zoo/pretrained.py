@@ -175,10 +175,8 @@ def _described(path: Path, contents: Contents) -> DMNet:
     if not contents.own and (system := recorded(path).get("system")):  # a run's last.ckpt
         noted = system | {"system": system.get("name")}
     elif not contents.own:
-        name = (
-            "load_pretrained(name, path), in the shell NAME --weights FILE; `dmnet systems` lists the names"
-        )
-        raise CheckpointError(f"{path} does not say which system it belongs to. Name that: {name}.")
+        call = "load_pretrained(name, path), in the shell NAME --weights FILE; `dmnet systems` lists names"
+        raise CheckpointError(f"{path} does not say which system it belongs to. Name that: {call}.")
     renamed = {"max_class_share": "cat_max_ratio"}  # older files have the old names
     try:
         architecture, system = Architecture(**noted["architecture"]), None
