@@ -139,7 +139,7 @@ def test_camvid_in_the_layout_of_voc(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_other_classes_in_the_layout_of_voc_are_not_camvid(tmp_path: Path) -> None:
     root = make_camvid_as_voc(tmp_path, names=("earth", *CAMVID.names[1:]))
     assert layout_of(root) == "folder"
-    with pytest.raises(DataError, match=r"CamVid was not found: .* or have the 11 names in the classes\.txt"):
+    with pytest.raises(DataError, match=r"CamVid was not found: .* needs its 11 names in classes\.txt"):
         load("camvid", root)
     (root / "classes.txt").unlink()
     with pytest.raises(DataError, match=r"CamVid was not found"):
