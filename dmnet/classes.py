@@ -52,15 +52,10 @@ def label_image(labels: ArrayLike, palette: ArrayLike | None = None) -> Image.Im
 
 @dataclass(frozen=True, eq=False)
 class ClassList:
-    """Names of the classes, in the order of their labels, and a colour for each. Shown in {doc}`02_data`.
-
-    Attributes:
-        names: one name per class.
-        palette: uint8 [len(names), 3], RGB; not writable.
-    """
+    """Names of the classes, in the order of their labels, and a colour for each. Shown in {doc}`02_data`."""
 
     names: tuple[str, ...]
-    palette: NDArray[np.uint8]
+    palette: NDArray[np.uint8]  # [len(names), 3], RGB; not writable
 
     def __post_init__(self) -> None:
         if self.palette.shape != (len(self.names), 3):
@@ -79,7 +74,7 @@ class ClassList:
 
 
 # What the files do not name is no class: VOC's 255, ADE20K's 0 ("other"), Cityscapes' other labelIds.
-VOC, ADE20K, CITYSCAPES, DEMO_CONTEXT, DEMO_SCALE = KNOWN = tuple(
+VOC, ADE20K, CITYSCAPES, CAMVID, DEMO_CONTEXT, DEMO_SCALE = KNOWN = tuple(
     ClassList.parse(shipped("published", f"{name}_classes.txt").read_text(encoding="utf-8"))
-    for name in ("voc", "ade20k", "cityscapes", "demo_context", "demo_scale")
+    for name in ("voc", "ade20k", "cityscapes", "camvid", "demo_context", "demo_scale")
 )  # names of the classes, in the order of their labels: any that are one of these get its colours
