@@ -109,7 +109,11 @@ def score_all(
     for job in wanted:
         title, name = ", ".join(job.key), job.system.dataset
         try:
-            dataset = _dataset(job, data_root)
+            dataset: Any = datasets.load(name, data_root if job.system.published else None, job.split)
+            if tuple(dataset.classes) != job.system.classes:
+                raise DataError(f"{name} {job.split} has classes of its own (classes.txt), not the published")
+            if len(dataset) != (whole := getattr(dataset, "official_size", None) or len(dataset)):
+                raise DataError(f"{name} {job.split} has {len(dataset)} of its {whole} images: complete it")
             same = {  # a row that agrees in these is not measured again
                 "dmnet": version("dmnet"),
                 "weights": zoo.published_digest(zoo.pretrained_file(job.system.name)),
@@ -129,17 +133,6 @@ def score_all(
             report(f"{title}: not scored{told}")
             reasons[job.key] = reason
     return reasons
-
-
-def _dataset(job: Job, root: str | os.PathLike[str] | None) -> Any:
-    """Load a job's data set, after checking that its scores can stand beside the published ones."""
-    name = job.system.dataset
-    dataset: Any = datasets.load(name, root if job.system.published else None, job.split)
-    if tuple(dataset.classes) != job.system.classes:
-        raise DataError(f"{name} {job.split} has classes of its own (classes.txt), not those of {job.key[0]}")
-    if len(dataset) != (whole := getattr(dataset, "official_size", None) or len(dataset)):
-        raise DataError(f"{name} {job.split} has {len(dataset)} of its {whole} images: complete it")
-    return dataset
 
 
 def _measure(job: Job, dataset: Any, device_name: str, options: dict[str, Any]) -> Row:

@@ -50,10 +50,6 @@ EXAMPLE_SIZE = (72, 104)  # pixels; the exporter follows an image of this size t
 CHECKED_SIZES = ((64, 64), (65, 97))  # odd ones too, which no stride divides
 
 
-class ExportError(DMNetError):
-    """A network cannot be exported, or not faithfully; no file was written. Used in {doc}`welcome`."""
-
-
 @dataclass(frozen=True)
 class Exported:
     """What was written, and how far it is from PyTorch; see {doc}`differences`."""
@@ -79,7 +75,7 @@ def export(
         inner: also filters and responses, and inputs for another image's filters; then all must be given.
 
     Raises:
-        ExportError: if `size` is too small, the network uses what cannot be exported, or the file computes
+        DMNetError: if `size` is too small, the network uses what cannot be exported, or the file computes
             something else than PyTorch; nothing is written then.
         MissingExtraError: if onnx, onnxscript or onnxruntime isn't installed.
         OSError: if it cannot be written; an older file at `path` is then intact.
@@ -89,7 +85,7 @@ def export(
         import onnxruntime
         import onnxscript  # noqa: F401  PyTorch's exporter needs it
     if size is not None and min(size) < 1:
-        raise ExportError(f"size must be (height, width) in pixels, at least 1, got {size}")
+        raise DMNetError(f"size must be (height, width) in pixels, at least 1, got {size}")
     plain = copy.deepcopy(model).float().cpu().eval()
     network = OpenNetwork(plain, inner).eval()
     proto = _proto(network, size)
@@ -177,7 +173,7 @@ def _proto(network: OpenNetwork, size: tuple[int, int] | None) -> Any:
         )
     except torch.onnx.errors.OnnxExporterError as error:
         reason = error.__cause__ or error
-        raise ExportError(f"the network uses what PyTorch cannot write as ONNX: {reason}") from error
+        raise DMNetError(f"the network uses what PyTorch cannot write as ONNX: {reason}") from error
     proto = program.model_proto
     graph = proto.graph
     # Where in whose source each node comes from: half of a small file, with the paths of this machine.
@@ -254,6 +250,6 @@ def _difference(
             height, width = example["image"].shape[-2:]
             seen = f"{name} by {difference:.1e} of its largest value, for an image of {height} x {width}"
             limit = f"allowed are {TOLERANCE:.0e}. Nothing was written. Are the model's weights finite?"
-            raise ExportError(f"the exported network differs from PyTorch: {seen}; {limit}")
+            raise DMNetError(f"the exported network differs from PyTorch: {seen}; {limit}")
         largest = max(largest, difference)
     return largest

@@ -25,7 +25,7 @@ import dmnet
 from dmnet import backbone, export, model, systems, zoo
 from dmnet.checkpoints import weights_digest
 from dmnet.cli import application
-from dmnet.export import ExportError
+from dmnet.errors import DMNetError
 from dmnet.inference import labels_at
 from dmnet.model import build_model
 from dmnet.transforms import evaluation_image
@@ -283,7 +283,7 @@ def test_a_file_that_differs_from_pytorch_is_refused(tmp_path: Path) -> None:
 
     with (
         mock.patch.object(export, "adaptive_pooling", shifted),
-        pytest.raises(ExportError, match=r"differs from PyTorch: logits by .* 64 x 64; allowed are 1e-04"),
+        pytest.raises(DMNetError, match=r"differs from PyTorch: logits by .* 64 x 64; allowed are 1e-04"),
     ):
         export.export(dmnet.load_pretrained("demo_context"), tmp_path / "x.onnx", inner=True)
     assert [path.name for path in tmp_path.iterdir()] == ["x.onnx"]
@@ -293,7 +293,7 @@ def test_a_file_that_differs_from_pytorch_is_refused(tmp_path: Path) -> None:
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     network = build_model("demo_scale")
     nn.init.constant_(network.head.classify.bias, float("nan"))
-    with pytest.raises(ExportError, match=r"logits by nan .* Are the model's weights finite"):
+    with pytest.raises(DMNetError, match=r"logits by nan .* Are the model's weights finite"):
         export.export(network, tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -308,14 +308,14 @@ class Choosy(nn.Module):
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     network = build_model("demo_scale")
     network.head.fuse[2] = Choosy()
-    with pytest.raises(ExportError, match="uses what PyTorch cannot write as ONNX"):
+    with pytest.raises(DMNetError, match="uses what PyTorch cannot write as ONNX"):
         export.export(network, tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("size", [(0, 5), (-1, 8)])
 def test_a_size_without_pixels_is_refused(size: tuple[int, int], tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="at least 1, got"):
+    with pytest.raises(DMNetError, match="at least 1, got"):
         export.export(build_model("demo_scale"), tmp_path / "x.onnx", size=size)
 
 
