@@ -29,18 +29,7 @@ Reply = tuple[dict[str, Any], list[bytes]]  # a message to the front end, and th
 
 
 class Desk:
-    """Takes the front end's requests. Used in {doc}`09_ablation`.
-
-    Args:
-        model: the network that answers; the other demo system is loaded when its scenes are asked for.
-        pictures: name -> picture; None offers the drawn scenes, which are those of the demo systems.
-        truths: name -> labels of as many of the pictures as have any.
-
-    Raises:
-        DMNetError: if the network has other scales than 1, 3, 5 and 7, or is no demo system and there are no
-            pictures.
-        DataError: if a picture cannot be read or its labels have another size.
-    """
+    """Takes the front end's requests; arguments and errors as of `Playground`. Used in {doc}`09_ablation`."""
 
     def __init__(
         self, model: DMNet, pictures: Mapping[str, Any] | None, truths: Mapping[str, Labels] | None
