@@ -301,8 +301,8 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
 
     The `overrides` are fields of `Recipe` or `Architecture`, or "evaluation." and a field of `Evaluation`.
     `iterations` puts `epochs` out of force, and the other way round; `resize` holds for the evaluation too,
-    `crop` where that slides a window. A DMNetError if there is no such system or field, or its value cannot be
-    used.
+    `crop` where that slides a window. A DMNetError if there is no such system or field, or a value cannot
+    be used.
     """
     system = systems.get(system) if isinstance(system, str) else system
     classes = tuple(train_set.classes)
