@@ -79,7 +79,7 @@ class ClassList:
 
 
 # What the files do not name is no class: VOC's 255, ADE20K's 0 ("other"), Cityscapes' other labelIds.
-VOC, ADE20K, CITYSCAPES, DEMO_CONTEXT, DEMO_SCALE = KNOWN = tuple(
+VOC, ADE20K, CITYSCAPES, CAMVID, DEMO_CONTEXT, DEMO_SCALE = KNOWN = tuple(
     ClassList.parse(shipped("published", f"{name}_classes.txt").read_text(encoding="utf-8"))
-    for name in ("voc", "ade20k", "cityscapes", "demo_context", "demo_scale")
+    for name in ("voc", "ade20k", "cityscapes", "camvid", "demo_context", "demo_scale")
 )  # names of the classes, in the order of their labels: any that are one of these get its colours

@@ -219,7 +219,33 @@ SMALL_R18 = System(
     departures="ResNet-18 with torchvision's plain stem and an eighth of the published width: for laptops.",
 )
 
-OWN = {system.name: system for system in (DEMO_CONTEXT, DEMO_SCALE, SMALL_R18)}
+STREET = System(
+    name="street",
+    dataset="camvid",
+    classes=class_lists.CAMVID.names,
+    architecture=Architecture(
+        backbone="street_resnet", num_classes=11, channels=32, fusion_channels=64, aux_channels=None
+    ),
+    recipe=Recipe(
+        optimizer="adamw",
+        learning_rate=2e-3,
+        final_learning_rate=0.0,
+        schedule="cosine",
+        warmup=50,
+        weight_decay=1e-2,
+        batch_size=8,
+        epochs=None,
+        iterations=9000,
+        label_stride=2,
+        resize=(480, 360),
+        crop=(240, 320),
+        pretrained=False,
+    ),
+    evaluation=Evaluation(resize=(480, 360)),
+    departures="Ten layers of 32 to 96 channels from scratch, no auxiliary head, AdamW, rare classes weigh more.",
+)
+
+OWN = {system.name: system for system in (DEMO_CONTEXT, DEMO_SCALE, SMALL_R18, STREET)}
 
 
 def zoo() -> Any:
