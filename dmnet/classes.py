@@ -52,15 +52,10 @@ def label_image(labels: ArrayLike, palette: ArrayLike | None = None) -> Image.Im
 
 @dataclass(frozen=True, eq=False)
 class ClassList:
-    """Names of the classes, in the order of their labels, and a colour for each. Shown in {doc}`02_data`.
-
-    Attributes:
-        names: one name per class.
-        palette: uint8 [len(names), 3], RGB; not writable.
-    """
+    """Names of the classes, in the order of their labels, and a colour for each. Shown in {doc}`02_data`."""
 
     names: tuple[str, ...]
-    palette: NDArray[np.uint8]
+    palette: NDArray[np.uint8]  # [len(names), 3], RGB; not writable
 
     def __post_init__(self) -> None:
         if self.palette.shape != (len(self.names), 3):

@@ -5,9 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from dmnet.classes import ADE20K, CITYSCAPES, DEMO_CONTEXT, DEMO_SCALE, VOC, ClassList, voc_palette
+from dmnet.classes import ADE20K, CAMVID, CITYSCAPES, DEMO_CONTEXT, DEMO_SCALE, VOC, ClassList, voc_palette
 
 ALL = {"voc": VOC, "cityscapes": CITYSCAPES, "ade20k": ADE20K, "context": DEMO_CONTEXT, "scale": DEMO_SCALE}
+ALL["camvid"] = CAMVID
 
 # How people without one kind of cones see linear RGB [Machado, Oliveira and Fernandes, 2009, severity 1].
 COLOUR_BLIND = {
@@ -20,7 +21,8 @@ TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 
 
 
 @pytest.mark.parametrize(
-    ("classes", "count"), [(VOC, 21), (CITYSCAPES, 19), (ADE20K, 150), (DEMO_CONTEXT, 7), (DEMO_SCALE, 7)]
+    ("classes", "count"),
+    [(VOC, 21), (CITYSCAPES, 19), (ADE20K, 150), (CAMVID, 11), (DEMO_CONTEXT, 7), (DEMO_SCALE, 7)],
 )
 def test_every_class_has_a_name_and_a_colour(classes: ClassList, count: int) -> None:
     assert len(classes) == len(set(classes.names)) == count
@@ -38,6 +40,9 @@ def test_every_class_has_a_name_and_a_colour(classes: ClassList, count: int) -> 
         (CITYSCAPES, 0, "road", (128, 64, 128)),
         (CITYSCAPES, 13, "car", (0, 0, 142)),
         (CITYSCAPES, 18, "bicycle", (119, 11, 32)),
+        (CAMVID, 0, "sky", (128, 128, 128)),
+        (CAMVID, 4, "pavement", (60, 40, 222)),
+        (CAMVID, 10, "bicyclist", (0, 128, 192)),
         (ADE20K, 0, "wall", (120, 120, 120)),
         (ADE20K, 2, "sky", (6, 230, 230)),
         (ADE20K, 12, "person", (150, 5, 61)),

@@ -9,12 +9,12 @@ from dmnet.datasets.files import IGNORED, Encoding, labels_of
 from dmnet.datasets.published import PUBLISHED
 from dmnet.errors import DataError
 
-VOC_VALUES, ADE20K_VALUES, CITYSCAPES_VALUES = (
-    PUBLISHED[name].encoding for name in ("voc", "ade20k", "cityscapes")
-)
+VOC_VALUES, ADE20K_VALUES, CITYSCAPES_VALUES, CAMVID_VALUES = EVERY = [
+    PUBLISHED[name].encoding for name in ("voc", "ade20k", "cityscapes", "camvid")
+]
 
 
-@pytest.mark.parametrize("values", [VOC_VALUES, ADE20K_VALUES, CITYSCAPES_VALUES, Encoding.plain(3)])
+@pytest.mark.parametrize("values", [*EVERY, Encoding.plain(3)])
 def test_labels_survive_storing(values: Encoding) -> None:
     labels = np.array([*range(len(values.stored)), 255], np.uint8)
     stored = values.encode(labels)
@@ -38,6 +38,8 @@ def test_the_published_numbers() -> None:
     assert CITYSCAPES_VALUES.valid.sum() == 35  # 0..33 and 255
     assert ADE20K_VALUES.decode([0, 1, 150]).tolist() == [255, 0, 149]
     assert not ADE20K_VALUES.valid[151]
+    assert CAMVID_VALUES.decode([0, 10, 11, 255]).tolist() == [0, 10, 255, 255]
+    assert not CAMVID_VALUES.valid[12]
 
 
 def test_fewer_classes_leave_values_without_meaning() -> None:

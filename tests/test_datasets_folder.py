@@ -182,7 +182,8 @@ def test_a_turned_photograph_and_a_mask_for_the_unturned_pixels(root: Path) -> N
 
 
 def test_names() -> None:
-    assert NAMES == ("voc", "ade20k", "cityscapes", "folder", "pairs", "demo_context", "demo_scale")
+    assert NAMES[:4] == ("voc", "ade20k", "cityscapes", "camvid")
+    assert NAMES[4:] == ("folder", "pairs", "demo_context", "demo_scale")
     for name in ("folder", "pairs"):
         with pytest.raises(DataError, match="needs a root"):
             load(name)

@@ -1,4 +1,4 @@
-"""ADE20K and Cityscapes in small trees of their own layout; where published sets are looked for."""
+"""ADE20K, Cityscapes and CamVid in small trees of their own layout; where published sets are looked for."""
 
 import shutil
 import warnings
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dmnet.classes import ADE20K, CITYSCAPES
+from dmnet.classes import ADE20K, CAMVID, CITYSCAPES
 from dmnet.datasets import layout_of, load
 from dmnet.datasets.files import FileDataset
 from dmnet.datasets.published import PUBLISHED
@@ -48,7 +48,30 @@ def make_cityscapes(root: Path) -> Path:
     return root
 
 
-MAKE = {"ade20k": make_ade20k, "cityscapes": make_cityscapes}
+def make_camvid(root: Path) -> Path:
+    """Write pictures of each split whose masks hold 0..11, with the lists that lie beside them."""
+    values = np.resize(np.arange(12), (4, 6))
+    for split, names in (("train", ("a_2", "a_1")), ("val", ("b_1",)), ("test", ("c_1",))):
+        for name in names:
+            put(root / f"{split}/{name}.png", np.zeros((4, 6, 3)))
+            put(root / f"{split}annot/{name}.png", values)
+        (root / f"{split}.txt").write_text(f"/SegNet/CamVid/{split}/{names[0]}.png\n")
+    return root
+
+
+def make_camvid_as_voc(root: Path, names: tuple[str, ...] = CAMVID.names) -> Path:
+    """Write two pictures with CamVid's classes in VOC's layout; void is 255."""
+    for name in ("a", "b"):
+        put(root / f"JPEGImages/{name}.jpg", np.zeros((4, 6, 3)))
+        put(root / f"SegmentationClass/{name}.png", np.resize([*range(11), 255], (4, 6)))
+    (root / "ImageSets/Segmentation").mkdir(parents=True)
+    for split, name in (("train", "a"), ("val", "b")):
+        (root / f"ImageSets/Segmentation/{split}.txt").write_text(f"{name}\n")
+    (root / "classes.txt").write_text("\n".join(names))
+    return root
+
+
+MAKE = {"ade20k": make_ade20k, "cityscapes": make_cityscapes, "camvid": make_camvid}
 
 
 def quietly(*arguments, **options) -> FileDataset:
@@ -78,6 +101,61 @@ def test_cityscapes(tmp_path: Path) -> None:
     assert len(list(train)) == len(train)
 
 
+def test_camvid(tmp_path: Path) -> None:
+    make_camvid(tmp_path)
+    sets = {split: quietly("camvid", tmp_path, split) for split in ("train", "val", "test")}
+    assert sets["train"].ids == ("a_1", "a_2") and [len(one) for one in sets.values()] == [2, 1, 1]
+    for dataset in sets.values():
+        assert dataset.classes == CAMVID.names and (dataset.palette == CAMVID.palette).all()
+        image, mask, _ = dataset[0]
+        assert image.shape == (4, 6, 3)
+        assert mask.ravel()[:12].tolist() == [*range(11), 255]  # 11 is void
+    assert sets["test"].mask_file("c_1") == tmp_path / "testannot/c_1.png"
+
+
+def strictly(*arguments, **options) -> FileDataset:
+    """Load a data set that gives no cause for a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return load(*arguments, **options)
+
+
+def test_camvid_in_the_layout_of_voc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_camvid_as_voc(tmp_path / "mine")
+    monkeypatch.setenv("DMNET_DATA", str(root))
+    for given in (root, None):
+        train, val = strictly("camvid", given), strictly("camvid", given, "val")
+        assert (train.ids, val.ids, train.root) == (("a",), ("b",), root) and train.official_size is None
+        assert train.name == "camvid" and (train.palette == CAMVID.palette).all()
+        assert train[0][1].ravel()[:12].tolist() == [*range(11), 255]
+    assert layout_of(root) == "camvid" and strictly("folder", root).ids == ("a",)
+    assert {name for name, one in PUBLISHED.items() if one.find()} == {"camvid"}
+    with pytest.raises(DataError, match=r"no list .*test\.txt; this data set has train, val"):
+        load("camvid", split="test")
+    with pytest.raises(DataError, match=r"PASCAL VOC 2012 was not found: .* another set's classes"):
+        load("voc")
+
+
+def test_other_classes_in_the_layout_of_voc_are_not_camvid(tmp_path: Path) -> None:
+    root = make_camvid_as_voc(tmp_path, names=("earth", *CAMVID.names[1:]))
+    assert layout_of(root) == "folder"
+    with pytest.raises(DataError, match=r"CamVid was not found: .* needs its 11 names in classes\.txt"):
+        load("camvid", root)
+    (root / "classes.txt").unlink()
+    with pytest.raises(DataError, match=r"CamVid was not found"):
+        load("camvid", root)
+
+
+def test_real_photographs_of_camvid_in_the_layout_of_voc(photos: Path) -> None:
+    root = photos / "camvid_train_voc_layout"
+    train, val = strictly("camvid", root), strictly("camvid", root, split="val")
+    assert (len(train), len(val)) == (305, 62) and train.classes == CAMVID.names
+    for index in range(0, 305, 61):
+        image, mask, _ = train[index]
+        assert image.shape == (360, 480, 3) and mask.shape == (360, 480)
+        assert set(np.unique(mask)) <= {*range(11), 255}
+
+
 @pytest.mark.parametrize("name", MAKE)
 @pytest.mark.parametrize("value", [151, 200, 254])
 def test_a_value_that_stands_for_nothing(tmp_path: Path, name: str, value: int) -> None:
@@ -87,7 +165,7 @@ def test_a_value_that_stands_for_nothing(tmp_path: Path, name: str, value: int) 
     values = np.array(Image.open(file))
     values[0, :3] = value
     put(file, values)
-    count = {"ade20k": 150, "cityscapes": 19}[name]
+    count = len(PUBLISHED[name].classes)
     with pytest.raises(DataError, match=rf"{file.name} .*{value} \(3 pixels\).*{count} classes"):
         dataset[0]
 
@@ -122,10 +200,11 @@ def test_what_to_do_when_it_is_not_there(tmp_path: Path, name: str, monkeypatch:
 
 
 @pytest.mark.parametrize("name", MAKE)
+@pytest.mark.parametrize("variable", ["DMNET_HOME", "DMNET_DATA"])
 def test_it_is_found_from_its_own_folder_from_that_above_and_in_the_data_folder(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, name: str, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DMNET_HOME", str(tmp_path))
+    monkeypatch.setenv(variable, str(tmp_path))
     root = MAKE[name](tmp_path / PUBLISHED[name].places[0])
     for given in (root, tmp_path, None):
         assert quietly(name, given, "val").root == root == PUBLISHED[name].find(given)

@@ -1,8 +1,9 @@
 """Sphinx extension: a notebook's cached result holds only for the code and the data that it ran on.
 
 MyST-NB runs a notebook again when the notebook has changed. Its numbers also come from the package that it
-imports, from weights and from installed libraries. So the cache of every state of those has a folder of its
-own, named by a digest. Sphinx sees that the setting has changed and reads every page again.
+imports, from weights, installed libraries and the published data sets that are there. So the cache of every
+state of those has a folder of its own, named by a digest. Sphinx sees that the setting has changed and reads
+every page again.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from dmnet.datasets.published import PUBLISHED
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
@@ -45,7 +47,8 @@ def digest(root: Path, patterns: Sequence[str] = SOURCES) -> str:
 def choose_cache(app: Sphinx, config: Config) -> None:
     """Point MyST-NB to the cache for the present state, and remove caches of old ones."""
     folder = Path(app.outdir).parent / ".jupyter_cache"
-    current = folder / digest(ROOT)
+    shown = [name for name, published in PUBLISHED.items() if published.find()]  # else drawn pictures are
+    current = folder / "-".join([digest(ROOT), *shown])
     current.mkdir(parents=True, exist_ok=True)
     current.touch()  # the newest, also when the state is an earlier one
     by_age = sorted(

@@ -22,11 +22,11 @@ app.add_typer(data_app, name="data")
 
 @data_app.command("prepare")
 def prepare_data(
-    name: Annotated[str, Argument(help="voc (with trainaug), ade20k or cityscapes.")],
+    name: Annotated[str, Argument(help="voc (with trainaug), ade20k, cityscapes or camvid.")],
     root: Annotated[Path | None, Option(help="Where it goes. Default: the data folder.")] = None,
     archives: Annotated[Path | None, Option(help="Folder of archives. Default: archives in root.")] = None,
     mirror: Annotated[str | None, Option("--from", metavar="URL", help="Fetch archives from there.")] = None,
-    unverified: Annotated[bool, Option(help="Take archives that a mirror packed anew.")] = False,
+    unverified: Annotated[bool, Option(help="Take archives that a mirror packed anew, or changed.")] = False,
 ) -> None:
     """Fetch, check and unpack a published data set; repeat it after an interruption."""
     from dmnet.prepare import prepare
@@ -66,7 +66,7 @@ def draw_data(
     split: Annotated[list[str] | None, Option(help="May be repeated. Default: train and val.")] = None,
     size: Annotated[int | None, Option(min=1, help="Scenes per split.")] = None,
     seed: Annotated[int, Option(min=0, help="Another seed is another data set.")] = 0,
-    layout: Annotated[str, Option(help="As which data set lies: voc, ade20k or cityscapes.")] = "voc",
+    layout: Annotated[str, Option(help="As which lies: voc, ade20k, cityscapes or camvid.")] = "voc",
 ) -> None:
     """Draw a demo data set and write it as a real one lies on disk; `--data FOLDER` reads it."""
     from dmnet.worlds import DemoDataset, write_layout

@@ -10,7 +10,7 @@ from dmnet.datasets.base import Dataset as Dataset
 from dmnet.datasets.base import Example as Example
 from dmnet.errors import DataError
 
-NAMES = ("voc", "ade20k", "cityscapes", "folder", "pairs", "demo_context", "demo_scale")  # that `load` knows
+NAMES = ("voc", "ade20k", "cityscapes", "camvid", "folder", "pairs", "demo_context", "demo_scale")
 
 
 def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "train", **options: Any) -> Any:
@@ -19,10 +19,10 @@ def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "tr
     What is missing, or not as it should be, is named in a DataError.
 
     Args:
-        name: "voc", "ade20k", "cityscapes"; anybody's own images as "folder", in VOC's layout, or as
-            "pairs", a folder of images and one of masks; or "demo_context" and "demo_scale", drawn here.
-        root: where the files are; needed for one's own images, by default the data folder for the published
-            sets, of no use to the drawn ones.
+        name: "voc", "ade20k", "cityscapes", "camvid"; anybody's own images as "folder", in VOC's layout, or
+            as "pairs", a folder of images and one of masks; or "demo_context" and "demo_scale", drawn here.
+        root: where the files are; needed for one's own images, by default the folder that the variable
+            `DMNET_DATA` names, or the data folder, for the published sets; of no use to the drawn ones.
         split: "train", "val" or another that the data set has; the drawn sets have a "test" too.
         options: for files `classes`, names or a `ClassList`, by default those of a `classes.txt` in the
             folder, or the published ones; `labelled=False`, to read a test set's images alone; and what
@@ -44,7 +44,7 @@ def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "tr
         raise DataError(f"the data set {name!r} needs a root, the folder that holds images and masks")
     else:
         if name == "folder":
-            options = {"images": files.IMAGES, "masks": files.MASKS, "lists": files.LISTS} | options
+            options = files.VOC_LAYOUT | options
         dataset = files.load_files(root, split, **options)
     if dataset.official_size not in (None, len(dataset)):
         part = f"{len(dataset)} of the {dataset.official_size} examples of {name} {split}"
@@ -56,7 +56,7 @@ def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "tr
 def layout_of(folder: str | os.PathLike[str]) -> str:
     """Return the name by which `load` reads a folder, or a DataError if none does. Shown in {doc}`02_data`.
 
-    - `leftImg8bit`: "cityscapes";
+    - `leftImg8bit`: "cityscapes"; `trainannot`, or `JPEGImages` and the classes of CamVid: "camvid";
     - `images/training` and `annotations/training`, or the same of `validation`: "ade20k";
     - `JPEGImages`: "folder", or "voc" if it is called `VOC2012` and has no `classes.txt`;
     - a folder of images beside one of masks: "pairs".
@@ -64,12 +64,11 @@ def layout_of(folder: str | os.PathLike[str]) -> str:
     from dmnet.datasets import files, published
 
     folder = Path(folder).expanduser()
-    if published.PUBLISHED["cityscapes"].is_at(folder):
-        return "cityscapes"
-    if published.PUBLISHED["ade20k"].is_at(folder) and (folder / "annotations").is_dir():
-        return "ade20k"
-    if published.PUBLISHED["voc"].is_at(folder):
-        return "voc" if folder.name == "VOC2012" and not (folder / files.NAMES).is_file() else "folder"
+    name = next((name for name, one in published.PUBLISHED.items() if one.is_at(folder)), "")
+    if name == "voc" and (folder.name != "VOC2012" or (folder / files.NAMES).is_file()):
+        return "folder"
+    if name and (name != "ade20k" or (folder / "annotations").is_dir()):
+        return name
     if all(any((folder / one).is_dir() for one in usual) for usual in (files.OWN_IMAGES, files.OWN_MASKS)):
         return "pairs"
     raise DataError(

@@ -17,21 +17,13 @@ Example = tuple[Image, Mask, str]  # image, mask, id
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Labelled images by index: `dataset[i]` is an `Example`. Shown in {doc}`02_data`.
+    """Labelled images by index: `dataset[i]` is an `Example`. Shown in {doc}`02_data`."""
 
-    Attributes:
-        split: which part of the data this is, e.g. "train".
-        classes: names, in the order of their labels.
-        palette: uint8 [len(classes), 3], a colour for each.
-        ids: one per example.
-        ignore_index: 255, the label that counts nowhere.
-    """
-
-    split: str
-    classes: tuple[str, ...]
-    palette: NDArray[np.uint8]
-    ids: tuple[str, ...]
-    ignore_index: int
+    split: str  # which part of the data this is, e.g. "train"
+    classes: tuple[str, ...]  # names, in the order of their labels
+    palette: NDArray[np.uint8]  # [len(classes), 3], a colour for each
+    ids: tuple[str, ...]  # one per example
+    ignore_index: int  # 255, the label that counts nowhere
 
     def __len__(self) -> int: ...
 

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import cv2
 import numpy as np
@@ -34,6 +34,7 @@ from dmnet.images import read_image, read_mask
 
 NAMES, IGNORED = "classes.txt", "(ignored)"
 IMAGES, MASKS, LISTS = "JPEGImages", "SegmentationClass", "ImageSets/Segmentation"  # VOC's
+VOC_LAYOUT: dict[str, Any] = {"images": IMAGES, "masks": MASKS, "lists": LISTS}  # for `load_files`
 OWN_IMAGES = ("images", "img_dir")  # of pairs: the first that exists is taken
 OWN_MASKS = ("masks", "labels", "annotations", "ann_dir")
 MASK_ENDINGS = ("", "_mask", "_label", "_labels", "_gt")  # what a mask's name may have after its image's
@@ -48,15 +49,10 @@ Files = dict[str, tuple[Path | None, Path | None]]  # id -> image and mask; None
 
 @dataclass(frozen=True)
 class Encoding:
-    """The stored value of every label, and those that mean "ignore this pixel". Shown in {doc}`02_data`.
+    """The stored value of every label, and those that mean "ignore this pixel". Shown in {doc}`02_data`."""
 
-    Attributes:
-        stored: stored value of label 0, 1, 2, ..., at most 254 of them.
-        ignored: stored values that become 255; the first is written for it.
-    """
-
-    stored: tuple[int, ...]
-    ignored: tuple[int, ...] = (IGNORE,)
+    stored: tuple[int, ...]  # of the labels 0, 1, 2, ..., at most 254 of them
+    ignored: tuple[int, ...] = (IGNORE,)  # stored values that become 255; the first is written for it
 
     @classmethod
     def plain(cls, count: int = UNKNOWN) -> Self:
@@ -93,7 +89,6 @@ class FileDataset:
     """Labelled images in files; see `dmnet.datasets.Dataset`. Shown in {doc}`02_data`.
 
     Lists and folders are read at once, images when they are asked for; `dmnet.doctor.examine` reads them all.
-
     Without masks (`labelled` is False), as in a test set, only `image(index)` can be asked for.
     """
 

@@ -17,10 +17,7 @@ _HUGE = 50e6  # pixels: most cameras have fewer, and a training step on one need
 _FITTING = 0.75  # of the comparisons. Measured: 1.0 for right pairs, 0.5 to 0.7 for shuffled ones
 _ABSENT = "its IoU is NaN, or 0 where it is predicted"
 
-_NO_CLASSES = {
-    *STRAY,
-    "SegmentationObject",
-}  # folders of label maps that are no labels, such as VOC's objects
+_NO_CLASSES = {*STRAY, "SegmentationObject"}  # folders of label maps that are no labels, as VOC's objects
 _FORMATS = {
     ".txt": "polygons as YOLO stores them",
     ".json": "polygons, as LabelMe and others store them",

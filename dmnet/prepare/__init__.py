@@ -1,25 +1,28 @@
 """Fetch the archives of a published data set, unpack them, and count what is there.
 
 Addresses and digests are those of torchvision (VOC, SBD), TensorFlow Datasets (ADE20K) and Cityscapes' own
-page. What is under its name is complete: archives are checked, unpacked beside it, and renamed.
+page. CamVid's archive is packed anew whenever GitHub likes, so its digest is one of the images and masks in
+it. What is under its name is complete: archives are checked, unpacked beside it, and renamed.
 """
 
 import csv
+import errno
+import hashlib
 import os
 import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from dmnet.datasets.published import PUBLISHED, PublishedSet, load_published
-from dmnet.download import download
+from dmnet.datasets.published import PUBLISHED, PublishedSet, data_root, load_published
+from dmnet.download import download, sha256_of
 from dmnet.errors import DataError, DownloadError
-from dmnet.files import data_dir, progress, shipped
+from dmnet.files import progress, shipped
 from dmnet.prepare import sbd
 from dmnet.prepare.folders import new_folder
 
@@ -31,7 +34,9 @@ SPLITS = {
     "voc": ("train", "val", "trainaug"),
     "ade20k": ("train", "val"),
     "cityscapes": ("train", "val", "test"),
+    "camvid": ("train", "val", "test"),
 }
+CONTENTS = "contents:"  # how a digest of `contents_digest` begins
 
 
 class Archive(NamedTuple):
@@ -39,8 +44,9 @@ class Archive(NamedTuple):
 
     name: str  # of the file
     url: str
-    digest: str  # as `dmnet.download.download` takes it
+    digest: str  # as `dmnet.download.download` takes it, or as `contents_digest` returns it
     part: str  # the folder in it that is unpacked
+    only: str  # names of the files and folders in that, with blanks between them; "" is all
     into: str = ""  # where to, from the data set's folder
     login: str = ""  # its published size if it cannot be fetched without an account
 
@@ -76,8 +82,8 @@ def prepare(
     waits for the first.
 
     Args:
-        name: "voc" (with trainaug), "ade20k" or "cityscapes".
-        root: where the data set's folder goes, or that folder; by default the data folder.
+        name: "voc" (with trainaug), "ade20k", "cityscapes" or "camvid".
+        root: where the data set's folder goes, or that folder; by default as in `published.data_root`.
         archives: folder that the archives are in, or fetched to; by default `archives` in `root`.
         mirror: address of a folder with the archives, instead of where they are published.
         verify: False takes archives with another digest than the published one, e.g. packed anew by a mirror.
@@ -90,7 +96,7 @@ def prepare(
     if name not in SPLITS:
         raise DataError(f"there is nothing to prepare for {name!r}; there are {', '.join(SPLITS)}")
     wanted, published = archives_of(name), PUBLISHED[name]
-    start = data_dir() if root is None else Path(root).expanduser()
+    start = data_root(root)
     start.mkdir(parents=True, exist_ok=True)
     store = start / "archives" if archives is None else Path(archives).expanduser()
     with FileLock(start / f".prepare_{name}.lock"):
@@ -109,23 +115,28 @@ def prepare(
         for archive in missing:
             file = store / archive.name
             there = file.is_file()
-            say(f"{archive.name}: {'' if there else 'fetching and '}checking")
-            if verify or not there:
-                url = f"{mirror.rstrip('/')}/{archive.name}" if mirror else archive.url
-                try:
-                    download(url, file, archive.digest if verify else None)
-                except DownloadError as error:
-                    hint = f"You can also fetch {archive.name} by other means and put it into {store}."
-                    hint = "If you know that it was packed anew, add --unverified." if there else hint
-                    raise DownloadError(f"{error} {hint}") from error
-            say(f"{archive.name}: unpacking")
-            if archive.into != sbd.MASKS:
-                unpack(file, home / archive.into, archive.part)
-                continue
+            url = f"{mirror.rstrip('/')}/{archive.name}" if mirror else archive.url
+            contents = archive.digest if archive.digest.startswith(CONTENTS) else ""
+            folder = home / (".sbd" if archive.into == sbd.MASKS else archive.into)
             shutil.rmtree(home / ".sbd", ignore_errors=True)  # of a process that was killed
-            unpack(file, home / ".sbd", archive.part, only=("cls", "train.txt", "val.txt"))
-            say("trainaug: writing the masks")
-            sbd.augment(home, home / ".sbd")
+            try:
+                say(f"{archive.name}: {'' if there else 'fetching and '}checking")
+                if verify or not there:
+                    download(url, file, archive.digest if verify and not contents else None)
+                say(f"{archive.name}: unpacking")
+                unpack(file, folder, archive.part, archive.only.split(), contents if verify else "")
+            except (DownloadError, DataError) as error:
+                if contents and not there and not isinstance(error.__cause__, OSError):  # but a full disk
+                    file.unlink(missing_ok=True)
+                if isinstance(error, DataError):
+                    raise
+                hint = f"You can also fetch {archive.name} by other means and put it into {store}."
+                if there:
+                    hint = "If you know that it was packed anew, add --unverified."
+                raise DownloadError(f"{error} {hint}") from error
+            if archive.into == sbd.MASKS:
+                say("trainaug: writing the masks")
+                sbd.augment(home, folder)
         shutil.rmtree(home / ".sbd", ignore_errors=True)
         counts = {split: (_count(name, home, split), published.sizes[split]) for split in SPLITS[name]}
     left = tuple(store / one.name for one in wanted if (store / one.name).is_file())
@@ -140,7 +151,7 @@ def _is_made(archive: Archive, home: Path, published: PublishedSet) -> bool:
 
 def _count(name: str, home: Path, split: str) -> int:
     """Return the number of examples of a split; raise a DataError if one lacks a file."""
-    dataset = load_published(name, home, split, labelled=split != "test")
+    dataset = load_published(name, home, split, labelled=split != "test" or name == "camvid")
     for one in dataset.ids:
         dataset.image_file(one)
         if dataset.labelled:
@@ -148,7 +159,17 @@ def _count(name: str, home: Path, split: str) -> int:
     return len(dataset)
 
 
-def unpack(archive: Path, folder: Path, part: str = "", only: tuple[str, ...] = ()) -> None:
+def contents_digest(folder: Path, name: str) -> str:
+    """Return "contents:" and a SHA-256 over all PNG files in a folder that is called `name`.
+
+    It is that of the lines "<SHA-256>  <name>/<path>", in the order of the paths. Used in {doc}`02_data`.
+    """
+    files = {f"{name}/{file.relative_to(folder).as_posix()}": file for file in folder.rglob("*.png")}
+    lines = "".join(f"{sha256_of(file)}  {path}\n" for path, file in sorted(files.items()))
+    return CONTENTS + hashlib.sha256(lines.encode()).hexdigest()
+
+
+def unpack(archive: Path, folder: Path, part: str = "", only: Sequence[str] = (), digest: str = "") -> None:
     """Unpack the folder `part` of a tar, tgz or zip archive, or of that `only` this, to a new folder.
 
     The standard library sees to it that nothing is written elsewhere, whatever names strangers packed. The
@@ -156,6 +177,7 @@ def unpack(archive: Path, folder: Path, part: str = "", only: tuple[str, ...] = 
 
     Raises:
         DataError: if the archive is damaged or a bomb, has nothing to unpack, or doesn't fit on the disk.
+        DownloadError: if what was unpacked hasn't the `digest` that is given, one of `contents_digest`.
     """
     try:
         opener: Any = zipfile.ZipFile if zipfile.is_zipfile(archive) else tarfile.open
@@ -167,6 +189,8 @@ def unpack(archive: Path, folder: Path, part: str = "", only: tuple[str, ...] = 
                     opened.extract(member, temporary)
                 else:
                     opened.extract(member.replace(name=name), temporary, filter="data")
+            if digest and (found := contents_digest(temporary, folder.name)) != digest:
+                raise DownloadError(f"{archive} is not what was published, {digest}, but {found}.")
     except (OSError, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise DataError(f"{archive} could not be unpacked to {folder}: {error}") from error
 
@@ -184,7 +208,7 @@ def _members(opened: Any) -> Iterator[tuple[Any, str, int]]:
 
 
 def _wanted(
-    archive: Path, opened: Any, target: Path, part: str, only: tuple[str, ...]
+    archive: Path, opened: Any, target: Path, part: str, only: Sequence[str]
 ) -> list[tuple[Any, str]]:
     """Return what is to be unpacked, and under which name; raise a DataError if too much, or nothing."""
     most, total, needed, wanted = max(SMALL, MOST_GROWTH * archive.stat().st_size), 0, 0, []
@@ -201,5 +225,6 @@ def _wanted(
     if not wanted:
         raise DataError(f"{archive} holds no {part or 'files'}")
     if (free := shutil.disk_usage(target).free) < needed:
-        raise DataError(f"the disk is full: {archive.name} needs {needed:,} bytes, {free:,} are free")
+        what = f"the disk is full: {archive.name} needs {needed:,} bytes, {free:,} are free"
+        raise OSError(errno.ENOSPC, what)
     return wanted

@@ -3,7 +3,8 @@
 - "voc": `JPEGImages/<id>.jpg`, `SegmentationClass/<id>.png` and a list of ids;
 - "ade20k": `images/training/<id>.jpg`, `annotations/training/<id>.png`;
 - "cityscapes": `leftImg8bit/train/<city>/<id>_leftImg8bit.png`,
-  `gtFine/train/<city>/<id>_gtFine_labelIds.png`.
+  `gtFine/train/<city>/<id>_gtFine_labelIds.png`;
+- "camvid": `train/<id>.png`, `trainannot/<id>.png`.
 
 A `classes.txt` beside them has the names: the readers then know these classes instead of the published ones.
 """
@@ -14,38 +15,16 @@ import shutil
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
 
 from PIL import Image as PILImage
 
 from dmnet.classes import label_image
 from dmnet.datasets.base import Dataset, Image
-from dmnet.datasets.files import IMAGES, LISTS, MASKS, NAMES, Encoding, repeated
-from dmnet.datasets.published import ADE20K_FOLDERS, PUBLISHED
+from dmnet.datasets.files import LISTS, NAMES, repeated
+from dmnet.datasets.published import PUBLISHED
 from dmnet.errors import DataError
 from dmnet.files import naming, progress
 from dmnet.images import read_image
-
-
-class _Layout(NamedTuple):
-    """How masks are stored, and where an image and its mask lie: `folder` is what the split's is called."""
-
-    encoding: Encoding
-    image: str
-    mask: str
-
-
-LAYOUTS = {
-    "voc": _Layout(Encoding.plain(), IMAGES + "/{name}.jpg", MASKS + "/{name}.png"),
-    "ade20k": _Layout(
-        PUBLISHED["ade20k"].encoding, "images/{folder}/{name}.jpg", "annotations/{folder}/{name}.png"
-    ),
-    "cityscapes": _Layout(
-        PUBLISHED["cityscapes"].encoding,
-        "leftImg8bit/{split}/{city}/{name}_leftImg8bit.png",
-        "gtFine/{split}/{city}/{name}_gtFine_labelIds.png",
-    ),
-}
 
 
 def write_layout(
@@ -60,7 +39,7 @@ def write_layout(
     Args:
         datasets: one split, or several with the same classes.
         root: folder to make; it must not exist, or be empty.
-        layout: "voc", "ade20k" or "cityscapes".
+        layout: "voc", "ade20k", "cityscapes" or "camvid".
 
     Returns:
         The folder; `load(layout, folder, split)` reads it.
@@ -70,8 +49,8 @@ def write_layout(
             splits don't go together.
     """
     splits = datasets if isinstance(datasets, Sequence) else [datasets]
-    if layout not in LAYOUTS:
-        raise DataError(f"there is no layout {layout!r}; there are {', '.join(LAYOUTS)}")
+    if layout not in PUBLISHED:
+        raise DataError(f"there is no layout {layout!r}; there are {', '.join(PUBLISHED)}")
     _check_splits(splits, layout)
     root = Path(root).expanduser()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -99,14 +78,14 @@ def _check_splits(splits: Sequence[Dataset], layout: str) -> None:
         raise DataError("the data sets have different classes; write each into a folder of its own")
     if found := repeated([name for dataset in splits for name in dataset.ids]):
         raise DataError(f"the splits share the ids {', '.join(found)}; files would overwrite each other")
-    count, room = len(splits[0].classes), len(LAYOUTS[layout].encoding.stored)
+    count, room = len(splits[0].classes), len(PUBLISHED[layout].encoding.stored)
     if count > room:
         raise DataError(f"the layout of {layout} stores {room} classes at most, not {count}; take 'voc'")
 
 
 def _write_folder(splits: Sequence[Dataset], root: Path, layout: str) -> None:
     """Write images, masks, class names and, for VOC, the lists of the splits below `root`."""
-    encoding, *paths = LAYOUTS[layout]
+    to = PUBLISHED[layout]
     files = {root / NAMES: splits[0].classes}
     if layout == "voc":
         files |= {root / LISTS / f"{dataset.split}.txt": dataset.ids for dataset in splits}
@@ -114,16 +93,17 @@ def _write_folder(splits: Sequence[Dataset], root: Path, layout: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     for dataset in splits:
-        folder = ADE20K_FOLDERS.get(dataset.split, dataset.split)
+        images, masks = to.folders_of(root, dataset.split)
         for image, mask, name in progress(dataset, desc=f"writing {dataset.split}"):
             # In Cityscapes a file's name starts with its city's.
             city = name.split("_")[0] if "_" in name else dataset.split
-            where = {"split": dataset.split, "folder": folder, "city": city, "name": name}
-            image_file, mask_file = (root / path.format_map(where) for path in paths)
+            place = f"{city}/{name}" if layout == "cityscapes" else name
+            image_file = images / f"{place}{to.endings[0] or '.jpg'}"
+            mask_file = masks / f"{place}{to.endings[1] or '.png'}"
             for file in (image_file, mask_file):
                 file.parent.mkdir(parents=True, exist_ok=True)
             _write_image(image, image_file)
-            stored = encoding.encode(mask)
+            stored = to.encoding.encode(mask)
             # VOC's have colours for people, the others are grey.
             picture = label_image(stored, dataset.palette) if layout == "voc" else PILImage.fromarray(stored)
             picture.save(mask_file)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,6 +51,18 @@ def test_the_key_changes_with_a_library(sources: Path, monkeypatch: pytest.Monke
     before = execution_key.digest(sources)
     monkeypatch.setattr(execution_key, "version", lambda name: f"{name} of tomorrow")
     assert execution_key.digest(sources) != before
+
+
+def test_the_cache_changes_with_the_data_sets_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, config = SimpleNamespace(outdir=tmp_path / "html"), SimpleNamespace()
+    monkeypatch.setenv("DMNET_DATA", str(tmp_path))
+    execution_key.choose_cache(app, config)
+    before = config.nb_execution_cache_path
+    (tmp_path / "CamVid/trainannot").mkdir(parents=True)
+    execution_key.choose_cache(app, config)
+    assert config.nb_execution_cache_path == f"{before}-camvid"
 
 
 NOTEBOOK = {

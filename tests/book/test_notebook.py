@@ -39,12 +39,13 @@ def test_a_data_set_is_found_but_needs_a_gpu(
 
 
 def test_every_published_data_set_is_found_where_its_reader_looks(elsewhere: Path) -> None:
-    for folder in ("ADEChallengeData2016/images/training", "cityscapes/leftImg8bit"):
+    for folder in ("ADEChallengeData2016/images/training", "cityscapes/leftImg8bit", "CamVid/trainannot"):
         (elsewhere / folder).mkdir(parents=True)
     (elsewhere / "VOCdevkit/VOC2012").mkdir(parents=True)  # empty: the archive was not unpacked
     with mpl.rc_context():
         roots = notebook.setup().roots
-    assert roots == {"ade20k": elsewhere / "ADEChallengeData2016", "cityscapes": elsewhere / "cityscapes"}
+    places = {"ade20k": "ADEChallengeData2016", "cityscapes": "cityscapes", "camvid": "CamVid"}
+    assert roots == {name: elsewhere / place for name, place in places.items()}
 
 
 def test_with_a_gpu_and_data_the_profile_is_full(

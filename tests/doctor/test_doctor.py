@@ -766,7 +766,7 @@ def test_what_the_reader_refuses_stops_training(tmp_path: Path, monkeypatch: pyt
         doctor.quick_check(make(tmp_path))
 
 
-@pytest.mark.parametrize("layout", ["voc", "ade20k", "cityscapes"])
+@pytest.mark.parametrize("layout", ["voc", "ade20k", "cityscapes", "camvid"])
 def test_every_layout_is_healthy(tmp_path: Path, layout: str) -> None:
     drawn = [DemoDataset("demo_scale", split, size=24) for split in ("train", "val")]
     root = write_layout(drawn, tmp_path / "drawn", layout)

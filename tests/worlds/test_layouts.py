@@ -9,11 +9,11 @@ from PIL import Image
 from test_datasets_folder import make, put_list
 
 from dmnet.datasets import layout_of, load
+from dmnet.datasets.published import PUBLISHED
 from dmnet.errors import DataError
 from dmnet.images import read_mask
 from dmnet.inference import evaluate
 from dmnet.worlds import DemoDataset, layouts, write_layout
-from dmnet.worlds.layouts import LAYOUTS
 from dmnet.zoo import load_pretrained
 
 
@@ -89,7 +89,7 @@ def test_a_full_disk_names_the_folder(
         write_layout(drawn, tmp_path / "out")
 
 
-# Three layouts, one data set
+# Every layout, one data set
 
 
 @pytest.fixture(scope="module", params=["demo_context", "demo_scale"])
@@ -101,14 +101,12 @@ def world(request: pytest.FixtureRequest) -> list[DemoDataset]:
 def places(world: list[DemoDataset], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The world in every layout."""
     home = tmp_path_factory.mktemp("layouts")
-    return {layout: write_layout(world, home / layout, layout) for layout in LAYOUTS}
+    return {layout: write_layout(world, home / layout, layout) for layout in PUBLISHED}
 
 
-def test_the_three_readers_return_the_same(world: list[DemoDataset], places: dict[str, Path]) -> None:
+def test_all_readers_return_the_same(world: list[DemoDataset], places: dict[str, Path]) -> None:
     for drawn in world:
-        voc, *others = (
-            load(layout, places[layout], drawn.split) for layout in ("voc", "ade20k", "cityscapes")
-        )
+        voc, *others = (load(layout, places[layout], drawn.split) for layout in PUBLISHED)
         assert voc.ids == drawn.ids and voc.classes == drawn.classes
         np.testing.assert_array_equal(voc.palette, drawn.palette)
         for (image, mask, name), (_, labels, _) in zip(voc, drawn, strict=True):
@@ -129,8 +127,10 @@ def test_the_files_are_those_of_the_real_data_sets(places: dict[str, Path]) -> N
             "leftImg8bit/val/val/val_00001_leftImg8bit.png",
             "gtFine/val/val/val_00001_gtFine_labelIds.png",
         ),
+        "camvid": ("val/val_00001.png", "valannot/val_00001.png"),
     }
     values = {"voc": set(range(7)), "ade20k": set(range(8)), "cityscapes": {0, 7, 8, 11, 12, 13, 17, 19}}
+    values["camvid"] = {*range(7), 11}
     for layout, (image, mask) in written.items():
         with Image.open(places[layout] / image) as file:
             assert file.format == {"jpg": "JPEG", "png": "PNG"}[image[-3:]]
@@ -141,7 +141,8 @@ def test_the_files_are_those_of_the_real_data_sets(places: dict[str, Path]) -> N
 
 def test_void_is_stored_as_the_data_set_stores_it(tmp_path: Path) -> None:
     voc = load("folder", make(tmp_path / "data"))  # its masks hold 0, 1, 2 and 255
-    for layout, stored in (("voc", {0, 1, 2, 255}), ("ade20k", {1, 2, 3, 0}), ("cityscapes", {7, 8, 11, 0})):
+    ours = {"voc": {0, 1, 2, 255}, "camvid": {0, 1, 2, 11}}
+    for layout, stored in ({"ade20k": {1, 2, 3, 0}, "cityscapes": {7, 8, 11, 0}} | ours).items():
         dataset = load(layout, write_layout(voc, tmp_path / layout, layout))
         assert set(np.unique(read_mask(dataset.mask_file("a")))) == stored
         np.testing.assert_array_equal(dataset[0][1], voc[0][1])
@@ -156,7 +157,7 @@ def test_a_city_is_what_the_id_begins_with(tmp_path: Path) -> None:
 
 
 def test_layouts_that_cannot_be(tmp_path: Path, drawn: DemoDataset) -> None:
-    with pytest.raises(DataError, match="no layout 'coco'; there are voc, ade20k, cityscapes"):
+    with pytest.raises(DataError, match="no layout 'coco'; there are voc, ade20k, cityscapes, camvid"):
         write_layout(drawn, tmp_path / "out", "coco")
     many = load("folder", make(tmp_path / "data", classes=[f"class {number}" for number in range(20)]))
     with pytest.raises(DataError, match="cityscapes stores 19 classes at most, not 20"):
@@ -184,12 +185,9 @@ def test_torchvisions_readers_see_the_same(split: str, places: dict[str, Path], 
 
 
 @pytest.mark.parametrize("world", ["demo_scale"], indirect=True)
-def test_a_model_scores_the_same_through_the_three_readers(places: dict[str, Path]) -> None:
+def test_a_model_scores_the_same_through_all_readers(places: dict[str, Path]) -> None:
     model = load_pretrained("demo_scale")
-    counts = [
-        evaluate(model, load(layout, places[layout], "train")).counts.tolist()
-        for layout in ("voc", "ade20k", "cityscapes")
-    ]
-    assert counts[0] == counts[1] == counts[2]
+    counts = [evaluate(model, load(layout, places[layout], "train")).counts.tolist() for layout in PUBLISHED]
+    assert all(one == counts[0] for one in counts)
     right = sum(row[label] for label, row in enumerate(counts[0]))
     assert right > 0.9 * sum(map(sum, counts[0]))  # it was the right pixels that were compared
