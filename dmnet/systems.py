@@ -236,16 +236,20 @@ STREET = System(
         batch_size=8,
         epochs=None,
         iterations=9000,
+        # 1 / sqrt(share of the training pixels), mean 1: poles, signs, fences and people are rare
+        class_weights=(0.9, 0.75, 3.6, 0.65, 1.7, 1.15, 3.3, 3.4, 1.5, 4.5, 6.7),
         label_stride=2,
         resize=(480, 360),
+        scale_range=(0.75, 1.5),
         crop=(240, 320),
         pretrained=False,
     ),
     evaluation=Evaluation(resize=(480, 360)),
-    departures="Ten layers of 32 to 96 channels from scratch, no auxiliary head, AdamW, rare classes weigh more.",
+    departures="Narrow, from scratch on 367 photographs: no auxiliary head, AdamW, rare classes weigh more.",
 )
+STREET_QUICK = replace(STREET, name="street_quick", recipe=replace(STREET.recipe, iterations=900))
 
-OWN = {system.name: system for system in (DEMO_CONTEXT, DEMO_SCALE, SMALL_R18, STREET)}
+OWN = {system.name: system for system in (DEMO_CONTEXT, DEMO_SCALE, SMALL_R18, STREET, STREET_QUICK)}
 
 
 def zoo() -> Any:

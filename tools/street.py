@@ -1,9 +1,9 @@
 """Train `street` on CamVid's 367 training photographs, and all that the book says about it.
 
-    python tools/street.py trials             # data/results/street_trials.csv: what helps, and by how much
-    python tools/street.py ablation           # data/results/street_ablation.csv: the scales, three seeds each
-    python tools/street.py seeds              # data/results/street_seeds.csv: a third of the length, three seeds
-    python tools/street.py weights            # data/weights/street.*: the long run, on all 367 photographs
+    python tools/street.py trials        # data/results/street_trials.csv: what helps, and by how much
+    python tools/street.py ablation      # data/results/street_ablation.csv: the scales, three seeds each
+    python tools/street.py seeds         # data/results/street_seeds.csv: a third of the length, three seeds
+    python tools/street.py weights       # data/weights/street.*: the long run, on all 367 photographs
 
 A row is one trained network, scored on photographs that it was not trained on. Two ways to hold them out:
 "sixth", every sixth in the order of names, which are neighbours in time of those beside them and so flatter;
@@ -17,13 +17,11 @@ import argparse
 import hashlib
 import json
 import platform
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -222,9 +220,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    several = arguments.what in ("ablation", "seeds")
-    arguments.seeds = arguments.seeds or (SEEDS if several else SEEDS[:1])
-    arguments.held_out = arguments.held_out or (["sixth", "stretch"] if arguments.what == "seeds" else ["stretch"])
+    both = ["sixth", "stretch"] if arguments.what == "seeds" else ["stretch"]
+    arguments.held_out = arguments.held_out or both
+    arguments.seeds = arguments.seeds or (SEEDS if arguments.what in ("ablation", "seeds") else SEEDS[:1])
     third = {"iterations": (STREET.recipe.iterations or 0) // 3}
     if arguments.what == "weights":
         weights(arguments)
