@@ -235,7 +235,7 @@ STREET = System(
         weight_decay=1e-2,
         batch_size=8,
         epochs=None,
-        iterations=12000,
+        iterations=10000,
         # 1 / sqrt(share of the training pixels), mean 1: poles, signs, fences and people are rare
         class_weights=(0.9, 0.75, 3.6, 0.65, 1.7, 1.15, 3.3, 3.4, 1.5, 4.5, 6.7),
         label_stride=2,
