@@ -34,10 +34,7 @@ class Profile:
 
 
 def setup(seed: int = 0) -> Profile:
-    """Seed PyTorch, set the style of the figures, and return and print what this machine is used for.
-
-    Used in {doc}`welcome`.
-    """
+    """Seed PyTorch, style the figures, return and print what is found here. Used in {doc}`welcome`."""
     torch.manual_seed(seed)
     mpl.rcParams.update(FIGURES)  # type: ignore[arg-type]
     if "google.colab" in sys.modules:  # which loads the code of widgets only when told to [Colab, "Widgets"]

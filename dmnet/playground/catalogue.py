@@ -104,10 +104,7 @@ STILL = (BY_ID["scale-26"], BY_ID["scale-16"], BY_ID["context-13"])
 
 
 def catalogue() -> dict[str, Any]:
-    """Return what there is to choose from: worlds with their classes, colours and scenes.
-
-    Used in {doc}`welcome`.
-    """
+    """Return the worlds to choose from, with classes, colours and scenes. Used in {doc}`welcome`."""
     worlds = []
     for world in SCENES:
         classes = WORLDS[world].classes

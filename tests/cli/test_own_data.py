@@ -15,9 +15,9 @@ from test_cli import run
 
 import dmnet
 from dmnet import datasets, worlds
-from dmnet.checkpoints import read_weights
 from dmnet.cli._shared import load_data
 from dmnet.errors import CheckpointError, UnknownSystemError
+from dmnet.zoo.reading import read_weights
 
 TINY = ["--set", "backbone=tiny_resnet", "--set", "channels=4", "--set", "fusion_channels=8"]
 SMALL = [
