@@ -1,4 +1,4 @@
-"""Our own systems: the two for the drawn data sets, with weights, and a small one for laptops."""
+"""Our own systems: two for the drawn data sets and `street` for CamVid, with weights; a small one for laptops."""
 
 from dataclasses import replace
 
@@ -78,7 +78,7 @@ SMALL_R18 = System(
 STREET = System(
     name="street",
     dataset="camvid",
-    classes=class_lists.CAMVID.names,
+    classes=classes.CAMVID.names,
     architecture=Architecture(
         backbone="street_resnet", num_classes=11, channels=32, fusion_channels=64, aux_channels=None
     ),
