@@ -51,7 +51,7 @@ def test_every_variant_can_be_built_and_has_as_many_numbers(variants: dict) -> N
         with torch.device("meta"):
             model = dmnet.model.from_system(system)
         sizes[name] = sum(p.numel() for p in model.parameters())
-        assert street.gate_settings(model)[0] == "1" * len(system.architecture.filter_sizes)
+        assert street.settings(model)[0] == tuple(one * len(system.architecture.filter_sizes) for one in "10")
     if variants is street.ABLATION:
         assert sizes["dynamic 1"] == sizes["dynamic 7"] == pytest.approx(sizes["dynamic 1,3,5,7"], rel=0.01)
 
@@ -94,10 +94,12 @@ def test_rows_are_written_once_and_runs_go_on(tmp_path: Path, monkeypatch: pytes
     for seeds in (["0"], ["0", "1"]):
         monkeypatch.setattr(sys, "argv", [*command, "--seeds", *seeds])
         street.main()
-        table = pd.read_csv(tmp_path / "street_ablation.csv", dtype={"gates": str})
-        assert len(table) == 6 * len(seeds)  # five settings of the gates, and none
+        table = pd.read_csv(tmp_path / "street_ablation.csv", dtype={"gates": str, "lent": str})
+        assert len(table) == 11 * len(seeds)  # five settings of the gates, five loans, and no filters
         assert table[table.variant == "no filters"].gates.isna().all()
         assert set(table.gates.dropna()) == {"1111", "0111", "1011", "1101", "1110"}
+        assert set(table.lent.dropna()) == {"0000", "1000", "0100", "0010", "0001", "1111"}
+        assert table["blur 7"].between(0, 1).sum() == len(seeds) and (table["blur 1"].dropna() == 1).all()
         assert (table.iterations == 2).all() and table.miou.between(0, 100).all()
         assert table["iou road"].notna().all() and (table["iou fence"].fillna(0) == 0).all()
 

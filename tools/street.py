@@ -26,14 +26,17 @@ import pandas as pd
 import torch
 
 import dmnet
-from dmnet import checkpoints, datasets, systems
+from dmnet import checkpoints, datasets, systems, transforms
+from dmnet.analysis.inside import look_inside
 from dmnet.datasets.base import Example
 from dmnet.datasets.files import FileDataset
 from dmnet.errors import DataError
 from dmnet.files import atomic_write
 from dmnet.inference import evaluate
+from dmnet.metrics import ConfusionMatrix
 from dmnet.systems import System
 from dmnet.training import train
+from dmnet.upsampling import upsample
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, WEIGHTS, RUNS = ROOT / "data" / "results", ROOT / "data" / "weights", ROOT / "runs" / "street"
@@ -119,23 +122,58 @@ def run(system: System, dataset: FileDataset, how: str, seed: int, folder: Path,
     return result, Photographs(dataset, held) if held else None
 
 
-def gate_settings(model: dmnet.DMNet) -> list[str]:
-    """Return all gates open, "1111", and, of several scales, each switched off alone: "0111", ..."""
+def settings(model: dmnet.DMNet) -> list[tuple[str, str]]:
+    """Return how a network is scored: which gates are open, and whose filters another photograph lends.
+
+    "1111" and "0000" is the network itself; of several scales each is switched off alone, "0111" and so on,
+    and each filters with another photograph's filters, "1000" and so on, and all do, "1111".
+    """
     count = len(model.architecture.filter_sizes)
-    settings = ["1" * count]
-    if count > 1:
-        settings += ["1" * off + "0" + "1" * (count - off - 1) for off in range(count)]
-    return settings
+    itself = ("1" * count, "0" * count)
+    if count < 2:
+        return [itself]
+    alone = ["0" * one + "1" + "0" * (count - one - 1) for one in range(count)]
+    off = [one.translate(str.maketrans("01", "10")) for one in alone]
+    lent = [*alone, "1" * count] if model.architecture.filters == "dynamic" else []
+    return [itself, *((gates, itself[1]) for gates in off), *((itself[0], shares) for shares in lent)]
 
 
-def row_of(result: Any, val_set: Photographs, gates: str, protocols: Sequence[str]) -> dict[str, Any]:
+def matrix_of(model: dmnet.DMNet, val_set: Photographs, gates: str, lent: str) -> ConfusionMatrix:
+    """Score a network, the whole image at once, with these gates and another photograph's filters."""
+    if "1" not in lent:
+        return evaluate(model, val_set, scale_gates=[int(gate) for gate in gates])
+    matrix = ConfusionMatrix(len(val_set.classes))
+    inputs = [transforms.evaluation_image(model.system, image) for image, _, _ in val_set.examples]
+    for number, (_, mask, _) in enumerate(val_set.examples):
+        donor = inputs[(number + len(inputs) // 2) % len(inputs)]  # of another drive, mostly
+        shares = [float(share) for share in lent]
+        answer = look_inside(model, inputs[number], [1.0] * len(gates), donor=donor, donor_share=shares)
+        matrix.update(upsample(answer.logits[None], mask.shape)[0].argmax(0), mask)
+    return matrix
+
+
+def blur(model: dmnet.DMNet, val_set: Photographs) -> dict[str, float]:
+    """Return, for each scale, how much of its filters is their mean, a box blur: the share of the squares."""
+    found: dict[str, list[float]] = {f"blur {k}": [] for k in model.architecture.filter_sizes}
+    for image, _, _ in val_set.examples:
+        pixels = transforms.evaluation_image(model.system, image)
+        filters = look_inside(model, pixels, [1.0] * len(found)).filters
+        for shares, one in zip(found.values(), filters, strict=True):
+            shares.append((one.mean((1, 2)).square().sum() / one.square().mean((1, 2)).sum()).item())
+    return {name: round(sum(shares) / len(shares), 4) for name, shares in found.items()}
+
+
+def row_of(
+    result: Any, val_set: Photographs, gates: str, lent: str, protocols: Sequence[str]
+) -> dict[str, Any]:
     """Score a network: mIoU and IoU of every class, the whole image at once; mIoU by other protocols."""
-    open_or_not = [int(gate) for gate in gates]
-    matrix = evaluate(result.model, val_set, scale_gates=open_or_not)
+    model = result.model
+    matrix = matrix_of(model, val_set, gates, lent)
     row = {
         "gates": gates,
+        "lent": lent,
         "images": len(val_set),
-        "parameters": sum(p.numel() for p in result.model.parameters()),
+        "parameters": sum(p.numel() for p in model.parameters()),
         "iterations": len(result.history),
         "seconds": round(float(result.history["seconds"].iloc[-1]), 1),
         "threads": torch.get_num_threads(),
@@ -144,8 +182,10 @@ def row_of(result: Any, val_set: Photographs, gates: str, protocols: Sequence[st
     values = zip(val_set.classes, matrix.iou().tolist(), strict=True)
     row |= {f"iou {name}": round(100 * value, 2) for name, value in values}
     for name in protocols:
-        protocol = systems.protocol(result.model.system, name)
-        row[f"miou {name}"] = round(100 * evaluate(result.model, val_set, protocol=protocol).miou(), 2)
+        protocol = systems.protocol(model.system, name)
+        row[f"miou {name}"] = round(100 * evaluate(model, val_set, protocol=protocol).miou(), 2)
+    if gates and "0" not in gates and "1" not in lent:
+        row |= blur(model, val_set)
     return row
 
 
@@ -154,7 +194,7 @@ def experiment(
 ) -> None:
     """Train what the file of this experiment lacks, row by row."""
     dataset, file = training_part(arguments.data), RESULTS / f"street_{name}.csv"
-    table = pd.read_csv(file, dtype={"gates": str}) if file.exists() else pd.DataFrame()
+    table = pd.read_csv(file, dtype={"gates": str, "lent": str}) if file.exists() else pd.DataFrame()
     protocols = ("slide", "ms+flip") if name == "seeds" else ()
     for how in arguments.held_out:
         for seed in arguments.seeds:
@@ -166,9 +206,9 @@ def experiment(
                 result, val_set = run(base, dataset, how, seed, folder, **variants[variant])
                 rows = [
                     wanted
-                    | row_of(result, val_set, gates, protocols)
+                    | row_of(result, val_set, *setting, protocols)
                     | {"torch": torch.__version__, "machine": platform.machine()}
-                    for gates in gate_settings(result.model)
+                    for setting in settings(result.model)
                 ]
                 table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
                 with atomic_write(file) as temporary:

@@ -1,4 +1,4 @@
-"""Our own systems: two for the drawn data sets and `street` for CamVid, with weights; a small one for laptops."""
+"""Our own systems: two for the drawn data sets and one for CamVid, with weights; a small one for laptops."""
 
 from dataclasses import replace
 
