@@ -32,11 +32,10 @@ from dmnet.datasets.base import Example
 from dmnet.datasets.files import FileDataset
 from dmnet.errors import DataError
 from dmnet.files import atomic_write
-from dmnet.inference import evaluate
+from dmnet.inference import evaluate, labels_at
 from dmnet.metrics import ConfusionMatrix
 from dmnet.systems import System
 from dmnet.training import train
-from dmnet.upsampling import upsample
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, WEIGHTS, RUNS = ROOT / "data" / "results", ROOT / "data" / "weights", ROOT / "runs" / "street"
@@ -148,7 +147,7 @@ def matrix_of(model: dmnet.DMNet, val_set: Photographs, gates: str, lent: str) -
         donor = inputs[(number + len(inputs) // 2) % len(inputs)]  # of another drive, mostly
         shares = [float(share) for share in lent]
         answer = look_inside(model, inputs[number], [1.0] * len(gates), donor=donor, donor_share=shares)
-        matrix.update(upsample(answer.logits[None], mask.shape)[0].argmax(0), mask)
+        matrix.update(labels_at(answer.logits, mask.shape), mask)
     return matrix
 
 
