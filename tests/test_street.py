@@ -104,6 +104,26 @@ def test_rows_are_written_once_and_runs_go_on(tmp_path: Path, monkeypatch: pytes
         assert table["iou road"].notna().all() and (table["iou fence"].fillna(0) == 0).all()
 
 
+def test_seeds_have_other_protocols_and_a_confusion_matrix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(street.STREET.recipe, iterations=3, batch_size=2, resize=(48, 36), crop=(24, 24))
+    monkeypatch.setattr(street, "STREET", replace(street.STREET, recipe=recipe))
+    monkeypatch.setattr(street, "PHOTOGRAPHS", 12)
+    monkeypatch.setattr(street, "RESULTS", tmp_path)
+    monkeypatch.setattr(street, "RUNS", tmp_path / "runs")
+    data = draw_camvid(tmp_path / "data", 12)
+    command = ["street.py", "seeds", "--data", str(data), "--variants", "a third of street", "--seeds", "4"]
+    monkeypatch.setattr(sys, "argv", command)
+    street.main()
+    table = pd.read_csv(tmp_path / "street_seeds.csv")
+    assert list(table["held out"].unique()) == ["sixth", "stretch"] and (table.iterations == 1).all()
+    assert table["miou slide"].notna().all() and table["miou ms+flip"].notna().all()
+    confusion = pd.read_csv(tmp_path / "street_confusion.csv")
+    assert list(confusion.true) == 2 * list(CAMVID.names)
+    assert confusion[confusion["held out"] == "sixth"].loc[3, list(CAMVID.names)].sum() > 0  # road
+
+
 @pytest.fixture(scope="module")
 def weights() -> Path:
     return shipped("weights", "street.safetensors")

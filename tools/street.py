@@ -163,11 +163,15 @@ def blur(model: dmnet.DMNet, val_set: Photographs) -> dict[str, float]:
 
 
 def row_of(
-    result: Any, val_set: Photographs, gates: str, lent: str, protocols: Sequence[str]
+    result: Any,
+    val_set: Photographs,
+    matrix: ConfusionMatrix,
+    gates: str,
+    lent: str,
+    protocols: Sequence[str],
 ) -> dict[str, Any]:
-    """Score a network: mIoU and IoU of every class, the whole image at once; mIoU by other protocols."""
+    """Return what is known of a network: mIoU and IoU of every class; mIoU by other protocols."""
     model = result.model
-    matrix = matrix_of(model, val_set, gates, lent)
     row = {
         "gates": gates,
         "lent": lent,
@@ -188,6 +192,18 @@ def row_of(
     return row
 
 
+def keep_confusion(wanted: dict[str, Any], matrix: ConfusionMatrix, classes: Sequence[str]) -> None:
+    """Add a confusion matrix to `street_confusion.csv`: a row for each true class, pixels by prediction."""
+    file = RESULTS / "street_confusion.csv"
+    rows = [
+        wanted | {"true": name} | dict(zip(classes, row, strict=True))
+        for name, row in zip(classes, matrix.counts.tolist(), strict=True)
+    ]
+    before = [pd.read_csv(file)] if file.exists() else []
+    with atomic_write(file) as temporary:
+        pd.concat([*before, pd.DataFrame(rows)]).to_csv(temporary, index=False)
+
+
 def experiment(
     name: str, base: System, variants: dict[str, dict[str, Any]], arguments: argparse.Namespace
 ) -> None:
@@ -203,12 +219,13 @@ def experiment(
                     continue
                 folder = RUNS / name / f"{variant}, {how}, seed {seed}".replace(" ", "_")
                 result, val_set = run(base, dataset, how, seed, folder, **variants[variant])
-                rows = [
-                    wanted
-                    | row_of(result, val_set, *setting, protocols)
-                    | {"torch": torch.__version__, "machine": platform.machine()}
-                    for setting in settings(result.model)
-                ]
+                rows = []
+                for gates, lent in settings(result.model):
+                    matrix = matrix_of(result.model, val_set, gates, lent)
+                    rows.append(wanted | row_of(result, val_set, matrix, gates, lent, protocols))
+                    rows[-1] |= {"torch": torch.__version__, "machine": platform.machine()}
+                    if name == "seeds" and len(rows) == 1:
+                        keep_confusion(wanted, matrix, val_set.classes)
                 table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
                 with atomic_write(file) as temporary:
                     table.to_csv(temporary, index=False)
