@@ -119,7 +119,7 @@ def test_seeds_have_other_protocols_and_a_confusion_matrix(
     command = ["street.py", "seeds", "--data", str(data), "--variants", "a third of street", "--seeds", "4"]
     monkeypatch.setattr(sys, "argv", command)
     street.main()
-    table = pd.read_csv(tmp_path / "street_seeds.csv")
+    table = pd.read_csv(tmp_path / "street_seeds.csv", dtype={"gates": str, "lent": str})
     assert list(table["held out"].unique()) == ["sixth", "stretch"] and (table.iterations == 1).all()
     itself = (table.gates == "1111") & (table.lent == "0000")
     assert (table[["miou slide", "miou ms+flip"]].notna().all(axis=1) == itself).all()
