@@ -11,12 +11,10 @@ import pytest
 import street
 import torch
 from PIL import Image
-from safetensors import safe_open
 
 import dmnet
 from dmnet import datasets, systems
 from dmnet.classes import CAMVID
-from dmnet.files import shipped
 from dmnet.systems import Evaluation
 from dmnet.training import resolve
 
@@ -126,28 +124,3 @@ def test_seeds_have_other_protocols_and_a_confusion_matrix(
     confusion = pd.read_csv(tmp_path / "street_confusion.csv")
     assert list(confusion.true) == 2 * list(CAMVID.names)
     assert confusion[confusion["held out"] == "sixth"].loc[3, list(CAMVID.names)].sum() > 0  # road
-
-
-@pytest.fixture(scope="module")
-def weights() -> Path:
-    return shipped("weights", "street.safetensors")
-
-
-def test_shipped_weights_are_half_precision_and_small(weights: Path) -> None:
-    assert weights.stat().st_size <= 4_000_000
-    with safe_open(weights, "pt") as file:
-        kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118  no mapping
-    assert kinds == {torch.float16, torch.int64}
-    model = dmnet.load_pretrained("street")
-    assert {p.dtype for p in model.parameters()} == {torch.float32}
-    assert (
-        len(shipped("weights", "street.csv").read_text().splitlines()) == 1 + street.STREET.recipe.iterations
-    )
-
-
-def test_shipped_weights_read_the_photographs_that_they_learned_from(photos: Path) -> None:
-    """Not a score: that they are the weights, and that these are the photographs, is all that it says."""
-    dataset = street.training_part(photos / "camvid_train_voc_layout")
-    few = street.Photographs(dataset, dataset.ids[::60])
-    matrix = dmnet.inference.evaluate(dmnet.load_pretrained("street"), few)
-    assert matrix.miou() > 0.6
