@@ -291,7 +291,7 @@ def test_slide_works_on_what_was_trained_on_crops_and_on_whole_images(trained):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
-def test_a_video_is_labelled_frame_by_frame(trained, suffix):
+def test_a_video_is_labelled_frame_by_frame(trained, monkeypatch, suffix):
     scenes = [image for image, *_ in worlds.DemoDataset("demo_scale", "test", size=3)]
     form = cv2.VideoWriter.fourcc(*("mp4v" if suffix == ".mp4" else "MJPG"))
     writer = cv2.VideoWriter(f"clip{suffix}", form, 5, (160, 160))
@@ -307,6 +307,14 @@ def test_a_video_is_labelled_frame_by_frame(trained, suffix):
     painted = cv2.VideoCapture("out/clip_overlay.mp4")
     assert (painted.get(cv2.CAP_PROP_FRAME_COUNT), painted.get(cv2.CAP_PROP_FPS)) == (3, 5)
     assert painted.read()[1].shape == (160, 160, 3)
+
+    class Closed(cv2.VideoWriter):
+        def isOpened(self):
+            return False
+
+    monkeypatch.setattr(cv2, "VideoWriter", Closed)  # as where OpenCV has no encoder
+    told = run("predict", "demo_scale", f"clip{suffix}", "--output", "new", code=2).stderr
+    assert f"ffmpeg -i clip{suffix} frame" in told and not Path("new/clip_overlay.mp4").exists()
 
 
 def test_a_video_that_cannot_be_decoded_is_told_and_the_rest_is_done(trained):
