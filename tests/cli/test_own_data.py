@@ -5,6 +5,7 @@ import shlex
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -308,11 +309,9 @@ def test_a_video_is_labelled_frame_by_frame(trained, monkeypatch, suffix):
     assert (painted.get(cv2.CAP_PROP_FRAME_COUNT), painted.get(cv2.CAP_PROP_FPS)) == (3, 5)
     assert painted.read()[1].shape == (160, 160, 3)
 
-    class Closed(cv2.VideoWriter):
-        def isOpened(self):
-            return False
-
-    monkeypatch.setattr(cv2, "VideoWriter", Closed)  # as where OpenCV has no encoder
+    closed = Mock()  # as where OpenCV has no encoder
+    closed.return_value.isOpened.return_value = False
+    monkeypatch.setattr(cv2, "VideoWriter", closed)
     told = run("predict", "demo_scale", f"clip{suffix}", "--output", "new", code=2).stderr
     assert f"ffmpeg -i clip{suffix} frame" in told and not Path("new/clip_overlay.mp4").exists()
 
