@@ -1,4 +1,4 @@
-"""Backbones: dilated ResNets, and two tiny ones for the drawn worlds.
+"""Backbones: dilated ResNets, wide and narrow, and a tiny one that sees 11 pixels.
 
 Two changes turn a ResNet for classification into a dense one [Yu and Koltun 2016; Chen et al. 2017]: the last
 stages lose their stride, so the features keep their resolution, and the 3x3 convolutions *behind* the lost
@@ -104,26 +104,36 @@ Block = type[BasicBlock] | type[Bottleneck]
 class ResNet(nn.Module):
     """A ResNet without its classifier, at a chosen output stride. Derived in {doc}`03_backbone`.
 
-    `blocks` says how many each stage has, `width` how many channels the 3x3 convolutions of the first have,
-    doubled with each stage. The stem is "plain", one 7x7 convolution, or "deep", three 3x3 [He et al. 2019,
-    ResNet-C]. At `output_stride` 8, 16 or 32 a pixel of stage 4 stands for as many of the image.
+    `blocks` says how many each stage has, `widths` how many channels their 3x3 convolutions have; one number
+    is that of the first, doubled with each stage. The stem is "plain", one 7x7 convolution, or "deep", three
+    3x3 [He et al. 2019, ResNet-C], before a max-pool; or two strided 3x3 convolutions of the given channels.
+    At `output_stride` 8, 16 or 32 a pixel of stage 4 stands for as many of the image.
     """
 
     def __init__(
-        self, block: Block, blocks: Sequence[int], stem: str = "deep", output_stride: int = 8, width: int = 64
+        self,
+        block: Block,
+        blocks: Sequence[int],
+        stem: str | tuple[int, int] = "deep",
+        output_stride: int = 8,
+        widths: int | Sequence[int] = 64,
     ) -> None:
         super().__init__()
         if output_stride not in STRIDES_AND_DILATIONS:
             raise DMNetError(f"output_stride must be 8, 16 or 32, got {output_stride}")
         strides, dilations = STRIDES_AND_DILATIONS[output_stride]
-        if stem == "deep":
+        widths = [widths * 2**stage for stage in range(4)] if isinstance(widths, int) else widths
+        width = widths[0]
+        if isinstance(stem, tuple):
+            first, width = stem
+            self.stem = nn.Sequential(*conv_norm_relu(3, first, 3, 2), *conv_norm_relu(first, width, 3, 2))
+        elif stem == "deep":
             narrow = [*conv_norm_relu(3, width // 2, 3, 2), *conv_norm_relu(width // 2, width // 2, 3)]
             self.stem = nn.Sequential(*narrow, *conv_norm_relu(width // 2, width, 3))
         else:  # torchvision's names, so that its ImageNet weights load as they are
             self.conv1 = nn.Conv2d(3, width, 7, 2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(width)
-        self.maxpool = nn.MaxPool2d(3, 2, padding=1)
-        widths = [width * 2**stage for stage in range(4)]
+        self.maxpool = nn.Identity() if isinstance(stem, tuple) else nn.MaxPool2d(3, 2, padding=1)
         inputs = [width, *(w * block.expansion for w in widths)]
         stages = zip(inputs, widths, blocks, strides, dilations, strict=False)
         self.layer1, self.layer2, self.layer3, self.layer4 = (_stage(block, *stage) for stage in stages)
@@ -189,44 +199,33 @@ class PatchEncoder(nn.Module):
         return Features(fine, self.coarse(even))
 
 
-class TinyResNet(nn.Module):
-    """One bottleneck per stage, 16 to 96 channels, dilated to output stride 8. Used in {doc}`09_ablation`."""
-
-    channels = (64, 96)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(*conv_norm_relu(3, 16, 3, 2), *conv_norm_relu(16, 16, 3, 2))
-        self.layer1 = Bottleneck(16, 4)
-        self.layer2 = Bottleneck(16, 8, stride=2)
-        self.layer3 = Bottleneck(32, 16)
-        self.layer4 = Bottleneck(64, 24, entry=2)
-
-    def forward(self, images: Tensor) -> Features:
-        """Images [B, 3, H, W] -> features of stages 3 and 4, at stride 8."""
-        stage3 = self.layer3(self.layer2(self.layer1(self.stem(images))))
-        return Features(stage3, self.layer4(stage3))
-
-
 RESNETS: dict[str, tuple[Block, tuple[int, ...]]] = {
     "resnet18": (BasicBlock, (2, 2, 2, 2)),
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
     "resnet101": (Bottleneck, (3, 4, 23, 3)),
 }
-TINY: dict[str, type[PatchEncoder | TinyResNet]] = {"tiny_patches": PatchEncoder, "tiny_resnet": TinyResNet}
-Backbone = ResNet | PatchEncoder | TinyResNet
+# Two strided convolutions, no max-pool, and hardly anything at the high resolutions, where a CPU is slow.
+NARROW: dict[str, tuple[Block, tuple[int, ...], tuple[int, int], tuple[int, ...]]] = {  # stem, widths
+    "tiny_resnet": (Bottleneck, (1, 1, 1, 1), (16, 16), (4, 8, 16, 24)),
+    "street_resnet": (BasicBlock, (1, 1, 2, 2), (32, 48), (48, 96, 96, 96)),
+}
+Backbone = ResNet | PatchEncoder
 
 
 def build_backbone(name: str, stem: str = "deep", output_stride: int = 8) -> Backbone:
-    """Return one of `RESNETS` or `TINY` with random weights; its `channels` are those of stages 3 and 4.
+    """Return a backbone with random weights; its `channels` are those of stages 3 and 4.
 
-    `stem` and `output_stride` are a ResNet's; the tiny ones have one stem and 8. Used in {doc}`05_dmnet`.
+    `stem` is a wide ResNet's; "tiny_patches" has one `output_stride`, 8. Used in {doc}`05_dmnet`.
 
     Raises:
-        DMNetError: if there is none; the message lists them.
+        DMNetError: if there is none of this name; the message lists them.
     """
     if name in RESNETS:
         return ResNet(*RESNETS[name], stem, output_stride)
-    if name in TINY:
-        return TINY[name]()
-    raise DMNetError(f"there is no backbone called {name!r}; there are {', '.join([*RESNETS, *TINY])}")
+    if name in NARROW:
+        block, blocks, narrow_stem, widths = NARROW[name]
+        return ResNet(block, blocks, narrow_stem, output_stride, widths)
+    if name == "tiny_patches":
+        return PatchEncoder()
+    known = ", ".join([*RESNETS, *NARROW, "tiny_patches"])
+    raise DMNetError(f"there is no backbone called {name!r}; there are {known}")

@@ -312,6 +312,8 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
     for one, other in (("iterations", "epochs"), ("epochs", "iterations")):
         if overrides.get(one) is not None:
             overrides.setdefault(other, None)
+    if classes != system.classes:  # class weights are those of the system's own classes
+        overrides.setdefault("class_weights", ())
     if "resize" in overrides:
         overrides.setdefault("evaluation.resize", overrides["resize"])
     if overrides.get("crop") and system.evaluation.window:

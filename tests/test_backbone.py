@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from dmnet.backbone import RESNETS, PatchEncoder, ResNet, TinyResNet, build_backbone
+from dmnet.backbone import NARROW, RESNETS, PatchEncoder, ResNet, build_backbone
 from dmnet.errors import DMNetError
 
 
@@ -57,6 +57,14 @@ def test_widths_of_the_stages(name: str) -> None:
         assert resnet(name).channels == ((256, 512) if name == "resnet18" else (1024, 2048))
 
 
+@pytest.mark.parametrize("stem", ["plain", "deep"])
+def test_modules_stand_in_the_order_in_which_they_are_used(stem: str) -> None:
+    """The chapter on the backbone walks through them and counts what they see."""
+    with torch.device("meta"):
+        names = list(dict(resnet(stem=stem).named_children()))
+    assert names[-5:] == ["maxpool", "layer1", "layer2", "layer3", "layer4"]
+
+
 def test_refuses_another_output_stride() -> None:
     with pytest.raises(ValueError, match="must be 8, 16 or 32, got 4"):
         resnet(output_stride=4)
@@ -67,10 +75,10 @@ def test_an_unknown_backbone_is_refused() -> None:
         build_backbone("resnet5")
 
 
-@pytest.mark.parametrize("backbone", [PatchEncoder, TinyResNet])
+@pytest.mark.parametrize("backbone", [*NARROW, "tiny_patches"])
 @pytest.mark.parametrize("size", [(160, 160), (1, 1), (9, 23), (97, 131)])
-def test_tiny_ones_have_output_stride_8(backbone: type[torch.nn.Module], size: tuple[int, int]) -> None:
-    model = backbone().eval()
+def test_narrow_ones_have_output_stride_8(backbone: str, size: tuple[int, int]) -> None:
+    model = build_backbone(backbone).eval()
     stage3, stage4 = model(torch.zeros(1, 3, *size))
     assert (stage3.shape[1], stage4.shape[1]) == model.channels
     assert stage4.shape[2:] == tuple(-(-side // 8) for side in size)

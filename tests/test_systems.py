@@ -88,7 +88,7 @@ def test_systems_are_listed_without_pytorch():
 import sys
 from dmnet import systems
 assert "dmnet.zoo" not in sys.modules
-assert len(systems.names()) == 27
+assert len(systems.names()) == 29
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

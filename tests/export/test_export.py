@@ -83,7 +83,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every ResNet an eighth as wide: the same graph, written and run in a fraction of the time."""
 
     def build(name: str, stem: str, output_stride: int) -> backbone.ResNet:
-        return backbone.ResNet(*backbone.RESNETS[name], stem, output_stride, width=8)
+        return backbone.ResNet(*backbone.RESNETS[name], stem, output_stride, widths=8)
 
     monkeypatch.setattr(model, "build_backbone", build)
 
