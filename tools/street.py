@@ -42,17 +42,18 @@ RESULTS, WEIGHTS, RUNS = ROOT / "data" / "results", ROOT / "data" / "weights", R
 PHOTOGRAPHS = 367
 SEEDS = (0, 1, 2)
 STREET, QUICK = systems.get("street"), systems.get("street_quick")
-PLAIN_WEIGHTS: dict[str, Any] = {"class_weights": ()}
+LENGTH = QUICK.recipe.iterations or 0
 
-# Each changes one thing of street_quick, at the same number of photographs seen.
+# Each changes one thing of street_quick, at the same number of pixels seen.
 TRIALS: dict[str, dict[str, Any]] = {
     "street_quick": {},
-    "no class weights": PLAIN_WEIGHTS,
+    "no class weights": {"class_weights": ()},
     "learning rate 0.001": {"learning_rate": 1e-3},
     "learning rate 0.005": {"learning_rate": 5e-3},
     "SGD, learning rate 0.05": {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 5e-4},
-    "batches of 4": {"batch_size": 4, "iterations": 2 * (QUICK.recipe.iterations or 0)},
-    "scales 0.75 to 1.5": {"scale_range": (0.75, 1.5)},
+    "batches of 4": {"batch_size": 4, "iterations": 2 * LENGTH},
+    "scales 0.5 to 2": {"scale_range": (0.5, 2.0)},
+    "whole pictures": {"crop": (360, 480), "batch_size": 4, "iterations": round(LENGTH * 8 / 9)},
     "auxiliary head": {"aux_channels": 64},
     "output stride 16": {"output_stride": 16},
     "no colour changes": {"photometric": False},
