@@ -111,7 +111,7 @@ def held_out(ids: Sequence[str], how: str) -> list[str]:
     drives: dict[str, list[str]] = {}
     for one in ids:  # names are <drive>_<frame>, in the order of time
         drives.setdefault(one.partition("_")[0], []).append(one)
-    return [one for drive in drives.values() for one in drive[-(-len(drive) // 5) * -1 :]]
+    return [one for drive in drives.values() for one in drive[-len(drive) // 5 :]]
 
 
 def run(system: System, dataset: FileDataset, how: str, seed: int, folder: Path, **options: Any) -> Any:
@@ -285,7 +285,9 @@ def main() -> None:
     if arguments.what == "weights":
         weights(arguments)
     elif arguments.what == "seeds":
-        experiment("seeds", STREET, {"a third of street": third, "street_quick": {}}, arguments)
+        experiment(
+            "seeds", STREET, {"a third of street": third, "street_quick": {"iterations": LENGTH}}, arguments
+        )
     else:
         variants = TRIALS if arguments.what == "trials" else ABLATION
         experiment(arguments.what, QUICK, variants, arguments)
