@@ -75,13 +75,13 @@ def show_table(
     *,
     rows: Sequence[str] = (),
     digits: int | None = None,
-    limit: float | None = None,
+    largest: float | None = None,
     width: float = 4.4,
 ) -> Figure:
     """Show pictures and filters in a table: one row per example, one column per kind.
 
     Pictures [H, W, 3] are shown as they are; maps and filters [H, W] in red (adds) and blue (subtracts), on a
-    scale from -`limit` to `limit`, by default the largest value of the column. The values of filters of up to
+    scale from -`largest` to `largest`, by default that of the column. The values of filters of up to
     3 x 3 taps are written with so many `digits` after the point, if any. Used in {doc}`04_dynamic_filters`.
     """
     height = len(next(iter(columns.values())))
@@ -90,14 +90,13 @@ def show_table(
     for (title, pictures), column in zip(columns.items(), axes.T, strict=True):
         column[0].set_title(title)
         arrays = [np.asarray(torch.as_tensor(picture).detach()) for picture in pictures]
-        largest = max((float(np.abs(array).max()) for array in arrays if array.ndim == 2), default=1.0) or 1.0
-        end = limit or largest
+        limit = largest or max((float(np.abs(a).max()) for a in arrays if a.ndim == 2), default=1.0) or 1.0
         for axis, array in zip(column, arrays, strict=True):
-            axis.imshow(array, cmap="RdBu_r", vmin=-end, vmax=end)  # both of no use to [H, W, 3]
+            axis.imshow(array, cmap="RdBu_r", vmin=-limit, vmax=limit)  # both of no use to [H, W, 3]
             if digits is None or array.ndim == 3 or array.size > 9:
                 continue
             for (y, x), value in np.ndenumerate(array):
-                colour = "white" if abs(value) > 0.6 * end else "black"
+                colour = "white" if abs(value) > 0.6 * limit else "black"
                 axis.text(x, y, f"{value:.{digits}f}", ha="center", va="center", color=colour)
     for axis, label in zip(axes[:, 0], rows, strict=False):
         axis.set_ylabel(label)

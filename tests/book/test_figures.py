@@ -36,7 +36,7 @@ def test_a_table_has_a_row_per_example_and_a_column_per_kind() -> None:
     assert [axis.get_ylabel() for axis in figure.axes] == ["one", "", "", "two", "", ""]
     assert [texts(axis) for axis in figure.axes] == [[], ["0.5"] * 9, [], [], ["-2.0"] * 9, []]
     assert [figure.axes[place].images[0].get_clim() for place in (1, 4)] == [(-2, 2)] * 2
-    figure = figures.show_table(columns, limit=3)
+    figure = figures.show_table(columns, largest=3)
     assert {axis.images[0].get_clim() for axis in figure.axes} == {(-3, 3)}
 
 
