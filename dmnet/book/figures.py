@@ -203,7 +203,8 @@ def show_shares(values: "pd.Series[float]", colours: Sequence[str], label: str) 
     bars = axis.barh(values.index.astype(str), values, color=colours[: len(values)])
     shares = values / values.sum()
     written = ["<1%" if 0 < share < 0.005 else f"{share:.0%}" for share in shares]
-    labels = [f"{value:.3g}  ({share})" for value, share in zip(values, written, strict=True)]
+    sizes = [f"{value:.1f}" if value == 0 or value >= 0.05 else "<0.1" for value in values]
+    labels = [f"{size}  ({share})" for size, share in zip(sizes, written, strict=True)]
     axis.bar_label(bars, labels, padding=3)
     axis.invert_yaxis()
     axis.set(xlabel=label, xlim=(0, 1.4 * values.max()))

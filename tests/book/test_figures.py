@@ -83,7 +83,7 @@ def test_shares_are_labelled_with_value_and_per_cent() -> None:
     shares = {"most": 150.0, "rest": 49.5, "dust": 0.5, "none": 0.0}
     figure = figures.show_shares(pd.Series(shares), list("rgbkc"), "grams")
     (axis,) = figure.axes
-    assert texts(axis) == ["150  (75%)", "49.5  (25%)", "0.5  (<1%)", "0  (0%)"]
+    assert texts(axis) == ["150.0  (75%)", "49.5  (25%)", "0.5  (<1%)", "0.0  (0%)"]
     assert [label.get_text() for label in axis.get_yticklabels()] == list(shares)
     assert axis.get_xlabel() == "grams"
     assert axis.yaxis_inverted()  # the first part on top
