@@ -75,13 +75,14 @@ def show_table(
     *,
     rows: Sequence[str] = (),
     digits: int | None = None,
+    largest: float | None = None,
     width: float = 4.4,
 ) -> Figure:
     """Show pictures and filters in a table: one row per example, one column per kind.
 
-    Pictures [H, W, 3] are shown as they are; maps and filters [H, W] in red (adds) and blue (subtracts), with
-    one colour scale for the whole column. The values of filters of up to 3 x 3 taps are written with so many
-    `digits` after the point, if any. Used in {doc}`04_dynamic_filters`.
+    Pictures [H, W, 3] are shown as they are; maps and filters [H, W] in red (adds) and blue (subtracts), on a
+    scale from -`largest` to `largest`, by default that of the column. The values of filters of up to
+    3 x 3 taps are written with so many `digits` after the point, if any. Used in {doc}`04_dynamic_filters`.
     """
     height = len(next(iter(columns.values())))
     size = (width, width / len(columns) * height + 0.3)
@@ -89,7 +90,7 @@ def show_table(
     for (title, pictures), column in zip(columns.items(), axes.T, strict=True):
         column[0].set_title(title)
         arrays = [np.asarray(torch.as_tensor(picture).detach()) for picture in pictures]
-        limit = max((float(np.abs(array).max()) for array in arrays if array.ndim == 2), default=1.0) or 1.0
+        limit = largest or max((float(np.abs(a).max()) for a in arrays if a.ndim == 2), default=1.0) or 1.0
         for axis, array in zip(column, arrays, strict=True):
             axis.imshow(array, cmap="RdBu_r", vmin=-limit, vmax=limit)  # both of no use to [H, W, 3]
             if digits is None or array.ndim == 3 or array.size > 9:
@@ -202,7 +203,8 @@ def show_shares(values: "pd.Series[float]", colours: Sequence[str], label: str) 
     bars = axis.barh(values.index.astype(str), values, color=colours[: len(values)])
     shares = values / values.sum()
     written = ["<1%" if 0 < share < 0.005 else f"{share:.0%}" for share in shares]
-    labels = [f"{value:.3g}  ({share})" for value, share in zip(values, written, strict=True)]
+    sizes = [f"{value:.1f}" if value == 0 or value >= 0.05 else "<0.1" for value in values]
+    labels = [f"{size}  ({share})" for size, share in zip(sizes, written, strict=True)]
     axis.bar_label(bars, labels, padding=3)
     axis.invert_yaxis()
     axis.set(xlabel=label, xlim=(0, 1.4 * values.max()))
