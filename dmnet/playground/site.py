@@ -2,6 +2,7 @@
 
 ```
 playground.js, playground.css     the front end
+live.js, live.css, live-*.js      what brings the figures alive, and each of them
 catalogue.json                    worlds, classes, scenes
 demo_scale/26.safetensors.gz      a scene; see dmnet.playground.scenes.pack
 demo_scale/26.layers.gz           what it is made of, to change it; see dmnet.playground.layers.pack_layers
@@ -41,9 +42,13 @@ def write_site(folder: Path) -> None:
 
 
 def write_front_end(folder: Path) -> None:
-    """Write script, style sheet and catalogue. Used in {doc}`welcome`."""
-    (folder / "playground.js").write_text(bundle.script(), encoding="utf8")
-    (folder / "playground.css").write_text(bundle.style(), encoding="utf8")
+    """Write scripts, style sheets and catalogue. Used in {doc}`welcome`."""
+    scripts = {"playground": bundle.script(), "live": bundle.script("load")}
+    scripts |= {f"live-{name}": bundle.script(name) for name in bundle.FIGURES}
+    for name, text in scripts.items():
+        (folder / f"{name}.js").write_text(text, encoding="utf8")
+    for name in ("playground", "live"):
+        (folder / f"{name}.css").write_text(bundle.style(name), encoding="utf8")
     (folder / "catalogue.json").write_text(json.dumps(catalogue()), encoding="utf8")
 
 

@@ -10,7 +10,7 @@
  */
 import { fromFragment, START, toFragment } from "./address.js";
 import { Composer, readLayers } from "./compose.js";
-import { isDark, make, percent, say } from "./elements.js";
+import { isDark, make, paused, percent, say } from "./elements.js";
 import { BrowserEngine, KernelEngine, NO_FACTS, precomputed, readScene } from "./engines.js";
 import { reasons } from "./matters.js";
 import { breath, iou, mean, occurringIn, shareChanged } from "./numbers.js";
@@ -68,10 +68,8 @@ export class Playground {
     this.asking = null;
     /** @type {import("./numbers.js").Picture | null} what the canvases of picture and truth hold */
     this.painted = null;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.announcing = undefined;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.addressing = undefined;
+    this.announcing = paused(500);
+    this.addressing = paused(200); // browsers allow that a few times a second only
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.explaining = undefined;
     /** @type {World | null} */
@@ -137,11 +135,12 @@ export class Playground {
     return this.refresh();
   }
 
-  /** Put the state into the page's address, once the reader pauses: browsers allow that a few times a second only. */
+  /** Put the state into the page's address, once the reader pauses. */
   writeAddress() {
-    clearTimeout(this.addressing);
-    if (!this.options.address || this.state.scene === OWN) return;
-    this.addressing = setTimeout(() => history.replaceState(history.state, "", toFragment(this.state)), 200);
+    this.addressing(() => {
+      if (!this.options.address || this.state.scene === OWN) return;
+      history.replaceState(history.state, "", toFragment(this.state));
+    });
   }
 
   reset() {
@@ -475,12 +474,11 @@ export class Playground {
 
   /** Tell a screen reader, once the reader has stopped moving things. */
   announce() {
-    clearTimeout(this.announcing);
-    this.announcing = setTimeout(() => {
+    this.announcing(() => {
       const off = this.state.gates.flatMap((gate, i) => (gate === 0 ? [`${2 * i + 1} by ${2 * i + 1}`] : []));
       const scales = off.length ? `Off: ${off.join(", ")}.` : "All scales on.";
       say(this.view.aloud, `${this.view.editor.words}${scales} ${this.view.summary.textContent}`);
-    }, 500);
+    });
   }
 
   /**
