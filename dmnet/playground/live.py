@@ -46,8 +46,9 @@ def _plain(value: Any) -> Any:
     if array.ndim == 3:
         Image.fromarray(array).save(file := io.BytesIO(), "webp", quality=80)
         return _address(file)
-    bits = {"shape": array.shape, "bits": b64encode(np.packbits(array)).decode()}
-    return bits if array.dtype == bool else array.tolist()
+    if array.ndim == 2 and array.dtype == bool:
+        return {"shape": array.shape, "bits": b64encode(np.packbits(array)).decode()}
+    return array.tolist()
 
 
 def _address(webp: io.BytesIO) -> str:

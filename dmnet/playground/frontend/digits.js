@@ -98,7 +98,7 @@ export function verdict({ move, kept }, { off, compared }) {
   const differ = off.flat().filter(Boolean).length;
   const seen = `${compared} numbers${move === "shift" || move === "crop" ? " that a border cannot reach" : ""}`;
   const done = `After the ${move}, with ${kept ? "the filter of before" : "a new filter"}: `;
-  return done + (differ ? `of ${seen}, ${differ} are not what they were (dashed).` : `all ${seen} went along.`);
+  return done + (differ ? `${differ} of ${seen} did not go along (dashed).` : `all ${seen} went along.`);
 }
 
 /** @param {number} value */
@@ -158,7 +158,7 @@ export default liveFigure("digits", (data, live) => {
   return {
     start,
     elements: [
-      make("p.lead", {}, "The filter is ", w.element, " times the thumbnail, plus ", b.element, "."),
+      make("p.ask", {}, "The filter is ", w.element, " times the thumbnail, plus ", b.element, "."),
       make("p.hint", {}, "Drag these two numbers sideways, or any digit. Point at a number to see what it is made of."),
       flow, sum, make("div.controls", {}, make("div.buttons", {}, ...buttons), kind.element, size.element, reset), answer,
     ],

@@ -238,8 +238,8 @@ export function makeGrid(title, point, edit) {
   let cells = [];
   /** @type {number[][]} */
   let rows = [];
-  const frame = make("span.mark", { hidden: true });
-  const body = make("div.cells", { role: "grid", "aria-label": title });
+  const frame = make("span.area", { hidden: true });
+  const body = make("div.grid", { role: "grid", "aria-label": title });
   const element = make("div.panel", {}, make("div.title", {}, title), body);
   const at = (/** @type {EventTarget | null} */ target) => {
     const i = cells.indexOf(/** @type {HTMLElement} */ (target));
@@ -276,9 +276,9 @@ export function makeGrid(title, point, edit) {
   const show = (numbers, kind = () => "") => {
     const [height, width] = [numbers.length, numbers[0].length];
     if (rows.length !== height || rows[0].length !== width) {
-      cells = numbers.flat().map((_, i) => make("span.cell", { role: "gridcell", tabindex: i ? -1 : 0, style:
+      cells = numbers.flat().map((_, i) => make("span.number", { role: "gridcell", tabindex: i ? -1 : 0, style:
         `grid-area: ${Math.floor(i / width) + 1} / ${i % width + 1}` }));
-      const lines = numbers.map((_, y) => make("div.row", { role: "row" }, ...cells.slice(y * width, (y + 1) * width)));
+      const lines = numbers.map((_, y) => make("div.line", { role: "row" }, ...cells.slice(y * width, (y + 1) * width)));
       body.replaceChildren(...lines, frame);
       body.style.setProperty("--columns", width);
     }
@@ -288,7 +288,7 @@ export function makeGrid(title, point, edit) {
       const [y, x] = [Math.floor(i / width), i % width];
       const value = numbers[y][x];
       say(cell, short(value));
-      cell.className = `cell ${value < 0 ? "minus" : "plus"} ${kind(y, x)}`;
+      cell.className = `number ${value < 0 ? "minus" : "plus"} ${kind(y, x)}`;
       cell.style.setProperty("--tint", String(Math.abs(value) / most));
       cell.ariaLabel = `row ${y + 1}, column ${x + 1}: ${number(value)}`;
     });

@@ -131,7 +131,7 @@ export default liveFigure("votes", (data, live) => {
   return {
     start,
     elements: [
-      make("p.lead", {}, "Drag the corner of the window. All coins vote over a window of that size; ",
+      make("p.ask", {}, "Drag the corner of the window. All coins vote over a window of that size; ",
         make("b", {}, "the lit ones are right.")),
       make("div.two", {}, scene, make("div", {}, make("div.title", {}, "right in %, of 100 scenes"), chart, slider,
         make("div.title", {}, "side of the window in pixels"))),
