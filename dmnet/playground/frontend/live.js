@@ -86,7 +86,7 @@ export function liveFigure(name, build) {
     live.state = parts.known(held) ? held : { ...parts.start };
     const aloud = make("p.aloud", { role: "status", "aria-live": "polite" });
     redraw(); // if something is wrong, the still picture stays
-    place.prepend(make(`section.dmnet-app.live.${name}`, { "aria-label": "Live figure" }, ...parts.elements, aloud));
+    place.prepend(make(`section.dmnet-app.live.${name}`, { "aria-label": `Live figure: ${name}` }, ...parts.elements, aloud));
     Object.assign(place, { live }); // for the console, and for tests
   };
   return {

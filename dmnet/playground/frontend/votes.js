@@ -123,7 +123,8 @@ export default liveFigure("votes", (data, live) => {
   const ticks = [...sides.keys()].filter((i) => i === last || (sides[i] % 24 === 0 && last - i > 1)).map((i) =>
     draw("text", { x: across(i), y: BOTTOM + 18, "text-anchor": "middle" }, i === last ? "all" : `${sides[i]}`));
   const chart = draw("svg", { viewBox: "0 0 360 244", "aria-hidden": "true" }, ...levels,
-    draw("text", { x: LEFT + 4, y: up(0.5) + 14 }, "a coin that is thrown"), ...ticks, cursor, ...curve.flatMap(({ line, dot, name }) => [line, dot, name]));
+    draw("text", { x: LEFT + 4, y: up(0.5) + 14 }, "a coin that is thrown"), ...ticks, cursor,
+    ...curve.flatMap(({ line, dot, name }) => [line, dot, name]));
   const moved = () => go(Number(slider.value));
   const slider = make("input", { type: "range", min: 0, max: last, "aria-label": "Side of the window", oninput: moved });
   const [counts, one] = [make("p.sum"), make("p")];
@@ -149,7 +150,8 @@ export default liveFigure("votes", (data, live) => {
       buttons.forEach((button, i) => {
         button.classList.toggle("wrong", !now.found[i].right);
         button.tabIndex = i === coin ? 0 : -1;
-        [button.ariaChecked, button.ariaLabel] = [String(i === coin), `${coins[i][0]}, ${now.found[i].right ? "right" : "wrong"}`];
+        button.ariaChecked = String(i === coin);
+        button.ariaLabel = `${coins[i][0]}, ${now.found[i].right ? "right" : "wrong"}`;
       });
       draw(cursor, { x1: across(stop), x2: across(stop) });
       const best = Math.max(...KINDS.map((name) => curves[name][stop]));
@@ -166,9 +168,10 @@ export default liveFigure("votes", (data, live) => {
       say(one, now.one);
     },
     words: ({ stop, coin }) => {
-      const [now, all] = [told(coins, maps, sides[stop], coin), KINDS.map((kind) => `${ASKED[kind].many} ${percent(curves[kind][stop])}`)];
+      const now = told(coins, maps, sides[stop], coin);
+      const all = KINDS.map((kind) => `${ASKED[kind].many} ${percent(curves[kind][stop])}`);
       return `${now.counts} In 100 scenes: ${all.join(", ")}. ${now.one}`;
     },
-    known: ({ stop, reached, coin }) => [sides[stop], sides[reached], coins[coin]].every((there) => there !== undefined) && reached >= stop,
+    known: ({ stop, reached, coin }) => reached >= stop && [sides[stop], sides[reached], coins[coin]].every(Boolean),
   };
 });
