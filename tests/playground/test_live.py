@@ -201,10 +201,8 @@ class TestDigits:
         expect(cell).to_have_text("7")
         page.get_by_role("button", name="Reset").click()
         grid(page, "response").get_by_role("gridcell").nth(0).hover()
-        # The corner: four digits of the image meet the lower right of the filter.
-        expect(page.locator(".sum")).to_have_text(
-            "Response, row 1, column 1: 5·(−1) + 3·(−1) + 4·0 + 4·(−1) = −12"
-        )
+        # In the corner four digits of the image meet the lower right of the filter.
+        expect(page.locator(".sum")).to_have_text("Response, row 1, column 1: 5·0 + 3·(−1) + 4·3 + 4·1 = 13")
         grid(page, "thumbnail").get_by_role("gridcell").nth(0).hover()
         expect(page.locator(".sum")).to_contain_text("average 4. Filter: 1·4 + (−1) = 3")
 
