@@ -28,7 +28,7 @@ class LiveFigure(anywidget.AnyWidget):
     data = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, name: str, data: dict[str, Any], still: Figure, alt: str) -> None:
-        still.savefig(file := io.BytesIO(), format="webp", dpi=150, facecolor="white")
+        still.savefig(file := io.BytesIO(), format="webp", dpi=150, pil_kwargs={"quality": 60})
         plt.close(still)
         text = json.dumps(data, default=_plain).replace("</", "<\\/")  # it stands in a page
         self.html = f'<div data-dmnet-live="{name}"><script type="application/json">{text}</script>'

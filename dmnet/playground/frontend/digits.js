@@ -98,7 +98,7 @@ export function verdict({ move, kept }, { off, compared }) {
   const differ = off.flat().filter(Boolean).length;
   const seen = `${compared} numbers${move === "shift" || move === "crop" ? " that a border cannot reach" : ""}`;
   const done = `After the ${move}, with ${kept ? "the filter of before" : "a new filter"}: `;
-  return done + (differ ? `${differ} of ${seen} did not go along (dashed).` : `all ${seen} went along.`);
+  return done + (differ ? `${differ} of ${seen} did not go along (underlined).` : `all ${seen} went along.`);
 }
 
 /** @param {number} value */
