@@ -47,7 +47,7 @@ def _plain(value: Any) -> Any:
         Image.fromarray(array).save(file := io.BytesIO(), "webp", quality=80)
         return _address(file)
     if array.ndim == 2 and array.dtype == bool:
-        return {"shape": array.shape, "bits": b64encode(np.packbits(array)).decode()}
+        return {"shape": array.shape, "bits": b64encode(np.packbits(array).tobytes()).decode()}
     return array.tolist()
 
 
