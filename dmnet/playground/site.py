@@ -43,12 +43,10 @@ def write_site(folder: Path) -> None:
 
 def write_front_end(folder: Path) -> None:
     """Write scripts, style sheets and catalogue. Used in {doc}`welcome`."""
-    scripts = {"playground": bundle.script(), "live": bundle.script("load")}
-    scripts |= {f"live-{name}": bundle.script(name) for name in bundle.FIGURES}
-    for name, text in scripts.items():
-        (folder / f"{name}.js").write_text(text, encoding="utf8")
-    for name in ("playground", "live"):
-        (folder / f"{name}.css").write_text(bundle.style(name), encoding="utf8")
+    texts = {"playground.js": bundle.script(), "playground.css": bundle.style()}
+    texts |= {"live.js": bundle.script("load"), "live.css": bundle.style("live")}
+    for name, text in (texts | {f"live-{one}.js": bundle.script(one) for one in bundle.FIGURES}).items():
+        (folder / name).write_text(text, encoding="utf8")
     (folder / "catalogue.json").write_text(json.dumps(catalogue()), encoding="utf8")
 
 

@@ -238,6 +238,8 @@ export function makeGrid(title, point, edit) {
   let cells = [];
   /** @type {number[][]} */
   let rows = [];
+  /** @type {string[]} what each cell shows: only what changes is drawn anew */
+  let shown = [];
   const frame = make("span.area", { hidden: true });
   const body = make("div.grid", { role: "grid", "aria-label": title });
   const element = make("div.panel", {}, make("div.title", {}, title), body);
@@ -280,6 +282,7 @@ export function makeGrid(title, point, edit) {
         `grid-area: ${Math.floor(i / width) + 1} / ${i % width + 1}` }));
       const lines = numbers.map((_, y) => make("div.line", { role: "row" }, ...cells.slice(y * width, (y + 1) * width)));
       body.replaceChildren(...lines, frame);
+      shown = [];
       body.style.setProperty("--columns", width);
     }
     rows = numbers;
@@ -287,6 +290,9 @@ export function makeGrid(title, point, edit) {
     cells.forEach((cell, i) => {
       const [y, x] = [Math.floor(i / width), i % width];
       const value = numbers[y][x];
+      const now = `${value} ${most} ${kind(y, x)}`;
+      if (shown[i] === now) return;
+      shown[i] = now;
       say(cell, short(value));
       cell.className = `number ${value < 0 ? "minus" : "plus"} ${kind(y, x)}`;
       cell.style.setProperty("--tint", String(Math.abs(value) / most));
