@@ -3,6 +3,7 @@
 A request is a message with an `id` and a `kind`; the reply carries `reply_to`, and bytes beside it.
 """
 
+import gzip
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -15,19 +16,19 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from dmnet.analysis.inside import look_inside
+from dmnet.classes import ClassList
 from dmnet.errors import DataError, DMNetError
 from dmnet.export import export
 from dmnet.images import read_image
 from dmnet.inference import Labels, labels_at
 from dmnet.model import DMNet
-from dmnet.playground.catalogue import BY_ID, FILTER_SIZES, SCENES, catalogue
+from dmnet.playground.catalogue import FILTER_SIZES, TITLES, catalogue, scenes, world_entry
 from dmnet.playground.layers import pack_layers
 from dmnet.playground.scenes import pack
 from dmnet.plots import class_list
 from dmnet.transforms import evaluation_image
 from dmnet.zoo import load_pretrained
 
-LONG_SIDE = 1024  # pixels of a reader's own picture: a kernel computes more than a browser
 REMEMBERED = 40  # pictures that the front end need not give again
 Reply = tuple[dict[str, Any], list[bytes]]  # a message to the front end, and the bytes beside it
 
@@ -36,14 +37,13 @@ class Desk:
     """Takes the front end's requests. Used in {doc}`09_ablation`.
 
     Args:
-        model: the network that answers; the other demo system is loaded when its scenes are asked for.
-        pictures: name -> picture; None offers the drawn scenes, which are those of the demo systems.
+        model: the network that answers; another one of `TITLES` is loaded when its scenes are asked for.
+        pictures: name -> picture; None offers all scenes of `TITLES`.
         truths: name -> labels of as many of the pictures as have any.
         static: folder with ONNX Runtime for pages, which a network that runs in the page needs.
 
     Raises:
-        DMNetError: if the network has other scales than 1, 3, 5 and 7, or is no demo system and there are no
-            pictures.
+        DMNetError: if the network has other scales than 1, 3, 5 and 7, or neither scenes nor pictures.
         DataError: if a picture cannot be read or its labels have another size.
     """
 
@@ -61,10 +61,10 @@ class Desk:
                 f"{model.architecture.filter_sizes}. Use dmnet.predict(..., scale_gates=...) for it"
             )
         self.models, self.static = {self.name: model}, static
-        if pictures is None and self.name not in SCENES:
+        if pictures is None and self.name not in (with_scenes := {one.world for one in scenes().values()}):
             raise DMNetError(
-                f"{self.name} needs pictures to choose from, e.g. pictures={{'street': 'photo.jpg'}}; drawn "
-                f"scenes come with {' and '.join(SCENES)}"
+                f"{self.name} needs pictures to choose from, e.g. pictures={{'street': 'photo.jpg'}}; scenes "
+                f"come with {' and '.join(sorted(with_scenes))}"
             )
         self.own = None if pictures is None else {name: read_image(one) for name, one in pictures.items()}
         self.truths = {name: np.asarray(labels, np.uint8) for name, labels in (truths or {}).items()}
@@ -92,27 +92,17 @@ class Desk:
         """Return what there is to choose from; see `dmnet.playground.catalogue.catalogue`."""
         if self.own is None:
             worlds = sorted(catalogue()["worlds"], key=lambda world: world["name"] != self.name)
-            return {"long_side": LONG_SIDE, "worlds": worlds}
-        names, palette = class_list(self.models[self.name])
-        entry = {
-            "name": self.name,
-            "title": self.name,
-            "hint": "Switch scales off, one at a time.",
-            "classes": list(names),
-            "palette": palette.tolist(),
-            "pairs": {},
-            "model": None,
-            "channels": self.models[self.name].architecture.channels,
-            "scenes": [
-                {"id": name, "title": name, "file": f"pictures/{name}", "layers": None} for name in self.own
-            ],
-        }
-        return {"long_side": LONG_SIDE, "worlds": [entry]}
+            return {"worlds": worlds}
+        model = self.models[self.name]
+        resize = model.system.evaluation.resize if model.system else None
+        shown = [{"id": name, "title": name, "file": f"pictures/{name}", "layers": None} for name in self.own]
+        classes = ClassList(*class_list(model))
+        return {"worlds": [world_entry(self.name, classes, model.architecture.channels, resize, shown)]}
 
     def model(self, world: str) -> DMNet:
         """Return the network that answers for a world."""
         if world not in self.models:
-            if world not in SCENES:
+            if world not in TITLES:
                 raise DMNetError(f"there is no network for {world!r}")
             self.models[world] = load_pretrained(world)
         return self.models[world]
@@ -128,13 +118,13 @@ class Desk:
             if name == f"pictures/{own}":
                 truth = {"truth": self.truths[own]} if own in self.truths else {}
                 return save({"image": image, **truth})
-        for scene in BY_ID.values():
+        for scene in scenes().values():
             if name == scene.file:
                 return pack(scene, self.model(scene.world), answers=False)
             if name == scene.layers:
                 return pack_layers(scene)
-        if name in (f"{world}.onnx" for world in SCENES):
-            return exported(name.removesuffix(".onnx"))
+        if name in (f"{world}.onnx.gz" for world in TITLES):
+            return exported(name.removesuffix(".onnx.gz"))
         if self.static is not None:  # ONNX Runtime
             file = (self.static / "playground" / name).resolve()
             if file.is_relative_to(self.static.resolve()) and file.is_file():
@@ -173,11 +163,8 @@ class Desk:
 
 @cache
 def exported(world: str) -> bytes:
-    """Return a demo system as ONNX, with its inside; the first time this takes 10 seconds.
-
-    Used in {doc}`09_ablation`.
-    """
+    """Return a world's network as gzipped ONNX; at first it takes 10 seconds. Used in {doc}`09_ablation`."""
     with TemporaryDirectory() as folder:
-        file = Path(folder, "demo.onnx")
+        file = Path(folder, "network.onnx")
         export(load_pretrained(world), file, inner=True)
-        return file.read_bytes()
+        return gzip.compress(file.read_bytes())
