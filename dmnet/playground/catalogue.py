@@ -34,8 +34,8 @@ HINTS = {
     "is light or dark. Switch off 7 × 7, then 3 × 3.",
     "demo_context": "The same jewellery has one name on a warm quilt and another on a cool one. Lend the "
     "picture the filters of another scene, or change the quilt.",
-    "street": f"This network knows {KNOWS['street']}, and takes all that it sees for one of them. A "
-    "photograph has no parts to move and hides no questions: switch scales off, or show a picture of yours.",
+    "street": f"This network knows {KNOWS['street']}, and takes all that it sees for one of them. Nothing "
+    "in a photograph can be moved or revealed: switch scales off, or show a picture of yours.",
 }
 PAIRS = {
     "demo_scale": {"rubies": [1, 2], "jades": [3, 4], "engraved": [5, 6]},

@@ -353,7 +353,7 @@ class TestKernel:
 
     def test_files(self, model: DMNet) -> None:
         ask = Asked(model, None, None)
-        assert json.loads(ask("asset", name="catalogue.json").buffers[0]) == ask.desk.catalogue()
+        assert ask("asset", name="catalogue.json").buffers == [json.dumps(ask.desk.catalogue()).encode()]
         scene = load(gzip.decompress(ask("asset", name="demo_context/13.safetensors.gz").buffers[0]))
         assert scene["image"].shape == (128, 128, 3)
         assert ask("asset", name="demo_scale/26.layers.gz").buffers[0] == pack_layers(COINS)
