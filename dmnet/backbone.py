@@ -123,7 +123,8 @@ class ResNet(nn.Module):
             raise DMNetError(f"output_stride must be 8, 16 or 32, got {output_stride}")
         strides, dilations = STRIDES_AND_DILATIONS[output_stride]
         widths = [widths * 2**stage for stage in range(4)] if isinstance(widths, int) else widths
-        width, self.maxpool = widths[0], nn.MaxPool2d(3, 2, padding=1)
+        width = widths[0]
+        self.maxpool: nn.Module = nn.MaxPool2d(3, 2, padding=1)
         if isinstance(stem, tuple):
             first, width = stem
             self.stem = nn.Sequential(*conv_norm_relu(3, first, 3, 2), *conv_norm_relu(first, width, 3, 2))

@@ -22,19 +22,14 @@ def dynamic_depthwise_conv(features: Tensor, filters: Tensor) -> Tensor:
     $y_{bc}(i, j) = \sum_{u, v} g_{bc}(u, v)\, x_{bc}(i + u - p, j + v - p)$ with $p = \lfloor k / 2 \rfloor$
     and zeros outside the image: features [B, C, H, W] and filters [B, C, k, k] -> [B, C, H, W]. Even $k$ so
     pads one more on the left and on the top, as both public implementations do. Computed as *one* convolution
-    over a single image of B * C channels in as many groups, so that no loop over the batch remains. Derived
-    in {doc}`04_dynamic_filters`.
-
-    Raises:
-        ValueError: if the batch or channel counts differ or a filter is not square.
+    over a single image of B * C channels in as many groups, so that no loop over the batch remains. A
+    ValueError if batch or channels differ, or a filter is not square. Derived in {doc}`04_dynamic_filters`.
     """
     batch, channels, height, width = features.shape
     size = filters.shape[-1]
     if filters.shape != (batch, channels, size, size):
-        raise ValueError(
-            f"features of shape {tuple(features.shape)} need filters of shape [{batch}, {channels}, k, k], "
-            f"got {tuple(filters.shape)}"
-        )
+        needed = f"filters of shape [{batch}, {channels}, k, k], got {tuple(filters.shape)}"
+        raise ValueError(f"features of shape {tuple(features.shape)} need {needed}")
     before, after = size // 2, (size - 1) // 2
     images = features.reshape(1, batch * channels, height, width)
     images = F.pad(images, (before, after, before, after))

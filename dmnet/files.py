@@ -54,14 +54,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(4)}.tmp{target.suffix}")
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # the usual one; some libraries write what only the owner can read
-        temporary.unlink()
         with naming(target):
             yield temporary
             if not temporary.exists():
                 raise FileNotFoundError(f"nothing was written to {temporary}, so {target} was left as it was")
-            temporary.chmod(mode & 0o777)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())  # a rename must not reach the disk before the content
             os.replace(temporary, target)

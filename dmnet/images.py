@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import cv2
@@ -37,8 +37,8 @@ def read_image(source: Source) -> NDArray[np.uint8]:
     if not isinstance(source, str | os.PathLike | Image.Image):
         raise DataError(f"an image must be a path, a PIL image or a NumPy array, got {type(source).__name__}")
     name = "the image given" if isinstance(source, Image.Image) else str(source)
-    with reading(name):
-        image = decode(source, name) if isinstance(source, Image.Image) else _decoded(source)
+    with reading(name), nullcontext(source) if isinstance(source, Image.Image) else _opened(source) as image:
+        decode(image, name)
         if image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
             image = ImageOps.exif_transpose(image)
         return as_rgb(image, name)
@@ -47,18 +47,11 @@ def read_image(source: Source) -> NDArray[np.uint8]:
 def read_mask(source: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Read a label map, uint8 [H, W]: palette indices or grey values, the classes. Shown in {doc}`02_data`.
 
-    No EXIF orientation is applied: label maps are drawn, not photographed, to the size of the upright image.
-
-    Args:
-        source: path of an 8-bit palette or grey file, or of one of 1 or 16 bits whose values are at most 255.
-
-    Raises:
-        DataError: if the file cannot be read, was saved with loss, or holds colours or larger values.
+    The file has 8 bits, or 1 or 16 with values of at most 255. A DataError if it cannot be read, was saved
+    with loss, or holds colours or larger values. No EXIF orientation is applied: label maps are drawn, not
+    photographed, to the size of the upright image.
     """
-    with reading(source):
-        image = _decoded(source)
-    if image.format in LOSSY:
-        raise DataError(f"{source} is a {image.format} file, which changes labels; save masks as PNG")
+    image = open_mask(source)
     if image.mode not in LABEL_MODES:
         why = f"{source} holds colours (mode {image.mode}), not labels"
         raise DataError(f"{why}; give each its class's number, saved as PNG (`dmnet data convert` does it)")
@@ -66,6 +59,21 @@ def read_mask(source: str | os.PathLike[str]) -> NDArray[np.uint8]:
     if labels.min(initial=0) < 0 or labels.max(initial=0) > 255:
         raise DataError(f"{source} holds values from {labels.min()} to {labels.max()}; labels are 0 to 255")
     return labels.astype(np.uint8, copy=False)
+
+
+def open_mask(path: str | os.PathLike[str], lossy: bool = False) -> Image.Image:
+    """Return a mask's file, decoded; `lossy` formats are refused unless wanted. Used in {doc}`02_data`."""
+    with reading(path), _opened(path) as image:
+        size = image.size
+        with suppress(EOFError):
+            image.seek(1)
+            if image.size == size:  # else it is the same, smaller
+                raise DataError(f"{path} has several pages; save each mask as a PNG of one label map")
+        image.seek(0)
+        decode(image, path)
+    if image.format in LOSSY and not lossy:
+        raise DataError(f"{path} is a {image.format} file, which changes labels; save masks as PNG")
+    return image
 
 
 @contextmanager
@@ -86,11 +94,10 @@ def reading(name: object) -> Iterator[None]:
         raise DataError(f"{name} {reason}; save it anew as PNG, or leave it out") from error
 
 
-def _decoded(path: str | os.PathLike[str]) -> Image.Image:
+def _opened(path: str | os.PathLike[str]) -> Image.Image:
     if not os.path.isfile(path):  # False, not an error, for names that no file can have
         raise DataError(f"{path} is a folder" if os.path.isdir(path) else f"there is no file {path}")
-    with Image.open(path) as image:
-        return decode(image, path)
+    return Image.open(path)
 
 
 def decode(image: Image.Image, name: object) -> Image.Image:
@@ -135,18 +142,14 @@ def _from_array(array: NDArray[Any], name: object) -> NDArray[np.uint8]:
     """Return an array of any supported shape and type as uint8 RGB [H, W, 3]."""
     shape = array.shape if array.ndim != 2 else (*array.shape, 1)
     if len(shape) != 3 or shape[2] not in (1, 3, 4) or 0 in shape:
-        raise DataError(
-            f"{name} has shape {array.shape}; an image is [H, W], [H, W, 3] or [H, W, 4]: "
-            "array.transpose(1, 2, 0) moves the channels last"
-        )
+        remedy = "array.transpose(1, 2, 0) moves the channels last"
+        raise DataError(f"{name} has shape {array.shape}, not [H, W], [H, W, 3] or [H, W, 4]: {remedy}")
     top = _TOP.get(array.dtype.name, 0)
     if top != 255:
         low, high = array.min(), array.max()
         if not (top and low >= 0 and high <= top):  # also where one of them is NaN
-            raise DataError(
-                f"{name} holds {array.dtype} values from {low} to {high}; an image is uint8, uint16 or float "
-                "in 0..1: divide by 255, or convert it by .astype('uint8')"
-            )
+            wanted = "uint8, uint16 or float in 0..1: divide by 255, or convert it by .astype('uint8')"
+            raise DataError(f"{name} holds {array.dtype} values from {low} to {high}, not {wanted}")
         if top == 65535:
             _check_depth(int(high), name)
         array = (array.astype(np.float64) * (255 / top) + 0.5).astype(np.uint8)

@@ -47,10 +47,8 @@ def predict(
     """Return the class of every pixel, uint8 [H, W], at the size of `image`. Shown in {doc}`07_evaluation`.
 
     The image is a path, a PIL image or an array of any size. The protocol is by default that of the model's
-    system; without a system images are not resized. Others are made by `dmnet.systems.protocol`.
-
-    Raises:
-        DataError: if the image cannot be read.
+    system; without a system images are not resized. Others are made by `dmnet.systems.protocol`. A DataError
+    if the image cannot be read.
     """
     return predict_batch(model, [read_image(image)], scale_gates, protocol)[0]
 
@@ -175,11 +173,8 @@ class ViewLogits(NamedTuple):
 def fuse(views: Sequence[ViewLogits], average: Literal["logits", "softmax"] = "logits") -> Labels:
     """Return the class of every pixel, uint8 [B, H, W]: the arg-max of the mean over views, strip by strip.
 
-    ssseg averages logits, mmsegmentation the probabilities of each view, both at the original size. Derived
-    in {doc}`07_evaluation`.
-
-    Raises:
-        DMNetError: if there are more classes than a label map can hold.
+    ssseg averages logits, mmsegmentation the probabilities of each view, both at the original size. A
+    DMNetError if there are more classes than a label map can hold. Derived in {doc}`07_evaluation`.
     """
     (batch, classes), height, width = views[0].logits.shape[:2], len(views[0].rows), len(views[0].columns)
     if classes > IGNORE:
@@ -225,10 +220,8 @@ def evaluate(
 
     A data set has `classes`, a length and dataset[i] -> (image, mask, id); masks hold 0..K-1 and 255. Other
     `metrics`, e.g. `[dmnet.analysis.boundaries.Trimap(21)]`, are filled in place. A GPU computes `batch_size`
-    images of one size in a row at once, a CPU one by one; `workers` processes read ahead.
-
-    Raises:
-        DataError: if the classes are others in number or in order, or a mask has a label that is no class.
+    images of one size in a row at once, a CPU one by one; `workers` processes read ahead. A DataError if the
+    classes are others in number or in order, or a mask has a label that is no class.
     """
     classes, learned = tuple(dataset.classes), model.system.classes if model.system else ()
     if len(classes) != (known := model.architecture.num_classes):
@@ -243,7 +236,7 @@ def evaluate(
     rank, world_size = (distributed.get_rank(), distributed.get_world_size()) if running else (0, 1)
     device = next(model.parameters()).device
     at_once = 1 if device.type == "cpu" else batch_size
-    matrix = ConfusionMatrix(len(classes), IGNORE)
+    matrix = ConfusionMatrix(len(classes))
     counters = [matrix, *metrics]
     counts = [array for counter in counters for array in counter.arrays]
     for array in counts if rank > 0 else ():

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from dmnet.datasets.base import IGNORE
 from dmnet.errors import DataError
 
 Integers = NDArray[Any]  # of any integer type
@@ -19,20 +20,17 @@ class Metric(ABC):
     """Something counted over as many images as are put in, and read off at the end.
 
     Its attributes are settings, and counts: arrays of integers, whose sum over images is the same in any
-    order and over any number of processes. Pixels with the true label `ignore_index` don't count. Shown in
+    order and over any number of processes. Where the true label is 255, nothing counts. Shown in
     {doc}`07_evaluation`.
     """
 
-    def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
-        if num_classes < 1:
-            raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+    def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
-        self.ignore_index = ignore_index
 
     def update(self, predicted: ArrayLike | Tensor, target: ArrayLike | Tensor) -> None:
         """Count one image, or a batch: integers of one shape, classes 0..K-1.
 
-        Where `target` is `ignore_index`, the truth isn't known, and `predicted` may be any integer.
+        Where `target` is 255, the truth isn't known, and `predicted` may be any integer.
 
         Raises:
             DataError: if the shapes differ or a value is outside the classes; nothing is counted then.
@@ -62,15 +60,12 @@ class Metric(ABC):
         for kind, values in (("a predicted", found), ("a true", true)):
             strange = values[(values < 0) | (values >= self.num_classes)]
             if strange.size:
-                raise DataError(
-                    f"{kind} label is {strange.flat[0]}, but there are {self.num_classes} classes, 0 to "
-                    f"{self.num_classes - 1} (and {self.ignore_index}, ignored): is the class list complete?"
-                )
+                known = f"{self.num_classes} classes, 0 to {self.num_classes - 1} (and {IGNORE}, ignored)"
+                why = f"{kind} label is {strange.flat[0]}, but there are {known}"
+                raise DataError(f"{why}: is the class list complete?")
 
     def _names(self, classes: Sequence[str] | None) -> "pd.Index[Any]":
         names = [str(c) for c in range(self.num_classes)] if classes is None else list(classes)
-        if len(names) != self.num_classes:
-            raise ValueError(f"{len(names)} names for {self.num_classes} classes")
         return pd.Index(names, name="class")
 
 
@@ -81,8 +76,8 @@ class ConfusionMatrix(Metric):
     a whole data set's counts; a mean of per-image figures is another number. Derived in {doc}`06_training`.
     """
 
-    def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
-        super().__init__(num_classes, ignore_index)
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes)
         self.counts: Counts = np.zeros((num_classes, num_classes), np.int64)
 
     def _count(self, found: Integers, true: Integers) -> None:
@@ -91,7 +86,7 @@ class ConfusionMatrix(Metric):
             counted = np.bincount((true.astype(np.uint16) << 8 | found).ravel())
             (pairs,) = counted.nonzero()
             pixels, true, found = counted[pairs], pairs >> 8, pairs & 255
-        known = true != self.ignore_index
+        known = true != IGNORE
         true, found = true[known], found[known]
         self._check(found, true)
         pairs = self.num_classes * true.astype(np.int64) + found.astype(np.int64)

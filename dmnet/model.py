@@ -101,10 +101,7 @@ class DMNet(nn.Module):
         """Return logits at the output stride for normalised RGB images [B, 3, H, W] of any height and width.
 
         `scale_gates` are weights of the scales' responses y_k, in the order of `filter_sizes`: None is all
-        ones, and zero switches a scale off.
-
-        Raises:
-            DMNetError: if `scale_gates` doesn't hold one number per scale.
+        ones, and zero switches a scale off. A DMNetError if they aren't one number per scale.
         """
         stage3, stage4 = self.backbone(images)
         aux_logits = None if self.auxiliary is None else self.auxiliary(stage3)
@@ -114,11 +111,8 @@ class DMNet(nn.Module):
 def build_model(name: str, **overrides: Any) -> DMNet:
     """Return the system called `name`, one of `dmnet.systems.names()`, with random weights.
 
-    `overrides` change fields of its `Architecture`, for example `num_classes=11`. Used in {doc}`05_dmnet`.
-
-    Raises:
-        UnknownSystemError: if there is no such system; the message suggests the nearest names.
-        TypeError: if an override isn't a field of `Architecture`.
+    `overrides` change fields of its `Architecture`, for example `num_classes=11`. An UnknownSystemError
+    suggests the nearest names, a TypeError names an override that is no field. Used in {doc}`05_dmnet`.
     """
     system = systems.get(name)
     return from_system(replace(system, architecture=replace(system.architecture, **overrides)))

@@ -36,10 +36,8 @@ def overlay(
 
     The image is a path, a PIL image or an array [H, W, 3]; labels are integers [H, W], of which 255 is
     painted in VOC's colour of void; the palette is uint8 [K, 3], by default VOC's. `alpha` is the opacity of
-    the colours, 0..1. If `legend` names the classes, they are listed below. Used in {doc}`welcome`.
-
-    Raises:
-        DataError: if image and labels differ in size.
+    the colours, 0..1. If `legend` names the classes, they are listed below. A DataError if image and labels
+    differ in size. Used in {doc}`welcome`.
     """
     pixels, classes = read_image(image), np.asarray(labels).astype(np.uint8)
     if pixels.shape[:2] != classes.shape:

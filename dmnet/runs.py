@@ -125,10 +125,8 @@ def open_run(
             free = (".iterations", ".epochs") if first == last else ()  # the rate does not depend on the end
             changed = [k for k in new if old.get(k) != new[k] and not str(k).endswith(free)]
             if changed := [f"{k}: {old.get(k)} there, {new[k]} here" for k in changed]:
-                raise DMNetError(
-                    f"{folder} holds a run with another configuration ({'; '.join(changed[:3])}): "
-                    "choose another folder, or repeat that run's settings"
-                )
+                other = f"a run with another configuration ({'; '.join(changed[:3])})"
+                raise DMNetError(f"{folder} holds {other}: choose another folder, or repeat its settings")
             if not resume:
                 raise DMNetError(f"{folder} holds this very run: resume it (resume=True, --resume)")
             run.state = read_state(checkpoint)

@@ -126,10 +126,6 @@ def train(
     if rest or accumulate < 1:
         parts = f"{world_size} ranks with {accumulate} micro-batches each (batch_size, accumulate)"
         raise DMNetError(f"a batch of {recipe.batch_size} images cannot be divided evenly among {parts}")
-    tiny = recipe.crop is not None and max(recipe.crop) <= system.architecture.output_stride
-    if tiny and micro_batch == 1 and not recipe.freeze_bn:
-        few = f"a single crop of {recipe.crop} pixels leaves batch normalisation one value per channel"
-        raise DMNetError(f"{few}: train with two images or more, or larger crops (batch_size, crop)")
     if patience is not None and (patience < 1 or val_set is None or evaluate_every is None):
         raise DMNetError("patience counts evaluations: set evaluate_every (--evaluate-every) and a val_set")
     limit = patience or math.inf
@@ -178,10 +174,9 @@ def train(
                 value, _, *aux = fabric.all_reduce(torch.stack(losses).sum(0)).tolist()
                 if not math.isfinite(value):
                     every = ", ".join(name for some in _all_gather(fabric, names) for name in some)
-                    raise DMNetError(
-                        f"the loss became {value} at iteration {trainer.iteration + 1} (images {every}). "
-                        "A smaller learning rate or a longer warm-up usually helps (learning_rate, warmup)."
-                    )
+                    when = f"at iteration {trainer.iteration + 1} (images {every})"
+                    remedy = "A smaller learning_rate or a longer warmup usually helps"
+                    raise DMNetError(f"the loss became {value} {when}. {remedy}.")
                 trainer.optimizer.step()  # "16-mixed" leaves out a step whose gradients overflowed
 
                 trainer.iteration = done = trainer.iteration + 1
@@ -306,11 +301,8 @@ def resolve(system: System | str, train_set: Any, **overrides: Any) -> System:
 
     The `overrides` are fields of `Recipe` or `Architecture`, or "evaluation." and a field of `Evaluation`.
     `iterations` puts `epochs` out of force, and the other way round; `resize` holds for the evaluation too,
-    `crop` where that slides a window.
-
-    Raises:
-        UnknownSystemError: if there is no such system.
-        DMNetError: if an override is no such field, or its value cannot be used.
+    `crop` where that slides a window. A DMNetError if there is no such system or field, or a value cannot
+    be used.
     """
     system = systems.get(system) if isinstance(system, str) else system
     classes = tuple(train_set.classes)

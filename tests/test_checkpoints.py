@@ -40,11 +40,12 @@ from small_weights import (
 )
 
 from dmnet import systems
-from dmnet.checkpoints import load_weights, save_weights
+from dmnet.checkpoints import save_weights
 from dmnet.download import sha256_of
 from dmnet.errors import CheckpointError
 from dmnet.model import DMNet, build_model
-from dmnet.zoo.pretrained import load_checkpoint, load_pretrained, read_weights
+from dmnet.zoo.pretrained import load_checkpoint, load_pretrained
+from dmnet.zoo.reading import load_weights, read_weights
 
 
 def load(model: DMNet, path: Path) -> None:

@@ -221,6 +221,15 @@ def test_what_is_no_image_is_named_without_addresses(tmp_path: Path) -> None:
     assert " at 0x" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["mask.tif", "mask.png"])
+def test_masks_of_several_pages_are_refused(tmp_path: Path, name: str) -> None:
+    first, second, smaller = (Image.new("L", size) for size in ((4, 3), (4, 3), (2, 1)))
+    with pytest.raises(DataError, match=rf"{name} has several pages"):
+        read_mask(saved(tmp_path, first, name, save_all=True, append_images=[second]))
+    if name.endswith("tif"):  # a smaller copy is no page
+        assert read_mask(saved(tmp_path, first, name, save_all=True, append_images=[smaller])).shape == (3, 4)
+
+
 def test_a_mask_is_not_turned(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 6

@@ -107,18 +107,6 @@ def test_the_order_of_the_pixels_does_not_matter(case, random):
     np.testing.assert_array_equal(shuffled.counts, matrix_of(*case).counts)
 
 
-@pytest.mark.parametrize("ignore", [-1, 0, 1, 2, 255, 300])
-def test_any_label_can_be_the_ignored_one(ignore):
-    target = np.array([0, 1, 0, ignore, 1])
-    matrix = ConfusionMatrix(2, ignore)
-    matrix.update(np.array([0, 1, 1, 1, 0]), target)
-    assert matrix.counts.sum() == (target != ignore).sum()
-    if 0 <= ignore < 256:
-        as_bytes = ConfusionMatrix(2, ignore)
-        as_bytes.update(np.array([0, 1, 1, 1, 0], np.uint8), target.astype(np.uint8))
-        np.testing.assert_array_equal(as_bytes.counts, matrix.counts)
-
-
 @pytest.mark.parametrize("kind", [np.uint8, np.int64])
 def test_predictions_in_void_may_be_anything(kind):
     matrix = matrix_of(2, np.array([0, 9, 255], kind), np.array([0, 255, 255], kind))
@@ -244,5 +232,5 @@ def test_table_names_the_classes_and_counts_their_pixels():
     assert table.index.tolist() == ["sky", "sea", "land"]
     assert table.loc["sky", "IoU"] == pytest.approx(50)
     assert table["pixels"].tolist() == [2, 1, 0]
-    with pytest.raises(ValueError, match="2 names for 3 classes"):
+    with pytest.raises(ValueError, match="length"):
         ConfusionMatrix(3).table(["a", "b"])

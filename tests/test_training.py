@@ -618,11 +618,6 @@ def test_what_a_run_cannot_go_on_from_is_named(tmp_path):
     refused(r"has no config\.json")
 
 
-def test_one_value_per_channel_asks_for_more():
-    with pytest.raises(DMNetError, match=r"one value per channel.*\(batch_size, crop\)"):
-        train("demo_scale", Blocks(), **SMALL | {"batch_size": 1, "crop": (8, 8)})
-
-
 def test_another_number_of_classes_than_the_datas_is_refused_at_once():
     with pytest.raises(DMNetError, match="num_classes is 9, but the data set has 3"):
         resolve("demo_scale", Blocks(), num_classes=9)

@@ -26,12 +26,14 @@ import pandas as pd
 import torch
 
 import dmnet
-from dmnet import checkpoints, datasets, systems
+from dmnet import checkpoints, datasets, systems, transforms
+from dmnet.analysis.inside import look_inside
 from dmnet.datasets.base import Example
 from dmnet.datasets.files import FileDataset
 from dmnet.errors import DataError
 from dmnet.files import atomic_write
-from dmnet.inference import evaluate
+from dmnet.inference import evaluate, labels_at
+from dmnet.metrics import ConfusionMatrix
 from dmnet.systems import System
 from dmnet.training import train
 
@@ -119,23 +121,62 @@ def run(system: System, dataset: FileDataset, how: str, seed: int, folder: Path,
     return result, Photographs(dataset, held) if held else None
 
 
-def gate_settings(model: dmnet.DMNet) -> list[str]:
-    """Return all gates open, "1111", and, of several scales, each switched off alone: "0111", ..."""
+def settings(model: dmnet.DMNet) -> list[tuple[str, str]]:
+    """Return how a network is scored: which gates are open, and whose filters another photograph lends.
+
+    "1111" and "0000" is the network itself; of several scales each is switched off alone, "0111" and so on,
+    and each filters with another photograph's filters, "1000" and so on, and all do, "1111".
+    """
     count = len(model.architecture.filter_sizes)
-    settings = ["1" * count]
-    if count > 1:
-        settings += ["1" * off + "0" + "1" * (count - off - 1) for off in range(count)]
-    return settings
+    itself = ("1" * count, "0" * count)
+    if count < 2:
+        return [itself]
+    alone = ["0" * one + "1" + "0" * (count - one - 1) for one in range(count)]
+    off = [one.translate(str.maketrans("01", "10")) for one in alone]
+    lent = [*alone, "1" * count] if model.architecture.filters == "dynamic" else []
+    return [itself, *((gates, itself[1]) for gates in off), *((itself[0], shares) for shares in lent)]
 
 
-def row_of(result: Any, val_set: Photographs, gates: str, protocols: Sequence[str]) -> dict[str, Any]:
-    """Score a network: mIoU and IoU of every class, the whole image at once; mIoU by other protocols."""
-    open_or_not = [int(gate) for gate in gates]
-    matrix = evaluate(result.model, val_set, scale_gates=open_or_not)
+def matrix_of(model: dmnet.DMNet, val_set: Photographs, gates: str, lent: str) -> ConfusionMatrix:
+    """Score a network, the whole image at once, with these gates and another photograph's filters."""
+    if "1" not in lent:
+        return evaluate(model, val_set, scale_gates=[int(gate) for gate in gates])
+    matrix = ConfusionMatrix(len(val_set.classes))
+    inputs = [transforms.evaluation_image(model.system, image) for image, _, _ in val_set.examples]
+    for number, (_, mask, _) in enumerate(val_set.examples):
+        donor = inputs[(number + len(inputs) // 2) % len(inputs)]  # of another drive, mostly
+        shares = [float(share) for share in lent]
+        answer = look_inside(model, inputs[number], [1.0] * len(gates), donor=donor, donor_share=shares)
+        matrix.update(labels_at(answer.logits, mask.shape), mask)
+    return matrix
+
+
+def blur(model: dmnet.DMNet, val_set: Photographs) -> dict[str, float]:
+    """Return, for each scale, how much of its filters is their mean, a box blur: the share of the squares."""
+    found: dict[str, list[float]] = {f"blur {k}": [] for k in model.architecture.filter_sizes}
+    for image, _, _ in val_set.examples:
+        pixels = transforms.evaluation_image(model.system, image)
+        filters = look_inside(model, pixels, [1.0] * len(found)).filters
+        for shares, one in zip(found.values(), filters, strict=True):
+            shares.append((one.mean((1, 2)).square().sum() / one.square().mean((1, 2)).sum()).item())
+    return {name: round(sum(shares) / len(shares), 4) for name, shares in found.items()}
+
+
+def row_of(
+    result: Any,
+    val_set: Photographs,
+    matrix: ConfusionMatrix,
+    gates: str,
+    lent: str,
+    protocols: Sequence[str],
+) -> dict[str, Any]:
+    """Return what is known of a network: mIoU and IoU of every class; mIoU by other protocols."""
+    model = result.model
     row = {
         "gates": gates,
+        "lent": lent,
         "images": len(val_set),
-        "parameters": sum(p.numel() for p in result.model.parameters()),
+        "parameters": sum(p.numel() for p in model.parameters()),
         "iterations": len(result.history),
         "seconds": round(float(result.history["seconds"].iloc[-1]), 1),
         "threads": torch.get_num_threads(),
@@ -144,9 +185,23 @@ def row_of(result: Any, val_set: Photographs, gates: str, protocols: Sequence[st
     values = zip(val_set.classes, matrix.iou().tolist(), strict=True)
     row |= {f"iou {name}": round(100 * value, 2) for name, value in values}
     for name in protocols:
-        protocol = systems.protocol(result.model.system, name)
-        row[f"miou {name}"] = round(100 * evaluate(result.model, val_set, protocol=protocol).miou(), 2)
+        protocol = systems.protocol(model.system, name)
+        row[f"miou {name}"] = round(100 * evaluate(model, val_set, protocol=protocol).miou(), 2)
+    if gates and "0" not in gates and "1" not in lent:
+        row |= blur(model, val_set)
     return row
+
+
+def keep_confusion(wanted: dict[str, Any], matrix: ConfusionMatrix, classes: Sequence[str]) -> None:
+    """Add a confusion matrix to `street_confusion.csv`: a row for each true class, pixels by prediction."""
+    file = RESULTS / "street_confusion.csv"
+    rows = [
+        wanted | {"true": name} | dict(zip(classes, row, strict=True))
+        for name, row in zip(classes, matrix.counts.tolist(), strict=True)
+    ]
+    before = [pd.read_csv(file)] if file.exists() else []
+    with atomic_write(file) as temporary:
+        pd.concat([*before, pd.DataFrame(rows)]).to_csv(temporary, index=False)
 
 
 def experiment(
@@ -154,7 +209,7 @@ def experiment(
 ) -> None:
     """Train what the file of this experiment lacks, row by row."""
     dataset, file = training_part(arguments.data), RESULTS / f"street_{name}.csv"
-    table = pd.read_csv(file, dtype={"gates": str}) if file.exists() else pd.DataFrame()
+    table = pd.read_csv(file, dtype={"gates": str, "lent": str}) if file.exists() else pd.DataFrame()
     protocols = ("slide", "ms+flip") if name == "seeds" else ()
     for how in arguments.held_out:
         for seed in arguments.seeds:
@@ -164,12 +219,13 @@ def experiment(
                     continue
                 folder = RUNS / name / f"{variant}, {how}, seed {seed}".replace(" ", "_")
                 result, val_set = run(base, dataset, how, seed, folder, **variants[variant])
-                rows = [
-                    wanted
-                    | row_of(result, val_set, gates, protocols)
-                    | {"torch": torch.__version__, "machine": platform.machine()}
-                    for gates in gate_settings(result.model)
-                ]
+                rows = []
+                for gates, lent in settings(result.model):
+                    matrix = matrix_of(result.model, val_set, gates, lent)
+                    rows.append(wanted | row_of(result, val_set, matrix, gates, lent, protocols))
+                    rows[-1] |= {"torch": torch.__version__, "machine": platform.machine()}
+                    if name == "seeds" and len(rows) == 1:
+                        keep_confusion(wanted, matrix, val_set.classes)
                 table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
                 with atomic_write(file) as temporary:
                     table.to_csv(temporary, index=False)

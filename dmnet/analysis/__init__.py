@@ -5,20 +5,18 @@ from abc import abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
+from dmnet.datasets.base import IGNORE
 from dmnet.errors import DataError
 from dmnet.metrics import Integers, Metric
 
 
 class ImageMetric(Metric):
-    """A metric that needs to see where the pixels are: `update` takes [H, W] or [B, H, W].
-
-    Used in {doc}`07_evaluation`.
-    """
+    """A metric that sees where pixels are: it takes [H, W] or [B, H, W]. Used in {doc}`07_evaluation`."""
 
     def _count(self, found: Integers, true: Integers) -> None:
         if true.ndim not in (2, 3):
             raise DataError(f"labels must be [H, W] or [B, H, W], got the shape {true.shape}")
-        known = true != self.ignore_index
+        known = true != IGNORE
         self._check(found[known], true[known])
         true = self._coded(true, known)
         found = self._coded(found, (found >= 0) & (found < self.num_classes))
@@ -27,7 +25,7 @@ class ImageMetric(Metric):
 
     def _coded(self, labels: Integers, valid: NDArray[np.bool_]) -> Integers:
         """Return 0..K-1, and K where not valid, in a type that OpenCV can filter."""
-        coded = np.full(labels.shape, self.num_classes, np.uint8 if self.num_classes < 256 else np.uint16)
+        coded = np.full(labels.shape, self.num_classes, np.uint8)
         np.copyto(coded, labels, where=valid, casting="unsafe")
         return coded
 

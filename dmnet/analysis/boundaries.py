@@ -28,17 +28,11 @@ class Trimap(ImageMetric):
     evaluation measure for semantic segmentation?" (BMVC 2013), compare it with others.
 
     Void is not counted, but its edge is a boundary: in VOC void is painted over the outlines of all objects.
-    Used in {doc}`07_evaluation`.
-
-    Args:
-        num_classes: $K$, at least 1.
-        widths: of the bands in pixels of the label map, ascending, each at least 1.
+    The `widths` of the bands are in pixels, ascending, each at least 1. Used in {doc}`07_evaluation`.
     """
 
-    def __init__(
-        self, num_classes: int, widths: Sequence[int] = (1, 2, 4, 8, 16), ignore_index: int = 255
-    ) -> None:
-        super().__init__(num_classes, ignore_index)
+    def __init__(self, num_classes: int, widths: Sequence[int] = (1, 2, 4, 8, 16)) -> None:
+        super().__init__(num_classes)
         if not len(widths) or widths[0] < 1 or sorted(set(widths)) != list(widths):
             raise DataError(f"widths must be ascending and at least 1 pixel, got {tuple(widths)}")
         self.widths = tuple(widths)
@@ -58,7 +52,7 @@ class Trimap(ImageMetric):
         return pd.DataFrame(rows, pd.Index(matrices, name="band"), ["mIoU", "pixel accuracy", "pixels"])
 
     def _matrix(self, counts: Counts) -> ConfusionMatrix:
-        matrix = ConfusionMatrix(self.num_classes, self.ignore_index)
+        matrix = ConfusionMatrix(self.num_classes)
         matrix.counts = counts
         return matrix
 
@@ -81,16 +75,12 @@ class BoundaryIoU(ImageMetric):
     least 1, and the edge of the image belongs to the outline. Counts are added up over the data set, as for
     `ConfusionMatrix`; the paper, which scores objects, takes one figure for each.
 
-    Void belongs to no class, in the prediction too: its edge is an outline of both, at the same place.
-    Used in {doc}`07_evaluation`.
-
-    Args:
-        num_classes: $K$, at least 1.
-        dilation: $d$ as a share of the diagonal.
+    Void belongs to no class, in the prediction too: its edge is an outline of both, at the same place. The
+    `dilation` is $d$ as a share of the diagonal. Used in {doc}`07_evaluation`.
     """
 
-    def __init__(self, num_classes: int, dilation: float = 0.02, ignore_index: int = 255) -> None:
-        super().__init__(num_classes, ignore_index)
+    def __init__(self, num_classes: int, dilation: float = 0.02) -> None:
+        super().__init__(num_classes)
         if not 0 < dilation < 1:
             raise DataError(f"the dilation is a share of the diagonal, between 0 and 1, got {dilation}")
         self.dilation = dilation
@@ -126,7 +116,7 @@ def _mixed(labels: Integers, window: NDArray[np.uint8], *, edge: bool = False) -
     With `edge`, another label is beyond the image's edge.
     """
     border = cv2.BORDER_CONSTANT if edge else cv2.BORDER_REPLICATE
-    highest = float(np.iinfo(labels.dtype).max)  # outside, every label at once: least 0 and greatest this
+    # Outside is every label at once: the least is 0, the greatest 255.
     least = cv2.erode(labels, window, borderType=border, borderValue=0)
-    greatest = cv2.dilate(labels, window, borderType=border, borderValue=highest)
+    greatest = cv2.dilate(labels, window, borderType=border, borderValue=255)
     return least != greatest

@@ -31,18 +31,13 @@ class ObjectSizes(ImageMetric):
     with no pixel of an object of their class are charged to no size, and stand in the row "no object" of
     the table. Over all rows, hits, labelled and wrong pixels add up to those of the `ConfusionMatrix`.
 
-    Void is not counted. It parts true objects, but not predicted regions. Used in {doc}`07_evaluation`.
-
-    Args:
-        num_classes: $K$, at least 1.
-        edges: sizes in pixels of the label map, ascending, above 0; an object of exactly one of them belongs
-            to the larger objects. There is one bin more than edges.
+    Void is not counted. It parts true objects, but not predicted regions. There is one bin more than `edges`,
+    sizes in pixels, ascending, above 0; an object of exactly one of them belongs to the larger objects. Used
+    in {doc}`07_evaluation`.
     """
 
-    def __init__(
-        self, num_classes: int, edges: Sequence[float] = (8, 16, 32, 64, 128, 256), ignore_index: int = 255
-    ) -> None:
-        super().__init__(num_classes, ignore_index)
+    def __init__(self, num_classes: int, edges: Sequence[float] = (8, 16, 32, 64, 128, 256)) -> None:
+        super().__init__(num_classes)
         if not len(edges) or edges[0] <= 0 or sorted(set(edges)) != list(edges):
             raise DataError(f"edges must be sizes in pixels, ascending and above 0, got {tuple(edges)}")
         self.edges = tuple(edges)

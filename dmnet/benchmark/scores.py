@@ -92,21 +92,12 @@ def score_all(
     report: Callable[[str], object] = print,
     **options: Any,
 ) -> dict[Key, str]:
-    """Score systems by the protocols behind their published numbers and write the result files.
+    """Score systems, by default all with weights, by the protocols behind their published numbers.
 
-    What fails - weights that cannot be had, a data set that isn't there, a GPU that is too small - leaves its
-    row as it was, and the work goes on with the next. Used in {doc}`07_evaluation`.
-
-    Args:
-        data_root: where the real data sets lie, see `dmnet.datasets.load`.
-        names: only these systems; by default all that have trained weights.
-        output: folder of the result files; by default `results` of the data folder.
-        device: see `dmnet.model.pick_device`.
-        report: called with a line of text for every row.
-        options: of `dmnet.inference.evaluate`, e.g. `batch_size` and `workers`.
-
-    Returns:
-        Why, for every system and protocol that could not be scored; empty if all are.
+    The result files are written into the folder `output`, by default `results` of the data folder. What fails
+    - weights that cannot be had, a data set that isn't there, a GPU that is too small - leaves its row as it
+    was, and the work goes on with the next; returned is why, for each. A line on every row goes to `report`,
+    the `options` to `dmnet.inference.evaluate`. Used in {doc}`07_evaluation`.
 
     Raises:
         DataError: if a result file is damaged; nothing is measured then.
@@ -118,7 +109,11 @@ def score_all(
     for job in wanted:
         title, name = ", ".join(job.key), job.system.dataset
         try:
-            dataset = _dataset(job, data_root)
+            dataset: Any = datasets.load(name, data_root if job.system.published else None, job.split)
+            if tuple(dataset.classes) != job.system.classes:
+                raise DataError(f"{name} {job.split} has classes of its own (classes.txt), not the published")
+            if len(dataset) != (whole := getattr(dataset, "official_size", None) or len(dataset)):
+                raise DataError(f"{name} {job.split} has {len(dataset)} of its {whole} images: complete it")
             same = {  # a row that agrees in these is not measured again
                 "dmnet": version("dmnet"),
                 "weights": zoo.published_digest(zoo.pretrained_file(job.system.name)),
@@ -138,17 +133,6 @@ def score_all(
             report(f"{title}: not scored{told}")
             reasons[job.key] = reason
     return reasons
-
-
-def _dataset(job: Job, root: str | os.PathLike[str] | None) -> Any:
-    """Load a job's data set, after checking that its scores can stand beside the published ones."""
-    name = job.system.dataset
-    dataset: Any = datasets.load(name, root if job.system.published else None, job.split)
-    if tuple(dataset.classes) != job.system.classes:
-        raise DataError(f"{name} {job.split} has classes of its own (classes.txt), not those of {job.key[0]}")
-    if len(dataset) != (whole := getattr(dataset, "official_size", None) or len(dataset)):
-        raise DataError(f"{name} {job.split} has {len(dataset)} of its {whole} images: complete it")
-    return dataset
 
 
 def _measure(job: Job, dataset: Any, device_name: str, options: dict[str, Any]) -> Row:

@@ -52,11 +52,7 @@ FORMATS = {
 
 
 def write_submission(
-    model: DMNet,
-    dataset: FileDataset,
-    output: str | os.PathLike[str],
-    *,
-    protocol: Evaluation | None = None,
+    model: DMNet, dataset: FileDataset, output: str | os.PathLike[str], *, protocol: Evaluation | None = None
 ) -> Path:
     """Predict every image of a split, unless its label map is there, and pack them for the server.
 

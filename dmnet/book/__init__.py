@@ -28,16 +28,13 @@ FIGURES: dict[str, Any] = {
 class Profile:
     """What a chapter finds on this machine. Used in {doc}`welcome`."""
 
-    name: str  # "full" with a GPU and a real data set, else "demo"
+    name: str  # "full" with a GPU and a real data set; "photographs" with CamVid alone; else "demo"
     device: str  # "cuda" or "cpu"
     roots: dict[str, Path]  # folder of each real data set that was found
 
 
 def setup(seed: int = 0) -> Profile:
-    """Seed PyTorch, set the style of the figures, and return and print what this machine is used for.
-
-    Used in {doc}`welcome`.
-    """
+    """Seed PyTorch, style the figures, return and print what is found here. Used in {doc}`welcome`."""
     torch.manual_seed(seed)
     mpl.rcParams.update(FIGURES)  # type: ignore[arg-type]
     if "google.colab" in sys.modules:  # which loads the code of widgets only when told to [Colab, "Widgets"]
@@ -45,11 +42,13 @@ def setup(seed: int = 0) -> Profile:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     roots = {name: root for name, published in PUBLISHED.items() if (root := published.find())}
     missing = ["no GPU"] * (device != "cuda") + ["no real data set in data/"] * (not roots)
-    profile = Profile("demo" if missing else "full", device, roots)
+    name = "photographs" if missing and "camvid" in roots else "demo" if missing else "full"
+    profile = Profile(name, device, roots)
     threads = torch.get_num_threads()
     cpu = f"the CPU ({threads} thread{'s' * (threads > 1)})"
     print(f"PyTorch {torch.__version__} on {torch.cuda.get_device_name() if device == 'cuda' else cpu}.")
-    pictures = f"demo, on drawn pictures ({', '.join(missing)})" if missing else "full"
+    on = {"demo": "on drawn pictures", "photographs": "on drawn pictures and CamVid's photographs"}
+    pictures = f"{name}, {on[name]} ({', '.join(missing)})" if missing else "full"
     found = f" Data found: {', '.join(roots)}." if roots else ""
     print(f"Profile: {pictures}.{found}")
     return profile

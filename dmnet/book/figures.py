@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dmnet.classes import colour_table
-from dmnet.errors import DataError
 from dmnet.transforms import MEAN, STD
 from dmnet.upsampling import interpolation_matrix
 
@@ -37,10 +36,8 @@ def show_images(
     """Show pictures [H, W] or [H, W, 3] side by side, without axes, the last perhaps without a title.
 
     There are `columns` in a row, by default all. The figure is `width` inches wide. All else is passed to
-    `Axes.imshow`. A DataError if there is no picture, or more titles than pictures. Used in {doc}`welcome`.
+    `Axes.imshow`. Used in {doc}`welcome`.
     """
-    if not len(images) or len(titles) > len(images):
-        raise DataError(f"{len(images)} pictures and {len(titles)} titles: every title needs a picture")
     columns = columns or len(images)
     rows = -(-len(images) // columns)
     height, breadth = np.asarray(images[0]).shape[:2]
@@ -63,15 +60,8 @@ def show_filters(filters: Tensor, *, columns: int = 8, width: float = 7.0) -> Fi
 
 
 def colour_labels(labels: Picture, palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return labels [H, W] as a picture uint8 [H, W, 3]; 255 gets VOC's cream.
-
-    A DataError if a label has no colour in the palette [K, 3]. Used in {doc}`03_backbone`.
-    """
-    indices = np.asarray(labels)
-    strange = indices[(indices < 0) | (indices >= len(palette)) & (indices != 255)]
-    if strange.size:
-        raise DataError(f"label {strange.flat[0]} has no colour in a palette of {len(palette)}")
-    return colour_table(palette)[indices]
+    """Return labels [H, W] as a picture uint8 [H, W, 3]; 255 gets VOC's cream. Used in {doc}`03_backbone`."""
+    return colour_table(palette)[np.asarray(labels)]
 
 
 def denormalise(image: Tensor) -> NDArray[np.uint8]:
@@ -159,22 +149,21 @@ def show_distances(distances: Mapping[str, Tensor], *, against: str) -> Figure:
 Box = tuple[float, float, float, str, str]  # x and y of the centre, width, text, colour; 0.8 high
 
 
-def show_architecture(shapes: Mapping[str, str], filter_sizes: Sequence[int] = (1, 3, 5, 7)) -> Figure:
+def show_architecture(shapes: Mapping[str, str]) -> Figure:
     """Draw the plan of DMNet, with a module for each filter size. Used in {doc}`05_dmnet`.
 
     `shapes` says what leaves each part: "image", "stage 3", "stage 4", "response", "joined", "fused",
     "logits", "labels" (upsampled logits) and "auxiliary".
     """
     blue, orange, red, green, pink, grey = "#cfe3f1", "#fde3b8", "#f6cdb8", "#cdeadf", "#f1d7e6", "#e8e8e8"
-    step = 5.2 / len(filter_sizes)
-    places = {f"k = {k}": -1.95 + step * (i + 0.5) for i, k in enumerate(filter_sizes)}
+    places = {"k = 1": -1.3, "k = 3": 0, "k = 5": 1.3, "k = 7": 2.6}
     together = f"concatenate f and {len(places)} × {shapes['response']}"
     boxes: dict[str, Box] = {
         "image": (0, 9.4, 3.0, f"image\n{shapes['image']}", grey),
         "stage 3": (0, 8.1, 3.0, f"backbone to stage 3\n{shapes['stage 3']}", blue),
         "stage 4": (0, 6.8, 3.0, f"stage 4: features f\n{shapes['stage 4']}", blue),
         "f": (-2.65, 5.2, 1.1, "f itself", blue),
-        **{name: (x, 5.2, step - 0.15, f"DCM\n{name}", orange) for name, x in places.items()},
+        **{name: (x, 5.2, 1.15, f"DCM\n{name}", orange) for name, x in places.items()},
         "join": (0, 3.6, 6.4, f"{together}\n{shapes['joined']}", grey),
         "fuse": (0, 2.3, 3.0, f"fuse: 3×3 conv\n{shapes['fused']}", red),
         "classify": (0, 1.0, 3.0, f"classify: 1×1 conv\n{shapes['logits']}", green),

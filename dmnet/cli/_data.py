@@ -14,7 +14,6 @@ from dmnet.errors import DataError, DMNetError
 from dmnet.files import atomic_write
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
-QUICK = 24  # masks per split: what training looks at before it starts
 
 data_app = Typer(help="Fetch, draw or check data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -98,7 +97,7 @@ def check_data(
                 _say_convert(data)
                 raise
             say(f"Not checked: {error}", style="yellow")
-    report = doctor.examine(sets, limit=QUICK if quick else None)
+    report = doctor.examine(sets, limit=doctor.QUICK if quick else None)
     table = report.table().astype(object)
     print_table(table.where(table.notna(), ""))
     for finding in report.findings:

@@ -123,6 +123,8 @@ def _predict_video(path: Path, output: Path, label: Callable[[Any], Any], palett
     with atomic_write(target) as temporary, progress(total=total, desc=path.name, unit="frame") as bar:
         form = cv2.VideoWriter.fourcc(*"mp4v")
         writer = cv2.VideoWriter(str(temporary), form, rate, frame.shape[1::-1])
+        if not writer.isOpened():
+            raise DMNetError(f"OpenCV cannot write {target} here; pip install opencv-python-headless anew")
         while there:
             image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             labels, done = label(image), done + 1
@@ -277,9 +279,8 @@ def submit(
     model = shared.load_model(system, weights, device)
     name = data or (model.system.dataset if model.system else "")
     if name not in submissions.FORMATS:
-        raise DMNetError(
-            f"no server for {name or 'this file'}; --data may be {', '.join(submissions.FORMATS)}"
-        )
+        known = ", ".join(submissions.FORMATS)
+        raise DMNetError(f"no server for {name or 'this file'}; --data may be {known}")
     dataset: Any = datasets.load(name, data_root, split, labelled=False)
     how = shared.chosen(model, protocol, window, stride, scales, flip)
     archive = submissions.write_submission(model, dataset, output, protocol=how)

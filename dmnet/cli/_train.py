@@ -142,10 +142,8 @@ def _check_end(folder: Path, overrides: dict[str, Any]) -> None:
     falls = recipe.get("learning_rate") != recipe.get("final_learning_rate")
     if falls and wanted not in (None, recipe["iterations"]):
         again = ["train", folder, "--init", folder, "--run", shared.unused(folder), "--iterations", wanted]
-        raise DMNetError(
-            f"{folder} cannot be prolonged: its learning rate falls to the end it was begun with. To start "
-            f"a new run from its weights:\n    {shared.command(*again)}"
-        )
+        why = f"{folder} cannot be prolonged: its learning rate falls to the end it was begun with"
+        raise DMNetError(f"{why}. To start a new run from its weights:\n    {shared.command(*again)}")
 
 
 def _overrides(asked: dict[str, Any]) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from dmnet.errors import DataError
 
 __all__ = ["Finding", "Report", "SplitCounts", "examine", "quick_check"]
 
-_SAMPLE = 24  # masks of a set that the quick check reads
-_RULES = (files.unusable, files.turned, files.sizes, labels)
+QUICK = 24  # masks of each split that are read where it must not take long
+_RULES = (files.unusable, files.turned, files.sizes, labels, files.belonging)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def examine(dataset: Any, *, limit: int | None = None) -> Report:
     cases = [Case(one, limit) for one in (dataset if isinstance(dataset, list | tuple) else [dataset])]
     if not cases:
         raise DataError("there is no data set to examine")
-    found = [one for case in cases for rule in (*_RULES, files.belonging) for one in rule(case)]
+    found = [one for case in cases for rule in _RULES for one in rule(case)]
     found += files.compared(cases)
     if not any(finding.severity == "error" for finding in found):  # else it would be its consequence
         found += files.absent_classes(cases)
@@ -91,21 +91,14 @@ def quick_check(train_set: Any, val_set: Any = None) -> None:
 
     Warns of what is no error; a DataError if training on these sets cannot go well. Used in {doc}`02_data`.
     """
-    sets = {"training": train_set}
-    if val_set is not None and val_set is not train_set:
-        sets["validation"] = val_set
-    for role, dataset in sets.items():
-        if len(dataset) == 0:
-            raise DataError(f"the {role} set is empty")
-        if tuple(dataset.classes) != tuple(train_set.classes):
-            raise DataError(f"the {role} set's classes are {dataset.classes}, not {train_set.classes}")
-    cases = [Case(dataset, _SAMPLE) for dataset in sets.values()]
-    found = [finding for case in cases for rule in _RULES for finding in rule(case)]
-    if errors := [str(finding) for finding in found if finding.severity == "error"]:
-        raise DataError("the data cannot be trained on as they are:\n" + "\n".join(errors))
-    for case in cases:
-        case.dataset[0]  # what the reader itself refuses
-    for finding in [*found, *files.absent_classes(cases)]:
+    sets = [train_set] if val_set is None or val_set is train_set else [train_set, val_set]
+    report = examine(sets, limit=QUICK)
+    if report.errors:
+        errors = "\n".join(map(str, report.errors))
+        raise DataError(f"the data cannot be trained on as they are:\n{errors}")
+    for dataset in sets:
+        dataset[0]  # what the reader itself refuses
+    for finding in report.findings:
         if finding.severity == "warning":
             warnings.warn(str(finding), stacklevel=3)
 

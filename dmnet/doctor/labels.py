@@ -144,11 +144,10 @@ def _binary(case: Case, masks: Masks) -> Finding | None:
     if not black or meant or IGNORE in case.encoding.stored or not case.encoding.valid[IGNORE]:
         return None
     counts, _ = _held(black)
-    message = (
-        f"{f'{len(black)} of {len(masks)}' if others else 'the'} masks hold the values 0 and 255 alone "
-        f"({counts[IGNORE] / counts.sum():.1%} are 255), and 255 is void: what was meant as the object "
-        "counts nowhere, so nothing is learned and its IoU is NaN or 0"
-    )
+    which = f"{len(black)} of {len(masks)}" if others else "the"
+    held = f"0 and 255 alone ({counts[IGNORE] / counts.sum():.1%} are 255)"
+    message = f"{which} masks hold the values {held}, and 255 is void: what was meant as the object counts "
+    message += "nowhere, so nothing is learned and its IoU is NaN or 0"
     if others:  # some of which may be right
         message += ". No other mask has 255, so it hardly means void"
         return case.finding("binary-255", message, black, "warning")
@@ -212,10 +211,9 @@ def _direct(case: Case, masks: Masks) -> Finding | None:
         high = high if IGNORE in values and getattr(case.dataset, "name", "") == "ade20k" else []
     if case.plain or not found or max(found) >= count or not high or (len(masks) < 3 and not case.complete):
         return None
-    message = (
-        f"the masks hold {_some(values)}, but not {_some(high)}: these are the labels (trainIds; ADE20K's "
-        "numbers lowered by one), not the numbers of files (labelIds): classes are void, or taken for others"
-    )
+    labels = "labels (trainIds; ADE20K's numbers lowered by one), not the numbers of files (labelIds)"
+    message = f"the masks hold {_some(values)}, but not {_some(high)}: these are the {labels}: "
+    message += "classes are void, or taken for others"
     return case.finding("labels-not-ids", message, masks)
 
 

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from os import cpu_count
@@ -17,7 +16,7 @@ from PIL import ExifTags, Image, ImageOps
 from dmnet.datasets.files import FileDataset
 from dmnet.errors import DataError
 from dmnet.files import progress
-from dmnet.images import LABEL_MODES, LOSSY, as_rgb, decode, reading
+from dmnet.images import LABEL_MODES, LOSSY, as_rgb, decode, open_mask, reading
 
 GRID = 96  # longest side of the small copies that borders and edges are compared on
 KEPT = 64  # examples whose small copies are kept
@@ -155,14 +154,7 @@ def _grid(size: Size) -> Size:
 
 def read_stored(source: Path) -> tuple[NDArray[Any], Image.Image]:
     """Return a mask's numbers [H, W], or colours [H, W, 3], and Pillow's image. Used in {doc}`02_data`."""
-    with Image.open(source) as image:
-        size = image.size
-        with suppress(EOFError):
-            image.seek(1)
-            if image.size == size:  # else it is the same, smaller
-                raise DataError(f"{source} has several pages; save each mask as a PNG of one label map")
-        image.seek(0)
-        decode(image, source)
+    image = open_mask(source, lossy=True)
     if image.mode == "F":
         return np.rint(np.asarray(image)).astype(np.int64), image
     return np.asarray(image if image.mode in LABEL_MODES else image.convert("RGB")), image

@@ -111,10 +111,9 @@ def _fetch_patiently(url: str, part: Path, note: Path) -> None:
             return _fetch(url, part, note)
         except (OSError, HTTPException) as error:
             if getattr(error, "errno", None) in DISK_FULL:
-                raise DownloadError(
-                    f"the disk is full: {url} does not fit into {part.parent} ({error}). Make room, or set "
-                    "DMNET_HOME to a folder on another disk, and try again; what arrived is kept."
-                ) from error
+                full = f"the disk is full: {url} does not fit into {part.parent} ({error})"
+                remedy = "Make room, or set DMNET_HOME to a folder on another disk, and try again"
+                raise DownloadError(f"{full}. {remedy}; what arrived is kept.") from error
             reason = error
     kept = f"; {part.stat().st_size:,} bytes are kept" if part.exists() else ""
     raise DownloadError(f"{url} could not be fetched in {ATTEMPTS} attempts: {reason}{kept}") from reason

@@ -18,7 +18,8 @@ outputs  filters_k          [C, k, k]      the filters that were used
 
 All are float32, the batch is one image. ONNX Runtime for pages takes no input that has a default, so a file
 with `inner` has none. Elsewhere the runtime may remark that the gates "will not be treated as constant": so
-it should be. The file records what it is (`read_metadata`).
+it should be. The file's metadata say what it is, every value as JSON: `system`, `dataset` and `classes`;
+`architecture` and `filter_sizes`; how `image` is normalised; its size, if fixed; and what it was made of.
 
 PyTorch's exporter writes the graph. ONNX has no adaptive pooling: `adaptive_pooling` says it as two products.
 """
@@ -49,10 +50,6 @@ EXAMPLE_SIZE = (72, 104)  # pixels; the exporter follows an image of this size t
 CHECKED_SIZES = ((64, 64), (65, 97))  # odd ones too, which no stride divides
 
 
-class ExportError(DMNetError):
-    """A network cannot be exported, or not faithfully; no file was written. Used in {doc}`welcome`."""
-
-
 @dataclass(frozen=True)
 class Exported:
     """What was written, and how far it is from PyTorch; see {doc}`differences`."""
@@ -78,7 +75,7 @@ def export(
         inner: also filters and responses, and inputs for another image's filters; then all must be given.
 
     Raises:
-        ExportError: if `size` is too small, the network uses what cannot be exported, or the file computes
+        DMNetError: if `size` is too small, the network uses what cannot be exported, or the file computes
             something else than PyTorch; nothing is written then.
         MissingExtraError: if onnx, onnxscript or onnxruntime isn't installed.
         OSError: if it cannot be written; an older file at `path` is then intact.
@@ -88,7 +85,7 @@ def export(
         import onnxruntime
         import onnxscript  # noqa: F401  PyTorch's exporter needs it
     if size is not None and min(size) < 1:
-        raise ExportError(f"size must be (height, width) in pixels, at least 1, got {size}")
+        raise DMNetError(f"size must be (height, width) in pixels, at least 1, got {size}")
     plain = copy.deepcopy(model).float().cpu().eval()
     network = OpenNetwork(plain, inner).eval()
     proto = _proto(network, size)
@@ -105,38 +102,13 @@ def export(
             example = network.example(image_size, seed)
             with torch.inference_mode():
                 if inner:
-                    differences.append(
-                        _difference(session, network.outputs, example, network(*example.values()))
-                    )
+                    answers = network(*example.values())
+                    differences.append(_difference(session, network.outputs, example, answers))
                     example["other_weight"].zero_()
                 # The same by way of the model itself, with its own filters.
                 logits = plain(example["image"], example["scale_gates"]).logits
                 differences.append(_difference(session, ["logits"], example, [logits]))
     return Exported(Path(path), Path(path).stat().st_size, size, max(differences))
-
-
-def read_metadata(path: PathLike) -> dict[str, Any]:
-    """Return what an exported file says of itself.
-
-    Under `system`, `dataset` and `classes` what it predicts; under `architecture` how it is built; under
-    `mean`, `std` and `channel_order` how `image` is normalised; under `image_size` [height, width] or None;
-    further `filter_sizes`, `opset`, `dmnet_version` and `weights_sha256` (`weights_digest`). Used in
-    {doc}`differences`.
-
-    Raises:
-        ExportError: if the file isn't ONNX, or not from here.
-    """
-    with extra("export"):
-        import onnx
-    content = Path(path).read_bytes()
-    try:
-        proto = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's own, which has no stable name
-        raise ExportError(f"{path} is no ONNX file ({error})") from error
-    found = {entry.key: entry.value for entry in proto.metadata_props}
-    if "dmnet_version" not in found:
-        raise ExportError(f"{path} was not written by dmnet.export: it does not say which system it is")
-    return {key: json.loads(value) for key, value in found.items()}
 
 
 class OpenNetwork(nn.Module):
@@ -201,7 +173,7 @@ def _proto(network: OpenNetwork, size: tuple[int, int] | None) -> Any:
         )
     except torch.onnx.errors.OnnxExporterError as error:
         reason = error.__cause__ or error
-        raise ExportError(f"the network uses what PyTorch cannot write as ONNX: {reason}") from error
+        raise DMNetError(f"the network uses what PyTorch cannot write as ONNX: {reason}") from error
     proto = program.model_proto
     graph = proto.graph
     # Where in whose source each node comes from: half of a small file, with the paths of this machine.
@@ -220,10 +192,7 @@ def _proto(network: OpenNetwork, size: tuple[int, int] | None) -> Any:
 
 
 def adaptive_pooling(x: Any, bins: Sequence[int]) -> Any:
-    r"""Write adaptive average pooling as $P_h X P_w^\top$: [1, C, h, w] -> [1, C, k, k], whatever h and w.
-
-    Derived in {doc}`04_dynamic_filters`.
-    """
+    r"""Write adaptive average pooling as $P_h X P_w^\top$, of any h and w. See {doc}`04_dynamic_filters`."""
     from onnxscript import opset20
 
     op: Any = opset20
@@ -248,7 +217,7 @@ def _pooling_matrix(op: Any, x: Any, axis: int, bins: int) -> Any:
 
 
 def _metadata(model: DMNet, size: tuple[int, int] | None) -> dict[str, str]:
-    """Return what the file says of itself; every value as JSON."""
+    """Return what the file says of itself; every value as JSON, as ONNX has text alone."""
     system = model.system
     facts = {
         "system": system.name if system else None,
@@ -279,10 +248,8 @@ def _difference(
         difference = np.abs(array - tensor.numpy()).max().item() / scale if same_shape else math.inf
         if not difference <= TOLERANCE:  # NaN too
             height, width = example["image"].shape[-2:]
-            raise ExportError(
-                f"the exported network differs from PyTorch: {name} by {difference:.1e} of its largest "
-                f"value, for an image of {height} x {width}; allowed are {TOLERANCE:.0e}. Nothing was "
-                "written. Are the model's weights finite?"
-            )
+            seen = f"{name} by {difference:.1e} of its largest value, for an image of {height} x {width}"
+            limit = f"allowed are {TOLERANCE:.0e}. Nothing was written. Are the model's weights finite?"
+            raise DMNetError(f"the exported network differs from PyTorch: {seen}; {limit}")
         largest = max(largest, difference)
     return largest

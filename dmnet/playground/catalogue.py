@@ -125,10 +125,7 @@ def scenes() -> dict[str, PlayScene | Photograph]:
 
 
 def catalogue() -> dict[str, Any]:
-    """Return what there is to choose from: worlds with their classes, colours and scenes.
-
-    Used in {doc}`welcome`.
-    """
+    """Return the worlds to choose from, with classes, colours and scenes. Used in {doc}`welcome`."""
     worlds, keys = [], ("id", "title", "file", "layers", "credit")
     for world in TITLES:
         system, classes = systems.get(world), WORLDS[world].classes if world in WORLDS else CAMVID

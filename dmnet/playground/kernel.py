@@ -3,12 +3,8 @@
 A request is a message with an `id` and a `kind`; the reply carries `reply_to`, and bytes beside it.
 """
 
-import gzip
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,7 +14,6 @@ from torch import Tensor
 from dmnet.analysis.inside import look_inside
 from dmnet.classes import ClassList
 from dmnet.errors import DataError, DMNetError
-from dmnet.export import export
 from dmnet.images import read_image
 from dmnet.inference import Labels, labels_at
 from dmnet.model import DMNet
@@ -34,38 +29,19 @@ Reply = tuple[dict[str, Any], list[bytes]]  # a message to the front end, and th
 
 
 class Desk:
-    """Takes the front end's requests. Used in {doc}`09_ablation`.
-
-    Args:
-        model: the network that answers; another one of `TITLES` is loaded when its scenes are asked for.
-        pictures: name -> picture; None offers all scenes of `TITLES`.
-        truths: name -> labels of as many of the pictures as have any.
-        static: folder with ONNX Runtime for pages, which a network that runs in the page needs.
-
-    Raises:
-        DMNetError: if the network has other scales than 1, 3, 5 and 7, or neither scenes nor pictures.
-        DataError: if a picture cannot be read or its labels have another size.
-    """
+    """Takes the front end's requests; arguments and errors as of `Playground`. Used in {doc}`09_ablation`."""
 
     def __init__(
-        self,
-        model: DMNet,
-        pictures: Mapping[str, Any] | None,
-        truths: Mapping[str, Labels] | None,
-        static: Path | None = None,
+        self, model: DMNet, pictures: Mapping[str, Any] | None, truths: Mapping[str, Labels] | None
     ) -> None:
         self.name = model.system.name if model.system else "network"
         if model.architecture.filter_sizes != FILTER_SIZES:
-            raise DMNetError(
-                f"the playground has switches for the filter sizes 1, 3, 5 and 7; {self.name} has "
-                f"{model.architecture.filter_sizes}. Use dmnet.predict(..., scale_gates=...) for it"
-            )
-        self.models, self.static = {self.name: model}, static
-        if pictures is None and self.name not in (with_scenes := {one.world for one in scenes().values()}):
-            raise DMNetError(
-                f"{self.name} needs pictures to choose from, e.g. pictures={{'street': 'photo.jpg'}}; scenes "
-                f"come with {' and '.join(sorted(with_scenes))}"
-            )
+            has = f"{self.name} has {model.architecture.filter_sizes}; dmnet.predict takes its scale_gates"
+            raise DMNetError(f"the playground has switches for the filter sizes 1, 3, 5 and 7; {has}")
+        self.models = {self.name: model}
+        if pictures is None and self.name not in (worlds := sorted({one.world for one in scenes().values()})):
+            need = f"{self.name} needs pictures, e.g. pictures={{'street': 'photo.jpg'}}"
+            raise DMNetError(f"{need}; scenes come with {' and '.join(worlds)}")
         self.own = None if pictures is None else {name: read_image(one) for name, one in pictures.items()}
         self.truths = {name: np.asarray(labels, np.uint8) for name, labels in (truths or {}).items()}
         for name, labels in self.truths.items():
@@ -123,16 +99,7 @@ class Desk:
                 return pack(scene, self.model(scene.world), answers=False)
             if name == scene.layers:
                 return pack_layers(scene)
-        if name in (f"{world}.onnx.gz" for world in TITLES):
-            return exported(name.removesuffix(".onnx.gz"))
-        if self.static is not None:  # ONNX Runtime
-            file = (self.static / "playground" / name).resolve()
-            if file.is_relative_to(self.static.resolve()) and file.is_file():
-                return file.read_bytes()
-        raise DMNetError(
-            f"there is no file {name}: engine='browser' needs static=, the folder of ONNX Runtime for "
-            "pages (in a clone `.venv/static`, after `make setup`); use engine='kernel'"
-        )
+        raise DMNetError(f"there is no file {name}")
 
     def _picture(self, request: dict[str, Any], buffers: Sequence[Any]) -> Reply:
         pixels = np.frombuffer(buffers[0], np.uint8).reshape(request["height"], request["width"], 3)
@@ -159,12 +126,3 @@ class Desk:
         content = {"shapes": [list(grid.shape) for grid in grids], "channels": len(answer.filters[0])}
         arrays = [labels, *(one.float().cpu().numpy() for one in (answer.logits, *grids))]
         return content, [array.tobytes() for array in arrays]
-
-
-@cache
-def exported(world: str) -> bytes:
-    """Return a world's network as gzipped ONNX; at first it takes 10 seconds. Used in {doc}`09_ablation`."""
-    with TemporaryDirectory() as folder:
-        file = Path(folder, "network.onnx")
-        export(load_pretrained(world), file, inner=True)
-        return gzip.compress(file.read_bytes())

@@ -25,10 +25,7 @@ DIAMETERS = {"demo_scale": (7.0, 32.0), "demo_context": (12.0, 96.0)}
 
 
 class Cover(Painter):
-    """Paints a card of grey paper that hides what is under it, and is no object: its label is void.
-
-    Used in {doc}`welcome`.
-    """
+    """Paints a card of grey paper that hides what is under it: its label is void. Used in {doc}`welcome`."""
 
     def paint(self, canvas: Array, mask: Labels, x: Array, y: Array) -> None:
         """Paint the card with its shadow, and mark it, in place."""
@@ -76,10 +73,7 @@ def cut_out(painter: Painter, diameter: float) -> Stamp:
 
 
 def sizes(painter: Painter, world: str) -> dict[int, float]:
-    """Return the sizes that an object can have: step -> diameter; two steps double it, 0 is as it is.
-
-    Used in {doc}`welcome`.
-    """
+    """Return an object's sizes: step -> diameter; two double it, 0 is as it is. Used in {doc}`welcome`."""
     diameter = painter.item.diameter
     if isinstance(painter, Cover):
         return {step: diameter * 2 ** (step / 2) for step in range(-2, 5)}

@@ -45,7 +45,7 @@ class Photograph:
         """Return it at the size at which the network sees it; the labels are 255 where none are known."""
         image, mask, _ = self.read()
         size = image.shape[:2]
-        size = fitted_size(size, systems.STREET.evaluation.resize or size)
+        size = fitted_size(size, systems.get(self.world).evaluation.resize or size)
         return Scene(resize_image(image, size), resize_mask(mask, size), {}, ())
 
 

@@ -36,13 +36,8 @@ def subset_labels(model: DMNet, image: NDArray[np.uint8]) -> Labels:
 def window_votes(scene: Scene, question: Question, side: int) -> list[bool]:
     """Return for every object that asks a question whether the tiles around it give the right answer.
 
-    The vote is the majority of the tiles in a square window; it is what an average over that extent can know.
-    Used in {doc}`09_ablation`.
-
-    Args:
-        scene: with its truth.
-        question: about the ground.
-        side: of the window, in pixels.
+    The vote is the majority of the tiles in a square window of `side` pixels; it is what an average over that
+    extent can know. Used in {doc}`09_ablation`.
     """
     votes, size = [], scene.mask.shape[0]
     for item in scene.objects:

@@ -30,10 +30,7 @@ from dmnet.zoo import load_pretrained
 
 
 def write_site(folder: Path) -> None:
-    """Write all files into a folder, the catalogue last: where it lies, all the others do.
-
-    Used in {doc}`welcome`.
-    """
+    """Write all files, the catalogue last: where it lies, all others do. Used in {doc}`welcome`."""
     model = cache(load_pretrained)
     for scene in scenes().values():
         (folder / scene.world).mkdir(parents=True, exist_ok=True)
@@ -53,10 +50,7 @@ def write_front_end(folder: Path) -> None:
 
 
 def write_still(scene: PlayScene, model: DMNet, folder: Path) -> None:
-    """Write a scene, the labels of its 16 subsets as pictures, and the mIoU of each.
-
-    Used in {doc}`welcome`.
-    """
+    """Write a scene, its 16 subsets' labels as pictures, and their mIoU. Used in {doc}`welcome`."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = scene.draw()
     palette = WORLDS[scene.world].classes.palette

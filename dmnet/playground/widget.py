@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from html import escape
 from json import dumps
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -48,8 +47,6 @@ class Playground(anywidget.AnyWidget):
         pictures: name -> picture (path, PIL image or array), for the reader to choose from. Each is seen
             whole, in one run: the sliding windows of a system's protocol have a filter each.
         truths: name -> labels, uint8 [H, W], 255 where nothing counts; for those pictures that have any.
-        static: for the engine "browser": the folder of ONNX Runtime for pages, of a clone `.venv/static`.
-        engine: "kernel" computes with `model`; "browser" with the exported network, in the page.
         **state: the traits below.
 
     Attributes:
@@ -62,8 +59,8 @@ class Playground(anywidget.AnyWidget):
             with the scene. The number of an object is shown in the workbench, which "Change ..." opens.
 
     Raises:
-        DMNetError: if a scene, an engine or a weight is none; if the network's filter sizes are not 1, 3, 5
-            and 7; if pictures are missing or cannot be used.
+        DMNetError: if a scene or a weight is none; if the network's filter sizes are not 1, 3, 5 and 7; if
+            pictures are missing or cannot be used.
     """
 
     _esm = bundle.script()
@@ -74,19 +71,17 @@ class Playground(anywidget.AnyWidget):
     donor = traitlets.Unicode("").tag(sync=True)
     reveal = traitlets.Int(-1, min=-1).tag(sync=True)
     edits = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    engine = traitlets.Enum(["kernel", "browser"], "kernel").tag(sync=True)
 
     def __init__(
         self,
         model: DMNet | str = "demo_scale",
         pictures: Mapping[str, Any] | None = None,
         truths: Mapping[str, NDArray[np.uint8]] | None = None,
-        static: str | Path | None = None,
         **state: Any,
     ) -> None:
         if isinstance(model, str):
             model = load_pretrained(model)
-        self._desk = Desk(model, pictures, truths, Path(static) if static else None)
+        self._desk = Desk(model, pictures, truths)
         known = self._desk.scene_ids
         state.setdefault("scene", known[0])
         super().__init__(**state)

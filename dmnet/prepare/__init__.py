@@ -131,7 +131,9 @@ def prepare(
                 if isinstance(error, DataError):
                     raise
                 hint = f"You can also fetch {archive.name} by other means and put it into {store}."
-                if there:
+                if there and contents:
+                    hint = "Move it away and it is fetched again, or add --unverified to have what is in it."
+                elif there:
                     hint = "If you know that it was packed anew, add --unverified."
                 raise DownloadError(f"{error} {hint}") from error
             if archive.into == sbd.MASKS:

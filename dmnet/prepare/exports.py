@@ -24,7 +24,7 @@ from PIL import ExifTags, Image
 from dmnet.datasets import files
 from dmnet.errors import DataError, extra
 from dmnet.files import progress
-from dmnet.images import LABEL_MODES, LOSSY, as_rgb, decode, reading
+from dmnet.images import LABEL_MODES, as_rgb, decode, open_mask, reading
 
 with extra("prepare"):
     import yaml
@@ -234,9 +234,7 @@ def _masked(root: Path, lines: Iterable[str], images: Paths, masks: Paths, split
 
 def _numbers(file: Path, coloured: bool) -> NDArray[np.integer]:
     """Return a mask's values, or its colours as 0xRRGGBB, [H, W]."""
-    mask = open_image(file)[1]
-    if mask.format in LOSSY:
-        raise DataError(f"{file} is a {mask.format} file, which changes labels; save masks as PNG")
+    mask = open_mask(file)
     if coloured:
         return as_rgb(mask, file).astype(np.int64) @ (1 << 16, 1 << 8, 1)
     if mask.mode not in LABEL_MODES:

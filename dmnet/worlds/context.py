@@ -15,26 +15,8 @@ from functools import partial
 import numpy as np
 from numpy.random import Generator
 
-from dmnet.worlds.drawing import (
-    LIGHT,
-    Array,
-    Bools,
-    Indices,
-    Item,
-    Labels,
-    Painter,
-    Plan,
-    Tiles,
-    blend,
-    cast_shadow,
-    choose_cells,
-    coverage,
-    lit,
-    mark,
-    pixel_grid,
-    smoothstep,
-    turned,
-)
+from dmnet.worlds import drawing
+from dmnet.worlds.drawing import Array, Bools, Indices, Item, Labels, Painter, Plan, Tiles, blend, coverage
 
 SIZE = 128  # pixels
 REVISION = 3  # of the pictures: raise it when a pixel changes, so that no old cache or weight is used
@@ -53,7 +35,7 @@ _CELLS = 12  # patches along the quilt's own axes that are surely enough for the
 _TRIES = 40  # places tried for an object before it is made smaller
 _GEM_LATTICE = 24  # gems along the lattice that are surely enough for a piece and what is around it
 _GAP = 2.5  # pixels between two objects, at least
-_X, _Y = pixel_grid(SIZE)
+_X, _Y = drawing.pixel_grid(SIZE)
 _ROOT = 0.75**0.5  # half the diagonal pair of a hexagon of side 1
 
 _WARM = ((0.80, 0.36, 0.26), (0.90, 0.62, 0.26), (0.86, 0.50, 0.50), (0.93, 0.76, 0.54), (0.69, 0.30, 0.33))
@@ -66,17 +48,11 @@ _SILVER = (0.80, 0.82, 0.86)
 
 @dataclass(frozen=True)
 class Jewel(Painter):
-    """Paints a piece of jewellery, a ring or a frame. Shown in {doc}`02_data`.
+    """Paints a piece of jewellery, a ring or a frame. Shown in {doc}`02_data`."""
 
-    Attributes:
-        angle: how it is turned.
-        shift: where the gems' lattice begins, in gems, along two axes.
-        rubies: which gems of the lattice are rubies, bool [24 * 24]; the others are jades.
-    """
-
-    angle: float
-    shift: tuple[float, float] = (8.0, 8.0)
-    rubies: Bools = field(default_factory=lambda: np.zeros(_GEM_LATTICE**2, bool))
+    angle: float  # how it is turned
+    shift: tuple[float, float] = (8.0, 8.0)  # where the gems' lattice begins, in gems, along two axes
+    rubies: Bools = field(default_factory=lambda: np.zeros(_GEM_LATTICE**2, bool))  # the others are jades
 
     @property
     def is_piece(self) -> bool:
@@ -86,7 +62,7 @@ class Jewel(Painter):
     def local(self) -> tuple[Array, Array]:
         """Return the coordinates of the window's pixels from the object's centre, along its own axes."""
         window = self.item.window
-        return turned(_X[window] - self.item.x, _Y[window] - self.item.y, self.angle)
+        return drawing.turned(_X[window] - self.item.x, _Y[window] - self.item.y, self.angle)
 
     def gems(self, u: Array, v: Array) -> Tiles:
         """Return the gems that the pixels at a piece's own coordinates belong to."""
@@ -95,23 +71,23 @@ class Jewel(Painter):
 
     def paint(self, canvas: Array, mask: Labels, x: Array, y: Array) -> None:
         """Paint the object with its shadow, and mark it, in place."""
-        u, v = turned(x, y, self.angle)
-        away = turned(-LIGHT[0], -LIGHT[1], self.angle)  # from the light, on the object's axes
+        u, v = drawing.turned(x, y, self.angle)
+        # Where the light goes, on the object's axes.
+        away = drawing.turned(-drawing.LIGHT[0], -drawing.LIGHT[1], self.angle)
         depth = min(3.0, 1.0 + 0.03 * self.item.diameter)
-        cast_shadow(canvas, _band(self.item, u - depth * away[0], v - depth * away[1]))
+        drawing.cast_shadow(canvas, _band(self.item, u - depth * away[0], v - depth * away[1]))
         if self.is_piece:
             _paint_piece(canvas, self, u, v, away)
         else:
             _paint_band(canvas, self.item, u, v, away)
-        mark(mask, _band(self.item, u, v), self.item.label)
+        drawing.mark(mask, _band(self.item, u, v), self.item.label)
 
 
 def plan(generator: Generator) -> Plan:
     """Plan one scene.
 
     Its `truth` holds `warm_quilt`, the majority, which decides about the classes (all True or all False),
-    `warm_patch`, the patches that one sees, and `near`, where they are kept even; all bool [128, 128].
-    Shown in {doc}`02_data`.
+    `warm_patch`, the patches that one sees, and `near`, where they are even; [128, 128]. See {doc}`02_data`.
     """
     warm = bool(generator.random() < 0.5)
     placed = _place(warm, generator)
@@ -186,7 +162,7 @@ def _sew(generator: Generator) -> Tiles:
     pitch = uniform(21, 28)
     angle, phases = uniform(0, math.pi / 2), uniform(0, 2 * math.pi, 2).tolist()
     height, wave = uniform(1.0, 2.2), 2 * math.pi / uniform(45, 70)
-    u, v = turned(_X - _MIDDLE, _Y - _MIDDLE, angle)
+    u, v = drawing.turned(_X - _MIDDLE, _Y - _MIDDLE, angle)
     u, v = u + height * np.sin(v * wave + phases[0]), v + height * np.sin(u * wave + phases[1])
     first, second = ((_CELLS - 1) / 2 + generator.random(2)).tolist()
     u, v = u / pitch + first, v / pitch + second
@@ -201,7 +177,7 @@ def _odd_patches(patch: Indices, visible: Bools, near: Bools, generator: Generat
     odd = np.zeros(_CELLS**2, bool)
     for part, most in ((beside, 0.5), (~beside, 1.0)):
         share = max(wanted - area[odd].sum(), 0) / max(area[part].sum(), 1)
-        odd |= choose_cells(area * part, min(most, share), generator) & part
+        odd |= drawing.choose_cells(area * part, min(most, share), generator) & part
     return odd
 
 
@@ -216,7 +192,8 @@ def _with_gems(jewel: Jewel, generator: Generator) -> Jewel:
     inside = _outline(jewel.item, u, v) < -_border(jewel.item)
     area = np.bincount(gem.ravel()[inside.ravel()], minlength=len(gems))
     rubies = jewel.rubies.copy()
-    rubies[gems] = choose_cells(area, GEM_MAJORITY, generator) ^ (jewel.item.label in (JADE_WARM, JADE_COOL))
+    mostly_jade = jewel.item.label in (JADE_WARM, JADE_COOL)
+    rubies[gems] = drawing.choose_cells(area, GEM_MAJORITY, generator) ^ mostly_jade
     return replace(jewel, rubies=rubies)
 
 
@@ -235,8 +212,8 @@ def _paint_quilt(
     thread = np.sin((left + top) * 2.1) * np.sin((left - top) * 2.1)
     padding = 1 - 0.30 * np.exp(-edge / 1.8)
     canvas = colour[patches.number] * (padding + 0.07 * patches.raised(2.5) + 0.025 * thread)[..., None]
-    blend(canvas, (1.0, 0.97, 0.90), 0.34 * _print(prints, patches) * smoothstep(2.0, 3.2, edge))
-    dashes = smoothstep(-0.2, 0.5, np.sin((left + top) * math.pi / 2))
+    blend(canvas, (1.0, 0.97, 0.90), 0.34 * _print(prints, patches) * drawing.smoothstep(2.0, 3.2, edge))
+    dashes = drawing.smoothstep(-0.2, 0.5, np.sin((left + top) * math.pi / 2))
     blend(canvas, (1.0, 0.96, 0.86), 0.55 * dashes * coverage(np.abs(edge - 2.2) - 0.3))
     blend(canvas, canvas * 0.45, coverage(edge - 0.35))
     return canvas
@@ -246,10 +223,10 @@ def _print(kinds: Indices, patches: Tiles) -> Array:
     """Return where a patch's print is, 0..1: plain, stripes, dots, checks or diagonals by its kind, 0..4."""
     left, top, turns = patches.left, patches.top, 2 * math.pi / patches.pitch
     across, down = np.cos(left * (5 * turns)), np.cos(top * (5 * turns))
-    stripes = smoothstep(0.1, 0.8, across)
-    dots = smoothstep(0.55, 0.85, 0.5 * (np.cos(left * (4 * turns)) + np.cos(top * (4 * turns))))
-    checks = 0.5 * (smoothstep(-0.2, 0.2, across) + smoothstep(-0.2, 0.2, down))
-    diagonals = smoothstep(0.2, 0.8, np.cos((left + top) * (4 * turns)))
+    stripes = drawing.smoothstep(0.1, 0.8, across)
+    dots = drawing.smoothstep(0.55, 0.85, 0.5 * (np.cos(left * (4 * turns)) + np.cos(top * (4 * turns))))
+    checks = 0.5 * (drawing.smoothstep(-0.2, 0.2, across) + drawing.smoothstep(-0.2, 0.2, down))
+    diagonals = drawing.smoothstep(0.2, 0.8, np.cos((left + top) * (4 * turns)))
     plain = np.float32(0)
     return np.choose(kinds[patches.number], [plain, stripes, dots, checks, diagonals]).astype(np.float32)
 
@@ -297,10 +274,10 @@ def _paint_band(canvas: Array, item: Item, u: Array, v: Array, away: tuple[float
     if item.label == RING:
         facing = -across * slope
         shine = np.maximum(facing, 0) ** 6 * 0.5
-        blend(canvas, lit(_GOLD, 0.85 + 0.42 * facing + shine), coverage(band + 0.6))
+        blend(canvas, drawing.lit(_GOLD, 0.85 + 0.42 * facing + shine), coverage(band + 0.6))
         return
     profile = np.where(np.abs(across) < 0.4, 0.0, np.sign(across)).astype(np.float32)
-    blend(canvas, lit(_SILVER, 0.90 - 0.30 * profile * slope), coverage(band + 0.6))
+    blend(canvas, drawing.lit(_SILVER, 0.90 - 0.30 * profile * slope), coverage(band + 0.6))
     blend(canvas, (0.30, 0.32, 0.38), 0.6 * coverage(np.abs(np.abs(across) - 0.4) * half - 0.2))
 
 
@@ -311,7 +288,7 @@ def _paint_piece(canvas: Array, jewel: Jewel, u: Array, v: Array, away: tuple[fl
     colour = _GEMS[jewel.rubies[gems.number].astype(np.intp)]
     blend(canvas, (0.22, 0.15, 0.06), coverage(outline))
     bevel = np.where(outline > -rim / 2, -slope, slope)  # the rim rises, then falls toward the gems
-    blend(canvas, lit(_GOLD, 0.92 + 0.35 * bevel), coverage(outline + min(0.5, rim / 2)))
+    blend(canvas, drawing.lit(_GOLD, 0.92 + 0.35 * bevel), coverage(outline + min(0.5, rim / 2)))
     blend(canvas, _facets(gems, colour, away), coverage(outline + rim))
 
 
@@ -320,10 +297,10 @@ def _facets(gems: Tiles, colour: Array, away: tuple[float, float]) -> Array:
     left, top, pitch, edge = gems.left, gems.top, gems.pitch, gems.edge
     sides = [edge == left, edge == pitch - left, edge == top]
     facet = np.select(sides, [away[0], -away[0], away[1]], -away[1])
-    table = smoothstep(0.20, 0.26, edge / pitch)
+    table = drawing.smoothstep(0.20, 0.26, edge / pitch)
     across, down = left / pitch - 0.5, top / pitch - 0.5
     glow = 0.95 + 0.5 * (across * away[0] + down * away[1])
-    picture = lit(colour, (1 - table) * (0.82 + 0.34 * facet) + table * glow)
+    picture = drawing.lit(colour, (1 - table) * (0.82 + 0.34 * facet) + table * glow)
     spot = np.hypot(across + 0.14 * away[0], down + 0.14 * away[1]) * pitch
     if pitch > 3.5:  # smaller gems have no room for a glint or a setting
         blend(picture, (1.0, 1.0, 1.0), 0.75 * coverage(spot - 0.07 * pitch))

@@ -71,14 +71,9 @@ WORLDS = {
 class DemoDataset:
     """A drawn data set; see `dmnet.datasets.Dataset` for what it offers. Shown in {doc}`02_data`.
 
-    Args:
-        name: "demo_context" or "demo_scale".
-        split: "train", "val" (to tune on) or "test" (fresh scenes, to be scored once).
-        size: number of scenes; the default is 1600, 300 and 300.
-        seed: another seed is another data set of the same kind.
-
-    Raises:
-        DataError: if the name, the split, the size or the seed is none.
+    The `name` is "demo_context" or "demo_scale"; the `split` "train", "val", to tune on, or "test", fresh
+    scenes to be scored once; the `size` the number of scenes, by default 1600, 300 and 300. Another `seed` is
+    another data set of the same kind. A DataError if one of them is none.
     """
 
     ignore_index = IGNORE

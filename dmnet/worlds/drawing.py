@@ -50,19 +50,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn picture together with what it was drawn from. Shown in {doc}`02_data`.
+    """A drawn picture together with what it was drawn from. Shown in {doc}`02_data`."""
 
-    Attributes:
-        image: uint8 RGB [H, W, 3].
-        mask: uint8 [H, W], class per pixel, 255 within one pixel of an object's edge.
-        truth: the hidden maps that decide about the labels, each [H, W]; every world lists its own.
-        objects: the objects, in the order in which they were painted.
-    """
-
-    image: NDArray[np.uint8]
-    mask: Labels
-    truth: Mapping[str, Bools]
-    objects: tuple[Item, ...]
+    image: NDArray[np.uint8]  # RGB [H, W, 3]
+    mask: Labels  # [H, W], class per pixel, 255 within one pixel of an object's edge
+    truth: Mapping[str, Bools]  # the hidden maps that decide about the labels, each [H, W]; see `plan`
+    objects: tuple[Item, ...]  # in the order in which they were painted
 
 
 @dataclass(frozen=True)
@@ -81,23 +74,14 @@ class Painter(ABC):
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is random about a scene but its noise. Shown in {doc}`02_data`.
+    """All that is random about a scene but its noise. Shown in {doc}`02_data`."""
 
-    Attributes:
-        patch: number of the patch of the ground that each pixel belongs to, [H, W].
-        versions: which version each patch has, uint8 [patches]: bit 0 is set where it is warm, bit 1 light.
-        ground: paints the ground alone, float32 [H, W, 3], given the versions of its patches.
-        painters: of the objects, in the order in which they are painted.
-        truth: the hidden maps; see `Scene`.
-        gain: the exposure.
-    """
-
-    patch: Indices
-    versions: Labels
-    ground: Callable[[Labels], Array]
-    painters: Sequence[Painter]
-    truth: Mapping[str, Bools]
-    gain: float
+    patch: Indices  # number of the patch of the ground that each pixel belongs to, [H, W]
+    versions: Labels  # which version each patch has, [patches]: bit 0 is set where it is warm, bit 1 light
+    ground: Callable[[Labels], Array]  # paints the ground, float32 [H, W, 3], given its patches' versions
+    painters: Sequence[Painter]  # of the objects, in the order in which they are painted
+    truth: Mapping[str, Bools]  # the hidden maps; see `Scene`
+    gain: float  # the exposure
 
     def draw(self, generator: Generator) -> Scene:
         """Draw the scene, with noise out of the generator."""
@@ -115,18 +99,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Tiles:
-    """An area cut into square tiles. Shown in {doc}`02_data`.
+    """An area cut into square tiles. Shown in {doc}`02_data`."""
 
-    Attributes:
-        number: of the tile that each pixel belongs to, [h, w].
-        pitch: pixels from one tile to the next.
-        left, top: pixels from the tile's own edges, [h, w].
-    """
-
-    number: Indices
-    pitch: float
-    left: Array
-    top: Array
+    number: Indices  # of the tile that each pixel belongs to, [h, w]
+    pitch: float  # pixels from one tile to the next
+    left: Array  # pixels from the tile's own left edge, [h, w]
+    top: Array  # and from its upper one
 
     @classmethod
     def cut(cls, u: Array, v: Array, pitch: float, columns: int) -> Self:
@@ -170,10 +148,7 @@ def blend(canvas: Array, colour: Array | tuple[float, ...], alpha: Array) -> Non
 
 
 def lit(colour: Array | tuple[float, ...], light: Array, spill: float = 0.3) -> Array:
-    """Return `colour` at the brightness `light` [...], of which what exceeds 1 runs into white; [..., 3].
-
-    Shown in {doc}`02_data`.
-    """
+    """Return a colour at the brightness `light` [...]; what exceeds 1 runs into white. See {doc}`02_data`."""
     white = spill * np.maximum(light - 1, 0)[..., None]
     return (np.asarray(colour, np.float32) * light[..., None] + white).astype(np.float32)
 
@@ -190,10 +165,7 @@ def cast_shadow(canvas: Array, distance: Array) -> None:
 
 
 def mark(mask: Labels, distance: Array, label: int) -> None:
-    """Write `label` where `distance` is negative, and void within one pixel of the edge, in place.
-
-    Shown in {doc}`02_data`.
-    """
+    """Write `label` where `distance` is negative, and void within 1 of the edge. Shown in {doc}`02_data`."""
     mask[distance < 0] = label
     mask[np.abs(distance) <= 1] = VOID
 
@@ -201,8 +173,7 @@ def mark(mask: Labels, distance: Array, label: int) -> None:
 def choose_cells(area: NDArray[np.integer[Any]], share: float, generator: Generator) -> Bools:
     """Choose cells at random until they fill `share` of the total area, as nearly as whole cells can.
 
-    `area` holds the visible pixels of each cell, [n]. Returns bool [n]; cells without visible pixels may be
-    either. Shown in {doc}`02_data`.
+    `area` [n] holds each cell's visible pixels; those without may be either. Shown in {doc}`02_data`.
     """
     chosen = np.zeros(len(area), bool)
     wanted = share * area.sum()

@@ -18,25 +18,8 @@ from functools import partial
 import numpy as np
 from numpy.random import Generator
 
-from dmnet.worlds.drawing import (
-    LIGHT,
-    Array,
-    Bools,
-    Indices,
-    Item,
-    Labels,
-    Painter,
-    Plan,
-    Tiles,
-    blend,
-    cast_shadow,
-    coverage,
-    lit,
-    mark,
-    pixel_grid,
-    smoothstep,
-    turned,
-)
+from dmnet.worlds import drawing
+from dmnet.worlds.drawing import Array, Bools, Indices, Item, Labels, Painter, Plan, Tiles, blend, coverage
 
 SIZE = 160  # pixels
 REVISION = 2  # of the pictures: raise it when a pixel changes, so that no old cache or weight is used
@@ -60,7 +43,7 @@ _FACE = (0.80, 0.62, 0.27)
 _ENGRAVED = (0.30, 0.19, 0.06)
 _RUBY = (0.80, 0.05, 0.20)
 _JADE = (0.03, 0.56, 0.36)
-_X, _Y = pixel_grid(SIZE)
+_X, _Y = drawing.pixel_grid(SIZE)
 _MIDDLE = (SIZE - 1) / 2
 _SPILL = 0.25  # see `lit`
 
@@ -77,17 +60,17 @@ class _Ground:
 
     def to_lattice(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Return coordinates that count blocks from a corner of the lattice."""
-        u, v = turned((x - _MIDDLE) / self.block, (y - _MIDDLE) / self.block, self.angle)
+        u, v = drawing.turned((x - _MIDDLE) / self.block, (y - _MIDDLE) / self.block, self.angle)
         return u + self.shift[0], v + self.shift[1]
 
     def to_picture(self, u: Array, v: Array) -> tuple[Array, Array]:
         u, v = (u - self.shift[0]) * self.block, (v - self.shift[1]) * self.block
-        x, y = turned(u, v, -self.angle)
+        x, y = drawing.turned(u, v, -self.angle)
         return x + _MIDDLE, y + _MIDDLE
 
     def to_line(self, x: Array, y: Array) -> Array:
         """Return the distance from the line, in pixels, positive on its warm side."""
-        return turned(x - _MIDDLE, y - _MIDDLE, self.line_angle)[0] - self.line_offset
+        return drawing.turned(x - _MIDDLE, y - _MIDDLE, self.line_angle)[0] - self.line_offset
 
 
 def plan(generator: Generator) -> Plan:
@@ -153,7 +136,7 @@ def _paint_mosaic(tiles: Tiles, tones: Indices, brightness: Array, versions: Lab
     weave = np.sin(tiles.left * 2.4) * np.sin(tiles.top * 2.4)
     canvas = colour[tiles.number]
     canvas *= (1 + 0.02 * weave + 0.10 * tiles.raised(1.0))[..., None]
-    blend(canvas, canvas * 0.42 + 0.05, 0.75 * (1 - smoothstep(0.1, 0.9, tiles.edge)))
+    blend(canvas, canvas * 0.42 + 0.05, 0.75 * (1 - drawing.smoothstep(0.1, 0.9, tiles.edge)))
     return canvas
 
 
@@ -189,16 +172,17 @@ class Coin(Painter):
         """Paint the coin, in place: shadow, rim, face, then its mark."""
         radius, label = self.item.diameter / 2, self.item.label
         distance = np.hypot(x, y)
-        toward = -(x * LIGHT[0] + y * LIGHT[1]) / np.maximum(distance, 0.5)  # -1 on the lit side
-        cast_shadow(canvas, np.hypot(x - 1.2, y - 1.6) - radius)
+        # -1 on the lit side
+        toward = -(x * drawing.LIGHT[0] + y * drawing.LIGHT[1]) / np.maximum(distance, 0.5)
+        drawing.cast_shadow(canvas, np.hypot(x - 1.2, y - 1.6) - radius)
         blend(canvas, (0.25, 0.17, 0.05), coverage(distance - radius))
         # across the rim the surface rises, then falls
         rim = 0.5 * np.sin(np.clip((radius - distance) / 2.2, 0, 1) * (2 * math.pi))
-        blend(canvas, lit(_GOLD, 1 - 0.75 * rim * toward, _SPILL), coverage(distance - radius + 0.5))
-        face = lit(_FACE, 0.98 + (0.12 * distance / radius) * toward, _SPILL)
+        blend(canvas, drawing.lit(_GOLD, 1 - 0.75 * rim * toward, _SPILL), coverage(distance - radius + 0.5))
+        face = drawing.lit(_FACE, 0.98 + (0.12 * distance / radius) * toward, _SPILL)
         blend(canvas, face, coverage(distance - radius + 2.1))
         _paint_mark(canvas, x, y, 0.46 * radius, label)
-        mark(mask, distance - radius, label)
+        drawing.mark(mask, distance - radius, label)
 
 
 def _paint_mark(canvas: Array, x: Array, y: Array, radius: float, label: int) -> None:
@@ -209,9 +193,10 @@ def _paint_mark(canvas: Array, x: Array, y: Array, radius: float, label: int) ->
         return
     distance = np.hypot(x, y)
     colour = _RUBY if label in (RUBY_WARM, RUBY_COOL) else _JADE
-    blend(canvas, lit(colour, np.full_like(x, 0.45)), coverage(distance - radius - 0.4))
-    glow = 1 + 0.45 * (x * -LIGHT[0] + y * -LIGHT[1]) / radius  # light gathers opposite to where it enters
-    blend(canvas, lit(colour, glow, _SPILL), coverage(distance - radius + 0.5))
+    blend(canvas, drawing.lit(colour, np.full_like(x, 0.45)), coverage(distance - radius - 0.4))
+    # Light gathers opposite to where it enters.
+    glow = 1 + 0.45 * (x * -drawing.LIGHT[0] + y * -drawing.LIGHT[1]) / radius
+    blend(canvas, drawing.lit(colour, glow, _SPILL), coverage(distance - radius + 0.5))
     blend(canvas, (1.0, 0.98, 0.96), 0.85 * coverage(np.hypot(x + 0.32 * radius, y + 0.38 * radius) - 0.75))
 
 

@@ -1,6 +1,6 @@
-"""What others published: their 24 systems, and their weights, for which alone PyTorch is loaded.
+"""All systems by name, our own and the 24 that others published, and their weights (which load PyTorch).
 
-The systems are the rows of `data/published/ssseg.csv` and `mmseg.csv`; what they have in common stands here.
+The published are the rows of `data/published/ssseg.csv` and `mmseg.csv`; what those share stands here.
 """
 
 import csv
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from dmnet import classes
 from dmnet.files import shipped
 from dmnet.systems import Architecture, Evaluation, Recipe, System
+from dmnet.zoo.own import OWN as OWN
 
 if TYPE_CHECKING:
     from dmnet.zoo.pretrained import load_checkpoint as load_checkpoint

@@ -1,13 +1,7 @@
 """Others' weights: fetched, verified, translated to our names, loaded strictly and kept as our own files."""
 
 import os
-import re
-import sys
 import warnings
-import zipfile
-from _compat_pickle import REVERSE_IMPORT_MAPPING
-from collections import OrderedDict
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +13,16 @@ from torch import Tensor, nn
 from torchvision.models import get_weight
 
 from dmnet import checkpoints, systems
-from dmnet.checkpoints import Contents, PathLike, weights_digest
+from dmnet.checkpoints import PathLike
 from dmnet.download import download, sha256_of
 from dmnet.errors import CheckpointError, DMNetError, DownloadError
 from dmnet.files import data_dir, shipped
 from dmnet.model import DMNet, build_model, from_system
 from dmnet.runs import read_json
 from dmnet.systems import Architecture, Evaluation, Recipe, System
-from dmnet.zoo.weight_names import Source, starts, translate
+from dmnet.zoo.reading import Contents, load_weights, read_weights
+from dmnet.zoo.reading import tensors_in as tensors_in
+from dmnet.zoo.weight_names import Source, translate
 
 IMAGENET: dict[tuple[str, str], str] = {  # (backbone, stem) -> torchvision's name, or an address
     ("resnet18", "plain"): "ResNet18_Weights.IMAGENET1K_V1",
@@ -35,18 +31,6 @@ IMAGENET: dict[tuple[str, str], str] = {  # (backbone, stem) -> torchvision's na
     ("resnet50", "deep"): "https://download.openmmlab.com/pretrain/third_party/resnet50_v1c-2cccc1ad.pth",
     ("resnet101", "deep"): "https://download.openmmlab.com/pretrain/third_party/resnet101_v1c-e67eebb6.pth",
 }
-LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # PyTorch's older format begins with this number, pickled
-PROGRAMS = {  # what else PyTorch zips, by a file in it: whose program, and how to read its weights
-    "constants.pkl": ("TorchScript", "torch.jit.load({!r}, map_location='cpu').state_dict()"),
-    "archive_format": ("torch.export", "torch.export.load({!r}).state_dict"),
-}
-# Objects that are no code: of other packages, classes, by their capital letter; and of Python and NumPy DATA.
-STANDARD = sys.stdlib_module_names | set(REVERSE_IMPORT_MAPPING.values())  # pickles have Python 2's names
-DATA = re.compile(
-    r"builtins\.(getattr|dict|float|frozenset|int|list|range|set|slice|str|tuple)"
-    r"|(argparse|collections|datetime|decimal|fractions|pathlib|typing|uuid)\..+|types\.SimpleNamespace"
-    r"|numpy\.(dtype|matrix|ndarray|(bool|u?int|float)\d*_?|(_?core\.multiarray|ma|random)\..+)"
-)
 
 
 class Report(NamedTuple):
@@ -55,149 +39,6 @@ class Report(NamedTuple):
     source: Source  # whose names the file uses
     tensors: int
     metadata: dict[str, Any]  # mmseg's `meta`, ssseg's counters, or what `save_weights` noted
-
-
-class _Number:
-    """What becomes of NumPy's numbers and arrays in a pickle: nothing."""
-
-    def __init__(self, *given: Any) -> None: ...
-
-    __setstate__ = __init__
-
-
-class _Object:
-    """What becomes of other objects: a mapping, with their attributes; nothing is imported, nothing run."""
-
-    def __new__(cls, *given: Any) -> Any:
-        return OrderedDict()
-
-
-def _copy(tensors: str) -> str:
-    """Return the remedy for a file that holds more than one network's tensors, which an expression reads."""
-    lines = ("import torch, dmnet.zoo", f"torch.save({tensors}, 'weights.pth')")
-    return "\n    ".join(["copy the tensors alone to another file and load that:", *lines])
-
-
-def _unpickle(path: PathLike) -> Any:
-    """Return what a file of PyTorch holds, with nothing but tensors and plain data in it."""
-    if zipped := zipfile.is_zipfile(path):
-        _check_zip(path)
-    stand_ins: dict[str, Any] = {}
-    while True:
-        try:
-            allowed = torch.serialization.safe_globals([(kind, name) for name, kind in stand_ins.items()])
-            with allowed, warnings.catch_warnings(action="ignore"):  # of a pickle's protocol
-                return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-        except Exception as error:
-            unknown = re.search(r"GLOBAL (\S+)|Unsupported operand 149", str(error))
-            if not unknown and (not stand_ins or isinstance(error, EOFError | RuntimeError)):
-                raise  # cut off or damaged
-            name = unknown[1] or "pickle.protocol 4" if unknown else [*stand_ins][-1]
-            name = name if "." in name else f"builtins.{name}"
-            module, _, kind = name.rpartition(".")
-            foreign = kind[:1].isupper() and module.split(".")[0] not in STANDARD
-            if name in stand_ins or len(stand_ins) > 99 or not (foreign or DATA.fullmatch(name)):
-                code = f"torch.load({os.fspath(path)!r}, map_location='cpu', weights_only=False)"
-                raise CheckpointError(
-                    f"{path} holds more than weights: a {name}, which could run code, and was not opened. If "
-                    f"you trust where it comes from, {_copy(f'dmnet.zoo.tensors_in({code})')}"
-                ) from None
-            stand_ins[name] = _Number if name.startswith("numpy.") else _Object
-
-
-def _check_zip(path: PathLike) -> None:
-    """Raise an error unless a zip is one of `torch.save`, and holds what its checksums say."""
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        names = {member.filename.partition("/")[2] for member in members}
-        for program, code in [PROGRAMS[name] for name in names & PROGRAMS.keys()]:
-            raise CheckpointError(
-                f"{path} is a program of {program}, which is run, not loaded. If you trust where it comes "
-                f"from, {_copy(code.format(os.fspath(path)))}"
-            )
-        if "data.pkl" not in names or any(member.compress_type for member in members):
-            reason = "a checkpoint is in it, or a folder to be packed again without compression"
-            raise ValueError(f"a compressed zip, or none of torch.save. Unpack it: {reason}")
-        if any(member.CRC for member in members) and (wrong := archive.testzip()):
-            raise ValueError(f"the checksum of {wrong} in it is wrong")  # not of files that have none
-
-
-def tensors_in(content: Any) -> dict[str, Tensor]:
-    """Return the dense tensors in a module or in what is nested, by their path. Used in {doc}`05_dmnet`."""
-    found: dict[str, Tensor] = {}
-    seen: dict[int, Any] = {}  # a pickle may lead to one mapping in very many ways
-
-    def walk(part: Any, name: str) -> None:
-        if isinstance(part, nn.Module):
-            part = part.state_dict()
-        if isinstance(part, Tensor) and name and part.layout == torch.strided and not part.is_quantized:
-            found[name] = part
-        elif isinstance(part, Mapping | list | tuple) and id(part) not in seen:
-            seen[id(part)] = part
-            items = part if isinstance(part, Mapping) else {str(i): one for i, one in enumerate(part)}
-            inside = getattr(part, "__dict__", {})
-            for group in (items, *map(inside.get, ("_parameters", "_buffers", "_modules"))):
-                for key, value in group.items() if isinstance(group, Mapping) else ():
-                    if isinstance(key, str):
-                        walk(value, f"{name}.{key}" if name else key)
-
-    walk(content, "")
-    return found
-
-
-def _read_foreign(path: PathLike) -> Contents:
-    """Return all tensors in a file of PyTorch, and what stands at its top."""
-    content, metadata = _unpickle(path), {}
-    if isinstance(content, Mapping):
-        metadata = {name: value for name, value in content.items() if isinstance(value, int | float | str)}
-        metadata |= content["meta"] if isinstance(content.get("meta"), Mapping) else {}
-    return Contents(tensors_in(content), metadata, own=False)
-
-
-def read_weights(path: PathLike, start: str | None = None) -> Contents:
-    """Return the contents of a weight file: safetensors or one of PyTorch's formats, whatever its name.
-
-    The tensors are those of the network that lies anywhere in the file, the metadata what stands at its top:
-    mmseg's `meta`, ssseg's counters. Pickles are read with `weights_only=True`, and classes of other packages
-    replaced by empty objects. Flipped bits are noticed in our own safetensors and in PyTorch's zip format,
-    which has checksums; its older format and others' safetensors cannot tell. Used in {doc}`05_dmnet`.
-
-    If there are several networks, `start` is what the names of the wanted one's tensors begin with.
-
-    Raises:
-        CheckpointError: if it cannot be read, isn't a checkpoint, is cut off or damaged, or holds code.
-    """
-    try:
-        with open(path, "rb") as file:
-            first = file.read(32)
-        if first[8:9] == b"{":  # safetensors: in eight bytes the length of a header, a JSON
-            contents = checkpoints.read_weights(path)
-        elif LEGACY in first or first.startswith(b"PK"):
-            contents = _read_foreign(path)
-        else:
-            raise ValueError("not of torch.save, nor safetensors: unpack an archive, save a bare pickle anew")
-    except CheckpointError:
-        raise
-    except Exception as error:  # a damaged file can raise anything
-        said = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
-        reason = said.splitlines()[0][:200]
-        raise CheckpointError(f"{path} is missing, cut off, damaged or no checkpoint ({reason})") from error
-    tensors, metadata, own = contents
-    if own and metadata.get("tensors_sha256", digest := weights_digest(tensors)) != digest:
-        raise CheckpointError(f"{path} is damaged: its tensors are not what was saved; copy it again")
-    if own:
-        return contents
-    if not tensors:
-        raise CheckpointError(f"{path} is no checkpoint: it needs tensors by name")
-    possible = starts(tensors) if start is None else [start]
-    if len(possible) > 1:
-        code = f"dmnet.zoo.read_weights({os.fspath(path)!r}, {possible[0]!r}).tensors"
-        raise CheckpointError(
-            f"{path} holds several networks, under {' and '.join(possible)}: choose one, {_copy(code)}"
-        )
-    begin = "".join(possible)
-    network = {name.removeprefix(begin): t for name, t in tensors.items() if name.startswith(begin)}
-    return Contents(network, metadata, own=False)
 
 
 def weights_of(path: PathLike) -> Path:
@@ -267,7 +108,7 @@ def _load(model: DMNet, path: Path, contents: Contents, left: list[str] | None =
         layers = [name for name in wanted if name.startswith(("head.classify.", "auxiliary.4."))]
         left += [name for name in layers if name in tensors and tensors[name].shape != wanted[name].shape]
         tensors |= {name: wanted[name] for name in left}
-    checkpoints.load_weights(model, _counters(model) | tensors, path)
+    load_weights(model, _counters(model) | tensors, path)
     return Report(source, len(contents.tensors), contents.metadata)
 
 
@@ -334,10 +175,8 @@ def _described(path: Path, contents: Contents) -> DMNet:
     if not contents.own and (system := recorded(path).get("system")):  # a run's last.ckpt
         noted = system | {"system": system.get("name")}
     elif not contents.own:
-        raise CheckpointError(
-            f"{path} does not say which system it belongs to. Name that: load_pretrained(name, path), in the "
-            "shell NAME --weights FILE; `dmnet systems` lists the names."
-        )
+        call = "load_pretrained(name, path), in the shell NAME --weights FILE; `dmnet systems` lists names"
+        raise CheckpointError(f"{path} does not say which system it belongs to. Name that: {call}.")
     renamed = {"max_class_share": "cat_max_ratio"}  # older files have the old names
     try:
         architecture, system = Architecture(**noted["architecture"]), None
@@ -357,7 +196,7 @@ def _described(path: Path, contents: Contents) -> DMNet:
         raise CheckpointError(f"{path} is damaged: it describes {needed:,} numbers and holds {there:,}")
     model = DMNet(architecture).eval()
     model.system = system
-    checkpoints.load_weights(model, contents.tensors, path)
+    load_weights(model, contents.tensors, path)
     return model
 
 
@@ -401,16 +240,12 @@ def load_imagenet(model: DMNet) -> None:
     """Load public ImageNet weights into the backbone. Used in {doc}`06_training`.
 
     They are fetched once, verified by the digest in their names, and kept in `downloads/` of the data folder.
-
-    Raises:
-        CheckpointError: if there are none for this backbone.
-        DownloadError: if they cannot be fetched.
+    A CheckpointError if there are none for this backbone, a DownloadError if they cannot be fetched.
     """
     a = model.architecture
     if (a.backbone, a.stem) not in IMAGENET:
-        raise CheckpointError(
-            f"there are no public ImageNet weights for {a.backbone} with a {a.stem} stem: train from scratch"
-        )
+        backbone = f"{a.backbone} with a {a.stem} stem"
+        raise CheckpointError(f"there are no public ImageNet weights for {backbone}: train from scratch")
     weights = IMAGENET[a.backbone, a.stem]
     url = weights if weights.startswith("https:") else get_weight(weights).url
     advice = " To train from random weights, which takes far longer: pretrained=False (--no-pretrained)."
@@ -424,7 +259,7 @@ def load_backbone(model: DMNet, path: PathLike) -> None:
     """
     backbone = cast(nn.Module, model.backbone)
     found = {name: t for name, t in read_weights(path).tensors.items() if not name.startswith("fc.")}
-    checkpoints.load_weights(backbone, _counters(backbone) | found, path)
+    load_weights(backbone, _counters(backbone) | found, path)
 
 
 def _downloads(url: str) -> Path:
@@ -436,7 +271,5 @@ def _fetch(url: str, sha256: str | None, advice: str = "") -> Path:
     try:
         return download(url, path, sha256)
     except DownloadError as error:
-        raise DownloadError(
-            f"{error}\nWithout a network: fetch {url} elsewhere, put the file at {path} and try again; "
-            f"nothing else is needed.{advice}"
-        ) from error
+        by_hand = f"fetch {url} elsewhere, put the file at {path} and try again; nothing else is needed"
+        raise DownloadError(f"{error}\nWithout a network: {by_hand}.{advice}") from error

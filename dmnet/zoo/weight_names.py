@@ -71,8 +71,7 @@ def translate(state_dict: Mapping[str, Tensor]) -> tuple[Source, dict[str, Tenso
 def starts(names: Iterable[str]) -> list[str]:
     """Return what stands before the names of a network, in any nesting: "", "model.", "state_dict.module.".
 
-    If there are several networks, that of the usual names or else of the most tensors; all that are equal.
-    Used in {doc}`05_dmnet`.
+    Of several networks that of the usual names, or else of most tensors; all equals. Used in {doc}`05_dmnet`.
     """
     counts = Counter(found["start"] for name in names if (found := NAME.fullmatch(name[:999])))
     usual = {start: count for start, count in counts.items() if USUAL.issuperset(start.split("."))}

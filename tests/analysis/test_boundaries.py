@@ -123,12 +123,12 @@ def test_a_batch_is_its_images_as_tensors_too(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("classes", [255, 256, 300])
-def test_as_many_classes_as_you_like(kind, classes):
+@pytest.mark.parametrize("classes", [21, 255])
+def test_as_many_classes_as_a_label_map_holds(kind, classes):
     """The codes of OpenCV's types don't collide: the last class, void, and what is outside the image."""
     target = np.full((9, 9), classes - 1)
-    target[:4], target[8] = 0, -1
-    metric = filled(kind(classes, ignore_index=-1), (np.maximum(target, 0), target))
+    target[:4], target[8] = 0, 255
+    metric = filled(kind(classes), (np.maximum(target, 0), target))
     figures = metric.iou() if kind is BoundaryIoU else metric.within(2).iou()
     assert figures[0] == figures[-1] == 1
     assert np.isnan(figures[1:-1]).all()

@@ -156,11 +156,11 @@ def test_a_batch_is_its_images_as_tensors_too():
     assert_equal(filled(ObjectSizes(5), (predicted, target)), filled(ObjectSizes(5), *images))
 
 
-@pytest.mark.parametrize("classes", [255, 256, 300])
-def test_as_many_classes_as_you_like(classes):
+@pytest.mark.parametrize("classes", [21, 255])
+def test_as_many_classes_as_a_label_map_holds(classes):
     target = np.full((9, 9), classes - 1)
-    target[:4], target[8] = 0, -1
-    sizes = filled(ObjectSizes(classes, ignore_index=-1), (target, target))
+    target[:4], target[8] = 0, 255
+    sizes = filled(ObjectSizes(classes), (target, target))
     assert sizes.objects.sum() == 2
     assert sizes.hits[[0, -1], 0].tolist() == [36, 36]  # a root of 36 is under 8
 

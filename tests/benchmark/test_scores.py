@@ -92,7 +92,7 @@ def zoo(server: Server, tmp_path, monkeypatch):
     downloads.mkdir(parents=True)
     content_of(city, downloads / "c.pth", 2)
     monkeypatch.setattr("dmnet.zoo.PUBLISHED", {voc.name: voc, city.name: city})
-    monkeypatch.delitem(systems.OWN, "demo_context")
+    monkeypatch.delitem(systems.zoo().OWN, "demo_context")
     return systems.zoo().PUBLISHED
 
 

@@ -38,6 +38,16 @@ def test_a_data_set_is_found_but_needs_a_gpu(
     assert "(no GPU). Data found: voc." in capsys.readouterr().out
 
 
+def test_with_camvid_and_no_gpu_the_profile_is_photographs(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "CamVid/trainannot").mkdir(parents=True)
+    with mpl.rc_context():
+        assert notebook.setup().name == "photographs"
+    said = "Profile: photographs, on drawn pictures and CamVid's photographs (no GPU). Data found: camvid."
+    assert said in capsys.readouterr().out
+
+
 def test_every_published_data_set_is_found_where_its_reader_looks(elsewhere: Path) -> None:
     for folder in ("ADEChallengeData2016/images/training", "cityscapes/leftImg8bit", "CamVid/trainannot"):
         (elsewhere / folder).mkdir(parents=True)

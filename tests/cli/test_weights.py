@@ -26,9 +26,10 @@ from torch import nn
 
 import dmnet
 from dmnet import systems, worlds
-from dmnet.checkpoints import read_weights, save_weights
+from dmnet.checkpoints import save_weights
 from dmnet.model import build_model
-from dmnet.zoo import pretrained
+from dmnet.zoo import pretrained, reading
+from dmnet.zoo.reading import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +225,7 @@ def test_a_checkpoint_that_was_unpacked_and_packed_again(net: Any, answer: Any, 
 
 
 @pytest.mark.parametrize(
-    "content", [b"PK\3\4", b"\x80\4\x95", b"\x1f\x8b\x08", b"<html>", b"{}", pretrained.LEGACY + b"."]
+    "content", [b"PK\3\4", b"\x80\4\x95", b"\x1f\x8b\x08", b"<html>", b"{}", reading.LEGACY + b"."]
 )
 def test_a_reason_never_says_to_switch_safety_off(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(content * 9)
@@ -323,7 +324,7 @@ def test_a_file_for_other_classes_is_scored_and_predicts(
     run("predict", "own", "my photos/images/val", "--output", "expected")
     with pytest.MonkeyPatch.context() as patch:  # a system as narrow as the run's, for 21 classes
         narrow = replace(ours.architecture, num_classes=21)
-        patch.setitem(systems.OWN, "small_r18", replace(systems.get("small_r18"), architecture=narrow))
+        patch.setitem(systems.zoo().OWN, "small_r18", replace(systems.get("small_r18"), architecture=narrow))
         typed_in = ("--weights", "theirs.pth")
         with pytest.warns(UserWarning, match=r"theirs\.pth is for 3 classes, small_r18 for 21"):
             scored = run("evaluate", "small_r18", *typed_in, "--data", "my photos").stdout

@@ -694,7 +694,7 @@ def test_the_same_picture_twice(tmp_path: Path) -> None:
 def test_splits_with_other_classes(tmp_path: Path) -> None:
     sets = [make(tmp_path), make(tmp_path / "other", classes=("a", "b", "c"), first=10, split="val")]
     assert only_finding(sets, "classes-differ").split == "val"
-    with pytest.raises(DataError, match=r"validation set's classes are .*'a', 'b', 'c'"):
+    with pytest.raises(DataError, match=r"the classes are .*'a', 'b', 'c'"):
         doctor.quick_check(*sets)
 
 
@@ -733,7 +733,7 @@ def test_arrays_are_examined() -> None:
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [
-        (Arrays(length=0), "training set is empty"),
+        (Arrays(length=0), "there is no example"),
         (Arrays(lambda labels: labels[:, 1:]), "95x64.*96x64"),
         (Arrays(lambda labels: np.where(labels == 2, 77, labels)), "array 0: the mask has the label 77"),
     ],

@@ -383,27 +383,6 @@ def test_two_views_stay_in_step(notebook: Notebook) -> None:
     assert notebook.tab.faults == []
 
 
-def test_the_network_in_the_browser(notebook: Notebook) -> None:
-    """Its files come from the kernel."""
-    static = str(Path(__file__).resolve().parents[2] / ".venv" / "static")
-    notebook.run(f"other = Playground(engine='browser', static={static!r}, scene='scale-16'); other")
-    live = re.compile("^Live: the network demo_scale runs in your browser")
-
-    expect(notebook.app(-1).locator(".engine")).to_have_text(live, timeout=60_000)  # it is exported first
-    model, scene = dmnet.load_pretrained("demo_scale"), STILL[1]
-    place = "[...document.querySelectorAll('.dmnet-app')].at(-1).parentElement.playground"
-    found = changed(notebook.page, {"gates": [1, 0.5, 0, 2]}, place)
-    image = scene.draw().image
-    hold(
-        found,
-        look_inside(model, evaluation_image("demo_scale", image), [1, 0.5, 0, 2]).logits,
-        image.shape[:2],
-    )
-    assert notebook.run("print(other.scale_gates)") == "[1.0, 0.5, 0.0, 2.0]"
-    assert notebook.tab.faults == []
-    notebook.run("other.close()")
-
-
 def test_closed_it_is_gone(notebook: Notebook) -> None:
     notebook.run("other = Playground(); other")
     notebook.unchanged(-1)

@@ -16,9 +16,10 @@ from safetensors.numpy import load
 import dmnet
 from dmnet.analysis.inside import look_inside
 from dmnet.errors import DataError, DMNetError
+from dmnet.export import export
 from dmnet.playground import photographs, site
 from dmnet.playground.catalogue import BY_ID, catalogue, scenes
-from dmnet.playground.kernel import Desk, exported
+from dmnet.playground.kernel import Desk
 from dmnet.playground.scenes import pack
 from dmnet.transforms import evaluation_image
 
@@ -118,7 +119,9 @@ def page(no_camvid: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for scene in (BY_ID["scale-26"], scenes()["street-china"]):
         (files / scene.world).mkdir()
         (files / scene.file).write_bytes(pack(scene, dmnet.load_pretrained(scene.world)))
-        (files / f"{scene.world}.onnx.gz").write_bytes(exported(scene.world))
+        export(dmnet.load_pretrained(scene.world), folder / "network.onnx", inner=True)
+        packed = gzip.compress((folder / "network.onnx").read_bytes())
+        (files / f"{scene.world}.onnx.gz").write_bytes(packed)
     (folder / "onnxruntime").symlink_to(runtime)
     (folder / "page.html").write_text(
         '<meta charset="utf-8"><link rel="icon" href="data:">'

@@ -460,6 +460,14 @@ def test_of_camvid_six_folders_are_unpacked(world: SimpleNamespace) -> None:
     assert [mask.max() for _, mask, _ in dataset] == [0, 1] and dataset.classes[0] == "sky"
 
 
+def test_a_download_of_camvid_goes_on_where_it_broke_off(
+    world: SimpleNamespace, packed: dict[str, bytes]
+) -> None:
+    world.server.script = ["cut"]
+    assert sizes(prepare("camvid", world.root)) == SIZES["camvid"]
+    assert world.server.ranges() == [None, f"bytes={len(packed[CAMVID]) // 2}-"]
+
+
 def test_camvid_packed_anew_is_the_same(world: SimpleNamespace, packed: dict[str, bytes]) -> None:
     world.server.files[CAMVID] = anew = pack_camvid(zipfile.ZIP_STORED, **{"README.md": b"another"})
     assert anew != packed[CAMVID]
@@ -488,7 +496,9 @@ def test_other_files_are_refused_and_nothing_is_left(
 def test_an_archive_of_ones_own_is_refused_but_kept(world: SimpleNamespace, tmp_path: Path) -> None:
     changed = pack_camvid(**{"CamVid/trainannot/train_1.png": picture("png", 9)})
     mine = put({CAMVID: changed}, tmp_path / "mine")
-    with pytest.raises(DownloadError, match=r"mine/SegNet.*is not what was published.*--unverified"):
+    with pytest.raises(
+        DownloadError, match=r"mine/SegNet.*is not what was published.*Move it away.*--unverified"
+    ):
         prepare("camvid", world.root, archives=mine)
     assert files_in(mine) == {CAMVID: changed} and files_in(world.root) == {}
     prepared = prepare("camvid", world.root, archives=mine, verify=False)

@@ -1,7 +1,7 @@
 /**
- * Where the playground stands. As an anywidget in a notebook (`render`) the kernel's network answers, or the exported
- * one in the browser; on a page of the book (`fillPlaces`) the answers that came with the scene are shown at once, and
- * the exported network takes over when it has loaded.
+ * Where the playground stands. As an anywidget in a notebook (`render`) the kernel's network answers; on a page of the
+ * book (`fillPlaces`) the answers that came with the scene are shown at once, and the exported network takes over when
+ * it has loaded.
  */
 import { Kernel, pageAssets } from "./engines.js";
 import { OWN, Playground } from "./playground.js";
@@ -18,7 +18,7 @@ function render({ model, el }) {
     scene: model.get("scene"), gates: model.get("scale_gates"), channel: model.get("channel"),
     donor: model.get("donor"), reveal: model.get("reveal"), edits: model.get("edits"),
   });
-  const playground = new Playground(el, kernel.assets(), read(), { kernel, engine: model.get("engine"), address: false });
+  const playground = new Playground(el, kernel.assets(), read(), { kernel, engine: "kernel", address: false });
   Object.assign(el, { playground }); // for the console, and for tests
   kernel.tell = (text) => {
     playground.say(text);

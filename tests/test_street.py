@@ -1,0 +1,149 @@
+"""`street`: how photographs are held out, the tool that trains it, and the weights that are shipped."""
+
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import street
+import torch
+from PIL import Image
+from safetensors import safe_open
+
+import dmnet
+from dmnet import datasets, systems
+from dmnet.classes import CAMVID
+from dmnet.files import shipped
+from dmnet.training import resolve
+
+# As in CamVid: three drives, a photograph each second, 367 in all.
+IDS = [
+    f"{drive}_{30 * n:05d}"
+    for drive, n in (("0001TP", 62), ("0006R0", 101), ("0016E5", 204))
+    for n in range(n)
+]
+
+
+def test_a_stretch_is_the_last_fifth_of_every_drive() -> None:
+    held = street.held_out(IDS, "stretch")
+    assert Counter(one.partition("_")[0] for one in held) == {"0001TP": 13, "0006R0": 21, "0016E5": 41}
+    for drive in ("0001TP", "0006R0", "0016E5"):
+        of_drive = [one for one in IDS if one.startswith(drive)]
+        assert [one for one in held if one.startswith(drive)] == of_drive[-len(of_drive) // 5 :]
+
+
+def test_every_sixth_is_the_usual_division(photos: Path) -> None:
+    assert street.held_out(IDS, "sixth") == IDS[::6] and street.held_out(IDS, "none") == []
+    folder = photos / "camvid_train_voc_layout"
+    dataset = street.training_part(folder)
+    assert len(dataset) == 367
+    assert street.held_out(dataset.ids, "sixth") == list(datasets.load("camvid", folder, "val").ids)
+
+
+@pytest.mark.parametrize("variants", [street.TRIALS, street.ABLATION])
+def test_every_variant_can_be_built_and_has_as_many_numbers(variants: dict) -> None:
+    sizes = {}
+    for name, changes in variants.items():
+        system = resolve(street.QUICK, type("Set", (), {"classes": CAMVID.names}), **changes)
+        with torch.device("meta"):
+            model = dmnet.model.from_system(system)
+        sizes[name] = sum(p.numel() for p in model.parameters())
+        assert street.settings(model)[0] == tuple(one * len(system.architecture.filter_sizes) for one in "10")
+    if variants is street.ABLATION:
+        assert sizes["dynamic 1"] == sizes["dynamic 7"] == pytest.approx(sizes["dynamic 1,3,5,7"], rel=0.01)
+
+
+def test_class_weights_are_those_of_the_systems_own_classes() -> None:
+    ours = type("Set", (), {"classes": CAMVID.names})
+    assert resolve("street", ours).recipe.class_weights == systems.get("street").recipe.class_weights
+    theirs = type("Set", (), {"classes": ("leaf", "soil")})
+    assert resolve("street", theirs).recipe.class_weights == ()
+    assert resolve("street", theirs, class_weights=(1.0, 2.0)).recipe.class_weights == (1.0, 2.0)
+
+
+def draw_camvid(folder: Path, count: int) -> Path:
+    """Write `count` photographs in VOC's layout: a road below, sky above, a car between, and void."""
+    for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (folder / name).mkdir(parents=True)
+    (folder / "classes.txt").write_text("\n".join(CAMVID.names) + "\n")
+    generator = np.random.default_rng(0)
+    for name in IDS[:: len(IDS) // count][:count]:
+        mask = np.full((36, 48), 3, np.uint8)
+        mask[:12], mask[12:20, 8:30], mask[30:, 40:] = 0, 8, 255
+        pixels = CAMVID.palette[np.minimum(mask, 10)] // 2 + generator.integers(0, 90, (36, 48, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / "JPEGImages" / f"{name}.jpg")
+        Image.fromarray(mask).save(folder / "SegmentationClass" / f"{name}.png")
+    names = [path.stem for path in sorted((folder / "JPEGImages").iterdir())]
+    lists = folder / "ImageSets" / "Segmentation"
+    (lists / "train.txt").write_text("\n".join(names[1:]) + "\n")
+    (lists / "val.txt").write_text(names[0] + "\n")
+    return folder
+
+
+def test_rows_are_written_once_and_runs_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = replace(street.QUICK.recipe, iterations=2, batch_size=2, resize=(48, 36), crop=(24, 24))
+    monkeypatch.setattr(street, "QUICK", replace(street.QUICK, recipe=recipe))
+    monkeypatch.setattr(street, "PHOTOGRAPHS", 12)
+    monkeypatch.setattr(street, "RESULTS", tmp_path)
+    monkeypatch.setattr(street, "RUNS", tmp_path / "runs")
+    data = draw_camvid(tmp_path / "data", 12)
+    command = ["street.py", "ablation", "--data", str(data), "--variants", "dynamic 1,3,5,7", "no filters"]
+    for seeds in (["0"], ["0", "1"]):
+        monkeypatch.setattr(sys, "argv", [*command, "--seeds", *seeds])
+        street.main()
+        table = pd.read_csv(tmp_path / "street_ablation.csv", dtype={"gates": str, "lent": str})
+        assert len(table) == 11 * len(seeds)  # five settings of the gates, five loans, and no filters
+        assert table[table.variant == "no filters"].gates.isna().all()
+        assert set(table.gates.dropna()) == {"1111", "0111", "1011", "1101", "1110"}
+        assert set(table.lent.dropna()) == {"0000", "1000", "0100", "0010", "0001", "1111"}
+        assert table["blur 7"].between(0, 1).sum() == len(seeds) and (table["blur 1"].dropna() == 1).all()
+        assert (table.iterations == 2).all() and table.miou.between(0, 100).all()
+        assert table["iou road"].notna().all() and (table["iou fence"].fillna(0) == 0).all()
+
+
+def test_seeds_have_other_protocols_and_a_confusion_matrix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(street.STREET.recipe, iterations=3, batch_size=2, resize=(48, 36), crop=(24, 24))
+    monkeypatch.setattr(street, "STREET", replace(street.STREET, recipe=recipe))
+    monkeypatch.setattr(street, "PHOTOGRAPHS", 12)
+    monkeypatch.setattr(street, "RESULTS", tmp_path)
+    monkeypatch.setattr(street, "RUNS", tmp_path / "runs")
+    data = draw_camvid(tmp_path / "data", 12)
+    command = ["street.py", "seeds", "--data", str(data), "--variants", "a third of street", "--seeds", "4"]
+    monkeypatch.setattr(sys, "argv", command)
+    street.main()
+    table = pd.read_csv(tmp_path / "street_seeds.csv")
+    assert list(table["held out"].unique()) == ["sixth", "stretch"] and (table.iterations == 1).all()
+    assert table["miou slide"].notna().all() and table["miou ms+flip"].notna().all()
+    confusion = pd.read_csv(tmp_path / "street_confusion.csv")
+    assert list(confusion.true) == 2 * list(CAMVID.names)
+    assert confusion[confusion["held out"] == "sixth"].loc[3, list(CAMVID.names)].sum() > 0  # road
+
+
+@pytest.fixture(scope="module")
+def weights() -> Path:
+    return shipped("weights", "street.safetensors")
+
+
+def test_shipped_weights_are_half_precision_and_small(weights: Path) -> None:
+    assert weights.stat().st_size <= 4_000_000
+    with safe_open(weights, "pt") as file:
+        kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118  no mapping
+    assert kinds == {torch.float16, torch.int64}
+    model = dmnet.load_pretrained("street")
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert (
+        len(shipped("weights", "street.csv").read_text().splitlines()) == 1 + street.STREET.recipe.iterations
+    )
+
+
+def test_shipped_weights_read_the_photographs_that_they_learned_from(photos: Path) -> None:
+    """Not a score: that they are the weights, and that these are the photographs, is all that it says."""
+    dataset = street.training_part(photos / "camvid_train_voc_layout")
+    few = street.Photographs(dataset, dataset.ids[::60])
+    matrix = dmnet.inference.evaluate(dmnet.load_pretrained("street"), few)
+    assert matrix.miou() > 0.6
