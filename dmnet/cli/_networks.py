@@ -124,7 +124,7 @@ def _predict_video(path: Path, output: Path, label: Callable[[Any], Any], palett
         form = cv2.VideoWriter.fourcc(*"mp4v")
         writer = cv2.VideoWriter(str(temporary), form, rate, frame.shape[1::-1])
         if not writer.isOpened():
-            raise DMNetError(f"OpenCV cannot write {target} here; pip install opencv-python-headless anew")
+            raise DataError(f"OpenCV writes no {target} here; give frames: ffmpeg -i {path} frame%05d.png")
         while there:
             image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             labels, done = label(image), done + 1

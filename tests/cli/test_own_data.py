@@ -5,6 +5,7 @@ import shlex
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -291,7 +292,7 @@ def test_slide_works_on_what_was_trained_on_crops_and_on_whole_images(trained):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
-def test_a_video_is_labelled_frame_by_frame(trained, suffix):
+def test_a_video_is_labelled_frame_by_frame(trained, monkeypatch, suffix):
     scenes = [image for image, *_ in worlds.DemoDataset("demo_scale", "test", size=3)]
     form = cv2.VideoWriter.fourcc(*("mp4v" if suffix == ".mp4" else "MJPG"))
     writer = cv2.VideoWriter(f"clip{suffix}", form, 5, (160, 160))
@@ -307,6 +308,12 @@ def test_a_video_is_labelled_frame_by_frame(trained, suffix):
     painted = cv2.VideoCapture("out/clip_overlay.mp4")
     assert (painted.get(cv2.CAP_PROP_FRAME_COUNT), painted.get(cv2.CAP_PROP_FPS)) == (3, 5)
     assert painted.read()[1].shape == (160, 160, 3)
+
+    closed = Mock()  # as where OpenCV has no encoder
+    closed.return_value.isOpened.return_value = False
+    monkeypatch.setattr(cv2, "VideoWriter", closed)
+    told = run("predict", "demo_scale", f"clip{suffix}", "--output", "new", code=2).stderr
+    assert f"ffmpeg -i clip{suffix} frame" in told and not Path("new/clip_overlay.mp4").exists()
 
 
 def test_a_video_that_cannot_be_decoded_is_told_and_the_rest_is_done(trained):
