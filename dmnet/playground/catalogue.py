@@ -18,13 +18,8 @@ SCENES: dict[str, tuple[int, ...]] = {
 SUBSETS = tuple(product((0, 1), repeat=4))  # subset number s has scale i on where bit 3 - i of s is 1
 FILTER_SIZES = (1, 3, 5, 7)
 GROUP = {"demo_scale": "Coins", "demo_context": "Quilt"}
-TITLES = {
-    "demo_scale": "Coins on a mosaic",
-    "demo_context": "Jewellery on a quilt",
-    "street": "Photographs of streets",
-}
-# What each network knows; it takes everything else for some of that, too.
-KNOWS = {
+TITLES = {"demo_scale": "Coins on a mosaic", "demo_context": "Jewellery on a quilt", "street": "Photographs"}
+KNOWS = {  # what each network knows; it takes everything else for some of that, too
     "demo_scale": "coins on a mosaic",
     "demo_context": "jewellery on a quilt",
     "street": "11 things of a street in Cambridge, seen from a car",
@@ -136,9 +131,7 @@ def catalogue() -> dict[str, Any]:
     return {"worlds": worlds}
 
 
-def world_entry(
-    name: str, classes: ClassList, channels: int, resize: Any, shown: list[Any]
-) -> dict[str, Any]:
+def world_entry(name: str, classes: ClassList, channels: int, resize: Any, shown: Any) -> dict[str, Any]:
     """Return what the catalogue says of a network and its scenes. Used in {doc}`09_ablation`."""
     return {
         "name": name,

@@ -18,8 +18,9 @@ from dmnet.analysis.inside import look_inside
 from dmnet.errors import DataError, DMNetError
 from dmnet.export import export
 from dmnet.playground import photographs, site
-from dmnet.playground.catalogue import BY_ID, catalogue, scenes
+from dmnet.playground.catalogue import BY_ID, PlayScene, catalogue, scenes
 from dmnet.playground.kernel import Desk
+from dmnet.playground.layers import pack_layers
 from dmnet.playground.scenes import pack
 from dmnet.transforms import evaluation_image
 
@@ -119,6 +120,8 @@ def page(no_camvid: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for scene in (BY_ID["scale-26"], scenes()["street-china"]):
         (files / scene.world).mkdir()
         (files / scene.file).write_bytes(pack(scene, dmnet.load_pretrained(scene.world)))
+        if isinstance(scene, PlayScene):
+            (files / scene.layers).write_bytes(pack_layers(scene))
         export(dmnet.load_pretrained(scene.world), folder / "network.onnx", inner=True)
         packed = gzip.compress((folder / "network.onnx").read_bytes())
         (files / f"{scene.world}.onnx.gz").write_bytes(packed)
@@ -141,7 +144,10 @@ def test_a_photograph_on_a_page(visit: Visit, page: Path, model: dmnet.DMNet) ->
     tab.page.wait_for_function(f"{PLACE}?.answer?.logits", timeout=90_000)
     fetched = "performance.getEntriesByType('resource').map((one) => one.name)"
     assert not any("street" in name for name in tab.page.evaluate(fetched))  # before it is asked for
+    tab.page.get_by_role("button", name="Change …").click()
+    expect(tab.page.locator(".bench")).to_be_visible()
     tab.page.get_by_label("Scene").select_option(label="A pagoda")
+    expect(tab.page.locator(".bench")).to_be_hidden()
     expect(tab.page.locator(".hint")).to_contain_text("11 things of a street in Cambridge, seen from a car")
     expect(tab.page.get_by_text("by danielbuechele, CC BY 2.0")).to_be_visible()
     expect(tab.page.locator(".engine")).to_contain_text("the network street runs in", timeout=90_000)
@@ -155,6 +161,7 @@ def test_a_photograph_on_a_page(visit: Visit, page: Path, model: dmnet.DMNet) ->
     shares = tab.page.locator(".classes .score").all_inner_texts()
     assert sum(float(one.rstrip(" %")) for one in shares) == pytest.approx(100, abs=3)
     assert tab.page.locator(".panels > .panel:visible").count() == 3  # without a truth
+    expect(tab.page.get_by_role("alert")).to_be_hidden()
     assert tab.faults == []
 
 

@@ -261,6 +261,7 @@ export class Playground {
   /** Ask for the answer to the present state, and show it unless the state has changed meanwhile. */
   async refresh() {
     const turn = ++this.turn;
+    if (this.view.editor.isOpen && !this.entry(this.state.scene)?.layers) this.view.toggleEditor(); // no drawing
     this.showControls();
     try {
       const base = await this.scene(this.state.scene);
@@ -552,7 +553,6 @@ export class Playground {
     this.ownWorld = world;
     [this.state.channel, this.state.reveal] = [-1, -1];
     delete this.view.matters.dataset.for;
-    if (this.view.editor.isOpen) this.view.toggleEditor();
     return this.set({ scene: OWN, donor: "" });
   }
 
