@@ -222,7 +222,8 @@ def experiment(
                 rows = []
                 for gates, lent in settings(result.model):
                     matrix = matrix_of(result.model, val_set, gates, lent)
-                    rows.append(wanted | row_of(result, val_set, matrix, gates, lent, protocols))
+                    others = () if rows else protocols  # of the network itself, which comes first
+                    rows.append(wanted | row_of(result, val_set, matrix, gates, lent, others))
                     rows[-1] |= {"torch": torch.__version__, "machine": platform.machine()}
                     if name == "seeds" and len(rows) == 1:
                         keep_confusion(wanted, matrix, val_set.classes)
