@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dmnet import datasets, systems
-from dmnet.datasets import Example
+from dmnet import systems
+from dmnet.datasets.base import Example
+from dmnet.datasets.published import load_published
 from dmnet.errors import DataError
 from dmnet.images import read_image
 from dmnet.transforms import fitted_size, resize_image, resize_mask
@@ -52,7 +53,7 @@ class Photograph:
 def photographs() -> list[Photograph]:
     """Return six photographs of CamVid, else the pagoda, or none without either. Used in {doc}`welcome`."""
     try:
-        camvid = datasets.load("camvid", split="val")
+        camvid = load_published("camvid", split="val")
     except DataError:
         package = find_spec("sklearn")  # which imports nothing
         folder = Path(package.origin or "").parent if package else Path()

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Drive:
-    """Eighteen labelled photographs, as `dmnet.datasets.load("camvid")` gives them."""
+    """Eighteen labelled photographs, as CamVid has them."""
 
     def __len__(self) -> int:
         return 18
@@ -40,13 +40,13 @@ class Drive:
 
 @pytest.fixture
 def camvid() -> Iterator[None]:
-    with mock.patch.object(photographs.datasets, "load", return_value=Drive()):
+    with mock.patch.object(photographs, "load_published", return_value=Drive()):
         yield
 
 
 @pytest.fixture(scope="module")
 def no_camvid() -> Iterator[None]:
-    with mock.patch.object(photographs.datasets, "load", side_effect=DataError("CamVid was not found")):
+    with mock.patch.object(photographs, "load_published", side_effect=DataError("CamVid was not found")):
         yield
 
 
@@ -89,7 +89,7 @@ def test_else_there_is_one_that_may_be_shown_and_whose_is_said(no_camvid: None, 
 
 def test_without_either_the_world_takes_the_readers_own(nothing: None, model: dmnet.DMNet) -> None:
     assert street() == []
-    with pytest.raises(DMNetError, match=r"street needs pictures .* come with demo_context and demo_scale$"):
+    with pytest.raises(DMNetError, match=r"street needs pictures, .* come with demo_context and demo_scale$"):
         Desk(model, None, None)
     assert Desk(dmnet.load_pretrained("demo_scale"), None, None).scene_ids == list(BY_ID)
 
