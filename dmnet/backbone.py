@@ -124,17 +124,16 @@ class ResNet(nn.Module):
         strides, dilations = STRIDES_AND_DILATIONS[output_stride]
         widths = [widths * 2**stage for stage in range(4)] if isinstance(widths, int) else widths
         width = widths[0]
-        self.maxpool: nn.Module = nn.MaxPool2d(3, 2, padding=1)
         if isinstance(stem, tuple):
             first, width = stem
             self.stem = nn.Sequential(*conv_norm_relu(3, first, 3, 2), *conv_norm_relu(first, width, 3, 2))
-            self.maxpool = nn.Identity()
         elif stem == "deep":
             narrow = [*conv_norm_relu(3, width // 2, 3, 2), *conv_norm_relu(width // 2, width // 2, 3)]
             self.stem = nn.Sequential(*narrow, *conv_norm_relu(width // 2, width, 3))
         else:  # torchvision's names, so that its ImageNet weights load as they are
             self.conv1 = nn.Conv2d(3, width, 7, 2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(width)
+        self.maxpool = nn.Identity() if isinstance(stem, tuple) else nn.MaxPool2d(3, 2, padding=1)
         inputs = [width, *(w * block.expansion for w in widths)]
         stages = zip(inputs, widths, blocks, strides, dilations, strict=False)
         self.layer1, self.layer2, self.layer3, self.layer4 = (_stage(block, *stage) for stage in stages)

@@ -57,6 +57,14 @@ def test_widths_of_the_stages(name: str) -> None:
         assert resnet(name).channels == ((256, 512) if name == "resnet18" else (1024, 2048))
 
 
+@pytest.mark.parametrize("stem", ["plain", "deep"])
+def test_modules_stand_in_the_order_in_which_they_are_used(stem: str) -> None:
+    """The chapter on the backbone walks through them and counts what they see."""
+    with torch.device("meta"):
+        names = list(dict(resnet(stem=stem).named_children()))
+    assert names[-5:] == ["maxpool", "layer1", "layer2", "layer3", "layer4"]
+
+
 def test_refuses_another_output_stride() -> None:
     with pytest.raises(ValueError, match="must be 8, 16 or 32, got 4"):
         resnet(output_stride=4)
