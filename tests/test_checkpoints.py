@@ -329,9 +329,9 @@ def changed(state: State, *, drop: str = "", **new: torch.Tensor) -> State:
 
 
 def test_lost_tensors_are_named(origin: State, refused: Callable[..., str], tmp_path: Path) -> None:
-    state = changed(origin, drop="backbone.layer1.conv")
+    state = changed(origin, drop="backbone.layer1.0.conv")
     path = save_as({"model": state}, tmp_path / "w", "zip")
-    refused(path, "3 missing: backbone.layer1.conv1.weight; backbone.layer1.conv2.weight")
+    refused(path, "3 missing: backbone.layer1.0.conv1.weight; backbone.layer1.0.conv2.weight")
 
 
 def test_unexpected_tensors_are_named(origin: State, refused: Any, tmp_path: Path) -> None:

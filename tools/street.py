@@ -27,7 +27,6 @@ import torch
 
 import dmnet
 from dmnet import checkpoints, datasets, systems, transforms
-from dmnet.analysis.inside import look_inside
 from dmnet.datasets.base import Example
 from dmnet.datasets.files import FileDataset
 from dmnet.errors import DataError
@@ -42,17 +41,18 @@ RESULTS, WEIGHTS, RUNS = ROOT / "data" / "results", ROOT / "data" / "weights", R
 PHOTOGRAPHS = 367
 SEEDS = (0, 1, 2)
 STREET, QUICK = systems.get("street"), systems.get("street_quick")
-PLAIN_WEIGHTS: dict[str, Any] = {"class_weights": ()}
+LENGTH = QUICK.recipe.iterations or 0
 
-# Each changes one thing of street_quick, at the same number of photographs seen.
+# Each changes one thing of street_quick, at the same number of pixels seen.
 TRIALS: dict[str, dict[str, Any]] = {
     "street_quick": {},
-    "no class weights": PLAIN_WEIGHTS,
+    "no class weights": {"class_weights": ()},
     "learning rate 0.001": {"learning_rate": 1e-3},
     "learning rate 0.005": {"learning_rate": 5e-3},
     "SGD, learning rate 0.05": {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 5e-4},
-    "batches of 4": {"batch_size": 4, "iterations": 2 * (QUICK.recipe.iterations or 0)},
-    "scales 0.75 to 1.5": {"scale_range": (0.75, 1.5)},
+    "batches of 4": {"batch_size": 4, "iterations": 2 * LENGTH},
+    "scales 0.5 to 2": {"scale_range": (0.5, 2.0)},
+    "whole pictures": {"crop": (360, 480), "batch_size": 4, "iterations": round(LENGTH * 8 / 9)},
     "auxiliary head": {"aux_channels": 64},
     "output stride 16": {"output_stride": 16},
     "no colour changes": {"photometric": False},
@@ -110,7 +110,7 @@ def held_out(ids: Sequence[str], how: str) -> list[str]:
     drives: dict[str, list[str]] = {}
     for one in ids:  # names are <drive>_<frame>, in the order of time
         drives.setdefault(one.partition("_")[0], []).append(one)
-    return [one for drive in drives.values() for one in drive[-(-len(drive) // 5) * -1 :]]
+    return [one for drive in drives.values() for one in drive[-len(drive) // 5 :]]
 
 
 def run(system: System, dataset: FileDataset, how: str, seed: int, folder: Path, **options: Any) -> Any:
@@ -137,29 +137,37 @@ def settings(model: dmnet.DMNet) -> list[tuple[str, str]]:
     return [itself, *((gates, itself[1]) for gates in off), *((itself[0], shares) for shares in lent)]
 
 
-def matrix_of(model: dmnet.DMNet, val_set: Photographs, gates: str, lent: str) -> ConfusionMatrix:
-    """Score a network, the whole image at once, with these gates and another photograph's filters."""
-    if "1" not in lent:
-        return evaluate(model, val_set, scale_gates=[int(gate) for gate in gates])
-    matrix = ConfusionMatrix(len(val_set.classes))
-    inputs = [transforms.evaluation_image(model.system, image) for image, _, _ in val_set.examples]
-    for number, (_, mask, _) in enumerate(val_set.examples):
-        donor = inputs[(number + len(inputs) // 2) % len(inputs)]  # of another drive, mostly
-        shares = [float(share) for share in lent]
-        answer = look_inside(model, inputs[number], [1.0] * len(gates), donor=donor, donor_share=shares)
-        matrix.update(labels_at(answer.logits, mask.shape), mask)
-    return matrix
+class Scorer:
+    """A network's features and filters of all held-out photographs, kept: the settings differ behind them."""
 
+    def __init__(self, model: dmnet.DMNet, val_set: Photographs) -> None:
+        self.head, self.masks = model.head, [mask for _, mask, _ in val_set.examples]
+        self.sizes, self.classes = model.architecture.filter_sizes, len(val_set.classes)
+        inputs = (transforms.evaluation_image(model.system, image) for image, _, _ in val_set.examples)
+        with torch.inference_mode():
+            self.features = [model.backbone(one[None]).stage4 for one in inputs]
+            self.filters = [self.head.filters(one) for one in self.features]
 
-def blur(model: dmnet.DMNet, val_set: Photographs) -> dict[str, float]:
-    """Return, for each scale, how much of its filters is their mean, a box blur: the share of the squares."""
-    found: dict[str, list[float]] = {f"blur {k}": [] for k in model.architecture.filter_sizes}
-    for image, _, _ in val_set.examples:
-        pixels = transforms.evaluation_image(model.system, image)
-        filters = look_inside(model, pixels, [1.0] * len(found)).filters
-        for shares, one in zip(found.values(), filters, strict=True):
-            shares.append((one.mean((1, 2)).square().sum() / one.square().mean((1, 2)).sum()).item())
-    return {name: round(sum(shares) / len(shares), 4) for name, shares in found.items()}
+    def matrix(self, gates: str, lent: str) -> ConfusionMatrix:
+        """Score the network, the whole image at once, with these gates and another photograph's filters."""
+        matrix, count = ConfusionMatrix(self.classes), len(self.masks)
+        for number, (features, mask) in enumerate(zip(self.features, self.masks, strict=True)):
+            donor = self.filters[(number + count // 2) % count]  # of another drive, mostly
+            pairs = zip(self.filters[number], donor, lent, strict=True)
+            filters = [another if share == "1" else own for own, another, share in pairs]
+            with torch.inference_mode():
+                weights = self.head.gates([int(gate) for gate in gates], features)
+                logits = self.head.logits(features, self.head.responses(features, filters), weights)
+            matrix.update(labels_at(logits[0], mask.shape), mask)
+        return matrix
+
+    def blur(self) -> dict[str, float]:
+        """Return, for each scale, how much of its filters is their mean, a box blur: the share of squares."""
+        means = {}
+        for k, filters in zip(self.sizes, zip(*self.filters, strict=True), strict=True):
+            shares = [g.mean((2, 3)).square().sum() / g.square().mean((2, 3)).sum() for g in filters]
+            means[f"blur {k}"] = round(torch.stack(shares).mean().item(), 4)
+        return means
 
 
 def row_of(
@@ -187,8 +195,6 @@ def row_of(
     for name in protocols:
         protocol = systems.protocol(model.system, name)
         row[f"miou {name}"] = round(100 * evaluate(model, val_set, protocol=protocol).miou(), 2)
-    if gates and "0" not in gates and "1" not in lent:
-        row |= blur(model, val_set)
     return row
 
 
@@ -219,12 +225,13 @@ def experiment(
                     continue
                 folder = RUNS / name / f"{variant}, {how}, seed {seed}".replace(" ", "_")
                 result, val_set = run(base, dataset, how, seed, folder, **variants[variant])
-                rows = []
+                rows, scorer = [], Scorer(result.model, val_set)
                 for gates, lent in settings(result.model):
-                    matrix = matrix_of(result.model, val_set, gates, lent)
+                    matrix = scorer.matrix(gates, lent)
                     others = () if rows else protocols  # of the network itself, which comes first
                     rows.append(wanted | row_of(result, val_set, matrix, gates, lent, others))
                     rows[-1] |= {"torch": torch.__version__, "machine": platform.machine()}
+                    rows[-1] |= scorer.blur() if len(rows) == 1 else {}
                     if name == "seeds" and len(rows) == 1:
                         keep_confusion(wanted, matrix, val_set.classes)
                 table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
@@ -284,7 +291,9 @@ def main() -> None:
     if arguments.what == "weights":
         weights(arguments)
     elif arguments.what == "seeds":
-        experiment("seeds", STREET, {"a third of street": third, "street_quick": {}}, arguments)
+        experiment(
+            "seeds", STREET, {"a third of street": third, "street_quick": {"iterations": LENGTH}}, arguments
+        )
     else:
         variants = TRIALS if arguments.what == "trials" else ABLATION
         experiment(arguments.what, QUICK, variants, arguments)

@@ -37,7 +37,7 @@ def window_votes(scene: Scene, question: Question, side: int) -> list[bool]:
     """Return for every object that asks a question whether the tiles around it give the right answer.
 
     The vote is the majority of the tiles in a square window of `side` pixels; it is what an average over that
-    extent can know. Used in {doc}`09_ablation`.
+    extent can know. Used in {doc}`01_scale`.
     """
     votes, size = [], scene.mask.shape[0]
     for item in scene.objects:

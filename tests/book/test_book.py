@@ -76,6 +76,14 @@ class TestPage:
             assert caption.get_text().strip()
             assert figure.select_one("figcaption .caption-number") is not None
 
+    def test_nothing_that_answers_stands_open_below_a_question(self, name: str) -> None:
+        for box in page(name).select("article .admonition.predict"):
+            after = box.find_next_siblings(True)
+            folds = [place for place, tag in enumerate(after) if "sd-dropdown" in tag.get("class", "")]
+            assert folds, f"no answer after: {box.get_text()[:60]}"
+            shown = [tag for tag in after[: folds[0]] if tag.select_one(".cell_output")]
+            assert [tag.get_text()[:60] for tag in shown] == []
+
     def test_no_cell_shows_an_error(self, name: str) -> None:
         assert page(name).select(".cell_output .traceback, .output.traceback") == []
 
