@@ -1,8 +1,8 @@
 """Sphinx extension: what answers a "Predict" box is in one fold with the answer.
 
-A notebook has the question, then the cells that answer it, then a dropdown "Answer" in words. Of the cells in
-between, those tagged `hide-cell` go into the dropdown with their code, those tagged `hide-output` with their
-output alone: their code stays in view, since it says what is asked.
+A notebook has the question, then the cells that answer it, then a dropdown "Answer" in words. Of the cells
+between, those tagged `hide-cell` go into the dropdown with their code, folded once more if there is an output
+to be seen; of those tagged `hide-output` the output alone does: the code stays, as part of the question.
 """
 
 from docutils import nodes
@@ -31,14 +31,15 @@ def fold(app: Sphinx | None, document: nodes.document) -> None:
 
 
 def into_fold(cell: nodes.Element) -> nodes.Element:
-    """Take a cell out of the page, or its output out of the cell; code that was hidden stays so."""
+    """Take a cell out of the page, or its output out of the cell."""
     hidden = cell["hide_mode"]
-    cell["hide_mode"] = None if hidden == "output" else "input"
+    outputs = [child for child in cell if child.get("nb_element") == "cell_code_output"]
+    cell["hide_mode"] = None if hidden == "output" or not outputs else "input"
     if hidden == "all":
         cell.parent.remove(cell)
         return cell
     part = nodes.container(nb_element="cell_code", classes=["cell"])
-    for output in [child for child in cell if child.get("nb_element") == "cell_code_output"]:
+    for output in outputs:
         cell.remove(output)
         part += output
     return part

@@ -75,13 +75,14 @@ def show_table(
     *,
     rows: Sequence[str] = (),
     digits: int | None = None,
+    largest: float | None = None,
     width: float = 4.4,
 ) -> Figure:
     """Show pictures and filters in a table: one row per example, one column per kind.
 
-    Pictures [H, W, 3] are shown as they are; maps and filters [H, W] in red (adds) and blue (subtracts), with
-    one colour scale for the whole column. The values of filters of up to 3 x 3 taps are written with so many
-    `digits` after the point, if any. Used in {doc}`04_dynamic_filters`.
+    Pictures [H, W, 3] are shown as they are; maps and filters [H, W] in red (adds) and blue (subtracts), on a
+    scale from -`largest` to `largest`, by default that of the column. The values of filters of up to
+    3 x 3 taps are written with so many `digits` after the point, if any. Used in {doc}`04_dynamic_filters`.
     """
     height = len(next(iter(columns.values())))
     size = (width, width / len(columns) * height + 0.3)
@@ -89,7 +90,7 @@ def show_table(
     for (title, pictures), column in zip(columns.items(), axes.T, strict=True):
         column[0].set_title(title)
         arrays = [np.asarray(torch.as_tensor(picture).detach()) for picture in pictures]
-        limit = max((float(np.abs(array).max()) for array in arrays if array.ndim == 2), default=1.0) or 1.0
+        limit = largest or max((float(np.abs(a).max()) for a in arrays if a.ndim == 2), default=1.0) or 1.0
         for axis, array in zip(column, arrays, strict=True):
             axis.imshow(array, cmap="RdBu_r", vmin=-limit, vmax=limit)  # both of no use to [H, W, 3]
             if digits is None or array.ndim == 3 or array.size > 9:
@@ -202,7 +203,8 @@ def show_shares(values: "pd.Series[float]", colours: Sequence[str], label: str) 
     bars = axis.barh(values.index.astype(str), values, color=colours[: len(values)])
     shares = values / values.sum()
     written = ["<1%" if 0 < share < 0.005 else f"{share:.0%}" for share in shares]
-    labels = [f"{value:.3g}  ({share})" for value, share in zip(values, written, strict=True)]
+    sizes = [f"{value:.1f}" if value == 0 or value >= 0.05 else "<0.1" for value in values]
+    labels = [f"{size}  ({share})" for size, share in zip(sizes, written, strict=True)]
     axis.bar_label(bars, labels, padding=3)
     axis.invert_yaxis()
     axis.set(xlabel=label, xlim=(0, 1.4 * values.max()))
@@ -261,24 +263,27 @@ def mark_square(axis: Axes, *, centre: float, side: float, colour: str = "white"
 
 
 def show_seeds(runs: pd.DataFrame) -> Figure:
-    """Show every training run as a dot: a row per variant, a colour and shape per length of training.
+    """Show every training run as a dot: a band per variant, a line per length of training; bars are means.
 
-    The table has the columns "variant", "iterations" and "miou" (in percent). Used in {doc}`06_training`.
+    The table has the columns "variant", "iterations" and "miou" (in percent). Used in {doc}`06_experiment`.
     """
     variants = list(dict.fromkeys(runs["variant"]))
     lengths = sorted(set(runs["iterations"]))
-    figure, axis = plt.subplots(figsize=(4.4, 0.34 * len(variants) + 0.9))
-    for i, length in enumerate(lengths):
-        part = runs[runs["iterations"] == length]
-        runs_of = part.groupby("variant")["variant"]
-        nudge = 0.07 * (runs_of.cumcount() - (runs_of.transform("size") - 1) / 2)  # equal dots stay visible
-        place = part["variant"].map(variants.index) + 0.35 * (i - (len(lengths) - 1) / 2) + nudge
-        dots: dict[str, Any] = {"color": f"C{i}", "marker": "os^D"[i % 4], "label": f"{length} iterations"}
-        axis.scatter(part["miou"], place, s=26, alpha=0.8, linewidths=0, **dots)
-    for row in range(len(variants)):
-        axis.axhline(row, color="0.9", zorder=0, linewidth=0.8)
-    axis.set(xlabel="mIoU in %", yticks=range(len(variants)), yticklabels=variants)
-    axis.invert_yaxis()
+    pitch = 0.84 / len(lengths)  # from one line of a band, which is 1 high, to the next
+    figure, axis = plt.subplots(figsize=(4.4, (0.16 + 0.2 * len(lengths)) * len(variants) + 0.9))
+    looks = [{"color": f"C{i}", "marker": "os^D"[i % 4]} for i in range(len(lengths))]
+    for (variant, length), scores in runs.groupby(["variant", "iterations"], sort=False)["miou"]:
+        i = lengths.index(length)
+        line = variants.index(variant) + pitch * (i - (len(lengths) - 1) / 2)
+        nudges = np.arange(len(scores)) - (len(scores) - 1) / 2  # equal dots stay visible
+        axis.scatter(scores, line + 0.1 * pitch * nudges, s=22, alpha=0.8, linewidths=0, **looks[i])
+        axis.plot([scores.mean()] * 2, [line - 0.4 * pitch, line + 0.4 * pitch], color="0.3", linewidth=1)
+    for length, look in zip(lengths, looks, strict=True):
+        axis.scatter([], [], label=f"{length} iterations", **look)
+    for row in range(0, len(variants), 2):
+        axis.axhspan(row - 0.5, row + 0.5, color="0.94", zorder=0, linewidth=0)
+    axis.set(xlabel="mIoU in %", yticks=range(len(variants)), ylim=(len(variants) - 0.5, -0.5))
+    axis.set_yticklabels([name.replace("3x3", "3×3") for name in variants])
     if len(lengths) > 1:
         figure.legend(loc="outside lower center", ncols=len(lengths))
     return figure

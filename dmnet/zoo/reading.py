@@ -169,7 +169,7 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
         raise
     except Exception as error:  # a damaged file can raise anything
         said = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
-        reason = said.splitlines()[0][:200]
+        reason = said.splitlines()[0].partition(". ")[0][:200]
         raise CheckpointError(f"{path} is missing, cut off, damaged or no checkpoint ({reason})") from error
     tensors, metadata, own = contents
     if own and metadata.get("format", 0) not in range(FORMAT + 1):

@@ -50,8 +50,10 @@ def test_a_hidden_cell_goes_as_a_whole_with_its_code_folded() -> None:
     assert [part.get("hide_mode") for part in section[2:-1]] == ["input"]
 
 
-def test_without_an_output_nothing_is_left_in_the_fold() -> None:
-    silent = cell("a", "output")
-    del silent[1]
-    _, answer = page(silent)
-    assert [part.astext() for part in answer] == ["Answer", "In words."]
+def test_without_an_output_the_code_of_a_hidden_cell_is_the_answer() -> None:
+    silent = cell("a", "output"), cell("b", "all")
+    for one in silent:
+        del one[1]
+    _, answer = page(*silent)
+    assert [part.astext() for part in answer] == ["Answer", "b source", "In words."]
+    assert answer[1]["hide_mode"] is None

@@ -36,6 +36,8 @@ def test_a_table_has_a_row_per_example_and_a_column_per_kind() -> None:
     assert [axis.get_ylabel() for axis in figure.axes] == ["one", "", "", "two", "", ""]
     assert [texts(axis) for axis in figure.axes] == [[], ["0.5"] * 9, [], [], ["-2.0"] * 9, []]
     assert [figure.axes[place].images[0].get_clim() for place in (1, 4)] == [(-2, 2)] * 2
+    figure = figures.show_table(columns, largest=3)
+    assert {axis.images[0].get_clim() for axis in figure.axes} == {(-3, 3)}
 
 
 def test_digits_are_light_on_dark_cells() -> None:
@@ -81,7 +83,7 @@ def test_shares_are_labelled_with_value_and_per_cent() -> None:
     shares = {"most": 150.0, "rest": 49.5, "dust": 0.5, "none": 0.0}
     figure = figures.show_shares(pd.Series(shares), list("rgbkc"), "grams")
     (axis,) = figure.axes
-    assert texts(axis) == ["150  (75%)", "49.5  (25%)", "0.5  (<1%)", "0  (0%)"]
+    assert texts(axis) == ["150.0  (75%)", "49.5  (25%)", "0.5  (<1%)", "0.0  (0%)"]
     assert [label.get_text() for label in axis.get_yticklabels()] == list(shares)
     assert axis.get_xlabel() == "grams"
     assert axis.yaxis_inverted()  # the first part on top
