@@ -2,8 +2,8 @@
 
 The place is an element with `data-dmnet-playground`: the output of a cell that shows a
 `dmnet.playground.Playground`. The page gets the front end and its style sheet; inside `<noscript>`, pictures
-of the answers. The files are written by `dmnet.playground.site`, once for each state of their sources.
-A live figure's place, `data-dmnet-live`, has its still picture already.
+of the answers. The files are written by `dmnet.playground.site`, once for each state of their sources and of
+the photographs that are at hand. A live figure's place, `data-dmnet-live`, has its still picture already.
 """
 
 import re
@@ -20,7 +20,8 @@ from sphinx.util import logging
 from execution_key import digest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ["data/weights/*.safetensors", "dmnet/datasets/*.py", "dmnet/playground/*.py", "dmnet/*.py"]
+SOURCES = ["data/weights/*.safetensors", "dmnet/*.py", "dmnet/analysis/inside.py"]
+SOURCES += [f"dmnet/{wing}/*.py" for wing in ("datasets", "playground", "worlds")]
 PLACE = 'data-dmnet-playground="'
 LIVE = 'data-dmnet-live="'
 EAGER_PICTURE = re.compile(r'<img (?![^>]*\bloading=)(?=[^>]*\bsrc="([^"]+)")')
@@ -50,7 +51,8 @@ def write_files(app: Sphinx, config: Config) -> None:
     from dmnet.playground import site
 
     folder = Path(app.outdir).parent / ".playground"
-    current = folder / digest(ROOT, SOURCES) / "playground"
+    photographs = sum(scene.world == "street" for scene in site.scenes().values())
+    current = folder / f"{digest(ROOT, SOURCES)}-{photographs}" / "playground"
     if not (current / "catalogue.json").is_file():
         LOGGER.info("drawing the playground's scenes")
         shutil.rmtree(folder, ignore_errors=True)

@@ -21,7 +21,7 @@ from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.errors import DataError, DMNetError
 from dmnet.model import DMNet
 from dmnet.playground import Playground, bundle, catalogue, site
-from dmnet.playground.catalogue import BY_ID, QUESTIONS, SCENES, STILL, SUBSETS, PlayScene
+from dmnet.playground.catalogue import BY_ID, QUESTIONS, SCENES, STILL, SUBSETS, PlayScene, scenes
 from dmnet.playground.kernel import REMEMBERED, Desk
 from dmnet.playground.layers import Cover, cut_out, pack_layers, sizes
 from dmnet.playground.scenes import pack, subset_labels, window_votes
@@ -219,9 +219,9 @@ class TestLayers:
 class TestSite:
     def test_the_catalogue_lists_every_scene(self) -> None:
         listed = [scene for world in catalogue.catalogue()["worlds"] for scene in world["scenes"]]
-        assert [scene["id"] for scene in listed] == list(BY_ID)
-        for world in catalogue.catalogue()["worlds"]:
-            assert len(world["classes"]) == len(world["palette"]) == 7
+        assert [scene["id"] for scene in listed] == list(scenes())
+        for world, classes in zip(catalogue.catalogue()["worlds"], (7, 7, 11), strict=True):
+            assert len(world["classes"]) == len(world["palette"]) == classes
 
     def test_the_still_pictures(self, model: DMNet, tmp_path: Path) -> None:
         for scene in STILL:
@@ -360,7 +360,7 @@ class TestKernel:
 
     def test_files(self, model: DMNet) -> None:
         ask = Asked(model, None, None)
-        assert json.loads(ask("asset", name="catalogue.json").buffers[0]) == ask.desk.catalogue()
+        assert ask("asset", name="catalogue.json").buffers == [json.dumps(ask.desk.catalogue()).encode()]
         scene = load(gzip.decompress(ask("asset", name="demo_context/13.safetensors.gz").buffers[0]))
         assert scene["image"].shape == (128, 128, 3)
         assert ask("asset", name="demo_scale/26.layers.gz").buffers[0] == pack_layers(COINS)
@@ -406,6 +406,7 @@ class TestKernel:
         assert reply.content == {"error": "DMNetError: there is no network for 'nowhere'", "reply_to": 7}
 
 
-def test_both_worlds_have_a_title_a_hint_and_pairs() -> None:
-    for table in (catalogue.TITLES, catalogue.HINTS, catalogue.PAIRS, catalogue.ALTS):
-        assert set(table) == set(SCENES)
+def test_every_world_has_a_title_a_hint_and_pairs() -> None:
+    for table in (catalogue.TITLES, catalogue.HINTS, catalogue.KNOWS, catalogue.PAIRS, catalogue.QUESTIONS):
+        assert set(table) == {*SCENES, "street"}
+    assert set(catalogue.ALTS) == set(SCENES)
