@@ -1,5 +1,6 @@
 """`street`: how photographs are held out, the tool that trains it, and the weights that are shipped."""
 
+import json
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -11,10 +12,12 @@ import pytest
 import street
 import torch
 from PIL import Image
+from safetensors import safe_open
 
 import dmnet
 from dmnet import datasets, systems
 from dmnet.classes import CAMVID
+from dmnet.inference import evaluate
 from dmnet.systems import Evaluation
 from dmnet.training import resolve
 
@@ -129,3 +132,25 @@ def test_seeds_have_other_protocols_and_a_confusion_matrix(
     confusion = pd.read_csv(tmp_path / "street_confusion.csv")
     assert list(confusion.true) == 4 * list(CAMVID.names)
     assert confusion[confusion["held out"] == "sixth"].loc[3, list(CAMVID.names)].sum() > 0  # road
+
+
+def test_shipped_weights_are_half_precision_small_and_of_the_whole_recipe() -> None:
+    path = street.WEIGHTS / "street.safetensors"
+    assert path.stat().st_size <= 4_000_000
+    with safe_open(path, "pt") as file:
+        kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118  no mapping
+    assert kinds == {torch.float16, torch.int64}
+    assert {p.dtype for p in dmnet.load_pretrained("street").parameters()} == {torch.float32}
+    log = pd.read_csv(street.WEIGHTS / "street.csv")
+    assert list(log["iteration"]) == list(range(1, street.STREET.recipe.iterations + 1))
+    record = json.loads((street.WEIGHTS / "street.json").read_text())
+    assert record["images"] == street.PHOTOGRAPHS
+
+
+def test_shipped_weights_read_the_photographs_that_they_learned_from(photos: Path) -> None:
+    """Not a score: that they are the weights, and that these are the photographs, is all that it says."""
+    dataset = street.training_part(photos / "camvid_train_voc_layout")
+    record = json.loads((street.WEIGHTS / "street.json").read_text())
+    assert street.digest(dataset) == record["pixels_sha256"]
+    few = street.Photographs(dataset, dataset.ids[::60])
+    assert evaluate(dmnet.load_pretrained("street"), few).miou() > 0.6

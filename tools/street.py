@@ -255,7 +255,7 @@ def weights(arguments: argparse.Namespace) -> None:
     model = result.model.half()  # 2 bytes a number; it is computed in float32 as ever
     checkpoints.save_weights(model, WEIGHTS / "street.safetensors", iteration=len(result.history))
     with atomic_write(WEIGHTS / "street.csv") as temporary:
-        result.history.to_csv(temporary, index=False, float_format="%.5g")
+        result.history.dropna(axis=1, how="all").to_csv(temporary, float_format="%.5g")
     record = {
         "command": f"python tools/street.py weights --seeds {seed}",
         "seed": seed,

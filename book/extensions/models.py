@@ -1,9 +1,11 @@
-"""Sphinx extension: the demo systems as ONNX files, which the playground runs in the reader's browser.
+"""Sphinx extension: the playground's networks as gzipped ONNX files, which it runs in the reader's browser.
 
 They are made by `dmnet export` when the book is built, from the committed weights, and again when something
 changes that a notebook's result depends on. They lie beside the built pages, and Sphinx copies them there.
 """
 
+import gzip
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +19,7 @@ from execution_key import digest
 
 ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / ".venv" / "static"
-SYSTEMS = ("demo_scale", "demo_context")
+SYSTEMS = ("demo_scale", "demo_context", "street")
 LOGGER = logging.getLogger(__name__)
 
 
@@ -30,23 +32,27 @@ def make_models(app: Sphinx, config: Config) -> None:
 
 
 def export(folder: Path, stamp: Path) -> None:
-    """Export the demo systems into `folder`, unless it holds those that `stamp` speaks of.
+    """Export the systems into `folder`, unless it holds those that `stamp` speaks of.
 
     Raises:
         ExtensionError: if a system cannot be exported; the message is that of the command.
     """
-    files = [folder / f"{name}.onnx" for name in SYSTEMS]
+    files = [folder / f"{name}.onnx.gz" for name in SYSTEMS]
     wanted = digest(ROOT)
     if all(path.is_file() for path in files) and stamp.is_file() and stamp.read_text() == wanted:
         return
     stamp.unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     for name, path in zip(SYSTEMS, files, strict=True):
         LOGGER.info("exporting %s for the playground", name)
-        command = [sys.executable, "-m", "dmnet", "export", name, str(path), "--inner"]
+        plain = path.with_suffix("")
+        command = [sys.executable, "-m", "dmnet", "export", name, str(plain), "--inner"]
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if run.returncode != 0:
             raise ExtensionError(f"{name} cannot be exported: {run.stderr.strip()}")
+        path.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
+        plain.unlink()
     stamp.write_text(wanted)
 
 

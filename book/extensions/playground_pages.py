@@ -2,7 +2,8 @@
 
 The place is an element with `data-dmnet-playground`: the output of a cell that shows a
 `dmnet.playground.Playground`. The page gets the front end and its style sheet; inside `<noscript>`, pictures
-of the answers. The files are written by `dmnet.playground.site`, once for each state of their sources.
+of the answers. The files are written by `dmnet.playground.site`, once for each state of their sources and of
+the photographs that are at hand. A live figure's place, `data-dmnet-live`, has its still picture already.
 """
 
 import re
@@ -19,8 +20,10 @@ from sphinx.util import logging
 from execution_key import digest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ["data/weights/*.safetensors", "dmnet/datasets/*.py", "dmnet/playground/*.py", "dmnet/*.py"]
+SOURCES = ["data/weights/*.safetensors", "dmnet/*.py", "dmnet/analysis/inside.py"]
+SOURCES += [f"dmnet/{wing}/*.py" for wing in ("datasets", "playground", "worlds")]
 PLACE = 'data-dmnet-playground="'
+LIVE = 'data-dmnet-live="'
 EAGER_PICTURE = re.compile(r'<img (?![^>]*\bloading=)(?=[^>]*\bsrc="([^"]+)")')
 ICONS = re.compile(r'<script defer src="([^"]*/fontawesome\.js[^"]*)"></script>')
 # The theme puts what the search page needs, 42 kB, on every page: for a search as you type, which is off.
@@ -48,7 +51,8 @@ def write_files(app: Sphinx, config: Config) -> None:
     from dmnet.playground import site
 
     folder = Path(app.outdir).parent / ".playground"
-    current = folder / digest(ROOT, SOURCES) / "playground"
+    photographs = sum(scene.world == "street" for scene in site.scenes().values())
+    current = folder / f"{digest(ROOT, SOURCES)}-{photographs}" / "playground"
     if not (current / "catalogue.json").is_file():
         LOGGER.info("drawing the playground's scenes")
         shutil.rmtree(folder, ignore_errors=True)
@@ -61,8 +65,11 @@ def write_files(app: Sphinx, config: Config) -> None:
 def add_playground(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
-    """Add script, style and pictures to a page with a place for the playground."""
+    """Add script, style and pictures to a page with a place for the playground or for a live figure."""
     body = context.get("body", "")
+    if LIVE in body:
+        app.add_js_file("playground/live.js", type="module")
+        app.add_css_file("playground/live.css")
     if PLACE not in body:
         return
     from dmnet.playground import site

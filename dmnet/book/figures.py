@@ -271,7 +271,7 @@ def show_seeds(runs: pd.DataFrame) -> Figure:
     lengths = sorted(set(runs["iterations"]))
     pitch = 0.84 / len(lengths)  # from one line of a band, which is 1 high, to the next
     figure, axis = plt.subplots(figsize=(4.4, (0.16 + 0.2 * len(lengths)) * len(variants) + 0.9))
-    looks = [{"color": f"C{i}", "marker": "os^D"[i % 4]} for i in range(len(lengths))]
+    looks: list[dict[str, Any]] = [{"color": f"C{i}", "marker": "os^D"[i % 4]} for i in range(len(lengths))]
     for (variant, length), scores in runs.groupby(["variant", "iterations"], sort=False)["miou"]:
         i = lengths.index(length)
         line = variants.index(variant) + pitch * (i - (len(lengths) - 1) / 2)

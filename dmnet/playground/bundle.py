@@ -1,8 +1,8 @@
-"""The front end as one JavaScript module.
+"""The front end: the playground as one JavaScript module, and each live figure as another.
 
-An anywidget's module runs from a `blob:` address, where relative imports lead nowhere. So the modules in
-`frontend/` are put one after the other. Left out are their imports of each other, their `export` words, and
-the comments with the types, a third of all bytes. Names at the top of two modules must therefore differ.
+An anywidget's module runs from a `blob:` address, where relative imports lead nowhere. So a module of
+`frontend/` stands after those that it imports. Left out are their imports, their `export` words, and the
+comments with the types, a third of all bytes. Names at the top of two modules must therefore differ.
 """
 
 import re
@@ -10,27 +10,29 @@ from functools import cache
 from pathlib import Path
 
 FRONTEND = Path(__file__).with_name("frontend")
-# Every module stands after those that it imports.
-MODULES = (
-    *("numbers", "safetensors", "paint", "edits", "address", "pictures", "engines", "compose"),
-    *("elements", "editor", "scales", "results", "matters", "tour", "view", "own", "playground", "main"),
-)
-IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.M)
+FIGURES = ("digits", "votes")  # the live ones
+IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.M)
 EXPORT = re.compile(r"^export (?!default)", re.M)
 TYPES = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n|/\*\*.*?\*/ ?", re.M | re.S)
 
 
 @cache
-def script() -> str:
-    """Return the JavaScript module; its default export is what anywidget expects. Used in {doc}`welcome`."""
-    parts = []
-    for name in MODULES:
-        source = (FRONTEND / f"{name}.js").read_text(encoding="utf8")
-        parts.append(TYPES.sub("", EXPORT.sub("", IMPORT.sub("", source))))
-    return "\n".join(parts)
+def script(name: str = "main") -> str:
+    """Return a module: "main", the playground, or one of `FIGURES`, for anywidget. Used in {doc}`welcome`."""
+    parts: dict[str, str] = {}
+
+    def add(module: str) -> None:
+        source = (FRONTEND / f"{module}.js").read_text(encoding="utf8")
+        for other in IMPORT.findall(source):
+            if other not in parts:
+                add(other)
+        parts[module] = TYPES.sub("", EXPORT.sub("", IMPORT.sub("", source)))
+
+    add(name)
+    return "\n".join(parts.values())
 
 
 @cache
-def style() -> str:
-    """Return the style sheet. Used in {doc}`welcome`."""
-    return (FRONTEND / "playground.css").read_text(encoding="utf8")
+def style(name: str = "playground") -> str:
+    """Return the style sheet of the playground, or of the figures: "live". Used in {doc}`welcome`."""
+    return "".join((FRONTEND / f"{sheet}.css").read_text(encoding="utf8") for sheet in ("base", name))

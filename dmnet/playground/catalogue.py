@@ -5,6 +5,8 @@ from itertools import product
 from typing import Any
 
 from dmnet import systems
+from dmnet.classes import CAMVID, ClassList
+from dmnet.playground.photographs import Photograph, photographs
 from dmnet.worlds.demo import WORLDS
 from dmnet.worlds.drawing import Plan, Scene
 
@@ -16,22 +18,29 @@ SCENES: dict[str, tuple[int, ...]] = {
 SUBSETS = tuple(product((0, 1), repeat=4))  # subset number s has scale i on where bit 3 - i of s is 1
 FILTER_SIZES = (1, 3, 5, 7)
 GROUP = {"demo_scale": "Coins", "demo_context": "Quilt"}
-TITLES = {"demo_scale": "Coins on a mosaic", "demo_context": "Jewellery on a quilt"}
+TITLES = {"demo_scale": "Coins on a mosaic", "demo_context": "Jewellery on a quilt", "street": "Photographs"}
+KNOWS = {  # what each network knows; it takes everything else for some of that, too
+    "demo_scale": "coins on a mosaic",
+    "demo_context": "jewellery on a quilt",
+    "street": "11 things of a street in Cambridge, seen from a car",
+}
 HINTS = {
     "demo_scale": "Rubies ask which side of the mosaic they lie on, warm or cool; jades, whether their block "
     "is light or dark. Switch off 7 × 7, then 3 × 3.",
     "demo_context": "The same jewellery has one name on a warm quilt and another on a cool one. Lend the "
     "picture the filters of another scene, or change the quilt.",
+    "street": f"This network knows {KNOWS['street']}, and takes all that it sees for one of them. Nothing "
+    "in a photograph can be moved or revealed: switch scales off, or show a picture of yours.",
 }
 PAIRS = {
     "demo_scale": {"rubies": [1, 2], "jades": [3, 4], "engraved": [5, 6]},
     "demo_context": {"pieces": [1, 2, 3, 4], "rings, frames": [5, 6]},
+    "street": {"large": [0, 1, 3, 4, 5], "moving": [8, 9, 10], "thin": [2, 6, 7]},
 }
 ALTS = {
     "demo_scale": "Some 30 gold coins on a mosaic of warm and cool, light and dark tiles",
     "demo_context": "Jewellery, tiled with rubies and jades, on a quilt of warm and cool patches",
 }
-LONG_SIDE = 240  # pixels of a reader's own picture
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,8 @@ class Question:
 
 
 # Per world; question i is about bit i of the versions of `dmnet.worlds.drawing.Plan`.
-QUESTIONS = {
+QUESTIONS: dict[str, tuple[Question, ...]] = {
+    "street": (),
     "demo_scale": (
         Question("rubies: which side?", ((1, 2),), "warm_tile", "warm_side"),
         Question("jades: which block?", ((3, 4),), "light_tile", "light_block"),
@@ -63,6 +73,7 @@ class PlayScene:
 
     world: str  # "demo_scale" or "demo_context"; also the name of the network that labels it
     index: int  # its number in the split "test"
+    credit = None
 
     @property
     def id(self) -> str:
@@ -103,25 +114,35 @@ BY_ID = {
 STILL = (BY_ID["scale-26"], BY_ID["scale-16"], BY_ID["context-13"])
 
 
+def scenes() -> dict[str, PlayScene | Photograph]:
+    """Return all scenes by their ids: those that are drawn, then the photographs. Used in {doc}`welcome`."""
+    return {**BY_ID, **{one.id: one for one in photographs()}}
+
+
 def catalogue() -> dict[str, Any]:
     """Return the worlds to choose from, with classes, colours and scenes. Used in {doc}`welcome`."""
-    worlds = []
-    for world in SCENES:
-        classes = WORLDS[world].classes
-        drawn = [scene for scene in BY_ID.values() if scene.world == world]
-        entry = {
-            "name": world,
-            "title": TITLES[world],
-            "hint": HINTS[world],
-            "classes": list(classes.names),
-            "palette": classes.palette.tolist(),
-            "pairs": PAIRS[world],
-            "model": f"{world}.onnx",
-            "channels": systems.get(world).architecture.channels,
-            "scenes": [
-                {"id": scene.id, "title": scene.title, "file": scene.file, "layers": scene.layers}
-                for scene in drawn
-            ],
-        }
-        worlds.append(entry)
-    return {"long_side": LONG_SIDE, "worlds": worlds}
+    worlds, keys = [], ("id", "title", "file", "layers", "credit")
+    for world in TITLES:
+        system, classes = systems.get(world), WORLDS[world].classes if world in WORLDS else CAMVID
+        resize = system.evaluation.resize
+        shown = [{key: getattr(one, key) for key in keys} for one in scenes().values() if one.world == world]
+        worlds.append(world_entry(world, classes, system.architecture.channels, resize, shown))
+        worlds[-1]["model"] = f"{world}.onnx.gz"
+    return {"worlds": worlds}
+
+
+def world_entry(name: str, classes: ClassList, channels: int, resize: Any, shown: Any) -> dict[str, Any]:
+    """Return what the catalogue says of a network and its scenes. Used in {doc}`09_ablation`."""
+    return {
+        "name": name,
+        "title": TITLES.get(name, name),
+        "hint": HINTS.get(name, "Switch scales off, one at a time."),
+        "knows": KNOWS.get(name, f"{len(classes)} classes"),
+        "classes": list(classes.names),
+        "palette": classes.palette.tolist(),
+        "pairs": PAIRS.get(name, {}),
+        "model": None,  # file of the exported network
+        "channels": channels,
+        "resize": resize,  # long and short side of a reader's own picture; None: at most 240 pixels
+        "scenes": shown,
+    }

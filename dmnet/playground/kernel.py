@@ -12,18 +12,18 @@ from safetensors.numpy import save
 from torch import Tensor
 
 from dmnet.analysis.inside import look_inside
+from dmnet.classes import ClassList
 from dmnet.errors import DataError, DMNetError
 from dmnet.images import read_image
 from dmnet.inference import Labels, labels_at
 from dmnet.model import DMNet
-from dmnet.playground.catalogue import BY_ID, FILTER_SIZES, SCENES, catalogue
+from dmnet.playground.catalogue import FILTER_SIZES, TITLES, catalogue, scenes, world_entry
 from dmnet.playground.layers import pack_layers
 from dmnet.playground.scenes import pack
 from dmnet.plots import class_list
 from dmnet.transforms import evaluation_image
 from dmnet.zoo import load_pretrained
 
-LONG_SIDE = 1024  # pixels of a reader's own picture: a kernel computes more than a browser
 REMEMBERED = 40  # pictures that the front end need not give again
 Reply = tuple[dict[str, Any], list[bytes]]  # a message to the front end, and the bytes beside it
 
@@ -39,9 +39,9 @@ class Desk:
             has = f"{self.name} has {model.architecture.filter_sizes}; dmnet.predict takes its scale_gates"
             raise DMNetError(f"the playground has switches for the filter sizes 1, 3, 5 and 7; {has}")
         self.models = {self.name: model}
-        if pictures is None and self.name not in SCENES:
-            drawn = f"drawn scenes come with {' and '.join(SCENES)}"
-            raise DMNetError(f"{self.name} needs pictures, e.g. pictures={{'street': 'photo.jpg'}}; {drawn}")
+        if pictures is None and self.name not in (worlds := sorted({one.world for one in scenes().values()})):
+            need = f"{self.name} needs pictures, e.g. pictures={{'street': 'photo.jpg'}}"
+            raise DMNetError(f"{need}; scenes come with {' and '.join(worlds)}")
         self.own = None if pictures is None else {name: read_image(one) for name, one in pictures.items()}
         self.truths = {name: np.asarray(labels, np.uint8) for name, labels in (truths or {}).items()}
         for name, labels in self.truths.items():
@@ -68,27 +68,17 @@ class Desk:
         """Return what there is to choose from; see `dmnet.playground.catalogue.catalogue`."""
         if self.own is None:
             worlds = sorted(catalogue()["worlds"], key=lambda world: world["name"] != self.name)
-            return {"long_side": LONG_SIDE, "worlds": worlds}
-        names, palette = class_list(self.models[self.name])
-        entry = {
-            "name": self.name,
-            "title": self.name,
-            "hint": "Switch scales off, one at a time.",
-            "classes": list(names),
-            "palette": palette.tolist(),
-            "pairs": {},
-            "model": None,
-            "channels": self.models[self.name].architecture.channels,
-            "scenes": [
-                {"id": name, "title": name, "file": f"pictures/{name}", "layers": None} for name in self.own
-            ],
-        }
-        return {"long_side": LONG_SIDE, "worlds": [entry]}
+            return {"worlds": worlds}
+        model = self.models[self.name]
+        resize = model.system.evaluation.resize if model.system else None
+        shown = [{"id": name, "title": name, "file": f"pictures/{name}", "layers": None} for name in self.own]
+        classes = ClassList(*class_list(model))
+        return {"worlds": [world_entry(self.name, classes, model.architecture.channels, resize, shown)]}
 
     def model(self, world: str) -> DMNet:
         """Return the network that answers for a world."""
         if world not in self.models:
-            if world not in SCENES:
+            if world not in TITLES:
                 raise DMNetError(f"there is no network for {world!r}")
             self.models[world] = load_pretrained(world)
         return self.models[world]
@@ -104,7 +94,7 @@ class Desk:
             if name == f"pictures/{own}":
                 truth = {"truth": self.truths[own]} if own in self.truths else {}
                 return save({"image": image, **truth})
-        for scene in BY_ID.values():
+        for scene in scenes().values():
             if name == scene.file:
                 return pack(scene, self.model(scene.world), answers=False)
             if name == scene.layers:

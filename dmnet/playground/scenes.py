@@ -18,8 +18,9 @@ from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.inference import Labels, labels_at
 from dmnet.model import DMNet
 from dmnet.playground.catalogue import FILTER_SIZES, QUESTIONS, SUBSETS, PlayScene, Question
+from dmnet.playground.photographs import Photograph
 from dmnet.transforms import evaluation_image
-from dmnet.worlds.drawing import Scene
+from dmnet.worlds.drawing import VOID, Scene
 
 
 def subset_labels(model: DMNet, image: NDArray[np.uint8]) -> Labels:
@@ -48,23 +49,24 @@ def window_votes(scene: Scene, question: Question, side: int) -> list[bool]:
     return votes
 
 
-def pack(scene: PlayScene, model: DMNet, *, answers: bool = True) -> bytes:
+def pack(scene: PlayScene | Photograph, model: DMNet, *, answers: bool = True) -> bytes:
     """Return all that the page needs of a scene, as gzipped safetensors. Used in {doc}`09_ablation`.
 
     Without `answers`, the labels of the subsets are left out: a kernel computes them when they are asked for.
 
-    Tensors: `image` uint8 [H, W, 3]; `truth` uint8 [H, W]; `answers` uint8 [16, H, W]; `hidden` uint8
-    [M, H, W], 0 or 1; `filters_k` float32 [k, k] and `responses_k` float32 [h, w], means over the channels.
-    Metadata: `facts`, JSON with the names of the `hidden` maps, the `questions` (see `Question`) and the
-    `objects`, each its label and its centre, x and y in pixels.
+    Tensors: `image` uint8 [H, W, 3]; `truth` uint8 [H, W], where any label is known; `answers` uint8
+    [16, H, W]; `hidden` uint8 [M, H, W], 0 or 1; `filters_k` float32 [k, k] and `responses_k` float32 [h, w],
+    means over the channels. Metadata: `facts`, JSON with the names of the `hidden` maps, the `questions` (see
+    `Question`) and the `objects`, each its label and its centre, x and y in pixels.
     """
     drawn = scene.draw()
     answer = look_inside(model, evaluation_image(model.system, drawn.image), (1.0,) * 4)
     tensors: dict[str, NDArray[Any]] = {
         "image": drawn.image,
-        "truth": drawn.mask,
-        "hidden": np.stack([drawn.truth[name] for name in drawn.truth]).astype(np.uint8),
+        "hidden": np.array(list(drawn.truth.values()), np.uint8),
     }
+    if (drawn.mask != VOID).any():
+        tensors["truth"] = drawn.mask
     if answers:
         tensors["answers"] = subset_labels(model, drawn.image)
     for k, filters, responses in zip(FILTER_SIZES, answer.filters, answer.responses, strict=True):

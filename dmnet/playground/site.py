@@ -2,16 +2,19 @@
 
 ```
 playground.js, playground.css     the front end
+live.js, live.css, live-*.js      what brings the figures alive, and each of them
 catalogue.json                    worlds, classes, scenes
 demo_scale/26.safetensors.gz      a scene; see dmnet.playground.scenes.pack
 demo_scale/26.layers.gz           what it is made of, to change it; see dmnet.playground.layers.pack_layers
+street/street-1.safetensors.gz    a photograph
 still/scale-26.png                a scene, and the labels of its 16 subsets, for where no script runs
 ```
 
-The exported networks, `demo_scale.onnx` and `demo_context.onnx`, are put beside them by `dmnet.export`.
+The exported networks, `demo_scale.onnx.gz` and so on, are put beside them by `dmnet.export`.
 """
 
 import json
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -20,7 +23,7 @@ from PIL import Image
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet
 from dmnet.playground import bundle
-from dmnet.playground.catalogue import ALTS, BY_ID, FILTER_SIZES, HINTS, STILL, SUBSETS, PlayScene, catalogue
+from dmnet.playground.catalogue import ALTS, FILTER_SIZES, HINTS, STILL, SUBSETS, PlayScene, catalogue, scenes
 from dmnet.playground.layers import pack_layers
 from dmnet.playground.scenes import pack, subset_labels
 from dmnet.worlds.demo import WORLDS
@@ -29,21 +32,23 @@ from dmnet.zoo import load_pretrained
 
 def write_site(folder: Path) -> None:
     """Write all files, the catalogue last: where it lies, all others do. Used in {doc}`welcome`."""
-    models = {world: load_pretrained(world) for world in WORLDS}
-    for world in WORLDS:
-        (folder / world).mkdir(parents=True, exist_ok=True)
-    for scene in BY_ID.values():
-        (folder / scene.file).write_bytes(pack(scene, models[scene.world]))
-        (folder / scene.layers).write_bytes(pack_layers(scene))
+    model = cache(load_pretrained)
+    for scene in scenes().values():
+        (folder / scene.world).mkdir(parents=True, exist_ok=True)
+        (folder / scene.file).write_bytes(pack(scene, model(scene.world)))
+        if isinstance(scene, PlayScene):
+            (folder / scene.layers).write_bytes(pack_layers(scene))
     for scene in STILL:
-        write_still(scene, models[scene.world], folder / "still")
+        write_still(scene, model(scene.world), folder / "still")
     write_front_end(folder)
 
 
 def write_front_end(folder: Path) -> None:
-    """Write script, style sheet and catalogue. Used in {doc}`welcome`."""
-    (folder / "playground.js").write_text(bundle.script(), encoding="utf8")
-    (folder / "playground.css").write_text(bundle.style(), encoding="utf8")
+    """Write scripts, style sheets and catalogue. Used in {doc}`welcome`."""
+    texts = {"playground.js": bundle.script(), "playground.css": bundle.style()}
+    texts |= {"live.js": bundle.script("load"), "live.css": bundle.style("live")}
+    for name, text in (texts | {f"live-{one}.js": bundle.script(one) for one in bundle.FIGURES}).items():
+        (folder / name).write_text(text, encoding="utf8")
     (folder / "catalogue.json").write_text(json.dumps(catalogue()), encoding="utf8")
 
 

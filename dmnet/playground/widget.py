@@ -42,8 +42,8 @@ class Playground(anywidget.AnyWidget):
     ```
 
     Args:
-        model: a network on any device, or the name of a system, whose weights are then loaded. With the two
-            demo systems come their drawn scenes, and both can be chosen; every other needs `pictures`.
+        model: a network on any device, or the name of a system, whose weights are then loaded. With the demo
+            systems and `street` come scenes, which can all be chosen; every other network needs `pictures`.
         pictures: name -> picture (path, PIL image or array), for the reader to choose from. Each is seen
             whole, in one run: the sliding windows of a system's protocol have a filter each.
         truths: name -> labels, uint8 [H, W], 255 where nothing counts; for those pictures that have any.

@@ -102,7 +102,10 @@ STREET = System(
     ),
     evaluation=Evaluation(resize=(480, 360)),
     departures="Narrow, from scratch on 367 photographs: no auxiliary head, AdamW, rare classes weigh more.",
+    weights="street.safetensors",
 )
-STREET_QUICK = replace(STREET, name="street_quick", recipe=replace(STREET.recipe, iterations=900))
+STREET_QUICK = replace(
+    STREET, name="street_quick", recipe=replace(STREET.recipe, iterations=900), weights=None
+)
 
 OWN = {system.name: system for system in (DEMO_CONTEXT, DEMO_SCALE, SMALL_R18, STREET, STREET_QUICK)}

@@ -1,5 +1,6 @@
-"""The demo systems that the build exports: made once, again when their sources change, never half."""
+"""The networks that the build exports: made once, again when their sources change, never half."""
 
+import gzip
 import importlib
 import sys
 from pathlib import Path
@@ -35,6 +36,9 @@ def test_they_are_made_once(made: tuple[Path, Path, list[str]]) -> None:
     models.export(folder, stamp)
     models.export(folder, stamp)
     assert commands == list(models.SYSTEMS)
+    names = [f"{name}.onnx.gz" for name in models.SYSTEMS]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    assert gzip.decompress((folder / names[0]).read_bytes()) == b"model"
 
 
 def test_they_are_made_again_when_something_changes(
@@ -44,7 +48,7 @@ def test_they_are_made_again_when_something_changes(
     models.export(folder, stamp)
     monkeypatch.setattr(models, "digest", lambda root: "second state")
     models.export(folder, stamp)
-    (folder / "demo_scale.onnx").unlink()
+    (folder / "demo_scale.onnx.gz").unlink()
     models.export(folder, stamp)
     assert commands == list(models.SYSTEMS) * 3
 

@@ -270,7 +270,7 @@ def notebook(played: Notebook) -> Notebook:
 
 
 def test_it_says_where_the_network_runs(notebook: Notebook) -> None:
-    expect(notebook.app().locator(".engine")).to_have_text("Live: the network runs in the kernel.")
+    expect(notebook.app().locator(".engine")).to_have_text("Live: the network demo_scale runs in the kernel.")
     assert notebook.tab.faults == []
 
 
@@ -351,7 +351,8 @@ def test_a_cell_changes_the_scene_and_hears_what_the_reader_changes(notebook: No
 def test_an_own_picture_answers_as_pytorch(notebook: Notebook) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (100, 137, 3), np.uint8)
     give(notebook.app(), "mine.png", png(picture))
-    expect(notebook.app().locator(".hint")).to_contain_text("Your picture")
+    expect(notebook.app().locator(".hint")).to_contain_text("Your picture. The network that answers, street,")
+    notebook.app().get_by_label("Scene").select_option("own demo_scale")
     found = changed(notebook.page, {"gates": [1, 1, 0, 1]}, APP)
     x = evaluation_image("demo_scale", picture)
     hold(found, look_inside(dmnet.load_pretrained("demo_scale"), x, [1, 1, 0, 1]).logits, (100, 137))
@@ -476,6 +477,6 @@ def test_a_kernel_that_is_gone_is_missed(notebook: Notebook, end: Callable[[Note
     expect(notebook.page.locator(".jp-StatusBar-Widget")).to_contain_text(re.compile(r"\| Idle|No Kernel"))
     notebook.run_first()  # as the message advises
     notebook.unchanged()
-    expect(notebook.app().locator(".engine")).to_have_text("Live: the network runs in the kernel.")
+    expect(notebook.app().locator(".engine")).to_have_text("Live: the network demo_scale runs in the kernel.")
     # JupyterLab's own words for a request of its that the dead kernel left without a reply.
     assert [fault for fault in notebook.tab.faults if "Canceled future" not in fault] == []

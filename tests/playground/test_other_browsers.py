@@ -99,7 +99,9 @@ def test_an_own_picture(live: Remote, tmp_path: Path) -> None:
         "document.querySelector('.dmnet-app .message').textContent.includes('“broken.png” cannot be opened')"
     )
     live.type("input[type=file]", str(tmp_path / "mine.png"))
-    live.wait(f"{PLACE}.state.scene === 'own' && {PLACE}.present?.picture.width === 77 && !{PLACE}.asking")
+    live.wait(f"{PLACE}.state.scene === 'own'")
+    live.script(f"await {PLACE}.choose('own demo_scale')")
+    live.wait(f"{PLACE}.present?.picture.width === 77 && !{PLACE}.asking")
     found = live.script(f"await {PLACE}.refresh(); return [...{PLACE}.answer.logits]")
     hold(
         found,

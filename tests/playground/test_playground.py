@@ -21,7 +21,7 @@ from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.errors import DataError, DMNetError
 from dmnet.model import DMNet
 from dmnet.playground import Playground, bundle, catalogue, site
-from dmnet.playground.catalogue import BY_ID, QUESTIONS, SCENES, STILL, SUBSETS, PlayScene
+from dmnet.playground.catalogue import BY_ID, QUESTIONS, SCENES, STILL, SUBSETS, PlayScene, scenes
 from dmnet.playground.kernel import REMEMBERED, Desk
 from dmnet.playground.layers import Cover, cut_out, pack_layers, sizes
 from dmnet.playground.scenes import pack, subset_labels, window_votes
@@ -219,9 +219,9 @@ class TestLayers:
 class TestSite:
     def test_the_catalogue_lists_every_scene(self) -> None:
         listed = [scene for world in catalogue.catalogue()["worlds"] for scene in world["scenes"]]
-        assert [scene["id"] for scene in listed] == list(BY_ID)
-        for world in catalogue.catalogue()["worlds"]:
-            assert len(world["classes"]) == len(world["palette"]) == 7
+        assert [scene["id"] for scene in listed] == list(scenes())
+        for world, classes in zip(catalogue.catalogue()["worlds"], (7, 7, 11), strict=True):
+            assert len(world["classes"]) == len(world["palette"]) == classes
 
     def test_the_still_pictures(self, model: DMNet, tmp_path: Path) -> None:
         for scene in STILL:
@@ -243,11 +243,19 @@ class TestSite:
         assert not (tmp_path / "catalogue.json").exists()
 
 
+SCRIPTS = ("main", *bundle.FIGURES)
+
+
 class TestBundle:
-    def test_imports_and_exports_are_gone_but_one(self) -> None:
-        script = bundle.script()
+    @pytest.mark.parametrize("name", SCRIPTS)
+    def test_imports_and_exports_are_gone_but_one(self, name: str) -> None:
+        script = bundle.script(name)
         assert re.findall("^import .*", script, re.M) == []
-        assert re.findall(r"^export .*", script, re.M) == ["export default { render };"]
+        assert (
+            len(re.findall(r"^export default ", script, re.M))
+            == len(re.findall("^export ", script, re.M))
+            == 1
+        )
 
     def test_code_is_left_as_it_is_and_types_are_left_out(self) -> None:
         script = bundle.script()
@@ -255,16 +263,15 @@ class TestBundle:
         assert "new Float32Array(3 * area);" in script
         assert "// Safari has no" in script
 
-    def test_every_module_of_the_front_end_is_in_it_after_what_it_imports(self) -> None:
-        assert {path.stem for path in bundle.FRONTEND.glob("*.js")} == set(bundle.MODULES)
-        for place, name in enumerate(bundle.MODULES):
-            source = (bundle.FRONTEND / f"{name}.js").read_text()
-            assert set(re.findall(r'^import .* from "\./(\w+)\.js"', source, re.M)) <= set(
-                bundle.MODULES[:place]
-            )
+    def test_every_module_of_the_front_end_is_in_one(self) -> None:
+        scripts = [bundle.script(name) for name in (*SCRIPTS, "load")]
+        for file in bundle.FRONTEND.glob("*.js"):
+            last = file.read_text("utf8").rstrip().splitlines()[-2:]
+            assert any("\n".join(last) in script for script in scripts), file.name
 
-    def test_no_two_modules_share_a_name(self) -> None:
-        names = re.findall(r"^(?:async )?(?:function|class|const|let) (\w+)", bundle.script(), re.M)
+    @pytest.mark.parametrize("name", SCRIPTS)
+    def test_no_two_modules_share_a_name(self, name: str) -> None:
+        names = re.findall(r"^(?:async )?(?:function|class|const|let) (\w+)", bundle.script(name), re.M)
         assert len(names) == len(set(names))
 
 
@@ -353,7 +360,7 @@ class TestKernel:
 
     def test_files(self, model: DMNet) -> None:
         ask = Asked(model, None, None)
-        assert json.loads(ask("asset", name="catalogue.json").buffers[0]) == ask.desk.catalogue()
+        assert ask("asset", name="catalogue.json").buffers == [json.dumps(ask.desk.catalogue()).encode()]
         scene = load(gzip.decompress(ask("asset", name="demo_context/13.safetensors.gz").buffers[0]))
         assert scene["image"].shape == (128, 128, 3)
         assert ask("asset", name="demo_scale/26.layers.gz").buffers[0] == pack_layers(COINS)
@@ -399,6 +406,7 @@ class TestKernel:
         assert reply.content == {"error": "DMNetError: there is no network for 'nowhere'", "reply_to": 7}
 
 
-def test_both_worlds_have_a_title_a_hint_and_pairs() -> None:
-    for table in (catalogue.TITLES, catalogue.HINTS, catalogue.PAIRS, catalogue.ALTS):
-        assert set(table) == set(SCENES)
+def test_every_world_has_a_title_a_hint_and_pairs() -> None:
+    for table in (catalogue.TITLES, catalogue.HINTS, catalogue.KNOWS, catalogue.PAIRS, catalogue.QUESTIONS):
+        assert set(table) == {*SCENES, "street"}
+    assert set(catalogue.ALTS) == set(SCENES)

@@ -64,7 +64,8 @@ def test_an_own_picture_answers_as_pytorch(visit: Visit) -> None:
     tab = shown(visit)
     picture = np.random.default_rng(0).integers(0, 256, (100, 137, 3), np.uint8)
     give(tab.page, "mine.png", png(picture))
-    expect(tab.page.locator(".hint")).to_contain_text("Your picture")
+    expect(tab.page.locator(".hint")).to_contain_text("Your picture. The network that answers, street,")
+    tab.page.get_by_label("Scene").select_option("own demo_scale")
     found = changed(tab.page, {"gates": [1, 1, 0, 1]})
     model = dmnet.load_pretrained("demo_scale")
     expected = look_inside(model, evaluation_image(None, picture), [1, 1, 0, 1]).logits
@@ -94,9 +95,9 @@ def test_what_is_heavy_waits_for_the_first_answer(visit: Visit) -> None:
         """performance.getEntriesByType("resource").map(x => [x.name, x.startTime, x.responseEnd])"""
     )
     ready = next(end for name, _, end in loaded if "/26.safetensors.gz" in name)
-    for heavy in ("fontawesome.js", "demo_scale.onnx", "ort-wasm-simd-threaded.wasm.gz"):
+    for heavy in ("fontawesome.js", "demo_scale.onnx.gz", "ort-wasm-simd-threaded.wasm.gz"):
         assert min(start for name, start, _ in loaded if heavy in name) >= ready
-    unused = ("mathjax", "widgets/", "searchindex")
+    unused = ("mathjax", "widgets/", "searchindex", "street")
     assert [name for name, _, _ in loaded if any(one in name for one in unused)] == []
 
 
@@ -240,7 +241,7 @@ def without(tmp_path: Path, missing: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "missing", ["playground/demo_scale.onnx", "onnxruntime/ort-wasm-simd-threaded.wasm.gz"]
+    "missing", ["playground/demo_scale.onnx.gz", "onnxruntime/ort-wasm-simd-threaded.wasm.gz"]
 )
 def test_without_the_network_the_switches_still_answer(visit: Visit, tmp_path: Path, missing: str) -> None:
     page = shown(visit, live=False, folder=without(tmp_path, f"_static/{missing}")).page

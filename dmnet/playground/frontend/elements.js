@@ -47,6 +47,20 @@ export function say(element, text) {
 }
 
 /**
+ * Return what puts an act off until the reader pauses: only the last of several is done.
+ * @param {number} wait in milliseconds
+ * @returns {(act: () => void) => void}
+ */
+export function paused(wait) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  return (act) => {
+    clearTimeout(timer);
+    timer = setTimeout(act, wait);
+  };
+}
+
+/**
  * A number in 0..1 as per cent.
  * @param {number} share
  */

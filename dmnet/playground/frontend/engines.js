@@ -126,12 +126,12 @@ export class BrowserEngine {
 
   /**
    * @param {Assets} assets
-   * @param {string} model name of the ONNX file
+   * @param {string} model name of the ONNX file, gzipped
    * @param {number} channels of each scale
    */
   static async load(assets, model, channels) {
     BrowserEngine.runtime ??= BrowserEngine.loadRuntime(assets);
-    const [ort, bytes] = await Promise.all([BrowserEngine.runtime, assets.get(model)]);
+    const [ort, bytes] = await Promise.all([BrowserEngine.runtime, assets.get(model).then(inflated)]);
     const session = await ort.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"] });
     return new BrowserEngine(ort, session, channels);
   }

@@ -120,6 +120,17 @@ export function iou(labels, truth, classes) {
 }
 
 /**
+ * Return the share of the pixels, 0..1, that each class has.
+ * @param {Uint8Array} labels
+ * @param {number} classes
+ */
+export function sharesOf(labels, classes) {
+  const counts = new Float64Array(256);
+  for (let i = 0; i < labels.length; i++) counts[labels[i]]++;
+  return Array.from(counts.subarray(0, classes), (count) => count / labels.length);
+}
+
+/**
  * Return the mean of the numbers that are not null; NaN if all are.
  * @param {(number | null)[]} values
  */

@@ -1,15 +1,14 @@
 /**
  * Pictures of the reader's own: out of a file, dropped on the playground, or taken by the camera.
  *
- * @import { Picture } from "./numbers.js"
  * @import { View } from "./view.js"
  */
-import { PictureError, readPicture, toPicture } from "./pictures.js";
+import { kept, PictureError, readPicture } from "./pictures.js";
 
 export class OwnPictures {
   /**
    * @param {View} view
-   * @param {(picture: Picture) => void} take
+   * @param {(picture: HTMLCanvasElement) => void} take
    * @param {(message: string) => void} say "" takes the last message away
    */
   constructor(view, take, say) {
@@ -42,7 +41,7 @@ export class OwnPictures {
 
   async camera() {
     try {
-      await this.view.camera((video) => this.take(toPicture(video, video.videoWidth, video.videoHeight)));
+      await this.view.camera((video) => this.take(kept(video, video.videoWidth, video.videoHeight)));
     } catch {
       this.say("No picture could be taken: there is no camera, or its use was not allowed.");
     }

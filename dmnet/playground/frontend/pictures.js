@@ -6,7 +6,8 @@
 
 const MAX_BYTES = 40e6;
 const MAX_PIXELS = 60e6; // a decoded picture of that many needs 240 MB
-const LONG_SIDE = 240; // pixels: the drawn scenes have 128 and 160
+const LONG_SIDE = 240; // pixels, for a network of drawn scenes, which have 128 and 160
+const KEPT = 1024; // pixels of the long side, at least as many as most networks are shown
 
 /** A problem with a file, said in words that a reader understands. */
 export class PictureError extends Error {}
@@ -32,19 +33,22 @@ export function declaredSize(bytes) {
 }
 
 /**
- * Return the size at which a picture is shown to the network: as it is, or scaled to fit.
+ * Return the size at which a picture is shown to a network: the largest within the limits, as dmnet.transforms.fitted_size
+ * has it; where there are none, as it is, or scaled to fit.
  * @param {number} width
  * @param {number} height
+ * @param {number[] | null} limits long and short side, in pixels
+ * @param {number} most the long side where there are no limits
  */
-export function fittedSize(width, height) {
-  const factor = Math.min(1, LONG_SIDE / Math.max(width, height));
-  return [Math.max(16, Math.round(width * factor)), Math.max(16, Math.round(height * factor))];
+export function fittedSize(width, height, limits = null, most = LONG_SIDE) {
+  const [long, short] = [Math.max(width, height), Math.min(width, height)];
+  const factor = limits ? Math.min(limits[0] / long, limits[1] / short) : Math.min(1, most / long);
+  return [width, height].map((side) => Math.max(16, Math.round(side * factor)));
 }
 
 /**
  * Read a picture from a file.
  * @param {Blob} file
- * @returns {Promise<Picture>}
  */
 export async function readPicture(file) {
   const name = file instanceof File ? `“${file.name}”` : "The picture";
@@ -63,7 +67,7 @@ export async function readPicture(file) {
   }
   try {
     const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
-    const picture = toPicture(bitmap, bitmap.width, bitmap.height);
+    const picture = kept(bitmap, bitmap.width, bitmap.height);
     bitmap.close();
     return picture;
   } catch {
@@ -72,20 +76,37 @@ export async function readPicture(file) {
 }
 
 /**
- * Return what an image or a video shows now, scaled to fit; transparent parts lie on white.
+ * Return what an image or a video shows now; transparent parts lie on white.
+ * @param {CanvasImageSource} source
+ * @param {number[]} size width and height, to which it is scaled
+ */
+function drawn(source, [width, height]) {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [width, height];
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(source, 0, 0, width, height);
+  return { canvas, context };
+}
+
+/**
+ * Return what is kept of an image or a video until a network is chosen for it.
  * @param {CanvasImageSource} source
  * @param {number} width
  * @param {number} height
+ */
+export const kept = (source, width, height) => drawn(source, fittedSize(width, height, null, KEPT)).canvas;
+
+/**
+ * Return a picture as it is shown to a network.
+ * @param {HTMLCanvasElement} source
+ * @param {number[] | null} limits see `fittedSize`
  * @returns {Picture}
  */
-export function toPicture(source, width, height) {
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = fittedSize(width, height);
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
-  context.fillStyle = "white";
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.imageSmoothingQuality = "high";
-  context.drawImage(source, 0, 0, canvas.width, canvas.height);
+export function toPicture(source, limits) {
+  const { canvas, context } = drawn(source, fittedSize(source.width, source.height, limits));
   const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
   const pixels = new Uint8Array((data.length / 4) * 3);
   for (let i = 0; i < data.length / 4; i++) pixels.set(data.subarray(4 * i, 4 * i + 3), 3 * i);

@@ -10,19 +10,19 @@
  */
 import { fromFragment, START, toFragment } from "./address.js";
 import { Composer, readLayers } from "./compose.js";
-import { isDark, make, percent, say } from "./elements.js";
+import { isDark, make, paused, percent, say } from "./elements.js";
 import { BrowserEngine, KernelEngine, NO_FACTS, precomputed, readScene } from "./engines.js";
 import { reasons } from "./matters.js";
-import { breath, iou, mean, occurringIn, shareChanged } from "./numbers.js";
+import { breath, iou, mean, occurringIn, shareChanged, sharesOf } from "./numbers.js";
 import { OwnPictures } from "./own.js";
 import { paintDifference, paintLabels, paintPicture, paintRevealed } from "./paint.js";
+import { toPicture } from "./pictures.js";
 import { classList, groupScores } from "./results.js";
 import { Tour } from "./tour.js";
 import { View } from "./view.js";
 
 /** The scene that is a picture of the reader's. */
 export const OWN = "own";
-const OWN_HINT = "Your picture. The network knows coins and quilts only, and takes everything for one of its classes.";
 const ALL = [1, 1, 1, 1];
 
 export class Playground {
@@ -68,14 +68,18 @@ export class Playground {
     this.asking = null;
     /** @type {import("./numbers.js").Picture | null} what the canvases of picture and truth hold */
     this.painted = null;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.announcing = undefined;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.addressing = undefined;
+    this.announcing = paused(500);
+    this.addressing = paused(200); // browsers allow that a few times a second only
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.explaining = undefined;
-    /** @type {World | null} */
-    this.lastWorld = null;
+    /** @type {Map<string, string>} what the footer says of each network */
+    this.words = new Map();
+    /** @type {Set<string>} those that cannot run here */
+    this.failed = new Set();
+    /** @type {HTMLCanvasElement | null} the reader's own picture */
+    this.own = null;
+    /** @type {World | null} whose network that is shown to */
+    this.ownWorld = null;
     /** @type {((state: State) => void)[]} */
     this.listeners = [];
     this.tour = new Tour((changes) => this.set(changes), () => this.view.tour.focus());
@@ -84,13 +88,13 @@ export class Playground {
       : "A picture of your own never leaves this browser.");
     root.replaceChildren(this.view.element);
     this.view.element.addEventListener("keydown", (event) => this.key(event));
-    this.ownPictures = new OwnPictures(this.view, (picture) => this.takeOwn(picture), (text) => this.say(text));
+    this.ownPictures = new OwnPictures(this.view, (canvas) => this.takeOwn(canvas), (text) => this.say(text));
   }
 
   /** @returns {import("./view.js").Actions} */
   actions() {
     return {
-      choose: (scene) => this.set({ scene, donor: "" }),
+      choose: (scene) => this.choose(scene),
       step: (by) => this.step(by),
       tour: () => this.tour.go(0),
       share: () => this.share(),
@@ -120,9 +124,23 @@ export class Playground {
     this.state.scene ||= this.start.scene;
     if (this.options.address) this.state = fromFragment(location.hash, this.start, known);
     if (this.state.channel >= this.world.channels) this.state.channel = -1;
-    this.view.scene.append(...this.worlds.map(({ title: label, scenes }) =>
-      make("optgroup", { label }, ...scenes.map(({ id, title }) => make("option", { value: id }, title)))));
+    this.listScenes();
     await this.refresh();
+  }
+
+  /** List the scenes, world by world; the reader's own picture can be shown to every network. */
+  listScenes() {
+    this.view.scene.replaceChildren(...this.worlds.map(({ name, title: label, scenes }) => {
+      const options = scenes.map(({ id, title }) => make("option", { value: id }, title));
+      if (this.own) options.push(make("option", { value: `${OWN} ${name}` }, "Your picture"));
+      return options.length ? make("optgroup", { label }, ...options) : "";
+    }));
+  }
+
+  /** @param {string} scene its id, or that of the reader's own picture and the name of a network */
+  choose(scene) {
+    const world = this.worlds.find(({ name }) => scene === `${OWN} ${name}`);
+    return world ? this.showOwn(world) : this.set({ scene, donor: "" });
   }
 
   /** @param {Partial<State>} changes */
@@ -137,11 +155,12 @@ export class Playground {
     return this.refresh();
   }
 
-  /** Put the state into the page's address, once the reader pauses: browsers allow that a few times a second only. */
+  /** Put the state into the page's address, once the reader pauses. */
   writeAddress() {
-    clearTimeout(this.addressing);
-    if (!this.options.address || this.state.scene === OWN) return;
-    this.addressing = setTimeout(() => history.replaceState(history.state, "", toFragment(this.state)), 200);
+    this.addressing(() => {
+      if (!this.options.address || this.state.scene === OWN) return;
+      history.replaceState(history.state, "", toFragment(this.state));
+    });
   }
 
   reset() {
@@ -158,10 +177,10 @@ export class Playground {
     this.set({ scene: all[(at + by + all.length) % all.length], donor: "" });
   }
 
-  /** The world that the scene shown belongs to; an own picture belongs to the world that was shown before. */
+  /** The world that the scene shown belongs to. */
   get world() {
     const world = this.worlds.find((one) => one.scenes.some((scene) => scene.id === this.state.scene));
-    return (this.lastWorld = world ?? this.lastWorld ?? this.worlds[0]);
+    return world ?? this.ownWorld ?? this.worlds[0];
   }
 
   /**
@@ -216,17 +235,19 @@ export class Playground {
       else if (model) engine = BrowserEngine.load(this.assets, model, channels);
       else engine = Promise.reject(new Error("there is no exported network"));
       this.engines.set(name, engine);
-      say(this.view.engine, "The network is loading; until then the answers are precomputed.");
+      this.words.set(name, `The network ${name} is loading; until then the answers are precomputed.`);
+      say(this.view.engine, this.words.get(name) ?? "");
       engine.then(
         (ready) => {
           this.ready.set(name, ready);
-          say(this.view.engine, `Live: the network runs ${ready.name}.`);
+          this.words.set(name, `Live: the network ${name} runs ${ready.name}.`);
           return this.refresh();
         },
         (error) => {
           console.warn("playground: the network cannot run here.", error);
-          say(this.view.engine, "The network cannot run here: the switches show precomputed answers, other weights have none.");
-          this.view.element.classList.add("still");
+          this.failed.add(name);
+          this.words.set(name, `The network ${name} cannot run here: ` +
+            "the switches show precomputed answers, where there are any; other weights have none.");
           return this.refresh();
         },
       );
@@ -239,6 +260,7 @@ export class Playground {
   /** Ask for the answer to the present state, and show it unless the state has changed meanwhile. */
   async refresh() {
     const turn = ++this.turn;
+    if (this.view.editor.isOpen && !this.entry(this.state.scene)?.layers) this.view.toggleEditor(); // no drawing
     this.showControls();
     try {
       const base = await this.scene(this.state.scene);
@@ -323,7 +345,7 @@ export class Playground {
   wait(scene) {
     this.paintScene(scene);
     this.view.scales.show(this.state.gates, null, "");
-    say(this.view.summary, this.view.element.classList.contains("still")
+    say(this.view.summary, this.failed.has(this.world.name)
       ? "This needs the network, which cannot run here. Switches alone are answered."
       : "The network is still loading …");
   }
@@ -334,16 +356,21 @@ export class Playground {
   showControls() {
     const { scene, gates, channel, donor, edits } = this.state;
     const world = this.world;
-    this.view.scene.value = scene;
-    this.view.scene.classList.toggle("none", scene === OWN);
-    say(this.view.hint, scene === OWN ? OWN_HINT : world.hint);
+    this.view.scene.value = scene === OWN ? `${OWN} ${world.name}` : scene;
+    say(this.view.hint, scene !== OWN ? world.hint : `Your picture. The network that answers, ${world.name}, knows ` +
+      `${world.knows}, and takes everything for one of its classes.`);
+    say(this.view.engine, this.words.get(world.name) ?? "");
+    const { credit, layers } = this.entry(scene) ?? {};
+    this.view.credits.hidden = !credit;
+    [this.view.credit.textContent, this.view.credit.href] = credit ?? ["", ""];
     const changed = edits.length > 0;
     const others = world.scenes.filter((one) => changed || one.id !== scene);
     this.view.fill(this.view.donor, `${world.name} ${scene} ${changed}`, [["", "this picture"],
       ...others.map(({ id, title }) => /** @type {[string, string]} */ ([id, id === scene ? `${title}, as it was` : title]))]);
     this.view.donor.value = donor;
+    this.view.donorChoice.hidden = !others.length;
     this.view.swap.hidden = !donor || donor === scene || scene === OWN;
-    this.view.edit.hidden = !this.entry(scene)?.layers;
+    this.view.edit.hidden = !layers;
     this.view.edit.classList.toggle("ready", changed);
     this.view.channel.value = String(channel);
     this.view.scales.show(gates, null, "");
@@ -438,10 +465,8 @@ export class Playground {
    * @param {Uint8Array} labels
    */
   described(labels) {
-    const counts = new Float64Array(256);
-    labels.forEach((label) => counts[label]++);
     const { classes } = this.world;
-    return classes.map((name, c) => ({ name, share: counts[c] / labels.length })).filter(({ share }) => share > 0)
+    return sharesOf(labels, classes.length).map((share, c) => ({ name: classes[c], share })).filter(({ share }) => share > 0)
       .sort((a, b) => b.share - a.share).map(({ name, share }) => `${name} ${percent(share)}`).join(", ");
   }
 
@@ -452,7 +477,13 @@ export class Playground {
   showScores(scene, answer) {
     const { other } = this;
     const maps = [answer.labels, other.answer.labels, scene.truth, other.scene.truth].filter((map) => map !== null);
-    this.view.classes.replaceChildren(classList(this.world, occurringIn(maps), this.scores ?? null, this.otherScores ?? null));
+    const { classes, resize } = this.world;
+    const [now, full] = [answer, other.answer].map(({ labels }) => sharesOf(labels, classes.length));
+    this.view.classes.replaceChildren(...(this.scores && this.otherScores
+      ? [resize ? make("p.fine", {}, "Bars: the IoU. Beside each name: the share of the picture that is labelled so.") : "",
+        classList(this.world, occurringIn(maps), "IoU", this.scores, this.otherScores, resize && now)]
+      : [make("p.fine", {}, "The share of the picture that is labelled so:"),
+        classList(this.world, occurringIn(maps), "Share of the picture", now, full, null)]));
     const changed = `${percent(this.changed ?? 0)} of the pixels differ from ${other.words}`;
     if (!this.scores || !this.otherScores) return say(this.view.summary, changed);
     const than = other.scene === scene ? "full network" : "before";
@@ -475,12 +506,11 @@ export class Playground {
 
   /** Tell a screen reader, once the reader has stopped moving things. */
   announce() {
-    clearTimeout(this.announcing);
-    this.announcing = setTimeout(() => {
+    this.announcing(() => {
       const off = this.state.gates.flatMap((gate, i) => (gate === 0 ? [`${2 * i + 1} by ${2 * i + 1}`] : []));
       const scales = off.length ? `Off: ${off.join(", ")}.` : "All scales on.";
       say(this.view.aloud, `${this.view.editor.words}${scales} ${this.view.summary.textContent}`);
-    }, 500);
+    });
   }
 
   /**
@@ -504,11 +534,23 @@ export class Playground {
     event.preventDefault();
   }
 
-  /** @param {import("./numbers.js").Picture} picture */
-  takeOwn(picture) {
+  /**
+   * Show a picture of the reader's to the network that the last one was shown to, at first to one that knows photographs.
+   * @param {HTMLCanvasElement} canvas
+   */
+  takeOwn(canvas) {
+    this.own = canvas;
+    this.listScenes();
+    return this.showOwn(this.ownWorld ?? this.worlds.find(({ resize }) => resize) ?? this.world);
+  }
+
+  /** @param {World} world whose network is to answer */
+  showOwn(world) {
+    const picture = toPicture(/** @type {HTMLCanvasElement} */ (this.own), world.resize);
     this.scenes.set(OWN, Promise.resolve({ picture, truth: null, tensors: {}, facts: NO_FACTS }));
+    this.ownWorld = world;
+    [this.state.channel, this.state.reveal] = [-1, -1];
     delete this.view.matters.dataset.for;
-    if (this.view.editor.isOpen) this.view.toggleEditor();
     return this.set({ scene: OWN, donor: "" });
   }
 

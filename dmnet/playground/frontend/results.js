@@ -11,33 +11,34 @@ import { inside, mean, SIZES } from "./numbers.js";
  * @property {string} name of the network
  * @property {string} title
  * @property {string} hint what there is to find out
+ * @property {string} knows what the network knows, in words
  * @property {string[]} classes
  * @property {number[][]} palette
  * @property {Record<string, number[]>} pairs groups of classes with one question
  * @property {string | null} model file of the exported network
  * @property {number} channels of each scale
- * @property {{id: string, title: string, file: string, layers: string | null}[]} scenes
+ * @property {number[] | null} resize long and short side of a picture of the reader's; null if it knows no photographs
+ * @property {{id: string, title: string, file: string, layers: string | null, credit?: [string, string]}[]} scenes
  */
 
 /**
- * Return the list of the classes with their colours and scores; a tick marks the score of the full network.
+ * Return the list of the classes with their colours and numbers; a tick marks the number of the full network.
  * @param {World} world
  * @param {number[]} occurring classes that are there, in the truth or in one of the answers
- * @param {(number | null)[] | null} scores
- * @param {(number | null)[] | null} full
+ * @param {string} what the numbers are
+ * @param {(number | null)[]} now
+ * @param {(number | null)[]} full
+ * @param {number[] | null} shares of the picture, said beside the names
  */
-export function classList(world, occurring, scores, full) {
+export function classList(world, occurring, what, now, full, shares) {
   const items = occurring.map((c) => {
-    const [now, then] = [scores?.[c] ?? null, full?.[c] ?? null];
-    const parts = [make("i.swatch", { style: `background: rgb(${world.palette[c].join(" ")})` })];
-    parts.push(make("span.name", {}, world.classes[c]));
-    if (scores) {
-      const bar = make("span.bar", { style: `--now: ${now ?? 0}; --full: ${then ?? 0}` });
-      parts.push(bar, make("span.score", {}, now === null ? "–" : percent(now)));
-    }
-    return make("li", {}, ...parts);
+    const name = make("span.name", {}, world.classes[c].replaceAll("_", " "));
+    if (shares) name.append(make("small", { title: "Share of the picture" }, ` ${percent(shares[c])}`));
+    return make("li", {}, make("i.swatch", { style: `background: rgb(${world.palette[c].join(" ")})` }), name,
+      make("span.bar", { style: `--now: ${now[c] ?? 0}; --full: ${full[c] ?? 0}` }),
+      make("span.score", {}, now[c] === null ? "–" : percent(now[c])));
   });
-  return make("ul.classes", { "aria-label": scores ? "IoU of every class" : "Classes" }, ...items);
+  return make("ul.classes", { "aria-label": `${what} of every class` }, ...items);
 }
 
 /**

@@ -35,6 +35,8 @@ export class View {
     this.edit = makeButton("Change …", actions.edit, "Move, add and remove objects, change the ground and the light");
     this.share = makeButton("Share", actions.share, "Copy the address of what you see");
     this.hint = make("p.hint");
+    this.credit = make("a");
+    this.credits = make("p.fine", {}, "Photograph: ", this.credit);
     this.picture = makePanel("picture");
     this.prediction = makePanel("prediction");
     this.truth = makePanel("truth");
@@ -49,6 +51,7 @@ export class View {
     this.donor = make("select", { onchange: () => actions.lend(this.donor.value) });
     this.swap = makeButton("⇄", actions.swap, "The other way round: that picture with the filters of this one");
     this.reveal = make("select", { onchange: () => actions.reveal(Number(this.reveal.value)) });
+    this.donorChoice = this.choice("Filters of", this.donor, this.swap);
     this.revealChoice = this.choice("Reveal", this.reveal);
     this.classes = make("div.scores");
     this.matters = make("div.reasons");
@@ -60,9 +63,9 @@ export class View {
     this.aloud = make("p.aloud", { role: "status", "aria-live": "polite" });
     /** @type {HTMLElement} */
     this.element = make("section.dmnet-app", { "aria-label": "Playground: switch the network's scales on and off" },
-      this.toolbar(actions), this.hint, tour, this.field, this.summary, this.scales.element,
-      make("div.choices", {}, this.choice("Show", this.channel), this.choice("Filters of", this.donor, this.swap),
-        this.revealChoice),
+      this.toolbar(actions), this.hint, tour, this.field, this.credits, this.summary,
+      this.scales.element,
+      make("div.choices", {}, this.choice("Show", this.channel), this.donorChoice, this.revealChoice),
       make("div.below", {}, this.classes, this.mattersBox), this.footer(actions, privacy), this.message, this.aloud);
   }
 

@@ -67,6 +67,15 @@ test("a large picture is scaled, a small one is not", () => {
   assert.deepEqual(fittedSize(4000, 2000), [240, 120]);
   assert.deepEqual(fittedSize(128, 100), [128, 100]);
   assert.deepEqual(fittedSize(10000, 1), [240, 16]);
+  assert.deepEqual(fittedSize(4000, 2000, null, 1024), [1024, 512]);
+});
+
+test("a picture for a network with a size is as large as that lets it be", () => {
+  const limits = [480, 360];
+  assert.deepEqual(fittedSize(4000, 3000, limits), [480, 360]);
+  assert.deepEqual(fittedSize(3000, 4000, limits), [360, 480]);
+  assert.deepEqual(fittedSize(4000, 2000, limits), [480, 240]);
+  assert.deepEqual(fittedSize(137, 100, limits), [480, 350]);
 });
 
 test("only the sixteen subsets have an answer beforehand", () => {

@@ -1,0 +1,190 @@
+/**
+ * A dynamic filter in digits, to be handled: image -> thumbnail -> filter -> response.
+ *
+ * @typedef {number[][]} Rows
+ */
+import { make, makeButton, say } from "./elements.js";
+import { liveFigure, makeChoice, makeGrid, makeScrub, number } from "./live.js";
+
+/**
+ * Return where bin i of `bins` begins and ends, as PyTorch's adaptive average pooling has it.
+ * @param {number} i
+ * @param {number} bins
+ * @param {number} length
+ */
+export const binOf = (i, bins, length) => [Math.floor((i * length) / bins), Math.ceil(((i + 1) * length) / bins)];
+
+/**
+ * Return the averages over a grid of k by k bins.
+ * @param {Rows} image
+ * @param {number} k
+ * @returns {Rows}
+ */
+export function pool(image, k) {
+  const bins = Array.from({ length: k }, (_, i) => i);
+  return bins.map((i) => bins.map((j) => {
+    const part = image.slice(...binOf(i, k, image.length)).flatMap((row) => row.slice(...binOf(j, k, row.length)));
+    return part.reduce((sum, value) => sum + value, 0) / part.length;
+  }));
+}
+
+/**
+ * Return the products behind a number of the response: image times filter, row by row; null outside of the image.
+ * @param {Rows} image
+ * @param {Rows} filter its middle is at floor(k / 2), for even k too
+ * @param {number} row
+ * @param {number} column
+ * @returns {(number[] | null)[][]} the two factors
+ */
+export function factors(image, filter, row, column) {
+  const reach = Math.floor(filter.length / 2);
+  return filter.map((taps, u) => taps.map((tap, v) => {
+    const pixel = image[row + u - reach]?.[column + v - reach];
+    return pixel === undefined ? null : [pixel, tap];
+  }));
+}
+
+/**
+ * Slide the filter over the image; outside there are zeros.
+ * @param {Rows} image
+ * @param {Rows} filter
+ * @returns {Rows}
+ */
+export const correlate = (image, filter) => image.map((line, y) => line.map((_, x) =>
+  factors(image, filter, y, x).flat().reduce((sum, pair) => sum + (pair ? pair[0] * pair[1] : 0), 0)));
+
+/** @type {Record<string, (rows: Rows) => Rows>} What can be done to an image, and to its response. */
+export const MOVES = {
+  flip: (rows) => rows.map((row) => [...row].reverse()),
+  turn: (rows) => rows[0].map((_, i) => rows.map((row) => row[row.length - 1 - i])),
+  shift: (rows) => rows.map((row) => [0, ...row.slice(0, -1)]), // to the right; zeros come in
+  crop: (rows) => rows.map((row) => row.slice(0, Math.ceil(row.length / 2))),
+};
+
+/** An image as text, whole, cropped, or cropped and turned. */
+const FORM = /^(\d{6}(,\d{6}){5}|\d{6}(,\d{6}){2}|\d{3}(,\d{3}){5})$/;
+/** @param {string} text rows of digits, as "53,44" */
+export const toRows = (text) => text.split(",").map((row) => Array.from(row, Number));
+/** @param {Rows} rows */
+export const toText = (rows) => rows.map((row) => row.join("")).join(",");
+
+/**
+ * Return all that follows from a state: in particular, where the response is not what was done to the response before.
+ * @param {any} state
+ */
+export function consequences({ image, before, kept, move, w, b, k }) {
+  const made = (/** @type {string} */ source) => pool(toRows(source), k).map((row) => row.map((value) => w * value + b));
+  const rows = toRows(image);
+  const filter = made(kept || image);
+  const response = correlate(rows, filter);
+  if (!move) return { rows, thumbnail: pool(rows, k), filter, response, off: null, compared: 0 };
+  const expected = MOVES[move](correlate(toRows(before), made(kept || before)));
+  const width = rows[0].length;
+  // The zeros that a shift brings in, and what it pushes out, are left out; and so is what reaches over the cut.
+  const last = move === "shift" || move === "crop" ? width - Math.floor((k - 1) / 2) : width;
+  const asked = (/** @type {number} */ x) => x >= (move === "shift" ? 1 : 0) && x < last;
+  const off = response.map((row, y) => row.map((value, x) => asked(x) && Math.abs(value - expected[y][x]) > 1e-9));
+  const compared = rows.length * rows[0].filter((_, x) => asked(x)).length;
+  return { rows, thumbnail: pool(rows, k), filter, response, off, compared };
+}
+
+/**
+ * Say whether the response went along with the image.
+ * @param {any} state
+ * @param {{off: boolean[][] | null, compared: number}} found
+ */
+export function verdict({ move, kept }, { off, compared }) {
+  if (!off) return "Flip, turn, shift or crop the image: does the response go along?";
+  const differ = off.flat().filter(Boolean).length;
+  const seen = `${compared} numbers${move === "shift" || move === "crop" ? " that a border cannot reach" : ""}`;
+  const done = `After the ${move}, with ${kept ? "the filter of before" : "a new filter"}: `;
+  return done + (differ ? `${differ} of ${seen} did not go along (underlined).` : `all ${seen} went along.`);
+}
+
+/** @param {number} value */
+const bracketed = (value) => (value < 0 ? `(${number(value)})` : number(value));
+
+/**
+ * Say how the number that is pointed at is computed.
+ * @param {any} state
+ * @param {{rows: Rows, thumbnail: Rows, filter: Rows, response: Rows}} found
+ */
+export function account({ at, row, column, kept, w, b }, { rows, thumbnail, filter, response }) {
+  const place = `row ${row + 1}, column ${column + 1}`;
+  if (at === "response") {
+    const terms = factors(rows, filter, row, column).flat().flatMap((pair) => (pair ? [pair.map(bracketed).join("·")] : []));
+    return `Response, ${place}: ${terms.join(" + ")} = ${number(response[row][column])}`;
+  }
+  const average = thumbnail[row][column];
+  return `Thumbnail, ${place}: the framed digits average ${number(average)}. Filter: ${kept ? "kept as it was, "
+    : `${number(w)}·${bracketed(average)} + ${bracketed(b)} = `}${number(filter[row][column])}`;
+}
+
+export default liveFigure("digits", (data, live) => {
+  const start = { image: toText(data.image), before: "", kept: "", move: "", w: data.w, b: data.b, k: data.k };
+  /** What is pointed at: a number of the response (at first the largest), or a tap of thumbnail and filter. */
+  const now = { at: "response", row: 0, column: 0 };
+  const values = consequences(start).response.flat();
+  [now.row, now.column] = [Math.floor(values.indexOf(Math.max(...values)) / 6), values.indexOf(Math.max(...values)) % 6];
+  const pointed = (/** @type {any} */ state) => {
+    const found = consequences(state);
+    const shown = now.at === "response" ? found.response : found.filter;
+    const place = { row: Math.min(now.row, shown.length - 1), column: Math.min(now.column, shown[0].length - 1) };
+    return { found, place, text: account({ ...state, ...now, ...place }, found) };
+  };
+  const point = (/** @type {string} */ at) => (/** @type {number} */ row, /** @type {number} */ column) => {
+    if (now.at === at && now.row === row && now.column === column) return;
+    Object.assign(now, { at, row, column });
+    live.set({});
+  };
+  const edit = (/** @type {number} */ row, /** @type {number} */ column, /** @type {number} */ digit) => {
+    const rows = toRows(live.state.image);
+    rows[row][column] = digit;
+    live.set({ image: toText(rows), move: "" });
+  };
+  const [image, thumbnail, filter, response] = [makeGrid("image", () => {}, edit), makeGrid("thumbnail", point("tap")),
+    makeGrid("filter", point("tap")), makeGrid("response", point("response"))];
+  const [w, b] = ["w", "b"].map((name) => makeScrub(name, { min: -3, max: 3, step: 0.5 }, (value) => live.set({ [name]: value })));
+  const size = makeChoice("k", ["1", "2", "3", "4", "5"].map((k) => [k, k]), (k) => live.set({ k: Number(k) }));
+  const kind = makeChoice("filter", [["", "dynamic"], ["kept", "static"]], (value) =>
+    live.set({ kept: value && (live.state.move ? live.state.before : live.state.image) }));
+  const buttons = Object.entries({ flip: "⇆ flip", turn: "↺ turn", shift: "→ shift", crop: "◧ crop" }).map(([move, text]) =>
+    makeButton(text, () => live.set({ before: live.state.image, move, image: toText(MOVES[move](toRows(live.state.image))) }), `${move} the image`));
+  const reset = makeButton("Reset", () => live.set(start), "Everything as it was");
+  const [sum, answer] = [make("p.sum"), make("p.verdict")];
+  const arrow = (/** @type {string} */ name) => make(`span.step.${name}`, { "aria-hidden": "true" }, "→");
+  const flow = make("div.flow", {}, image.element, arrow("shrink"), thumbnail.element, arrow("make"), filter.element, arrow("slide"), response.element);
+
+  return {
+    start,
+    elements: [
+      make("p.ask", {}, "The filter is ", w.element, " times the thumbnail, plus ", b.element, "."),
+      make("p.hint", {}, "Drag these two numbers sideways, or any digit. Point at a number to see what it is made of."),
+      flow, sum, make("div.controls", {}, make("div.buttons", {}, ...buttons), kind.element, size.element, reset), answer,
+    ],
+    draw: (state) => {
+      const { found, place, text } = pointed(state);
+      const lit = (/** @type {string} */ at) => (/** @type {number} */ y, /** @type {number} */ x) =>
+        `${now.at === at && y === place.row && x === place.column ? "here" : ""} ${at === "response" && found.off?.[y][x] ? "off" : ""}`;
+      image.show(found.rows);
+      thumbnail.show(found.thumbnail, lit("tap"));
+      filter.show(found.filter, lit("tap"));
+      response.show(found.response, lit("response"));
+      const [rows, columns] = [[place.row, found.rows.length], [place.column, found.rows[0].length]].map(([i, length]) => {
+        const first = i - Math.floor(state.k / 2);
+        return now.at === "tap" ? binOf(i, state.k, length) : [Math.max(0, first), Math.min(length, first + state.k)];
+      });
+      image.mark([rows[0], columns[0], rows[1], columns[1]]);
+      flow.style.setProperty("--k", state.k);
+      flow.classList.toggle("kept", state.kept !== "");
+      [[w, state.w], [b, state.b], [size, state.k], [kind, state.kept && "kept"]].forEach(([control, value]) => control.show(value));
+      buttons[3].disabled = state.image.length < 36; // it is cropped
+      say(sum, text);
+      say(answer, verdict(state, found));
+    },
+    words: (state) => `${pointed(state).text}. ${state.move ? verdict(state, consequences(state)) : ""}`,
+    known: ({ image: digits, before, kept, move, w: times, b: plus, k }) => FORM.test(digits) &&
+      [before, kept].every((text) => !text || FORM.test(text)) && (!move || (move in MOVES && before !== "")) &&
+      Math.max(Math.abs(times), Math.abs(plus)) <= 3 && [1, 2, 3, 4, 5].includes(k),
+  };
+});

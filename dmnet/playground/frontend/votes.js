@@ -1,0 +1,177 @@
+/**
+ * One window for two questions: the reader drags its side, the coins vote, and the two curves grow.
+ *
+ * @typedef {[kind: string, yes: boolean, x: number, y: number]} Coin what it asks, the true answer, its pixel
+ * @typedef {{width: number, height: number, values: Uint8Array}} Tiles
+ */
+import { make, percent, say } from "./elements.js";
+import { draw, liveFigure, onDrag, rove, unpacked, within } from "./live.js";
+import { paintLabels } from "./paint.js";
+
+/** What the two kinds of coins ask of the tiles; the colours are those of "no" and of "yes". */
+const ASKED = {
+  ruby: { many: "rubies", answers: ["cool", "warm"], about: "side", colours: [[86, 140, 200], [226, 122, 72]] },
+  jade: { many: "jades", answers: ["dark", "light"], about: "block", colours: [[70, 70, 70], [235, 230, 215]] },
+};
+const KINDS = /** @type {("ruby" | "jade")[]} */ (Object.keys(ASKED));
+const [LEFT, RIGHT, TOP, BOTTOM] = [34, 346, 14, 222]; // of the curves, in a chart of 360 × 244
+
+/**
+ * Return the average of a map over a window around a pixel, cut at the border.
+ * @param {Tiles} tiles
+ * @param {number} x
+ * @param {number} y
+ * @param {number} side of the window, in pixels
+ */
+export function average({ width, height, values }, x, y, side) {
+  let [sum, count] = [0, 0];
+  const half = Math.floor(side / 2);
+  for (let row = Math.max(0, y - half); row < Math.min(height, y + half); row++) {
+    for (let column = Math.max(0, x - half); column < Math.min(width, x + half); column++, count++) sum += values[row * width + column];
+  }
+  return sum / count;
+}
+
+/**
+ * Return for every coin its window's average, and whether its vote, "yes" above one half, is right.
+ * @param {Coin[]} coins
+ * @param {Record<string, Tiles>} maps
+ * @param {number} side
+ */
+export const votes = (coins, maps, side) => coins.map(([kind, yes, x, y]) => {
+  const share = average(maps[kind], x, y, side);
+  return { kind, share, right: share > 0.5 === yes };
+});
+
+/**
+ * Return where the sides stand on an axis: the last one, which is more than the whole picture, a step behind the others.
+ * @param {number[]} sides
+ */
+export const places = (sides) => [...sides.slice(0, -1), 2 * sides[sides.length - 2] - sides[sides.length - 3]];
+
+/**
+ * Return the number of the side that is nearest to so many pixels.
+ * @param {number[]} sides
+ * @param {number} pixels
+ */
+export function nearest(sides, pixels) {
+  const distances = places(sides).map((side) => Math.abs(side - pixels));
+  return distances.indexOf(Math.min(...distances));
+}
+
+/**
+ * Say how many coins are right, and how the framed one has voted.
+ * @param {Coin[]} coins
+ * @param {Record<string, Tiles>} maps
+ * @param {number} side
+ * @param {number} framed
+ */
+export function told(coins, maps, side, framed) {
+  const found = votes(coins, maps, side);
+  const counts = KINDS.map((kind) => {
+    const asked = found.filter((one) => one.kind === kind);
+    return `${asked.filter(({ right }) => right).length} of ${asked.length} ${ASKED[kind].many}`;
+  });
+  const { kind, share, right } = found[framed];
+  const { answers, about } = ASKED[/** @type {"ruby" | "jade"} */ (kind)];
+  const [vote, truth] = [share > 0.5, coins[framed][1]].map((yes) => answers[Number(yes)]);
+  return {
+    found, counts: `${counts.join(" and ")} are right in this scene.`,
+    one: `The framed ${kind}: ${percent(share)} of its window is ${answers[1]}, so the vote is ${vote}. ` +
+      `Its ${about} is ${truth}: ${right ? "right" : "wrong"}.`,
+  };
+}
+
+export default liveFigure("votes", (data, live) => {
+  /** @type {{sides: number[], coins: Coin[], curves: Record<string, number[]>}} */
+  const { sides, coins, curves } = data;
+  const maps = Object.fromEntries(KINDS.map((kind) => [kind, unpacked(data.maps[kind])]));
+  const [{ width }, last, axis] = [maps.ruby, sides.length - 1, places(sides)];
+  const share = (/** @type {number} */ pixels) => `${(100 * pixels) / width}%`;
+  const distances = coins.map(([, , x, y]) => Math.hypot(x - width / 2, y - width / 2));
+  const start = { stop: 1, reached: 1, coin: distances.indexOf(Math.min(...distances)) };
+  const go = (/** @type {number} */ stop) => live.set({ stop, reached: Math.max(stop, live.state.reached) });
+
+  // The scene: in the window its tiles, the coins, and a handle at the window's corner.
+  const tiles = make("canvas.tiles", { "aria-hidden": "true" });
+  const [frame, handle] = [make("div.window"), make("div.handle", { "aria-hidden": "true" }, "⤡")];
+  const buttons = coins.map(([kind, , x, y], i) => make(`button.coin.${kind}`, {
+    type: "button", role: "radio", style: `left: ${share(x)}; top: ${share(y)}`,
+    onfocus: () => live.set({ coin: i }), onclick: () => live.set({ coin: i }), // Safari focuses no button that is clicked
+  }));
+  const group = make("div", { role: "radiogroup", "aria-label": "Which coin's window is shown" }, ...buttons);
+  rove(group, () => buttons, () => 1);
+  const picture = make("img", { src: data.picture, alt: "Coins with a ruby or a jade on a mosaic", draggable: "false" });
+  const scene = make("div.scene", {}, picture, tiles, frame, group, handle);
+  onDrag(scene, ({ target }) => (buttons.includes(/** @type {any} */ (target)) ? undefined : (_, { clientX, clientY }) => {
+    const box = scene.getBoundingClientRect();
+    const [, , x, y] = coins[live.state.coin];
+    const [right, down] = [((clientX - box.left) * width) / box.width - x, ((clientY - box.top) * width) / box.width - y];
+    go(nearest(sides, 2 * Math.max(Math.abs(right), Math.abs(down))));
+  }));
+
+  // The curves, and below them the slider that is their axis.
+  const across = (/** @type {number} */ i) => LEFT + ((RIGHT - LEFT) * (axis[i] - axis[0])) / (axis[last] - axis[0]);
+  const up = (/** @type {number} */ part) => BOTTOM - ((BOTTOM - TOP) * (part - 0.4)) / 0.6;
+  const curve = KINDS.map((kind) => ({
+    kind, line: draw("polyline", { class: kind }), dot: draw("circle", { class: kind, r: 6 }),
+    name: draw("text", { class: kind, "text-anchor": "middle" }),
+  }));
+  const cursor = draw("line", { class: "cursor", y1: TOP, y2: BOTTOM });
+  const levels = [0.5, 0.75, 1].flatMap((part) => [draw("line", { x1: LEFT, x2: RIGHT, y1: up(part), y2: up(part) }),
+    draw("text", { x: LEFT - 5, y: up(part) + 4, "text-anchor": "end" }, `${100 * part}`)]);
+  const ticks = [...sides.keys()].filter((i) => i === last || (sides[i] % 24 === 0 && last - i > 1)).map((i) =>
+    draw("text", { x: across(i), y: BOTTOM + 18, "text-anchor": "middle" }, i === last ? "all" : `${sides[i]}`));
+  const chart = draw("svg", { viewBox: "0 0 360 244", "aria-hidden": "true" }, ...levels,
+    draw("text", { x: LEFT + 4, y: up(0.5) + 14 }, "a coin that is thrown"), ...ticks, cursor,
+    ...curve.flatMap(({ line, dot, name }) => [line, dot, name]));
+  const moved = () => go(Number(slider.value));
+  const slider = make("input", { type: "range", min: 0, max: last, "aria-label": "Side of the window", oninput: moved });
+  const [counts, one] = [make("p.sum"), make("p")];
+
+  return {
+    start,
+    elements: [
+      make("p.ask", {}, "Drag the corner of the window. All coins vote over a window of that size; ",
+        make("b", {}, "the lit ones are right.")),
+      make("div.two", {}, scene, make("div", {}, make("div.title", {}, "right in %, of 100 scenes"), chart, slider,
+        make("div.title", {}, "side of the window in pixels"))),
+      counts, one,
+    ],
+    draw: ({ stop, reached, coin }) => {
+      const now = told(coins, maps, sides[stop], coin);
+      const [kind, , x, y] = coins[coin];
+      const half = sides[stop] / 2;
+      const [left, top, right, bottom] = [x - half, y - half, x + half, y + half].map((edge) => within(edge, 0, width));
+      const inset = [top, width - right, width - bottom, left].map(share).join(" ");
+      [frame.style.inset, tiles.style.clipPath] = [inset, `inset(${inset})`];
+      [handle.style.left, handle.style.top] = [share(right), share(bottom)];
+      paintLabels(tiles, maps[kind].values, width, width, ASKED[/** @type {"ruby" | "jade"} */ (kind)].colours);
+      buttons.forEach((button, i) => {
+        button.classList.toggle("wrong", !now.found[i].right);
+        button.tabIndex = i === coin ? 0 : -1;
+        button.ariaChecked = String(i === coin);
+        button.ariaLabel = `${coins[i][0]}, ${now.found[i].right ? "right" : "wrong"}`;
+      });
+      draw(cursor, { x1: across(stop), x2: across(stop) });
+      const best = Math.max(...KINDS.map((name) => curves[name][stop]));
+      for (const { kind: own, line, dot, name } of curve) {
+        const [cx, cy] = [across(stop), up(curves[own][stop])];
+        draw(line, { points: curves[own].slice(0, reached + 1).map((part, i) => `${across(i)},${up(part)}`).join(" ") });
+        draw(dot, { cx, cy });
+        draw(name, { x: within(cx, LEFT + 44, RIGHT - 40), y: cy + (curves[own][stop] === best ? -12 : 22) });
+        name.textContent = `${ASKED[own].many} ${percent(curves[own][stop])}`;
+      }
+      slider.value = String(stop);
+      slider.setAttribute("aria-valuetext", stop === last ? "the whole picture" : `${sides[stop]} pixels`);
+      say(counts, now.counts);
+      say(one, now.one);
+    },
+    words: ({ stop, coin }) => {
+      const now = told(coins, maps, sides[stop], coin);
+      const all = KINDS.map((kind) => `${ASKED[kind].many} ${percent(curves[kind][stop])}`);
+      return `${now.counts} In 100 scenes: ${all.join(", ")}. ${now.one}`;
+    },
+    known: ({ stop, reached, coin }) => reached >= stop && [sides[stop], sides[reached], coins[coin]].every(Boolean),
+  };
+});

@@ -1,0 +1,55 @@
+"""Live figures: a still picture that the reader can take hold of, in a notebook or in the page."""
+
+import io
+import json
+from base64 import b64encode
+from html import escape
+from typing import Any
+
+import anywidget
+import matplotlib.pyplot as plt
+import numpy as np
+import traitlets
+from matplotlib.figure import Figure
+from PIL import Image
+
+from dmnet.playground import bundle
+
+
+class LiveFigure(anywidget.AnyWidget):
+    """A figure of `dmnet.playground.bundle.FIGURES`. Shown in {doc}`04_dynamic_filters`.
+
+    Its module in `frontend/` takes the `data`, as JSON: pictures, uint8 [H, W, 3], as WebP, maps, bool
+    [H, W], as bits, other arrays as lists. Print shows `still`, which `alt` describes; it is closed.
+    """
+
+    _esm = traitlets.Unicode().tag(sync=True)
+    _css = traitlets.Unicode(bundle.style("live")).tag(sync=True)
+    data = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, name: str, data: dict[str, Any], still: Figure, alt: str) -> None:
+        still.savefig(file := io.BytesIO(), format="webp", dpi=150, pil_kwargs={"quality": 60})
+        plt.close(still)
+        text = json.dumps(data, default=_plain).replace("</", "<\\/")  # it stands in a page
+        self.html = f'<div data-dmnet-live="{name}"><script type="application/json">{text}</script>'
+        self.html += f'<img src="{_address(file)}" alt="{escape(alt)}"></div>'
+        super().__init__(_esm=bundle.script(name), data=text)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        shown: Any = super()._repr_mimebundle_(**kwargs)  # a page of the book takes the HTML
+        shown[0]["text/html"] = self.html
+        return shown
+
+
+def _plain(value: Any) -> Any:
+    array = np.asarray(value)
+    if array.ndim == 3:
+        Image.fromarray(array).save(file := io.BytesIO(), "webp", quality=80)
+        return _address(file)
+    if array.ndim == 2 and array.dtype == bool:
+        return {"shape": array.shape, "bits": b64encode(np.packbits(array).tobytes()).decode()}
+    return array.tolist()
+
+
+def _address(webp: io.BytesIO) -> str:
+    return f"data:image/webp;base64,{b64encode(webp.getvalue()).decode()}"

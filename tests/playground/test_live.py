@@ -1,0 +1,345 @@
+"""The live figures: what a cell gives them; and that on a page, in Chromium, they say what Python says."""
+
+import gzip
+import html
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from browser import Tab
+from playwright.sync_api import Locator, Page, expect
+from torch import Tensor
+
+from dmnet.dynamic import dynamic_depthwise_conv
+from dmnet.playground import LiveFigure, bundle, site
+from dmnet.playground.catalogue import QUESTIONS, PlayScene
+from dmnet.playground.scenes import window_votes
+
+Visit = Callable[..., Tab]
+ROWS = ["530000", "440000", "351000", "442100", "443523", "534421"]  # the letter L of the chapter
+SCENE = PlayScene("demo_scale", 26).draw()
+ASKS = {"ruby": ("warm_tile", 1, 2), "jade": ("light_tile", 3, 4)}
+SIDES = [*range(8, 161, 8), 320]
+COINS = [
+    (kind, item.label == yes, round(item.x), round(item.y))
+    for item in SCENE.objects
+    for kind, (_, yes, no) in ASKS.items()
+    if item.label in (yes, no)
+]
+ALT = 'A "still" <picture>'
+
+
+def digits() -> LiveFigure:
+    image = torch.tensor([[float(digit) for digit in row] for row in ROWS])
+    return LiveFigure("digits", {"image": image, "w": 1, "b": -1, "k": 3}, plt.figure(), ALT)
+
+
+def votes() -> LiveFigure:
+    data = {
+        "picture": SCENE.image,
+        "maps": {kind: SCENE.truth[seen] for kind, (seen, *_) in ASKS.items()},
+        "coins": COINS,
+        "sides": SIDES,
+        "curves": {kind: np.linspace(0.5, end, len(SIDES)) for kind, end in (("ruby", 0.9), ("jade", 0.6))},
+    }
+    return LiveFigure("votes", data, plt.figure(), ALT)
+
+
+FIGURES = {"digits": digits, "votes": votes}
+
+
+def held(figure: LiveFigure) -> Any:
+    """What a page finds in its place: the data."""
+    found = re.search(
+        r'<script type="application/json">(.*)</script>', figure._repr_mimebundle_()[0]["text/html"]
+    )
+    assert found
+    return json.loads(found[1])
+
+
+class TestWhatACellGives:
+    def test_arrays_become_what_json_has(self) -> None:
+        data = held(votes())
+        assert data["picture"].startswith("data:image/webp;base64,")
+        assert data["maps"]["ruby"]["shape"] == [160, 160]
+        assert data["coins"][0] == ["ruby", False, 141, 112]
+        assert data["curves"]["jade"][-1] == 0.6
+        assert held(digits())["image"][0] == [5, 3, 0, 0, 0, 0]
+
+    def test_the_still_picture_has_a_text_and_is_closed(self) -> None:
+        before = plt.get_fignums()
+        shown = digits()._repr_mimebundle_()[0]["text/html"]
+        assert f'alt="{html.escape(ALT)}"' in shown and 'src="data:image/webp;base64,' in shown
+        assert plt.get_fignums() == before
+
+    def test_no_text_ends_the_script(self) -> None:
+        figure = LiveFigure("digits", {"image": "</script><b>"}, plt.figure(), ALT)
+        assert held(figure) == {"image": "</script><b>"}
+
+    @pytest.mark.parametrize("name", FIGURES)
+    def test_code_and_data_are_light(self, name: str) -> None:
+        figure = FIGURES[name]()
+        parts = [bundle.script(name), bundle.style("live"), figure.data]
+        assert sum(len(gzip.compress(part.encode())) for part in parts) <= 40_000
+        assert "eval(" not in parts[0] and "http" not in parts[0].replace("http://www.w3.org/2000/svg", "")
+
+
+@pytest.fixture
+def show(visit: Visit, tmp_path: Path) -> Callable[..., Tab]:
+    """Open a page of our own with a figure; with `ready=False` it is not waited for."""
+
+    def show(name: str, ready: bool = True, hash: str = "", **options: Any) -> Tab:
+        site.write_front_end(tmp_path)
+        shown = FIGURES[name]()._repr_mimebundle_()[0]["text/html"]
+        head = '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:">'
+        head += '<link rel="stylesheet" href="live.css"><script type="module" src="live.js"></script>'
+        page = (
+            f'<!doctype html><html lang="en"><head>{head}<title>.</title></head><body>{shown}</body></html>'
+        )
+        (tmp_path / "page.html").write_text(page)
+        tab = visit(f"page.html{hash}", folder=tmp_path, **options)
+        if ready:
+            expect(tab.page.locator(f".live.{name}")).to_be_visible()
+        return tab
+
+    return show
+
+
+def state(page: Page) -> Any:
+    return page.evaluate("({ ...document.querySelector('[data-dmnet-live]').live.state })")
+
+
+def put(page: Page, **changes: Any) -> None:
+    """Change the state, and wait until it is drawn."""
+    page.evaluate(
+        """async (changes) => {
+            document.querySelector("[data-dmnet-live]").live.set(changes);
+            await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        }""",
+        changes,
+    )
+
+
+def grid(page: Page, title: str) -> Locator:
+    return page.get_by_role("grid", name=title)
+
+
+def numbers(page: Page, title: str) -> Tensor:
+    """Read a grid as a screen reader does: "row 1, column 2: −0.75"."""
+    labels = grid(page, title).get_by_role("gridcell").evaluate_all("all => all.map((one) => one.ariaLabel)")
+    found = [re.fullmatch(r"row (\d+), column (\d+): (\S+)", label) for label in labels]
+    places = [(int(one[1]), int(one[2]), float(one[3].replace("−", "-"))) for one in found if one]
+    assert len(places) == len(labels)
+    rows, columns = max(place[0] for place in places), max(place[1] for place in places)
+    assert [place[:2] for place in places] == [(y + 1, x + 1) for y in range(rows) for x in range(columns)]
+    return torch.tensor([place[2] for place in places]).reshape(rows, columns)
+
+
+def close(found: Tensor, wanted: Tensor) -> None:
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0.00501)  # two digits behind the point
+
+
+def drag(page: Page, start: Locator, right: float, down: float = 0) -> None:
+    box = start.bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + right / 2, y + down / 2)
+    page.mouse.move(x + right, y + down)
+    page.mouse.up()
+
+
+def swipe(page: Page, start: Locator, right: float, down: float = 0) -> None:
+    """The same by a finger."""
+    start.scroll_into_view_if_needed()
+    box = start.bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    fingers = page.context.new_cdp_session(page)
+    for kind, share in (("touchStart", 0.0), ("touchMove", 0.3), ("touchMove", 0.7), ("touchMove", 1.0)):
+        points = [{"x": x + share * right, "y": y + share * down}]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+TELEPHONE: Any = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+class TestDigits:
+    def test_says_what_pytorch_says(self, show: Callable[..., Tab]) -> None:
+        tab = show("digits")
+        chance = torch.Generator().manual_seed(0)
+        for k in (1, 2, 3, 4, 5):
+            for w, b in ((1, -1), (-2.5, 0.5)):
+                image = torch.randint(0, 10, (6, 6), generator=chance).float()
+                rows = ["".join(str(int(digit)) for digit in row) for row in image]
+                put(tab.page, image=",".join(rows), k=k, w=w, b=b)
+                thumbnail = F.adaptive_avg_pool2d(image[None], k)
+                made = w * thumbnail + b
+                close(numbers(tab.page, "image"), image)
+                close(numbers(tab.page, "thumbnail"), thumbnail[0])
+                close(numbers(tab.page, "filter"), made[0])
+                response = dynamic_depthwise_conv(image[None, None], made[None])
+                close(numbers(tab.page, "response"), response[0, 0])
+        assert tab.faults == []
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("digits").page
+        drag(page, page.get_by_role("slider", name="w"), 20)
+        expect(page.get_by_role("slider", name="w")).to_have_text("2")
+        close(numbers(page, "filter"), 2 * numbers(page, "thumbnail") - 1)
+        cell = grid(page, "image").get_by_role("gridcell").nth(5)
+        drag(page, cell, 70)
+        expect(cell).to_have_text("7")
+        page.get_by_role("button", name="Reset").click()
+        grid(page, "response").get_by_role("gridcell").nth(0).hover()
+        # In the corner four digits of the image meet the lower right of the filter.
+        expect(page.locator(".sum")).to_have_text("Response, row 1, column 1: 5·0 + 3·(−1) + 4·3 + 4·1 = 13")
+        grid(page, "thumbnail").get_by_role("gridcell").nth(0).hover()
+        expect(page.locator(".sum")).to_contain_text("average 4. Filter: 1·4 + (−1) = 3")
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("digits").page
+        page.keyboard.press("Tab")
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_role("slider", name="w")).to_have_attribute("aria-valuenow", "1.5")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Home")
+        expect(page.get_by_role("slider", name="b")).to_have_text("−3")
+        page.keyboard.press("Tab")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("9")
+        expect(grid(page, "image").get_by_role("gridcell").nth(1)).to_have_text("9")
+        for _ in range(3):
+            page.keyboard.press("Tab")
+        page.keyboard.press("ArrowDown")
+        expect(page.locator(".aloud")).to_contain_text("Response, row 2, column 1: ")
+
+    def test_answers_the_questions_of_the_chapter(self, show: Callable[..., Tab]) -> None:
+        page = show("digits").page
+        verdict = page.locator(".verdict")
+        page.get_by_role("button", name="flip").click()
+        expect(verdict).to_contain_text("with a new filter: all 36 numbers went along")
+        page.get_by_text("static").click()
+        expect(verdict).to_contain_text("of 36 numbers did not go along")
+        assert page.locator(".number.off").count() > 0
+        page.get_by_text("dynamic", exact=True).click()
+        page.locator(".choice").get_by_text("4", exact=True).click()
+        expect(verdict).to_contain_text("did not go along")
+        page.get_by_role("button", name="Reset").click()
+        page.get_by_role("button", name="crop").click()
+        expect(verdict).to_contain_text("did not go along")
+        page.get_by_text("static").click()
+        expect(verdict).to_contain_text("all 12 numbers that a border cannot reach went along")
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("digits", hash="#live=digits&w=-2&k=5&image=nonsense").page
+        assert state(page)["w"] == 1  # an address that makes no sense is left
+        put(page, w=-2, k=5)
+        page.wait_for_function("location.hash === '#live=digits&w=-2&k=5'")
+        page.reload()
+        expect(page.get_by_role("slider", name="w")).to_have_text("−2")
+        assert numbers(page, "filter").shape == (5, 5)
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("digits", **TELEPHONE)
+        page = tab.page
+        swipe(page, page.get_by_role("slider", name="b"), 40)
+        expect(page.get_by_role("slider", name="b")).to_have_text("1")
+        cell = grid(page, "image").get_by_role("gridcell").nth(2)
+        swipe(page, cell, 60)
+        expect(cell).to_have_text("6")
+        grid(page, "response").get_by_role("gridcell").nth(35).tap()
+        expect(page.locator(".sum")).to_contain_text("Response, row 6, column 6")
+        fits(page)
+        assert tab.faults == []
+
+
+class TestVotes:
+    def test_says_what_python_says(self, show: Callable[..., Tab]) -> None:
+        tab = show("votes")
+        for stop, side in enumerate(SIDES):
+            put(tab.page, stop=stop, reached=stop)
+            for kind, question in zip(ASKS, QUESTIONS["demo_scale"], strict=True):
+                names = tab.page.locator(f".coin.{kind}").evaluate_all(
+                    "all => all.map((one) => one.ariaLabel)"
+                )
+                assert [name.endswith("right") for name in names] == window_votes(SCENE, question, side), side
+        assert tab.faults == []
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("votes").page
+        assert SIDES[state(page)["stop"]] == 16
+        scene = page.locator(".scene").bounding_box()
+        assert scene
+        drag(page, page.locator(".handle"), 20 * scene["width"] / 160)  # so the side grows by 40 pixels
+        assert SIDES[state(page)["stop"]] == 56
+        assert len((page.locator("polyline.ruby").get_attribute("points") or "").split()) == 7
+        page.locator(".coin.ruby").first.click()
+        expect(page.locator(".votes > p").nth(2)).to_contain_text("The framed ruby: ")
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("votes").page
+        page.get_by_role("slider", name="Side of the window").focus()
+        page.keyboard.press("End")
+        expect(page.get_by_role("slider")).to_have_attribute("aria-valuetext", "the whole picture")
+        expect(page.locator("svg text.ruby")).to_have_text("rubies 90 %")
+        expect(page.locator(".aloud")).to_contain_text("In 100 scenes: rubies 90 %, jades 60 %")
+        page.get_by_role("radio", checked=True).focus()
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(".aloud")).to_contain_text(f"The framed {COINS[state(page)['coin']][0]}: ")
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("votes", **TELEPHONE)
+        swipe(tab.page, tab.page.locator(".handle"), 60, 60)
+        assert SIDES[state(tab.page)["stop"]] > 40
+        fits(tab.page)
+        assert tab.faults == []
+
+
+def fits(page: Page) -> None:
+    """Nothing reaches over the edge of the screen."""
+    outside = page.locator(".live *").evaluate_all(
+        """all => all.filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
+            .map((one) => one.className)"""
+    )
+    assert outside == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_still_pictures(show: Callable[..., Tab], name: str) -> None:
+    """Without scripts, and in print, there is the picture; on the screen there is not."""
+    tab = show(name)
+    still = tab.page.locator("[data-dmnet-live] > img")
+    expect(still).to_be_hidden()
+    tab.page.emulate_media(media="print")
+    expect(still).to_be_visible()
+    expect(tab.page.locator(".live")).to_be_hidden()
+    page = show(name, ready=False, java_script_enabled=False).page
+    expect(page.get_by_alt_text(ALT)).to_be_visible()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_as_a_widget(visit: Visit, tmp_path: Path, name: str) -> None:
+    """What JupyterLab does: a module from a blob, and a model with the data."""
+    (tmp_path / "page.html").write_text("<link rel=icon href=data:><main></main>")
+    tab = visit("page.html", folder=tmp_path)
+    tab.page.evaluate(
+        """async ([script, data]) => {
+            const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+            const model = { get: () => data };
+            (await import(url)).default.render({ model, el: document.querySelector("main") });
+        }""",
+        [bundle.script(name), FIGURES[name]().data],
+    )
+    expect(tab.page.locator(f".live.{name}")).to_be_visible()
+    assert tab.faults == []
