@@ -1,4 +1,4 @@
-"""Photographs in the book: their cells run with CamVid and without, with all tables, with some and with none."""
+"""Photographs in the book: their cells run with CamVid and without, with all tables, with some, with none."""
 
 import ast
 import json
