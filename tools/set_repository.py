@@ -47,14 +47,19 @@ profile = setup()
 HOSTS = {"github": "", "gitlab": "/-"}  # what stands before /blob/ in the address of a file
 
 
+def checked(url: str) -> str:
+    """Return an address without a slash at its end; end the program if pip cannot use it."""
+    if url and not re.fullmatch(r"https?://[\w.:~/-]+", url):
+        sys.exit(f"the repository's address is {url!r}; one like https://host/owner/name is needed")
+    return url.rstrip("/")
+
+
 def setting(text: str) -> tuple[str, str]:
     """Return address and branch of the repository that `_config.yml` names; the address may be empty."""
     block = re.search(r'^repository:\n +url: "(.*?)".*\n +branch: (\S+)$', text, flags=re.M)
     if block is None:
         sys.exit('_config.yml: under `repository:` there must be the lines `url: "..."` and `branch: main`')
-    url, branch = block[1].rstrip("/"), block[2]
-    if url and not re.fullmatch(r"(https?|file)://[^\s\"'<>()@]+", url):
-        sys.exit(f"_config.yml: repository.url is {url!r}; an address like https://host/owner/name is needed")
+    url, branch = checked(block[1]), block[2]
     if "/" in branch:
         sys.exit(f"_config.yml: repository.branch is {branch!r}; a branch without / is needed")
     return url, branch
@@ -132,10 +137,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.url is not None and not arguments.check:
         config = ROOT / "_config.yml"
-        text = re.sub(
-            r'(^repository:\n +url: )".*?"', rf'\1"{arguments.url}"', config.read_text(), flags=re.M
-        )
-        setting(text)
+        line, text = r'(^repository:\n +url: )".*?"', config.read_text(encoding="utf8")
+        text = re.sub(line, rf'\1"{checked(arguments.url)}"', text, flags=re.M)
         config.write_text(text, encoding="utf8")
     wrong = list(changes())
     for path, text in [] if arguments.check else wrong:

@@ -1,5 +1,6 @@
 """One address of the project, or none: who gives it, what an index shows, what a first cell installs."""
 
+import functools
 import importlib
 import json
 import os
@@ -8,13 +9,17 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 import zipfile
+from collections.abc import Iterator
 from email.message import Message
 from email.parser import Parser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,7 +116,7 @@ def test_a_file_that_does_not_agree_is_named(clone: Path) -> None:
 def test_an_address_that_pip_cannot_use_is_refused(clone: Path, url: str) -> None:
     before = texts(clone)
     done = set_address(clone, url)
-    assert done.returncode != 0 and "an address like https://host/owner/name is needed" in done.stderr
+    assert done.returncode != 0 and "one like https://host/owner/name is needed" in done.stderr
     assert texts(clone) == before
 
 
@@ -158,7 +163,7 @@ def test_on_an_index_links_and_picture_of_the_readme_hold(clone: Path, tmp_path:
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh environment that has all that the package requires, but not the package."""
     folder = tmp_path_factory.mktemp("fresh")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     libraries = folder / "libraries"
     libraries.mkdir()
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
@@ -203,6 +208,17 @@ def installed(python: Path, said: str) -> None:
     subprocess.run([str(python), "-m", "pip", "uninstall", "-qy", "dmnet"], check=True)
 
 
+@pytest.fixture
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A folder, and the address that a server on this machine gives it."""
+    folder = tmp_path_factory.mktemp("served")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.mark.slow
 def test_a_notebook_from_the_zip_installs_the_wheel_beside_it(python: Path, tmp_path: Path) -> None:
     downloads.write_zip(tmp_path / "first.zip")
@@ -220,12 +236,15 @@ def test_a_notebook_from_the_zip_installs_the_wheel_beside_it(python: Path, tmp_
 
 
 @pytest.mark.slow
-def test_a_notebook_alone_installs_from_the_address(python: Path, clone: Path, tmp_path: Path) -> None:
-    address = clone.as_uri()
-    assert set_address(clone, address).returncode == 0
+def test_a_notebook_alone_installs_from_the_address(
+    python: Path, clone: Path, served: tuple[Path, str], tmp_path: Path
+) -> None:
+    assert set_address(clone, f"{served[1]}/repository").returncode == 0
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     for words in (["init", "-q", "-b", "main"], ["add", "--all"], ["commit", "-q", "-m", "All"]):
         subprocess.run([*git, *words], cwd=clone, check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", clone, served[0] / "repository"], check=True)
+    subprocess.run(["git", "update-server-info"], cwd=served[0] / "repository", check=True)
     alone = Path(shutil.copy(clone / "book" / "welcome.ipynb", tmp_path))
     assert set_address(clone, "").returncode == 0
     # The builder, too, is here already: an environment of its own would ask the network for it.
@@ -241,6 +260,16 @@ def test_a_notebook_alone_without_an_address_says_what_to_do(
     assert "FileNotFoundError: the package is not here: put its file dmnet-*.whl beside this notebook" in said
 
 
+def test_binder_brings_the_pytorch_that_the_package_asks_for() -> None:
+    wanted = yaml.safe_load((ROOT / ".binder" / "environment.yml").read_text())["dependencies"]
+    project = (ROOT / "pyproject.toml").read_text()
+    bounds = dict(one.split(">=") for one in wanted if ">=" in one)
+    assert bounds.keys() == {"pytorch-cpu", "torchvision"}
+    for name, bound in bounds.items():
+        assert f'"{name.replace("py", "").removesuffix("-cpu")}>={bound}"' in project
+    assert os.access(ROOT / ".binder" / "postBuild", os.X_OK)
+
+
 SERVICES = {"colab_url": "https://c", "kaggle_url": "https://k", "binderhub_url": "https://b"}
 
 
@@ -248,7 +277,7 @@ SERVICES = {"colab_url": "https://c", "kaggle_url": "https://k", "binderhub_url"
     ("url", "shown", "services"),
     [
         ("", "", []),
-        ("file:///somewhere/name", "", []),
+        ("http://127.0.0.1:8000/name", "", []),
         ("https://example.org/owner/name", "", []),
         (f"{GITHUB}.git", GITHUB, ["colab_url", "kaggle_url", "binderhub_url"]),
         ("https://gitlab.com/owner/name/", "https://gitlab.com/owner/name", ["binderhub_url"]),
@@ -279,7 +308,7 @@ def test_a_page_has_the_buttons(url: str, tmp_path: Path) -> None:
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     small |= {"metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
     (tmp_path / "book" / "small.ipynb").write_text(json.dumps(small))
-    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", ".", "-W", "-n", "--keep-going"]
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", ".", "-W", "-n", "--keep-going"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     page = BeautifulSoup((tmp_path / "_build/html/book/small.html").read_text(), "html.parser")
