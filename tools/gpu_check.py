@@ -14,10 +14,8 @@ import importlib.util
 import json
 import multiprocessing
 import os
-import platform
 import re
 import signal
-import statistics
 import sys
 import tempfile
 import time
@@ -26,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,9 +52,8 @@ import dmnet
 from dmnet import datasets, runs, systems
 from dmnet.datasets.published import PUBLISHED
 from dmnet.files import atomic_write
-from dmnet.inference import evaluate
 from dmnet.losses import labelled, segmentation_loss
-from dmnet.model import DMNet, Output, build_model, from_system
+from dmnet.model import Output, from_system
 from dmnet.systems import System
 from dmnet.training import make_optimizer, train
 from dmnet.zoo.weight_names import translate
@@ -66,7 +64,7 @@ STEPS: dict[str, dict[str, Any]] = {  # ways to train
     "float32": {"precision": "float32"},
     "tf32": {"precision": "tf32"},
     "bf16": {},
-    "bf16, channels first": {"contiguous": True},
+    "bf16, channels first": {"layout": torch.contiguous_format},
     "bf16, compiled": {"compile": "inductor"},
     "bf16, 4 micro-batches": {"accumulate": 4},
     "bf16, SyncBN of one process": {"sync": True},
@@ -136,17 +134,15 @@ class Check:
 
 def draw_voc(home: Path, split: str, count: int) -> None:
     """Draw photographs and masks as VOC's lie on the disk."""
-    folders = "JPEGImages", "SegmentationClass", "SegmentationClassAug", "ImageSets/Segmentation"
-    photos, *masks, lists = (home / VOC / name for name in folders)
-    for folder in (photos, *masks, lists):
-        folder.mkdir(parents=True, exist_ok=True)
-    ids = [f"{split}_{number:04d}" for number in range(count)]
+    voc, ids = home / VOC, [f"{split}_{number:04d}" for number in range(count)]
+    for folder in ("JPEGImages", "SegmentationClass", "SegmentationClassAug", "ImageSets/Segmentation"):
+        (voc / folder).mkdir(parents=True, exist_ok=True)
+    (voc / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("\n".join(ids) + "\n")
     for number, name in enumerate(ids):
         image, mask = draw_scene("voc", number + 1000 * (split == "val"))
-        Image.fromarray(image).save(photos / f"{name}.jpg")
-        for folder in masks:
-            Image.fromarray(mask).save(folder / f"{name}.png")
-    (lists / f"{split}.txt").write_text("\n".join(ids) + "\n")
+        Image.fromarray(image).save(voc / "JPEGImages" / f"{name}.jpg")
+        for folder in ("SegmentationClass", "SegmentationClassAug"):
+            Image.fromarray(mask).save(voc / folder / f"{name}.png")
 
 
 def golden(check: Check) -> None:
@@ -163,7 +159,7 @@ def golden_record(check: Check, record: Path) -> None:
     source, depth, *_ = name.split("_")
     theirs = list(json.loads(next(REFERENCE.glob(f"keys_{source}_{depth}_*.json")).read_text()))
     ours = list(translate(dict.fromkeys(theirs, torch.empty(0)))[1])
-    model = build_model(next(one for one in systems.names() if one.startswith(name))).eval()
+    model = dmnet.build_model(next(one for one in systems.names() if one.startswith(name))).eval()
     for one, public in zip(ours, theirs, strict=True):  # weights depend on the public name
         value = fill_weights.filled_tensor(public, tuple(model.state_dict()[one].shape))
         model.state_dict()[one].copy_(torch.from_numpy(np.asarray(value)))
@@ -188,17 +184,16 @@ def training(check: Check) -> None:
 
 def step_time(check: Check, name: str, **options: Any) -> None:
     """Train on one batch again and again: images a second and the most memory."""
-    how = SimpleNamespace(**{"precision": "bf16", "compile": "", "accumulate": 1, "sync": False} | options)
-    layout = torch.contiguous_format if options.get("contiguous") else torch.channels_last
+    defaults = {"precision": "bf16", "accumulate": 1, "layout": torch.channels_last}
+    how = SimpleNamespace(**dict.fromkeys(("compile", "sync")) | defaults | options)
     system = check.system(name)
     batch, size = system.recipe.batch_size, system.recipe.crop or (512, 512)
     torch.manual_seed(0)
-    model: nn.Module = from_system(system).to(check.device).to(memory_format=layout).train()
+    model: nn.Module = from_system(system).to(check.device).to(memory_format=how.layout).train()
     model = nn.SyncBatchNorm.convert_sync_batchnorm(model) if how.sync else model
     optimizer = make_optimizer(model, system.recipe)
-    backend = "eager" if check.tiny else how.compile
-    network = torch.compile(model, backend=backend) if how.compile else model
-    images = torch.randn(batch, 3, *size, device=check.device).to(memory_format=layout)
+    network = torch.compile(model, backend="eager" if check.tiny else how.compile) if how.compile else model
+    images = torch.randn(batch, 3, *size, device=check.device).to(memory_format=how.layout)
     labels = torch.randint(21, (batch, *size), device=check.device)
     if check.device.type == "cuda":
         torch.cuda.empty_cache()
@@ -216,7 +211,7 @@ def step_time(check: Check, name: str, **options: Any) -> None:
         optimizer.zero_grad()
         seconds.append(check.clock() - start)
         values.append(sum(loss.item() for loss in losses))
-    speed = batch / statistics.median(seconds[len(seconds) // 3 :])
+    speed = batch / float(np.median(seconds[len(seconds) // 3 :]))
     check.add("speed", round(speed, 2), "images/s")
     check.add("last loss, share of the first", round(values[-1] / values[0], 4), limit=1.5)
     if check.device.type == "cuda":
@@ -224,35 +219,33 @@ def step_time(check: Check, name: str, **options: Any) -> None:
 
 
 def whole_loop(check: Check) -> None:
-    """Train as a reader does, images read from the disk: images a second."""
     count, workers = (3, 0) if check.tiny else (30, min(os.cpu_count() or 1, 12))
     system, dataset = check.system(R50), datasets.load("voc", check.home, "trainaug")
     options: dict[str, Any] = {"device": check.device.type, "precision": "bf16-mixed", "workers": workers}
-    result = train(system, dataset, iterations=count, progress=False, **options)
-    speed = result.history["images_per_second"].iloc[count // 3 :].median()
+    history = train(system, dataset, iterations=count, progress=False, **options).history
+    speed = history["images_per_second"].iloc[count // 3 :].median()
     check.add(f"speed with {workers} workers", round(speed, 2), "images/s")
 
 
-def small_run(home: Path, run: Path, device: str, killed: bool) -> DMNet:
-    """Train a small network for 12 iterations, or resume that; the process may be killed after the 8th."""
-    system = Check(torch.device(device), True, run, 0, home, None, {}).system(R50)
-    options: dict[str, Any] = {"checkpoint_every": 8, "resume": True, "progress": False, "device": device}
-    options["watch"] = lambda history, _: killed and os.kill(os.getpid(), signal.SIGKILL)
-    return train(system, datasets.load("voc", home, "trainaug"), None, run, iterations=12, **options).model
+def kill(history: pd.DataFrame, matrix: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def resume(check: Check) -> None:
     """Kill a training process, resume it, and compare its weights with those of one that was not killed."""
-    home, device = check.home, check.device.type
-    given = home, home / "killed", device, True
-    process = multiprocessing.get_context("spawn").Process(target=small_run, args=given)
+    system, dataset = replace(check, tiny=True).system(R50), datasets.load("voc", check.home, "trainaug")
+    options = {"device": check.device.type, "checkpoint_every": 8, "iterations": 12, "resume": True}
+    given, options = (system, dataset, None, check.home / "killed"), options | {"progress": False}
+    spawn = multiprocessing.get_context("spawn")
+    process = spawn.Process(None, train, None, given, options | {"watch": kill})
     process.start()
     process.join(120)
     check.add("exit code", process.exitcode, limit=-signal.SIGKILL)
-    models = (small_run(home, home / name, device, False) for name in ("killed", "whole"))
-    resumed, whole = (nn.utils.parameters_to_vector(model.parameters()) for model in models)
-    limit = 0 if device == "cpu" else 1e-2  # bit for bit on a CPU alone
-    check.add("largest difference of a weight", (resumed - whole).abs().max().item(), limit=limit)
+    resumed = nn.utils.parameters_to_vector(train(*given, **options).model.parameters())
+    whole = train(system, dataset, None, check.home / "whole", **options).model
+    difference = (resumed - nn.utils.parameters_to_vector(whole.parameters())).abs().max().item()
+    limit = 0 if check.device.type == "cpu" else 1e-2  # bit for bit on a CPU alone
+    check.add("largest difference of a weight", difference, limit=limit)
 
 
 def collective(check: Check) -> None:
@@ -272,18 +265,16 @@ def collective(check: Check) -> None:
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     error = (gradients[0] - gradients[1]).norm() / gradients[0].norm()
     check.add("relative error of the gradient", error.item(), limit=1e-4)
-    matrix = evaluate(model, datasets.load("voc", check.home, "val"))
-    check.add("pixels counted", int(matrix.counts.sum()))
+    check.add("pixels counted", dmnet.evaluate(model, datasets.load("voc", check.home, "val")).counts.sum())
     distributed.destroy_process_group()
 
 
 def evaluation(check: Check) -> None:
     """Evaluate on whole images, with windows and at several scales."""
-    for protocol in ("whole", "slide", "ms+flip"):
-        for precision in ("float32", "tf32", "bf16"):
-            for batch in (1, 8) if protocol == "whole" else (4,):
-                case = f"{R50}, {protocol}, {precision}, batches of {batch}"
-                check.run("evaluation", case, evaluation_speed, protocol, precision, batch)
+    for protocol, precision in product(("whole", "slide", "ms+flip"), ("float32", "tf32", "bf16")):
+        for batch in (1, 8) if protocol == "whole" else (4,):
+            case = f"{R50}, {protocol}, {precision}, batches of {batch}"
+            check.run("evaluation", case, evaluation_speed, protocol, precision, batch)
 
 
 def evaluation_speed(check: Check, protocol: str, precision: str, batch: int) -> None:
@@ -293,7 +284,7 @@ def evaluation_speed(check: Check, protocol: str, precision: str, batch: int) ->
     model.forward = check.precision(precision)(model.forward)  # type: ignore[method-assign]
     for _ in range(2):  # the first pays for what is done once
         start = check.clock()
-        evaluate(model, some, protocol=systems.protocol(system, protocol), batch_size=batch)
+        dmnet.evaluate(model, some, protocol=systems.protocol(system, protocol), batch_size=batch)
         seconds = check.clock() - start
     check.add("speed", round(len(some) / seconds, 2), "images/s")
 
@@ -308,11 +299,11 @@ def chapters(check: Check) -> None:
 
 
 def chapter(check: Check, name: str, changes: dict[str, str]) -> None:
-    found = {"name": "full", "device": check.device.type, "roots": {"voc": check.home / VOC}}
-    names = {"profile": SimpleNamespace(**found), "dmnet": dmnet}
+    roots, device = {"voc": check.home / VOC}, check.device.type
+    names = {"profile": SimpleNamespace(name="full", device=device, roots=roots), "dmnet": dmnet}
     start, done, load = check.clock(), 0, dmnet.load_pretrained
     systems.zoo().OWN["check"] = replace(check.system(R50), name="check")
-    dmnet.load_pretrained = lambda one: build_model(one).eval() if one == "check" else load(one)
+    dmnet.load_pretrained = lambda one: dmnet.build_model(one).eval() if one == "check" else load(one)
     os.environ["DMNET_DATA"] = str(check.home)
     for number, cell in enumerate(json.loads((ROOT / "book" / f"{name}.ipynb").read_text("utf8"))["cells"]):
         code = "".join(cell["source"])
@@ -339,12 +330,11 @@ def street(check: Check) -> None:
     trial = train("street", dataset, iterations=3 if check.tiny else 30, **options)
     possible = int((check.deadline - time.monotonic()) / trial.history["seconds"].diff().median())
     iterations = min(max(possible, 4), 4 if check.tiny else 20_000)
-    result = train("street", dataset, None, run / str(iterations), iterations=iterations, **options)
-    loss, tenth = result.history["loss"], iterations // 10 + 1
+    history = train("street", dataset, None, run / str(iterations), iterations=iterations, **options).history
     check.add("iterations from its weights", iterations)
-    check.add("speed", round(result.history["images_per_second"].median(), 1), "images/s")
-    check.add("mean loss of the first tenth", round(loss[:tenth].mean(), 4))
-    check.add("mean loss of the last tenth", round(loss[-tenth:].mean(), 4))
+    check.add("speed", round(history["images_per_second"].median(), 1), "images/s")
+    for which, part in (("first", history["loss"].head), ("last", history["loss"].tail)):
+        check.add(f"mean loss of the {which} tenth", round(part(iterations // 10 + 1).mean(), 4))
 
 
 def main() -> int:
@@ -357,8 +347,7 @@ def main() -> int:
     arguments = parser.parse_args()
     faulthandler.dump_traceback_later(60 * arguments.minutes, exit=True)  # nothing may hang
     tiny, device = arguments.tiny, torch.device(arguments.device)
-    card = torch.cuda.get_device_name() if device.type == "cuda" else f"cpu {platform.machine()}"
-    card = re.sub(r"\W+", "_", card.lower())
+    card = re.sub(r"\W+", "_", torch.cuda.get_device_name().lower()) if device.type == "cuda" else "cpu"
     output = arguments.output or (ROOT / "_build" if tiny else RESULTS) / f"gpu_{card}.csv"
     facts = {"card": card, "torch": torch.__version__, "cuda": torch.version.cuda, "dmnet": runs.commit(ROOT)}
     warnings.filterwarnings("ignore", ".* examples of (voc|camvid)")
