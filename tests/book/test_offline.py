@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "book" / "extensions"))
 import offline  # noqa: E402
 
 HTML = ROOT / "_build" / "html"
-PAGE = """<html><head><title>t</title></head><body>
+PAGE = """<html><head><title>t</title><link rel="icon" href="data:,"></head><body>
 <script>document.title = "a < b"</script>
 <script type="application/json">{"a": "<script>"}</script>
 <script src="own.js"></script>

@@ -111,7 +111,7 @@ def test_translation_is_the_inverse(source: str, origin: State) -> None:
 
 @settings(max_examples=25)
 @given(st.sampled_from(SOURCES), st.data())
-def test_any_part_of_a_state_comes_back_in_its_order(source: str, data: Any, origin: State) -> None:
+def test_any_part_of_a_state_comes_back_in_its_order(origin: State, source: str, data: Any) -> None:
     telling = [name for name in origin if name.startswith("head.")]  # backbones look alike
     names = data.draw(st.lists(st.sampled_from(sorted(origin)), max_size=30, unique=True))
     names = list(dict.fromkeys([data.draw(st.sampled_from(telling)), *names]))
