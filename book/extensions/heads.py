@@ -83,9 +83,10 @@ def description(document: nodes.document | None) -> str:
         return ""
     text = ""
     for paragraph in document.findall(nodes.paragraph):
-        sentences = re.findall(
-            r"[^.?!]+(?:[.?!]+(?!\s|$)[^.?!]*)*[.?!:]*", " ".join(paragraph.astext().split())
-        )
+        words = " ".join(re.sub(r" *\[[\w+]+\]", "", paragraph.astext()).split())  # without citations
+        if words.startswith("Builds ") or isinstance(paragraph.parent, nodes.entry):
+            continue
+        sentences = re.findall(r"[^.?!]+(?:[.?!]+(?!\s|$)[^.?!]*)*[.?!:]*", words)
         for sentence in sentences:
             if text and len(text) + len(sentence) > LONGEST:
                 return text
