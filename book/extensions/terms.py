@@ -54,14 +54,18 @@ def uses(env: Any, words: list[re.Pattern[str]]) -> list[list[tuple[str, str, bo
     """Return for each term (page, section, whether emphasised, how often), in the order of the book."""
     found: list[list[tuple[str, str, bool, int]]] = [[] for _ in words]
     for page in chapters(env):
+        numbers = env.toc_secnumbers.get(page, {})
         for section in env.get_doctree(page).findall(nodes.section):
+            anchor = section["ids"][0]
+            if numbers and f"#{anchor}" not in numbers and not isinstance(section.parent, nodes.document):
+                continue  # an exercise's
             texts = list(own_texts(section))
             whole = "\n".join(text for text, _ in texts)
             strong = {one for _, marked in texts for one in marked}
             for place, word in enumerate(words):
                 if count := len(word.findall(whole)):
                     marked = any(word.fullmatch(one) for one in strong)
-                    found[place].append((page, section["ids"][0], marked, count))
+                    found[place].append((page, anchor, marked, count))
     return found
 
 
