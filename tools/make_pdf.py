@@ -43,7 +43,7 @@ pre { font-size: 8pt !important; white-space: pre-wrap !important; overflow-wrap
 figure, .cell_output, table, .admonition.predict { break-inside: avoid; }
 table { font-size: 8.5pt; }
 img, svg { max-width: 100%; height: auto; }
-div.pst-scrollable-table-container { overflow: visible; }
+div.pst-scrollable-table-container, .table-box > div { overflow: visible; }
 .title { padding-top: 60mm; text-align: center; }
 .title img { width: 40mm; }
 .contents ol { list-style: none; margin: 0; padding: 0; }
