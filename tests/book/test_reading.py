@@ -199,10 +199,10 @@ def test_without_a_script_all_can_be_read(visit: Callable[..., Tab]) -> None:
     tab = visit("book/02_data.html", java_script_enabled=False)
     page = tab.page
     answer = page.locator("details.sd-dropdown").first
-    answer.locator("summary").click()
+    page.locator("details.sd-dropdown > summary").first.click()
     assert answer.locator("p").first.is_visible()
     code = page.locator("details.hide").first
-    code.locator("summary").click()
+    page.locator("details.hide > summary").first.click()
     assert code.locator("pre").first.is_visible()
     solutions = page.locator(".solution.dropdown")
     assert solutions.count() >= 4
