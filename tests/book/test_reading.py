@@ -50,7 +50,7 @@ def test_axe_finds_nothing_serious(name: str, visit: Callable[..., Tab]) -> None
     """At a desk and on a telephone, light and dark, with every fold open."""
     if not AXE.is_file():
         pytest.skip("needs axe-core, which `make setup` fetches")
-    tab = visit(f"{name}.html", reduced_motion="reduce")
+    tab = visit(f"{name}.html", reduced_motion="reduce", bypass_csp=True)
     tab.settle()
     tab.page.evaluate(UNFOLD)
     tab.page.add_script_tag(path=AXE)
@@ -76,7 +76,7 @@ def test_axe_would_tell(visit: Callable[..., Tab], tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(
         "<html lang=en><title>t</title><main><p style='color: #aaa'>pale</p><img src=data:,></main>"
     )
-    tab = visit("page.html", tmp_path)
+    tab = visit("page.html", tmp_path, bypass_csp=True)
     tab.page.add_script_tag(path=AXE)
     assert {one.split(":")[0] for one in axe_findings(tab.page, None)} == {
         "serious color-contrast",
