@@ -1,6 +1,7 @@
 """The playground's photographs: six of CamVid where it is at hand, else the one that scikit-learn brings.
 
-They are no part of the project: what is made of them lies beside the built pages alone.
+They are no part of the project: what is made of them lies beside the built pages alone. Of houses it is the
+only photograph that may be shown in scikit-learn, scikit-image, matplotlib, torchvision and OpenCV.
 """
 
 from collections.abc import Callable

@@ -221,6 +221,46 @@ def test_by_keyboard_alone(visit: Visit) -> None:
     expect(page.get_by_role("switch", name="Scale 3 by 3")).not_to_be_checked()
 
 
+def test_escape_closes_it_and_keys_take_changes_back(visit: Visit) -> None:
+    tab = shown(visit)
+    page = tab.page
+    canvas = open_bench(page)
+    expect(canvas).to_be_focused()
+    page.get_by_label("Chosen object").select_option("5")
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_label("Brightness of the light").fill("60")
+    page.get_by_label("Colour of the light").focus()
+    for keys, wanted in (
+        ("Control+z", ["remove 5"]),
+        ("Control+z", []),
+        ("Control+z", []),  # there is nothing more
+        ("Control+Shift+z", ["remove 5"]),
+        ("Control+y", ["remove 5", "brightness 60"]),
+        ("Meta+z", ["remove 5"]),
+    ):
+        page.keyboard.press(keys)
+        assert edits(page) == wanted, keys
+    page.get_by_label("Brightness of the light").fill("80")
+    page.keyboard.press("Control+y")  # what was undone before another change is gone
+    assert edits(page) == ["remove 5", "brightness 80"]
+    page.get_by_label("Chosen object").select_option("3")
+    canvas.focus()
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Chosen object")).to_have_value("0")  # first it lets go
+    page.keyboard.press("Escape")
+    expect(page.locator(".bench")).to_be_hidden()
+    change = page.get_by_role("button", name="Change …")
+    expect(change).to_be_focused()
+    page.keyboard.press("Control+z")  # only in the workbench
+    assert edits(page) == ["remove 5", "brightness 80"]
+    page.keyboard.press("Enter")
+    expect(canvas).to_be_focused()
+    page.get_by_role("button", name="Undo").focus()
+    page.keyboard.press("Escape")
+    expect(change).to_be_focused()
+    assert tab.faults == []
+
+
 def test_adding_covering_turning_and_light(visit: Visit) -> None:
     page = shown(visit).page
     changed(page, {"scene": "context-13"})

@@ -524,8 +524,19 @@ export class Playground {
 
   // What else the reader does ---------------------------------------------------------------------------
 
-  /** @param {KeyboardEvent} event the keys 1, 3, 5 and 7 are the switches */
+  /** @param {KeyboardEvent} event the keys 1, 3, 5 and 7 are the switches; the rest is for the workbench */
   key(event) {
+    const { editor } = this.view;
+    const letter = event.ctrlKey || event.metaKey ? event.key.toLowerCase() : "";
+    if (event.defaultPrevented) return;
+    if (editor.isOpen && (event.key === "Escape" || letter === "z" || letter === "y")) {
+      if (event.key === "Escape") this.toggleEditor();
+      else if (letter === "y" || event.shiftKey) editor.goForward();
+      else editor.goBack();
+      event.preventDefault();
+      event.stopPropagation(); // a notebook has keys of its own
+      return;
+    }
     const target = /** @type {HTMLElement} */ (event.target);
     if (event.ctrlKey || event.metaKey || event.altKey || target.matches("select, input:not([type=checkbox])")) return;
     const scale = ["1", "3", "5", "7"].indexOf(event.key);

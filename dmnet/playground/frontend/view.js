@@ -117,13 +117,16 @@ export class View {
     select.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
   }
 
-  /** Open or close the workbench; the picture moves there and back. */
+  /** Open or close the workbench; the picture moves there and back, and the keyboard with it. */
   toggleEditor() {
+    const inside = this.field.contains(document.activeElement);
     if (this.editor.isOpen) this.editor.close(this.panels);
     else this.editor.open();
     this.field.classList.toggle("editing", this.editor.isOpen);
     this.edit.setAttribute("aria-expanded", String(this.editor.isOpen));
     this.arrangePanels();
+    if (this.editor.isOpen) this.editor.canvas.focus();
+    else if (inside) this.edit.focus();
   }
 
   /** Give every panel that is there as much room as the others. */
