@@ -156,7 +156,7 @@ export class Pointing {
     }
     if (truth) words.push(truth[at] === label ? ": true" : "; true is ", truth[at] === label ? "" : make("b", {}, name(truth[at])));
     const { scene, answer: full, words: whose } = this.playground.other;
-    if (scene.picture.pixels.length === pixels.length && full.labels[at] !== label) words.push(`; ${whose} said ${name(full.labels[at])}`);
+    if (full && scene.picture.pixels.length === pixels.length && full.labels[at] !== label) words.push(`; ${whose} said ${name(full.labels[at])}`);
     const colour = pixels.subarray(3 * at, 3 * at + 3).join(", ");
     const rgb = this.targets[spot.target].kind === "picture" ? ` with the colour ${colour}` : "";
     const swatch = makeSwatch(label === VOID ? CREAM : world.palette[label]);
