@@ -135,7 +135,7 @@ def prepare(
                 hint = f"You can also fetch {archive.name} by other means and put it into {store}."
                 if there:
                     hint = AGAIN if contents else "If you know that it was packed anew, add --unverified."
-                raise type(error)(f"{error} {hint}") from error
+                raise type(error)(f"{str(error).rstrip('.')}. {hint}") from error
             if archive.into == sbd.MASKS:
                 say("trainaug: writing the masks")
                 sbd.augment(home, folder)

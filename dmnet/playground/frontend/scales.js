@@ -66,7 +66,7 @@ export class ScaleCards {
       const [filter, response] = [answer.filters[i], answer.responses[i]].map(({ values }) => signed(largest(values)));
       card.filter.caption.title = "The norm of the change, in per cent of the filter's own";
       say(card.filter.caption, distance < 0.005 ? `filter ${filter}` : `filter ${filter}\nchanged ${Math.round(100 * distance)} %`);
-      say(card.response.caption, `response ${response}`);
+      say(card.response.caption, `response\n${response}`);
       const change = distance < 0.005 ? "" : `, changed by ${Math.round(100 * distance)} per cent`;
       this.grid(card.filter.canvas, answer.filters[i], `Filter of ${SIZES[i]} by ${SIZES[i]} cells, ${shown}${change}`);
       this.grid(card.response.canvas, answer.responses[i], `Response of scale ${SIZES[i]}, ${shown}`);
