@@ -48,7 +48,7 @@ def show_curves(history: pd.DataFrame) -> Figure:
         values = values.dropna()
         axis.plot(values, color="0.8" if column == "loss" else "C0", marker="." if len(values) < 20 else "")
         axis.set(ylabel=names[str(column)], ylim=(0, None))
-    axes[0].plot(history["loss"].rolling(20, min_periods=1).mean(), "C3")
+    axes[0].plot(history["loss"].rolling(20, min_periods=1).mean(), "C1")
     axes[-1].set(xlabel="iteration")
     return figure
 
