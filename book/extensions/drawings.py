@@ -73,11 +73,9 @@ def inline(text: str, number: int, images: Path | None = None, address: str = ""
         name = one.attrib.pop("id", "")
         if name in wanted:
             one.set("id", f"figure-{number}-{name}")
-        for key in ("style", "fill", "stroke"):
-            if key in one.attrib:
-                one.set(key, coloured(re.sub(r"font-family: [^;]*;? ?", "", one.attrib[key])))
-        if "clip-path" in one.attrib:
-            one.set("clip-path", one.attrib["clip-path"].replace("url(#", f"url(#figure-{number}-"))
+        for key in {"style", "fill", "stroke", "clip-path"} & one.attrib.keys():
+            value = coloured(re.sub(r"font-family: [^;]*;? ?", "", one.attrib[key]))
+            one.set(key, value.replace("url(#", f"url(#figure-{number}-"))
         one.text, one.tail = ((part or "").strip() for part in (one.text, one.tail))
     width = float(root.attrib.pop("width").removesuffix("pt"))
     del root.attrib["height"], root.attrib["version"]

@@ -36,13 +36,14 @@ def page(name: str) -> BeautifulSoup:
 
 
 def chart() -> str:
-    """A chart as matplotlib writes it: a line, a legend, a picture of six colours, words on it."""
+    """A chart as matplotlib writes it: lines, hatched bars, a legend, a picture of six colours, words on it."""
     with mpl.rc_context(book.FIGURES):
         figure = Figure(figsize=(4, 3))
         axis = figure.subplots()
         axis.plot([1, 2, 3], "o-", label="loss & mIoU")
         axis.text(1, 2, "on a picture", color="black")
         axis.imshow(np.arange(18, dtype=np.uint8).reshape(2, 3, 3), extent=(0, 1, 0, 1))
+        axis.barh([1, 2], [1, 2], hatch="//")
         axis.legend()
         figure.savefig(file := io.StringIO(), format="svg", metadata={"Date": None})
     return file.getvalue()
