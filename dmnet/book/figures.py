@@ -50,15 +50,6 @@ def show_images(
     return figure
 
 
-def show_filters(filters: Tensor, *, columns: int = 8, width: float = 7.0) -> Figure:
-    """Show filters [N, k, k] in one colour scale: red adds, blue subtracts. Used in {doc}`welcome`."""
-    limit = float(filters.detach().abs().max()) or 1.0
-    scale: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
-    figure = show_images(filters.detach(), columns=columns, width=width, **scale)
-    figure.colorbar(figure.axes[0].images[0], ax=figure.axes, shrink=0.8, pad=0.01)
-    return figure
-
-
 def colour_labels(labels: Picture, palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return labels [H, W] as a picture uint8 [H, W, 3]; 255 gets VOC's cream. Used in {doc}`03_backbone`."""
     return colour_table(palette)[np.asarray(labels)]
