@@ -36,7 +36,7 @@ def page(name: str) -> BeautifulSoup:
 
 
 def chart() -> str:
-    """A chart as matplotlib writes it: lines, hatched bars, a legend, a picture of six colours, words on it."""
+    """A chart as matplotlib writes it: lines, hatched bars, a legend, a small picture, words on it."""
     with mpl.rc_context(book.FIGURES):
         figure = Figure(figsize=(4, 3))
         axis = figure.subplots()
