@@ -18,7 +18,9 @@ PRELOADED = re.compile(
 )
 SEARCH = re.compile(r'\s*<script src="[^"]*/?(?:searchtools|language_data|searchindex)\.js"></script>')
 RULE = re.compile(r'((?:\.fa-[a-z0-9-]+:before,?)+)\{content:"\\([0-9a-f]+)"\}')
-FACE = re.compile(r"@font-face\{[^}]*Font Awesome[^}]*\}")
+SOURCES = re.compile(
+    r'src:(url\([^)]*/fa-[a-z0-9-]+)\.woff2\) format\("woff2"\),url\([^)]*\.ttf\) format\("truetype"\)'
+)
 SHEET, FONTS = "styles/pydata-sphinx-theme.css", "vendor/fontawesome/webfonts"
 
 
@@ -61,20 +63,20 @@ def lighten_icons(static: Path, names: set[str]) -> None:
     others = [
         one.read_text("utf8") for one in static.rglob("*.css") if one != sheet and "webfonts" not in one.parts
     ]
-    for number in re.findall(r'"\\(f[0-9a-f]{3})"', "".join([*others, text])):
-        kept.add(int(number, 16))
-    solid = static / FONTS / "fa-solid-900.ttf"
-    if solid.is_file():
-        font = TTFont(solid, recalcTimestamp=False)
+    shown = "".join([*others, text])
+    kept |= {int(number, 16) for number in re.findall(r'"\\(f[0-9a-f]{3})"', shown)}
+    kept |= {ord(sign) for sign in shown if "\ue000" <= sign <= "\uf8ff"}
+    for file in sorted((static / FONTS).glob("*.ttf")):
+        font = TTFont(file, recalcTimestamp=False)
         maker = subset.Subsetter(subset.Options(layout_features=[], name_IDs=[1, 2], notdef_outline=True))
-        maker.populate(unicodes=kept)
+        maker.populate(unicodes=kept & font.getBestCmap().keys())
         maker.subset(font)
         font.flavor = "woff"
-        font.save(static / FONTS / "icons.woff")
-    for file in (static / FONTS).glob("fa-*"):
-        file.unlink()
-    face = f'font-family:"Font Awesome 6 Free";font-weight:900;src:url(../{FONTS}/icons.woff) format("woff")'
-    sheet.write_text(f"{FACE.sub('', text)}@font-face{{{face}}}", encoding="utf8")
+        font.save(file.with_suffix(".woff"))
+    for file in (static / FONTS).glob("*.*"):
+        if file.suffix != ".woff":
+            file.unlink()
+    sheet.write_text(SOURCES.sub(r'src:\1.woff) format("woff")', text), encoding="utf8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
