@@ -30,6 +30,7 @@ COLOURS = {
     "#e69f00": "orange", "#56b4e9": "sky", "#cc79a7": "pink", "#0072b2": "blue",
     "#d55e00": "red", "#009e73": "green",
 }  # fmt: skip
+LONG = re.compile(r"\d+\.\d{3,}")
 HEX = re.compile("|".join(COLOURS))
 PHOTOGRAPH = 4096  # colours from which on a picture is packed with loss
 IN_PLACE = 6000  # bytes up to which it stands in the page
@@ -76,7 +77,20 @@ def inline(text: str, number: int, images: Path | None = None, address: str = ""
         for key in {"style", "fill", "stroke", "clip-path"} & one.attrib.keys():
             value = coloured(re.sub(r"font-family: [^;]*;? ?", "", one.attrib[key]))
             one.set(key, value.replace("url(#", f"url(#figure-{number}-"))
+        for key in {"d", "x", "y"} & one.attrib.keys():
+            one.set(key, LONG.sub(lambda found: f"{float(found[0]):.2f}", one.attrib[key]))
         one.text, one.tail = ((part or "").strip() for part in (one.text, one.tail))
+    for group in root.iter("g"):
+        styles = {one.get("style") for one in group}
+        if (
+            len(group) > 1
+            and len(styles) == 1
+            and all(one.tag == "use" for one in group)
+            and styles != {None}
+        ):
+            group.set("style", group[0].attrib["style"])
+            for one in group:
+                del one.attrib["style"]
     width = float(root.attrib.pop("width").removesuffix("pt"))
     del root.attrib["height"], root.attrib["version"]
     root.set("xmlns", "http://www.w3.org/2000/svg")

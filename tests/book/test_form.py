@@ -79,6 +79,17 @@ class TestInline:
         assert "atplotlib" not in after
         assert re.search(r"\d{4}-\d{2}-\d{2}T", after) is None
 
+    def test_many_dots_share_one_style(self) -> None:
+        with mpl.rc_context(book.FIGURES):
+            figure = Figure(figsize=(2, 2))
+            figure.subplots().scatter(np.arange(500) / 7, np.arange(500) / 7)
+            figure.savefig(file := io.StringIO(), format="svg")
+        after = drawings.inline(file.getvalue(), 1)
+        dots = BeautifulSoup(after, "html.parser").select("g > use:not([style])")
+        assert len(dots) == 500
+        assert "fill: var(--figure-blue)" in str(dots[0].parent)[:100]
+        assert len(after) < 40_000
+
     def test_a_small_picture_stands_in_place_and_a_large_one_beside(self, tmp_path: Path) -> None:
         assert 'href="data:image/webp;base64,' in drawings.inline(chart(), 1, tmp_path, "images")
         assert list(tmp_path.iterdir()) == []
