@@ -1,0 +1,62 @@
+// On every page: boxes that hold more than they show say so and are reached by the keyboard; on paper nothing is
+// folded away, and all is in light colours. Without this script a box still scrolls and a fold still opens.
+"use strict";
+
+(() => {
+  const BOXES = ".bd-content :is(.table-box > div, .highlight > pre, .drawing-box)";
+
+  /** @param {Element} box */
+  const nameOf = (box) => {
+    if (box.matches(".drawing-box")) return "Figure";
+    return box.closest(".cell_output") ? "Output" : "Code";
+  };
+
+  /** @param {HTMLElement} box the part of a frame that scrolls sideways */
+  const mark = (box) => {
+    const hidden = box.scrollWidth - box.clientWidth;
+    const frame = box.parentElement;
+    frame?.classList.toggle("more", hidden - box.scrollLeft > 2);
+    if (hidden > 2) {
+      box.setAttribute("tabindex", "0");
+      box.setAttribute("role", "region");
+      box.setAttribute("aria-label", box.dataset.name ?? "");
+    } else {
+      for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
+    }
+  };
+
+  const start = () => {
+    // Its name would be another than the words on it.
+    document.querySelector(".search-button-field")?.removeAttribute("aria-label");
+    /** @type {NodeListOf<HTMLElement>} */
+    const boxes = document.querySelectorAll(BOXES);
+    const observer = new ResizeObserver((entries) => {
+      for (const { target } of entries) mark(/** @type {HTMLElement} */ (target));
+    });
+    for (const box of boxes) {
+      box.dataset.name = box.getAttribute("aria-label") ?? nameOf(box);
+      observer.observe(box); // also when a fold opens
+      box.addEventListener("scroll", () => mark(box), { passive: true });
+    }
+    window.addEventListener("load", () => boxes.forEach(mark)); // in the page's own fonts
+  };
+
+  /** @type {HTMLDetailsElement[]} */
+  let opened = [];
+  /** @type {string | undefined} */
+  let theme;
+
+  window.addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details")].filter((fold) => !fold.open);
+    opened.forEach((fold) => fold.setAttribute("open", ""));
+    theme = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+  });
+  window.addEventListener("afterprint", () => {
+    opened.forEach((fold) => fold.removeAttribute("open"));
+    if (theme) document.documentElement.dataset.theme = theme;
+  });
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();
