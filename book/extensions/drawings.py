@@ -141,5 +141,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
     app.add_node(drawing, html=(write, None))
     app.add_js_file("enlarge.js", loading_method="defer")
-    app.connect("doctree-resolved", put_in_place)
+    app.connect("doctree-resolved", put_in_place, priority=900)  # others look for images
     return {"parallel_read_safe": True, "parallel_write_safe": True}
