@@ -22,11 +22,10 @@
    * Make a button.
    * @param {string} kind its class
    * @param {string} label
-   * @param {string} sign what it shows
    */
-  const makeButton = (kind, label, sign) => {
+  const makeButton = (kind, label) => {
     const button = document.createElement("button");
-    Object.assign(button, { type: "button", className: kind, textContent: sign, title: label });
+    Object.assign(button, { type: "button", className: kind, title: label });
     button.setAttribute("aria-label", label);
     return button;
   };
@@ -45,7 +44,7 @@
     sheet.className = "sheet";
     sheet.tabIndex = 0;
     sheet.append(copy(picture));
-    const cross = makeButton("close", "Close", "×");
+    const cross = makeButton("close", "Close");
     dialog.append(cross, sheet);
     const caption = picture.closest("figure")?.querySelector("figcaption");
     if (caption) dialog.append(copy(caption));
@@ -64,7 +63,7 @@
     const number = picture.closest("figure")?.querySelector("figcaption .caption-number")?.textContent?.trim();
     const name = number ?? "Figure";
     const box = document.createElement("div");
-    const button = makeButton("enlarge", `${name}, large`, "⤢");
+    const button = makeButton("enlarge", `${name}, large`);
     const outer = picture.closest("a.image-reference") ?? picture; // the link leads to the file: no larger
     box.className = "enlargeable";
     outer.replaceWith(box);

@@ -24,8 +24,8 @@ FIGURES: dict[str, Any] = {
     "savefig.facecolor": "white",  # a sheet of paper, which the page takes away
     **dict.fromkeys(INKED, INK),
     "axes.prop_cycle": mpl.cycler(color=CYCLE),
-    "font.size": 10.5,
-    "axes.titlesize": 10.5,
+    "font.size": 11,
+    "axes.titlesize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,

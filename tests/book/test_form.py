@@ -15,6 +15,7 @@ import pytest
 from browser import Tab
 from bs4 import BeautifulSoup
 from matplotlib.figure import Figure
+from playwright.sync_api import expect
 
 from dmnet import book, plots
 from dmnet.playground import bundle
@@ -191,9 +192,9 @@ def test_a_figure_opens_large_by_keys_and_gives_the_focus_back(visit: Visit) -> 
     ids = tab.page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
     assert len(ids) == len(set(ids))
     tab.page.keyboard.press("Escape")
-    assert dialog.count() == 0
-    assert tab.page.evaluate("document.activeElement.className") == "enlarge"
+    expect(dialog).to_have_count(0)
+    expect(button).to_be_focused()
     tab.page.locator("svg.drawing").first.click()
     dialog.get_by_role("button", name="Close").click()
-    assert dialog.count() == 0
+    expect(dialog).to_have_count(0)
     assert tab.faults == []
