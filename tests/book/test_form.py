@@ -138,9 +138,10 @@ class TestPage:
                 size = [max(values, default=0) - min(values, default=0) for values in across.values()]
                 assert size[0] < 0.95 * width or size[1] < 0.95 * height, "a light sheet on a dark page"
 
-    def test_ids_are_unique(self, name: str) -> None:
+    def test_ids_in_drawings_are_unique(self, name: str) -> None:
         counted = Counter(str(one["id"]) for one in page(name).select("[id]"))
-        assert [one for one, times in counted.items() if times > 1] == []
+        inside = {str(one["id"]) for one in page(name).select("svg.drawing [id]")}
+        assert [one for one in inside if counted[one] > 1] == []
 
 
 FONT_SIZES = """() => [...document.querySelectorAll("svg.drawing")].flatMap((one) => {
@@ -189,7 +190,7 @@ def test_a_figure_opens_large_by_keys_and_gives_the_focus_back(visit: Visit) -> 
     assert before
     assert large
     assert large["width"] > 1.5 * before["width"]
-    ids = tab.page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
+    ids = tab.page.evaluate("[...document.querySelectorAll('svg.drawing [id]')].map((one) => one.id)")
     assert len(ids) == len(set(ids))
     tab.page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
