@@ -40,10 +40,13 @@ h1, h2, h3, h4 { break-after: avoid; }
 h1 { font-size: 2em; } h2 { font-size: 1.5em; } h3 { font-size: 1.2em; }
 p, li { orphans: 2; widows: 2; }
 pre { font-size: 8pt !important; white-space: pre-wrap !important; overflow-wrap: anywhere; }
-figure, .cell_output, table, .admonition.predict { break-inside: avoid; }
+figure, .cell_input, .cell_output, tr, .sd-card, .admonition.predict { break-inside: avoid; }
+thead { display: table-header-group; }
+.admonition:not(.predict), .admonition > * { break-inside: auto; }
+.admonition-title { break-after: avoid; }
 table { font-size: 8.5pt; }
 img, svg { max-width: 100%; height: auto; }
-div.pst-scrollable-table-container { overflow: visible; }
+div.pst-scrollable-table-container, .table-box > div { overflow: visible; }
 .title { padding-top: 60mm; text-align: center; }
 .title img { width: 40mm; }
 .contents ol { list-style: none; margin: 0; padding: 0; }
@@ -54,7 +57,7 @@ div.pst-scrollable-table-container { overflow: visible; }
 .contents > ol > li { break-inside: avoid; font-weight: bold; margin-top: 0.6em; }
 .contents li li { font-weight: normal; }
 """
-FOOTER = '<p style="font-size: 8px; width: 100%; text-align: center"><span class="pageNumber"></span></p>'
+FOOTER = '<p style="font-size: 9px; width: 100%; text-align: center"><span class="pageNumber"></span></p>'
 
 
 def listed_pages() -> list[str]:
@@ -293,7 +296,8 @@ def main() -> None:
     OUTPUT.write_bytes(pdf)
     made_from = execution_key.digest(ROOT, pdf_edition.TEXT)
     OUTPUT.with_name("made_from.txt").write_text(made_from)
-    print(f"{OUTPUT.relative_to(ROOT)}: {max(numbers.values())} pages and more, {len(pdf) / 1e6:.1f} MB")
+    sheets = len(re.findall(rb"/Type /Page\b", pdf))
+    print(f"{OUTPUT}: {sheets} pages, {len(pdf) / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
