@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from dmnet.datasets.base import Checked
-from dmnet.errors import DataError
+from dmnet.errors import DataError, DMNetError
 from dmnet.transforms import TrainingTransform
 
 ORDER, AUGMENTATION, DROPOUT = 0, 1, 2  # what a stream of random numbers is for
@@ -88,6 +88,12 @@ def read_ahead(dataset: Any, workers: int, **options: Any) -> Generator[Any, Non
         yield from items
     except DataError as error:  # a worker's error comes with the traceback of its process in the message
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).splitlines()[0].strip()
+        advice = f"perhaps the memory was full: try fewer than {workers} (workers, --workers), or 0"
+        raise DMNetError(f"a process that loads images is gone ({reason}); {advice}") from error
     finally:
         if workers:  # left to itself, it waits until nobody holds the traceback of an error any more
             items._shutdown_workers()  # type: ignore[attr-defined]
