@@ -5,7 +5,8 @@ workers do, and whether the run is in its first hour or was resumed after a cras
 """
 
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -88,15 +89,25 @@ def read_ahead(dataset: Any, workers: int, **options: Any) -> Generator[Any, Non
         yield from items
     except DataError as error:  # a worker's error comes with the traceback of its process in the message
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        reason = str(error).splitlines()[0].strip()
-        advice = f"perhaps the memory was full: try fewer than {workers} (workers, --workers), or 0"
-        raise DMNetError(f"a process that loads images is gone ({reason}); {advice}") from error
     finally:
         if workers:  # left to itself, it waits until nobody holds the traceback of an error any more
             items._shutdown_workers()  # type: ignore[attr-defined]
+
+
+@contextmanager
+def worker_advice(workers: int) -> Iterator[None]:
+    """Say what to do when one of the `workers`, processes that load images, is killed: a DMNetError.
+
+    PyTorch's error comes wherever the program is just then. Used in {doc}`06_training`.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).splitlines()[0].strip().rstrip(".")
+        advice = f"perhaps the memory was full: try fewer than {workers} (workers, --workers), or 0"
+        raise DMNetError(f"a process that loads images is gone ({reason}); {advice}") from error
 
 
 def leave_to_parent(worker: int = 0) -> None:

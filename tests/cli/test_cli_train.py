@@ -93,7 +93,9 @@ def test_help_tells_of_several_machines():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /sys")
-def test_a_folder_that_cannot_be_written_is_one_line(capsys):
-    arguments = ("train", "demo_scale", "--run", "/sys/dmnet", "--iterations", "1")
-    printed = run(*arguments, code=2).output + capsys.readouterr().err
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_folder_that_cannot_be_written_is_one_line(roots, capsys):
+    data = ("--data-root", roots / "voc")
+    printed = run("train", "ssseg_r50_d8_voc", "--run", "/sys/dmnet", *data, *SMALL, code=2).output
+    printed += capsys.readouterr().err
     assert "Error: " in printed and "/sys/dmnet" in printed and "Traceback" not in printed
