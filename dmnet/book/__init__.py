@@ -23,7 +23,7 @@ FIGURES: dict[str, Any] = {
     "axes.facecolor": "none",
     "savefig.facecolor": "white",  # a sheet of paper, which the page takes away
     **dict.fromkeys(INKED, INK),
-    "axes.prop_cycle": mpl.cycler(color=CYCLE),
+    "axes.prop_cycle": f"cycler('color', {CYCLE})",
     "font.size": 11,
     "axes.titlesize": 11,
     "axes.spines.top": False,
