@@ -5,6 +5,8 @@ import html
 import json
 import re
 from collections.abc import Callable
+from functools import cache
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,15 @@ from browser import Tab
 from playwright.sync_api import Locator, Page, expect
 from torch import Tensor
 
+from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.dynamic import dynamic_depthwise_conv
+from dmnet.inference import labels_at
 from dmnet.playground import LiveFigure, bundle, site
-from dmnet.playground.catalogue import QUESTIONS, PlayScene
+from dmnet.playground.catalogue import QUESTIONS, SUBSETS, PlayScene
 from dmnet.playground.scenes import window_votes
+from dmnet.transforms import evaluation_image
+from dmnet.worlds.demo import WORLDS
+from dmnet.zoo import load_pretrained
 
 Visit = Callable[..., Tab]
 ROWS = ["530000", "440000", "351000", "442100", "443523", "534421"]  # the letter L of the chapter
@@ -52,7 +59,38 @@ def votes() -> LiveFigure:
     return LiveFigure("votes", data, plt.figure(), ALT)
 
 
-FIGURES = {"digits": digits, "votes": votes}
+@cache
+def asked() -> tuple[Tensor, list[Tensor]]:
+    """The scene's logits, [16, 7, 20, 20], to quarters, and its responses."""
+    model = load_pretrained("demo_scale")
+    answer = look_inside(model, evaluation_image("demo_scale", SCENE.image), [1] * 4)
+    logits = gated_logits(model, SUBSETS, answer.features, answer.responses)
+    return (4 * logits).round() / 4, answer.responses
+
+
+def why() -> LiveFigure:
+    logits, responses = asked()
+    dividends = (4 * logits).reshape(2, 2, 2, 2, 7, 20, 20).clone()
+    for k in range(4):
+        dividends.select(k, 1).sub_(dividends.select(k, 0))
+    classes = WORLDS["demo_scale"].classes
+    data = {
+        "picture": SCENE.image,
+        "truth": SCENE.mask.astype(np.int8),
+        "at": (141, 112),
+        "dividends": dividends.reshape(16, 7, 20, 20).to(torch.int8),
+        "step": 0.25,
+        "scales": ["1×1", "3×3", "5×5", "7×7"],
+        "responses": [np.round(one[one.std((1, 2)).argmax()].numpy().astype(float), 1) for one in responses],
+        "names": classes.names,
+        "palette": classes.palette,
+        "colours": ["#e69f00", "#56b4e9", "#cc79a7", "#0072b2"],
+    }
+    return LiveFigure("why", data, plt.figure(), ALT)
+
+
+FIGURES = {"digits": digits, "votes": votes, "why": why}
+LIMITS = {"why": 48_000}  # sixteen answers in every cell
 
 
 def held(figure: LiveFigure) -> Any:
@@ -87,7 +125,7 @@ class TestWhatACellGives:
     def test_code_and_data_are_light(self, name: str) -> None:
         figure = FIGURES[name]()
         parts = [bundle.script(name), bundle.style("live"), figure.data]
-        assert sum(len(gzip.compress(part.encode())) for part in parts) <= 40_000
+        assert sum(len(gzip.compress(part.encode())) for part in parts) <= LIMITS.get(name, 40_000)
         assert "eval(" not in parts[0] and "http" not in parts[0].replace("http://www.w3.org/2000/svg", "")
 
 
@@ -303,6 +341,129 @@ class TestVotes:
         assert SIDES[state(tab.page)["stop"]] > 40
         fits(tab.page)
         assert tab.faults == []
+
+
+def orders(z: dict[tuple[int, ...], Tensor], on: tuple[int, ...]) -> Tensor:
+    """What each scale adds, from the definition: the mean over all orders of switching on those that are."""
+    added, players = torch.zeros(4, *z[on].shape), [k for k in range(4) if on[k]]
+    for order in (every := list(permutations(players))):
+        before = [0, 0, 0, 0]
+        for k in order:
+            after = before.copy()
+            after[k] = 1
+            added[k] += (z[tuple(after)] - z[tuple(before)]) / len(every)
+            before = after
+    return added
+
+
+def shown(page: Page) -> Tensor:
+    """The table of the figure: [f, scales, sum; best, rival, difference]; what is off is 0."""
+    texts = page.locator(".why tr:has(td.bars)").evaluate_all(
+        "all => all.map((row) => [...row.querySelectorAll('td:not(.bars)')].map((one) => one.textContent))"
+    )
+    return torch.tensor(
+        [[0 if text == "off" else float(text.replace("−", "-")) for text in row] for row in texts]
+    )
+
+
+class TestWhy:
+    @pytest.mark.parametrize("on", [(1, 1, 1, 1), (1, 1, 1, 0), (0, 1, 0, 1), (0, 0, 0, 0)])
+    def test_says_what_python_says(self, show: Callable[..., Tab], on: tuple[int, ...]) -> None:
+        tab = show("why")
+        logits, names = asked()[0], WORLDS["demo_scale"].classes.names
+        wide = F.interpolate(logits, (160, 160), mode="bilinear")
+        for _, _, x, y in [*COINS[:3], ("corner", True, 0, 159)]:
+            put(tab.page, x=x, y=y, pinned=1, on="".join(map(str, on)))
+            z = dict(zip(SUBSETS, wide[:, :, y, x], strict=True))
+            rows = torch.stack([z[0, 0, 0, 0], *orders(z, on), z[on]])
+            best = int(z[1, 1, 1, 1].argmax())
+            rival = int(z[on].index_fill(0, torch.tensor(best), -torch.inf).argmax())
+            wanted = rows[:, [best, rival]]
+            torch.testing.assert_close(
+                shown(tab.page), torch.cat([wanted, wanted.diff(dim=1).neg()], 1), rtol=0, atol=0.0501
+            )
+            now = names[int(z[on].argmax())]
+            expect(tab.page.locator(".verdict")).to_contain_text(f"{now}, ")
+            expect(tab.page.locator(".verdict")).to_contain_text(f"Truth: {names[SCENE.mask[y, x]]}.")
+        # the whole prediction, pixel by pixel
+        palette = WORLDS["demo_scale"].classes.palette
+        painted = tab.page.get_by_label("prediction", exact=True).evaluate(
+            "one => [...one.getContext('2d').getImageData(0, 0, 160, 160).data]"
+        )
+        labels = labels_at(logits[SUBSETS.index(on)], (160, 160))
+        agree = (np.reshape(painted, (160, 160, 4))[..., :3] == palette[labels]).all(2)
+        assert agree.mean() > 0.999  # ties are rounded otherwise
+        assert tab.faults == []
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("why").page
+        for panel in ("prediction", "response of scale 7×7"):  # one crosshair on all maps
+            box = page.get_by_label(panel, exact=True).bounding_box()
+            assert box
+            page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
+            expect(page.locator(".whole")).to_have_attribute(
+                "style", re.compile(r"--x: (24|25)\..*--y: (74|75)\.")
+            )
+        page.mouse.down()
+        page.mouse.up()
+        assert state(page)["pinned"] == 1
+        before = shown(page)
+        page.get_by_label("prediction", exact=True).hover()  # it stays
+        assert torch.equal(shown(page), before)
+        page.get_by_role("switch", name="Scale 3×3").click()
+        expect(page.locator(".why tr").nth(3)).to_contain_text("off")
+        assert not torch.equal(shown(page), before)
+        page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
+        assert state(page)["pinned"] == 0
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("why").page
+        page.keyboard.press("Tab")
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("Shift+ArrowDown")
+        page.keyboard.press("Enter")
+        assert state(page) | {"x": 137, "y": 113, "pinned": 1} == state(page)
+        expect(page.locator(".aloud")).to_contain_text("Pixel 137, 113, pinned: ")
+        for _ in range(4):
+            page.keyboard.press("Tab")
+        page.keyboard.press("Space")
+        expect(page.locator(".aloud")).to_contain_text("7×7 off")
+        page.get_by_role("radio", name="what it adds").check()
+        assert state(page)["maps"] == "added"
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("why", hash="#live=why&x=40&y=50&on=1110&pinned=1").page
+        assert state(page) | {"x": 40, "y": 50, "on": "1110", "pinned": 1} == state(page)
+        expect(page.get_by_role("switch", name="Scale 7×7")).not_to_be_checked()
+        assert state(show("why", hash="#live=why&x=400&on=2").page)["x"] == 141
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("why", **TELEPHONE)
+        tab.page.get_by_label("prediction", exact=True).tap()
+        assert state(tab.page) | {"x": 80, "y": 80, "pinned": 1} == state(tab.page)
+        swipe(tab.page, tab.page.get_by_label("truth", exact=True), 30)
+        assert state(tab.page)["x"] > 100
+        tab.page.get_by_role("switch", name="Scale 1×1").tap()
+        assert state(tab.page)["on"] == "0111"
+        fits(tab.page)
+        assert tab.faults == []
+
+    def test_is_drawn_at_once(self, show: Callable[..., Tab]) -> None:
+        took = show("why").page.evaluate(
+            """async () => {
+                const { live } = document.querySelector("[data-dmnet-live]");
+                const times = [];
+                for (let x = 20; x < 140; x += 10) {
+                    const start = performance.now();
+                    live.set({ x, on: x % 20 ? "1110" : "1111", maps: "added" });
+                    await new Promise(requestAnimationFrame);
+                    await new Promise((done) => { setTimeout(done); });
+                    times.push(performance.now() - start);
+                }
+                return times.sort((a, b) => a - b)[6];
+            }"""
+        )
+        assert took < 50  # milliseconds, the median, of the dearest change there is
 
 
 def fits(page: Page) -> None:

@@ -105,8 +105,9 @@ export function diverging(value) {
  * Paint a filter or a response: red is positive, blue negative, the largest magnitude the darkest.
  * @param {HTMLCanvasElement} canvas
  * @param {Grid} grid
+ * @param {number} [most] what the darkest colour stands for
  */
-export function paintGrid(canvas, { values, height, width }) {
-  const limit = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
+export function paintGrid(canvas, { values, height, width }, most) {
+  const limit = (most ?? values.reduce((found, value) => Math.max(found, Math.abs(value)), 0)) || 1;
   fill(canvas, height, width, (i) => diverging((0.9 * values[i]) / limit));
 }
