@@ -27,12 +27,13 @@ book: setup  ## execute the notebooks (cached) and build the book into _build/ht
 serve: book  ## build the book and serve it on this machine: http://127.0.0.1:8000 (another port: PORT=8001)
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-lint: setup  ## style, types, who imports whom, tidy notebooks; of Python and of JavaScript
+lint: setup  ## style, types, who imports whom, tidy notebooks, spelling; of Python and of JavaScript
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python tools/tidy_notebooks.py --check
+	$(BIN)/python tools/check_spelling.py
 	$(BIN)/python tools/check_javascript.py
 
 test: lint book  ## every check: lint, the book built with warnings as errors, all tests

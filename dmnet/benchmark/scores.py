@@ -56,7 +56,7 @@ class Job(NamedTuple):
     system: System
     protocol: str  # "single" or "ms+flip"
     published: float | None  # mIoU in percent
-    split: str  # published scores are on "val"; the demo systems were tuned there, and are scored on "test"
+    split: str  # published scores are on "val"; our own systems are scored on "test"
     evaluation: Evaluation
 
     @property
@@ -109,7 +109,7 @@ def score_all(
     for job in wanted:
         title, name = ", ".join(job.key), job.system.dataset
         try:
-            dataset: Any = datasets.load(name, data_root if job.system.published else None, job.split)
+            dataset: Any = datasets.load(name, None if name.startswith("demo") else data_root, job.split)
             if tuple(dataset.classes) != job.system.classes:
                 raise DataError(f"{name} {job.split} has classes of its own (classes.txt), not the published")
             if len(dataset) != (whole := getattr(dataset, "official_size", None) or len(dataset)):

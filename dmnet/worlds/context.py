@@ -287,7 +287,7 @@ def _paint_piece(canvas: Array, jewel: Jewel, u: Array, v: Array, away: tuple[fl
     gems = jewel.gems(u, v)
     colour = _GEMS[jewel.rubies[gems.number].astype(np.intp)]
     blend(canvas, (0.22, 0.15, 0.06), coverage(outline))
-    bevel = np.where(outline > -rim / 2, -slope, slope)  # the rim rises, then falls toward the gems
+    bevel = np.where(outline > -rim / 2, -slope, slope)  # the rim rises, then falls towards the gems
     blend(canvas, drawing.lit(_GOLD, 0.92 + 0.35 * bevel), coverage(outline + min(0.5, rim / 2)))
     blend(canvas, _facets(gems, colour, away), coverage(outline + rim))
 

@@ -92,7 +92,8 @@ def zoo(server: Server, tmp_path, monkeypatch):
     downloads.mkdir(parents=True)
     content_of(city, downloads / "c.pth", 2)
     monkeypatch.setattr("dmnet.zoo.PUBLISHED", {voc.name: voc, city.name: city})
-    monkeypatch.delitem(systems.zoo().OWN, "demo_context")
+    for name in ("demo_context", "street"):
+        monkeypatch.delitem(systems.zoo().OWN, name)
     return systems.zoo().PUBLISHED
 
 
@@ -123,7 +124,7 @@ def no_work(*_args, **_named):
 
 def test_every_system_is_scored_by_every_published_protocol():
     keys = [job.key for job in scores.jobs()]
-    assert len(keys) == len(set(keys)) == 24 + 12 + 2
+    assert len(keys) == len(set(keys)) == 24 + 12 + 3
     assert {job.split for job in scores.jobs() if job.system.published} == {"val"}
     assert ("ssseg_r50_d8_voc", "ms+flip") not in keys and not any("small" in name for name, _ in keys)
     job = next(job for job in scores.jobs() if job.protocol == "ms+flip")
@@ -251,6 +252,17 @@ def test_a_part_of_a_data_set_is_not_scored(zoo, world, tmp_path, monkeypatch):
     monkeypatch.setitem(PUBLISHED, "voc", whole)
     reasons = score_all(world, ["tiny_voc"], tmp_path / "results", report=lambda line: None)
     assert "3 of its 1449 images" in reasons["tiny_voc", "single"]
+
+
+def test_a_network_of_our_own_is_scored_on_the_pictures_of_the_folder(tmp_path, monkeypatch):
+    drawn = worlds.DemoDataset("demo_scale", "test", size=2, seed=77)
+    worlds.write_layout(drawn, tmp_path / "CamVid", layout="camvid")
+    (tmp_path / "CamVid" / "classes.txt").unlink()
+    monkeypatch.setitem(PUBLISHED, "camvid", replace(PUBLISHED["camvid"], sizes={"test": 2}))
+    failed, _ = run(tmp_path, tmp_path / "results", names=["street"])
+    row = scores._rows("camvid", tmp_path / "results")["street", "single"]
+    assert failed == {} and (row["split"], row["images"], row["published"]) == ("test", "2", "")
+    assert row["weights"] == sha256_of(pretrained_file("street")) and float(row["measured"]) < 50
 
 
 def test_other_classes_are_not_scored(zoo, tmp_path):
@@ -386,7 +398,7 @@ def test_the_table_says_what_was_not_measured(zoo, world, tmp_path):
 
 
 def test_the_projects_own_results(root):
-    """24 systems and two demo systems; what stands as measured, was measured with the published weights."""
+    """24 systems and three of our own; what stands as measured, was measured with the published weights."""
     folder = root / "data" / "results"
     table = scores.table(folder)
     assert len(table) == 24 and (table["measured"] != "–").all()

@@ -81,7 +81,9 @@ class TestPage:
             after = box.find_next_siblings(True)
             folds = [place for place, tag in enumerate(after) if "sd-dropdown" in tag.get("class", "")]
             assert folds, f"no answer after: {box.get_text()[:60]}"
-            shown = [tag for tag in after[: folds[0]] if tag.select_one(".cell_output")]
+            shown = [
+                tag for tag in after[: folds[0]] if tag.select_one(".cell_output > *")
+            ]  # not: a removed stderr
             assert [tag.get_text()[:60] for tag in shown] == []
 
     def test_no_cell_shows_an_error(self, name: str) -> None:

@@ -25,6 +25,7 @@ IMPORTED_AS = {
     "beautifulsoup4": "bs4",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
+    "pyspellchecker": "spellchecker",
     "pyyaml": "yaml",
 }
 WITH_TORCH = {"filelock"}  # torch itself requires it

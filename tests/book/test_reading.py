@@ -1,0 +1,209 @@
+"""Every page for every reader: audited by axe, walked with the keyboard, printed, read without a script."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import Tab
+from playwright.sync_api import Page
+from test_book import HTML, listed_pages
+
+AXE = (
+    Path(__file__).resolve().parents[2] / ".venv" / "javascript" / "node_modules" / "axe-core" / "axe.min.js"
+)
+DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+# What is heard depends on the width, what is seen on width and theme: all rules twice, contrast four times.
+AUDITS = [
+    (DESK, "light", None),
+    (DESK, "dark", "color-contrast"),
+    (PHONE, "light", "color-contrast"),
+    (PHONE, "dark", None),
+]
+UNFOLD = """async () => {
+    for (const fold of document.querySelectorAll("article details")) fold.open = true;
+    for (const button of document.querySelectorAll(".toggle-hidden .toggle-button")) button.click();
+    await new Promise((done) => setTimeout(done, 700));  // until all has faded in
+}"""
+AUDIT = """async (rule) => {
+    const only = rule ? { runOnly: { type: "rule", values: [rule] } } : {};
+    const { violations } = await axe.run(document, { ...only, resultTypes: ["violations"] });
+    return violations.flatMap(({ id, impact, nodes }) =>
+        nodes.map((node) => `${impact} ${id}: ${node.target.join(" ")} ${node.any[0]?.message ?? ""}`));
+}"""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def built() -> None:
+    if not HTML.is_dir():
+        pytest.skip("the book is not built: `make book` builds it")
+
+
+def axe_findings(page: Page, rule: str | None) -> list[str]:
+    """Return the critical and the serious findings on a page."""
+    found = page.evaluate(AUDIT, rule)
+    return [one for one in found if one.startswith(("critical", "serious"))]
+
+
+@pytest.mark.parametrize("name", listed_pages())
+def test_axe_finds_nothing_serious(name: str, visit: Callable[..., Tab]) -> None:
+    """At a desk and on a telephone, light and dark, with every fold open."""
+    if not AXE.is_file():
+        pytest.skip("needs axe-core, which `make setup` fetches")
+    tab = visit(f"{name}.html", reduced_motion="reduce")
+    tab.settle()
+    tab.page.evaluate(UNFOLD)
+    tab.page.add_script_tag(path=AXE)
+    found: dict[str, list[str]] = {}
+    for size, theme, rule in AUDITS:
+        tab.page.set_viewport_size(size)
+        tab.page.evaluate(SHOW_THEME, theme)
+        if serious := axe_findings(tab.page, rule):
+            found[f"{size['width']} pixels, {theme}"] = serious
+    assert found == {}
+
+
+SHOW_THEME = """async (theme) => {
+    document.documentElement.dataset.theme = theme;
+    await new Promise((done) => setTimeout(done, 300));
+}"""
+
+
+def test_axe_would_tell(visit: Callable[..., Tab], tmp_path: Path) -> None:
+    """The check above is not blind."""
+    if not AXE.is_file():
+        pytest.skip("needs axe-core, which `make setup` fetches")
+    (tmp_path / "page.html").write_text(
+        "<html lang=en><title>t</title><main><p style='color: #aaa'>pale</p><img src=data:,></main>"
+    )
+    tab = visit("page.html", tmp_path)
+    tab.page.add_script_tag(path=AXE)
+    assert {one.split(":")[0] for one in axe_findings(tab.page, None)} == {
+        "serious color-contrast",
+        "critical image-alt",
+    }
+    assert [one.split(":")[0] for one in axe_findings(tab.page, "color-contrast")] == [
+        "serious color-contrast"
+    ]
+
+
+WALK = """() => {
+    const one = document.activeElement;
+    const style = getComputedStyle(one), box = one.getBoundingClientRect();
+    const ring = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+    const seen = box.width > 0 && box.height > 0 && style.visibility === "visible" && style.opacity !== "0";
+    const path = one.id ? `#${one.id}` : `${one.tagName}.${one.className}`;
+    return { path, end: one === document.body, ring, seen };
+}"""
+
+
+@pytest.mark.parametrize("name", ["book/welcome", "book/02_data", "book/notation"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_the_keyboards_place_is_always_seen(name: str, size: Any, visit: Callable[..., Tab]) -> None:
+    tab = visit(f"{name}.html", viewport=size)
+    tab.settle()
+    stops: list[dict[str, Any]] = []
+    for _ in range(250):
+        tab.page.keyboard.press("Tab")
+        stops.append(tab.page.evaluate(WALK))
+        if stops[-1]["end"]:
+            break
+    reached = [stop for stop in stops if not stop["end"]]
+    assert len(reached) > 20
+    assert sorted({stop["path"] for stop in reached if not (stop["ring"] and stop["seen"])}) == []
+
+
+def test_the_first_stop_skips_to_the_text(visit: Callable[..., Tab]) -> None:
+    tab = visit("book/02_data.html")
+    tab.page.keyboard.press("Tab")
+    assert tab.page.evaluate("() => document.activeElement.textContent.trim()") == "Skip to main content"
+    tab.page.keyboard.press("Enter")
+    tab.page.keyboard.press("Tab")
+    assert tab.page.evaluate("() => document.activeElement.closest('main') !== null")
+
+
+@pytest.mark.parametrize("name", ["book/02_data", "book/11_zoo"])
+def test_what_is_wider_than_a_telephone_says_so(name: str, visit: Callable[..., Tab]) -> None:
+    """A box with more on the right is marked until it was scrolled there; the page itself does not pan."""
+    tab = visit(f"{name}.html", viewport=PHONE, has_touch=True, is_mobile=True)
+    tab.settle()
+    tab.page.evaluate(UNFOLD)
+    wide, unmarked = tab.page.evaluate(
+        """() => {
+            const boxes = [...document.querySelectorAll("article :is(.table-box > div, .highlight pre)")];
+            const wide = boxes.filter((box) => box.scrollWidth > box.clientWidth + 2);
+            const named = (box) => box.tabIndex === 0 && box.getAttribute("aria-label");
+            const unmarked = wide.filter((box) => !(box.closest(".more") && named(box)));
+            return [wide.length, unmarked.map((box) => box.textContent.slice(0, 40))];
+        }"""
+    )
+    assert wide > 5
+    assert unmarked == []
+    assert tab.page.evaluate("() => document.documentElement.scrollWidth") == PHONE["width"]
+    left = tab.page.evaluate(
+        """async () => {
+            const box = document.querySelector("article .table-box.more > div");
+            box.scrollLeft = box.scrollWidth;
+            await new Promise((done) => setTimeout(done, 300));
+            return box.closest(".more") === null;
+        }"""
+    )
+    assert left
+
+
+A4 = {"width": 718, "height": 1000}  # between margins of a centimetre
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["book/02_data", "book/05_dmnet"])
+def test_paper(name: str, theme: Any, visit: Callable[..., Tab]) -> None:
+    """White, nothing beside the text, nothing folded, nothing cut; afterwards the screen is as it was."""
+    tab = visit(f"{name}.html", viewport=DESK, color_scheme=theme)
+    tab.settle()
+    before = tab.page.evaluate("() => document.querySelectorAll('details[open]').length")
+    tab.page.set_viewport_size(A4)
+    tab.page.emulate_media(media="print")
+    tab.page.evaluate("() => { dispatchEvent(new Event('beforeprint')); }")
+    tab.page.wait_for_timeout(500)
+    closed, beside, cut, dark = tab.page.evaluate(PAPER)
+    assert closed == 0
+    assert beside == []
+    assert cut == []
+    assert dark == []
+    tab.page.evaluate("() => { dispatchEvent(new Event('afterprint')); }")
+    assert tab.page.evaluate("() => document.querySelectorAll('details[open]').length") == before
+    assert tab.page.evaluate("() => document.documentElement.dataset.theme") == theme
+
+
+PAPER = """() => {
+    const shown = (one) => one.checkVisibility() && one.getBoundingClientRect().height > 0;
+    const closed = document.querySelectorAll("article details:not([open]), article .toggle-hidden").length;
+    const all = (selector) => [...document.querySelectorAll(selector)].filter(shown);
+    const beside = all(".bd-sidebar, .bd-header-article, .toggle-button, .copybtn, footer")
+        .map((one) => one.className);
+    const right = (box) => box.getBoundingClientRect().left + Math.max(box.offsetWidth, box.scrollWidth);
+    const cut = all("article :is(pre, .table-box > div, img)").filter((box) => right(box) > innerWidth + 1)
+        .map((box) => box.textContent.slice(0, 60));
+    const light = (colour) => {
+        const [r, g, b, a] = colour.match(/[\\d.]+/g).map(Number);
+        return a === 0 || Math.min(r, g, b) > 200 || Math.max(r, g, b) - Math.min(r, g, b) > 60;
+    };
+    const dark = all("body, article :is(p, pre, td, th, .admonition, .highlight)")
+        .filter((one) => !light(getComputedStyle(one).backgroundColor)).map((one) => one.className);
+    return [closed, beside, cut, dark];
+}"""
+
+
+def test_without_a_script_all_can_be_read(visit: Callable[..., Tab]) -> None:
+    """Folds open by themselves, what a script would fold stands open, and nothing waits for one."""
+    tab = visit("book/02_data.html", java_script_enabled=False)
+    page = tab.page
+    answer = page.locator("details.sd-dropdown").first
+    answer.locator("summary").click()
+    assert answer.locator("p").first.is_visible()
+    code = page.locator("details.hide").first
+    code.locator("summary").click()
+    assert code.locator("pre").first.is_visible()
+    solutions = page.locator(".solution.dropdown")
+    assert solutions.count() >= 4
+    assert all(solutions.nth(place).locator("p").last.is_visible() for place in range(solutions.count()))
