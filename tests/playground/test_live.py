@@ -17,11 +17,13 @@ import torch
 import torch.nn.functional as F
 from browser import Tab
 from playwright.sync_api import Locator, Page, expect
-from torch import Tensor
+from torch import Tensor, nn
 
 from dmnet.analysis.inside import gated_logits, look_inside
+from dmnet.backbone import Bottleneck, ResNet
 from dmnet.dynamic import dynamic_depthwise_conv
 from dmnet.inference import labels_at
+from dmnet.metrics import ConfusionMatrix
 from dmnet.playground import LiveFigure, bundle, site
 from dmnet.playground.catalogue import QUESTIONS, SUBSETS, PlayScene
 from dmnet.playground.scenes import window_votes
@@ -89,7 +91,37 @@ def why() -> LiveFigure:
     return LiveFigure("why", data, plt.figure(), ALT)
 
 
-FIGURES = {"digits": digits, "votes": votes, "why": why}
+def resnet(output_stride: int) -> list[list[int]]:
+    """Map, kernel size, stride and dilation of the layers of a ResNet-50 that look at neighbours."""
+    maps, found = {"stem": 0, "maxpool": 0} | {f"layer{n}": n for n in range(1, 5)}, []
+    for name, layer in ResNet(Bottleneck, (3, 4, 6, 3), "deep", output_stride, 8).named_modules():
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d) and "downsample" not in name:
+            sizes = [int(np.ravel(one)[0]) for one in (layer.kernel_size, layer.stride, layer.dilation)]
+            found += [[maps[name.split(".")[0]], *sizes]] if sizes[0] > 1 else []
+    return found
+
+
+def field() -> LiveFigure:
+    layers = [row[:3] for row in resnet(32)]
+    data = {"picture": SCENE.image, "alt": "A mosaic", "size": 512, "layers": layers}
+    return LiveFigure("field", data, plt.figure(), ALT)
+
+
+TRUTH = np.array([[0, 0, 0, 255, 1, 1], [0, 0, 0, 255, 1, 1], [2, 2, 255, 255, 0, 0]])
+SAID = np.array([[0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 2, 2], [2, 2, 2, 0, 0, 0]])
+
+
+def score() -> LiveFigure:
+    data = {
+        "truth": TRUTH.astype(np.int8),
+        "prediction": SAID.astype(np.int8),
+        "names": ["background", "warm", "cool", "ring"],
+        "palette": WORLDS["demo_scale"].classes.palette[:4],
+    }
+    return LiveFigure("score", data, plt.figure(), ALT)
+
+
+FIGURES = {"digits": digits, "votes": votes, "why": why, "field": field, "score": score}
 LIMITS = {"why": 48_000}  # sixteen answers in every cell
 
 
@@ -464,6 +496,139 @@ class TestWhy:
             }"""
         )
         assert took < 50  # milliseconds, the median, of the dearest change there is
+
+
+def read_by(layers: list[list[int]], unit: int, to: int) -> tuple[int, int]:
+    """Cells of a map that a unit of the last one reads along one axis, and over how many: by a gradient."""
+    length = 512
+    for level, _, stride, _ in layers:
+        length = -(-length // stride) if level <= to else length
+    seen = torch.zeros(1, 1, length, dtype=torch.double, requires_grad=True)
+    out = seen
+    for level, k, stride, d in layers:
+        if level > to:
+            box = torch.ones(1, 1, k, dtype=torch.double)
+            out = F.conv1d(out, box, stride=stride, padding=d * (k - 1) // 2, dilation=d)
+    out[0, 0, unit].backward()
+    assert seen.grad is not None
+    read = seen.grad[0, 0].nonzero()[:, 0]
+    return len(read), int(read[-1] - read[0]) + 1
+
+
+class TestField:
+    @pytest.mark.parametrize(("output_stride", "strides"), [(32, "222"), (16, "221"), (8, "211")])
+    def test_says_what_the_network_does(
+        self, show: Callable[..., Tab], output_stride: int, strides: str
+    ) -> None:
+        tab = show("field")
+        layers, r, j, rows = resnet(output_stride), 1, 1, {}
+        for level, k, stride, d in layers:
+            r, j = r + (k - 1) * d * j, stride * j
+            rows[level] = [str(d), str(j), f"{r} × {r}"]
+        put(tab.page, strides=strides, x=256, y=256)
+        texts = tab.page.locator(".field tr:has(td)").evaluate_all(
+            "all => all.map((row) => [...row.querySelectorAll('td')].slice(1).map((one) => one.textContent))"
+        )
+        assert texts == [rows[level] for level in range(5)]
+        for to, name in ((-1, "pixels"), (1, "cells of stage 1"), (3, "cells of stage 3")):
+            put(tab.page, on=to)
+            read, span = read_by(layers, 256 // j, to)
+            holes = "without holes" if read == span else f"of {span} × {span}: there are holes"
+            expect(tab.page.locator(".sum")).to_contain_text(f"It reads {read} × {read} {name}")
+            expect(tab.page.locator(".sum")).to_contain_text(holes)
+        assert tab.faults == []
+
+    def test_repaired_too_early_or_not_at_all(self, show: Callable[..., Tab]) -> None:
+        page = show("field").page
+        for name in ("stage 3", "stage 4"):
+            page.get_by_role("switch", name=f"Stride 2 in {name}").click()
+        expect(page.locator(".sum")).to_contain_text("sees 431 × 431 pixels")  # as before
+        page.get_by_text("not repaired").click()
+        expect(page.locator(".sum")).to_contain_text("sees 239 × 239 pixels")  # 95 + 8 * (2 * 6 + 2 * 3)
+        page.get_by_text("too early").click()
+        expect(page.locator(".sum")).to_contain_text("sees 479 × 479 pixels")  # 95 + 8 * (4 * 6 + 8 * 3)
+
+    def test_by_mouse_and_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("field").page
+        box = page.locator(".scene").bounding_box()
+        assert box
+        page.mouse.click(box["x"] + 2, box["y"] + 2)
+        expect(page.locator(".sum")).to_contain_text("cut at the border")
+        page.get_by_role("radio", name="stage 1").check()
+        page.locator(".scene").focus()
+        before = state(page)["x"]
+        page.keyboard.press("ArrowRight")
+        assert state(page)["x"] - before in range(3, 6)  # a unit of stage 1 further
+        expect(page.locator(".aloud")).to_contain_text("Output stride 32. Jump of stage 1 4")
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("field", hash="#live=field&strides=211&on=3&map=4").page
+        expect(page.get_by_role("switch", name="Stride 2 in stage 4")).not_to_be_checked()
+        expect(page.locator(".sum")).to_contain_text("there are holes")
+        assert state(show("field", hash="#live=field&strides=213").page)["strides"] == "222"
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("field", **TELEPHONE)
+        swipe(tab.page, tab.page.locator(".scene"), 60)
+        assert state(tab.page)["x"] > 300
+        fits(tab.page)
+        assert tab.faults == []
+
+
+class TestScore:
+    def test_says_what_the_confusion_matrix_says(self, show: Callable[..., Tab]) -> None:
+        tab = show("score")
+        chance = np.random.default_rng(0)
+        for said in (SAID, chance.integers(0, 4, SAID.shape), np.zeros_like(SAID)):
+            for border, truth in (("out", TRUTH), ("background", np.where(TRUTH == 255, 0, TRUTH))):
+                put(tab.page, labels="".join(map(str, said.ravel())), border=border)
+                matrix = ConfusionMatrix(4)
+                matrix.update(said, truth)
+                texts = tab.page.locator(".score tr:has(td)").evaluate_all(
+                    "all => all.map((row) => [...row.querySelectorAll('td')].map((one) => one.textContent))"
+                )
+                assert np.array_equal([[int(text) for text in row[:4]] for row in texts], matrix.counts)
+                for row, iou in zip(texts, matrix.iou(), strict=True):
+                    if np.isnan(iou):
+                        assert row[6] == "–"
+                    else:
+                        assert float(row[6].removesuffix(" %")) == pytest.approx(100 * iou, abs=0.51)
+                        assert int(row[4]) / int(row[5]) == pytest.approx(iou)
+                told = re.search(r"mIoU ([\d.]+) %; ([\d.]+) %", tab.page.locator(".sum").inner_text())
+                assert told
+                assert float(told[1]) == pytest.approx(100 * matrix.miou(), abs=0.51)
+        assert tab.faults == []
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("score").page
+        page.get_by_role("radio", name="ring").check(force=True)
+        drag(page, page.get_by_label("your prediction", exact=True), 70)
+        labels = state(page)["labels"]
+        assert labels != "".join(map(str, SAID.ravel())) and labels.count("3") >= 2
+        expect(page.locator(".sum")).to_contain_text("ring: 0 ∩")
+        page.get_by_role("button", name="The truth").click()
+        expect(page.locator(".sum")).to_contain_text("mIoU 100 %; 100 %")
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("score").page
+        page.locator(".own .map").focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Space")
+        expect(page.locator(".aloud")).to_contain_text("Row 2, column 2: background, in truth background.")
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("score", hash=f"#live=score&labels={'2' * 18}&brush=2").page
+        expect(page.locator(".sum")).to_contain_text("cool: 2 ∩ : 14 ∪")
+        assert state(show("score", hash="#live=score&labels=99").page)["labels"].startswith("001111")
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("score", **TELEPHONE)
+        tab.page.get_by_role("radio", name="cool").check(force=True)
+        swipe(tab.page, tab.page.get_by_label("your prediction", exact=True), 60)
+        assert state(tab.page)["labels"].count("2") > 5
+        fits(tab.page)
+        assert tab.faults == []
 
 
 def fits(page: Page) -> None:
