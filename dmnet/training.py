@@ -166,7 +166,8 @@ def train(
                 pixels, losses = fabric.all_reduce(pixels.float()), []
                 for start in range(0, len(images), micro_batch):
                     part = slice(start, start + micro_batch)
-                    with fabric.no_backward_sync(trainer.network, enabled=part.stop < len(images)):
+                    unsynced = fabric.no_backward_sync(trainer.network, enabled=part.stop < len(images))
+                    with memory_advice(images[part], recipe.batch_size // world_size), unsynced:
                         output = trainer.network(images[part])
                         loss = segmentation_loss(output, labels[part], recipe, corners, shift, pixels)
                         fabric.backward(loss.total)
@@ -406,6 +407,24 @@ def _all_gather(fabric: Any, value: Any) -> list[Any]:
     if fabric.world_size > 1:
         torch.distributed.all_gather_object(values, value)
     return values
+
+
+@contextmanager
+def memory_advice(images: torch.Tensor, batch: int) -> Iterator[None]:
+    """Say which batch to try where the memory does not suffice for this one, part of a rank's `batch`.
+
+    A DMNetError in place of PyTorch's error, of a GPU or a CPU. Used in {doc}`06_training`.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        count, _, height, width = images.shape
+        fewer = next((n for n in range(count // 2, 0, -1) if batch % n == 0), None)
+        parts = f"accumulate={batch // fewer} (--accumulate), {fewer} at once" if fewer else "a smaller crop"
+        needed = f"{images.device} has not enough memory for {count} images of {height} x {width} at once"
+        raise DMNetError(f"{needed}: try {parts}, or the precision bf16-mixed") from error
 
 
 class Stopped(KeyboardInterrupt):

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from torchvision.datasets import Cityscapes
 
 from dmnet.classes import CITYSCAPES, DEMO_SCALE, VOC, ClassList, voc_palette
@@ -21,6 +24,26 @@ def test_labels_survive_storing(values: Encoding) -> None:
     assert values.valid[stored].all()
     assert np.array_equal(values.decode(stored), labels)
     assert set(values.decode(np.flatnonzero(values.valid)).tolist()) == set(labels.tolist())
+
+
+@st.composite
+def encodings(draw: st.DrawFn) -> Encoding:
+    """Any stored values, each for one thing."""
+    values = draw(st.lists(st.integers(0, 255), min_size=2, max_size=254, unique=True))
+    ignored = draw(st.integers(1, min(len(values) - 1, 20)))
+    return Encoding(tuple(values[ignored:]), tuple(values[:ignored]))
+
+
+@given(encodings(), st.data())
+def test_any_label_map_survives_storing(encoding: Encoding, data: st.DataObject) -> None:
+    known = [*range(len(encoding.stored)), 255]
+    labels = data.draw(arrays.arrays(np.uint8, (2, 3), elements=st.sampled_from(known)))
+    stored = encoding.encode(labels)
+    assert encoding.valid[stored].all()
+    np.testing.assert_array_equal(encoding.decode(stored), labels)
+    assert set(stored[labels == 255].tolist()) <= {encoding.ignored[0]}
+    meaningless = set(range(256)) - set(encoding.stored) - set(encoding.ignored)
+    assert set(np.flatnonzero(~encoding.valid).tolist()) == meaningless
 
 
 def test_the_published_numbers() -> None:

@@ -1,5 +1,7 @@
 """The dynamic filter against its definition, written as loops, and the properties the book derives."""
 
+from random import Random
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -37,6 +39,58 @@ def test_equals_nested_loops(shape: tuple[int, int, int, int], size: int, seed: 
     features = torch.randn(shape, dtype=torch.float64)
     filters = torch.randn(*shape[:2], size, size, dtype=torch.float64)
     torch.testing.assert_close(dynamic_depthwise_conv(features, filters), loops(features, filters))
+
+
+SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 6), st.integers(1, 6))
+SEEDS = st.integers(0, 2**31)
+
+
+def drawn(shape: tuple[int, ...], size: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    shapes = shape, (*shape[:2], size, size)
+    features, filters = (torch.randn(one, generator=generator, dtype=torch.float64) for one in shapes)
+    return features, filters
+
+
+def moved(picture: torch.Tensor, turns: int, flip: bool) -> torch.Tensor:
+    return (picture.flip(-1) if flip else picture).rot90(turns, (-2, -1))
+
+
+@given(SHAPES, st.sampled_from([1, 3, 5, 7]), st.integers(0, 3), st.booleans(), SEEDS)
+def test_moved_features_and_filters_give_the_moved_answer(
+    shape: tuple[int, ...], size: int, turns: int, flip: bool, seed: int
+) -> None:
+    features, filters = drawn(shape, size, seed)
+    found = dynamic_depthwise_conv(moved(features, turns, flip), moved(filters, turns, flip))
+    torch.testing.assert_close(found, moved(dynamic_depthwise_conv(features, filters), turns, flip))
+
+
+@given(SHAPES, st.sampled_from([1, 3, 5, 7]), st.integers(0, 3), st.booleans(), SEEDS)
+def test_the_module_of_odd_size_commutes_with_any_move_on_pictures_of_any_size(
+    shape: tuple[int, ...], size: int, turns: int, flip: bool, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    module = DynamicConvModule(shape[1], 4, size).double().eval()
+    features, _ = drawn(shape, size, seed)
+    torch.testing.assert_close(module(moved(features, turns, flip)), moved(module(features), turns, flip))
+
+
+@given(SHAPES, st.integers(1, 7), SEEDS, st.randoms(use_true_random=False))
+def test_every_image_and_every_channel_answers_for_itself(
+    shape: tuple[int, ...], size: int, seed: int, random: Random
+) -> None:
+    features, filters = drawn(shape, size, seed)
+    images, channels = ([random.randrange(n) for _ in range(3)] for n in shape[:2])  # some twice, some never
+    found = dynamic_depthwise_conv(features[images][:, channels], filters[images][:, channels])
+    torch.testing.assert_close(found, dynamic_depthwise_conv(features, filters)[images][:, channels])
+
+
+@settings(max_examples=12)
+@given(st.tuples(*[st.integers(1, 2)] * 2, *[st.integers(1, 4)] * 2), st.integers(1, 4), SEEDS)
+def test_gradients_of_features_and_filters_are_right(shape: tuple[int, ...], size: int, seed: int) -> None:
+    given = tuple(one.requires_grad_() for one in drawn(shape, size, seed))
+    assert torch.autograd.gradcheck(dynamic_depthwise_conv, given)
+    assert torch.autograd.gradgradcheck(dynamic_depthwise_conv, given)
 
 
 def test_even_size_pads_one_more_on_the_left_and_the_top() -> None:

@@ -27,10 +27,10 @@ from dmnet import runs, systems
 from dmnet.errors import DataError, DMNetError, DownloadError
 from dmnet.files import shipped
 from dmnet.losses import cross_entropy, segmentation_loss
-from dmnet.model import Output
+from dmnet.model import DMNet, Output
 from dmnet.sampling import TrainingSamples, training_batches
 from dmnet.systems import Recipe
-from dmnet.training import learning_rate, make_optimizer, resolve, total_iterations, train
+from dmnet.training import learning_rate, make_optimizer, memory_advice, resolve, total_iterations, train
 from dmnet.transforms import TrainingTransform
 from dmnet.upsampling import interpolation_matrix, upsample, upsample_grid
 from dmnet.zoo import load_pretrained
@@ -622,6 +622,49 @@ def test_another_number_of_classes_than_the_datas_is_refused_at_once():
     with pytest.raises(DMNetError, match="num_classes is 9, but the data set has 3"):
         resolve("demo_scale", Blocks(), num_classes=9)
     assert resolve("demo_scale", Blocks(), num_classes=3).architecture.num_classes == 3
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "accumulate", "advice"),
+    [
+        (
+            4,
+            1,
+            r"4 images of 32 x 32 at once: try accumulate=2 \(--accumulate\), 2 at once, or the precision",
+        ),
+        (4, 2, r"2 images of 32 x 32 at once: try accumulate=4 \(--accumulate\), 1 at once"),
+        (6, 2, r"3 images of 32 x 32 at once: try accumulate=6 \(--accumulate\), 1 at once"),
+        (1, 1, r"1 images of 32 x 32 at once: try a smaller crop, or the precision bf16-mixed"),
+    ],
+)
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=["GPU", "CPU"],
+)
+def test_too_little_memory_is_told_with_the_batch_to_try(
+    error, batch_size, accumulate, advice, tmp_path, monkeypatch
+):
+    def full(*given):
+        raise error
+
+    settings = SMALL | {"batch_size": batch_size, "accumulate": accumulate, "crop": (32, 32)}
+    monkeypatch.setattr(DMNet, "forward", full)
+    with pytest.raises(DMNetError, match=advice):
+        train("demo_scale", Blocks(), None, tmp_path, **settings)
+    if batch_size > 1:  # what was advised is accepted, and goes on in the same folder
+        monkeypatch.undo()
+        advised = settings | {"accumulate": int(advice.partition("accumulate=")[2][0])}
+        result = train("demo_scale", Blocks(), None, tmp_path, resume=True, **advised)
+        assert len(result.history) == SMALL["iterations"]
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="shapes"), memory_advice(torch.zeros(1, 3, 2, 2), 1):
+        raise RuntimeError("shapes differ")
 
 
 def test_two_processes_cannot_train_in_one_folder(tmp_path, monkeypatch):

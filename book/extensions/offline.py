@@ -1,10 +1,19 @@
-"""Sphinx extension: no page of the book asks another host for anything.
+"""Sphinx extension: no page of the book asks another host for anything, and none may.
 
 `make` puts MathJax and the Jupyter widgets' front end into `.venv/static`, from where they are served with
 the book. Without that folder (a build without `make`) Sphinx's own address of MathJax stays, so the formulas
 need the network, and widgets are not drawn.
+
+Every page says what its browser may load and run, in a content security policy. Scripts come from the book
+itself, or stand in the page and are known by their digest; any other is not run. What must stay open: styles
+in the page, which theme, MathJax and figures write; WebAssembly and a worker, for the networks that run in a
+page; code made of strings where Jupyter's widgets are, who check their input by functions that they write.
 """
 
+import base64
+import hashlib
+import re
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +31,24 @@ WIDGETS: dict[str, dict[str, str]] = {
     # Any other widget would be looked for here: a file that is missing, not a request to another host.
     "widgets/embed-amd.js": {"defer": "defer", "data-jupyter-widgets-cdn": "no-such-widget/"},
 }
+# "file:" is what "self" should mean to a page that is opened from the disk.
+POLICY = {
+    "default-src": "'self' file:",
+    "script-src": "'self' file: blob: 'wasm-unsafe-eval'",
+    "style-src": "'self' file: 'unsafe-inline'",
+    "img-src": "'self' file: blob: data:",
+    "font-src": "'self' file: data:",
+    "connect-src": "'self' file: blob: data:",
+    "worker-src": "'self' file: blob:",
+    "media-src": "'self' file: blob:",
+    "object-src": "'none'",
+    "base-uri": "'none'",
+    "form-action": "'self' file:",
+}
+WRITTEN = re.compile(r'\n?<meta http-equiv="Content-Security-Policy"[^>]*>')
+SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE)
+RUN = re.compile(r"""\btype\s*=\s*["']?(?!text/javascript|application/javascript|module|importmap)""")
+HANDLER = re.compile(r"""<[a-z][^<>]*?\son[a-z]+\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 LOGGER = logging.getLogger(__name__)
 
 
@@ -48,8 +75,41 @@ def is_thebe(file: Any) -> bool:
     return "THEBE_JS_URL" in text or "sphinx-thebe" in text
 
 
+def allow_no_other(app: Sphinx, error: Exception | None) -> None:
+    """Write the policy into every page."""
+    if error is None and app.builder.format == "html":
+        for page in Path(app.outdir).rglob("*.html"):
+            if "_static" not in page.relative_to(app.outdir).parts:  # where the theme leaves templates
+                before = page.read_text("utf8")
+                if (after := with_policy(before)) != before:
+                    page.write_text(after, "utf8")
+
+
+def with_policy(page: str) -> str:
+    """Return a page with its content security policy at the head's start, instead of one that it has."""
+    page = WRITTEN.sub("", page)
+    scripts = SCRIPT.findall(page)
+    run = [body for attributes, body in scripts if "src=" not in attributes and not RUN.search(attributes)]
+    handlers = ["".join(found) for found in HANDLER.findall(SCRIPT.sub("", page))]
+    digests = [digest(body) for body in run]
+    if handlers:
+        digests += ["'unsafe-hashes'", *(digest(unescape(handler)) for handler in handlers)]
+    if any("widgets/embed-amd.js" in attributes for attributes, _ in scripts):
+        digests.append("'unsafe-eval'")
+    sources = POLICY | {"script-src": " ".join([POLICY["script-src"], *dict.fromkeys(digests)])}
+    policy = "; ".join(f"{name} {allowed}" for name, allowed in sources.items())
+    tag = f'\n<meta http-equiv="Content-Security-Policy" content="{escape(policy, quote=False)}">'
+    return re.sub("<head>", lambda found: found.group() + tag, page, count=1)
+
+
+def digest(script: str) -> str:
+    """Return what a policy calls a script by."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
     app.connect("config-inited", serve_our_own)
     app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("build-finished", allow_no_other, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -98,7 +98,7 @@ def _check_zip(path: PathLike) -> None:
             raise CheckpointError(f"{path} is a program of {program}, which is run, not loaded. {trusted}")
         if "data.pkl" not in names or any(member.compress_type for member in members):
             reason = "a checkpoint is in it, or a folder to be packed again without compression"
-            raise ValueError(f"a compressed zip, or none of torch.save. Unpack it: {reason}")
+            raise ValueError(f"a compressed zip, or none of torch.save; unpack it: {reason}")
         if any(member.CRC for member in members) and (wrong := archive.testzip()):
             raise ValueError(f"the checksum of {wrong} in it is wrong")  # not of files that have none
 

@@ -210,7 +210,7 @@ def packed(source: Path, target: Path, kind: int, *, unpacked: bool) -> Path:
 def test_a_zip_around_a_checkpoint(kind: int, net: Any, answer: Any, tmp_path: Path) -> None:
     path = save_as(net.state_dict(), tmp_path / "w.pth", "zip")
     outer = packed(path, tmp_path / "outer.zip", kind, unpacked=False)
-    assert "Unpack it" in refused(outer)
+    assert "unpack it" in refused(outer)
     path.unlink()
     shutil.unpack_archive(outer, tmp_path)
     answer(path)

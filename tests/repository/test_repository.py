@@ -100,7 +100,8 @@ def test_a_long_cell_is_a_fault() -> None:
 
 
 def test_files_are_small(tracked: list[Path]) -> None:
-    assert [path.name for path in tracked if path.stat().st_size > MAX_BYTES] == []
+    most = {".safetensors": 4 * MAX_BYTES}  # weights, which compress no further
+    assert [path.name for path in tracked if path.stat().st_size > most.get(path.suffix, MAX_BYTES)] == []
 
 
 def test_nothing_of_one_machine(texts: dict[Path, str]) -> None:
@@ -206,7 +207,7 @@ def all_requirements(project: dict) -> list[str]:
 
 def test_the_tests_import_what_is_declared(root: Path, project: dict) -> None:
     everything = declared(all_requirements(project))
-    everything |= {"sphinx", "docutils", "pytest"} | WITH_TORCH  # they come with jupyter-book
+    everything |= {"sphinx", "docutils", "myst_nb", "pytest"} | WITH_TORCH  # they come with jupyter-book
     for folder in ("tests", "tools", "book"):
         assert imported(root / folder, root) <= everything
 

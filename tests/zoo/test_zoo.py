@@ -109,6 +109,18 @@ def test_translation_is_the_inverse(source: str, origin: State) -> None:
     assert_same(ours, origin)
 
 
+@settings(max_examples=25)
+@given(st.sampled_from(SOURCES), st.data())
+def test_any_part_of_a_state_comes_back_in_its_order(origin: State, source: str, data: Any) -> None:
+    telling = [name for name in origin if name.startswith("head.")]  # backbones look alike
+    names = data.draw(st.lists(st.sampled_from(sorted(origin)), max_size=30, unique=True))
+    names = list(dict.fromkeys([data.draw(st.sampled_from(telling)), *names]))
+    part = {name: origin[name] for name in names}
+    found, ours = translate(public(part, source))
+    assert (found, list(ours)) == (source, names)
+    assert all(ours[name] is part[name] for name in names)
+
+
 def test_two_tensors_of_one_name_are_refused(origin: State) -> None:
     state = {**public(origin, "mmseg"), "head.classify.bias": torch.zeros(21)}
     with pytest.raises(CheckpointError, match=r"several tensors.*head\.classify\.bias"):
