@@ -97,10 +97,9 @@ export default liveFigure("field", (data, live) => {
     const { maps, to, reach: [across, down], at } = found(state);
     const { r } = maps[state.map];
     const cut = at.some((place) => place < (r - 1) / 2 || place + (r - 1) / 2 >= size) ? ", cut at the border of the picture" : "";
-    const seen = `A unit of ${MAPS[state.map]} sees ${r} × ${r} pixels${cut}. `;
-    const holes = across.read < across.span || down.read < down.span;
-    const gaps = holes ? ` of ${across.span} × ${down.span}: there are holes.` : ", without holes.";
-    return `${seen}It reads ${across.read} × ${down.read} ${to < 0 ? "pixels" : `cells of ${MAPS[to]}`}${gaps}`;
+    const seen = `Output stride ${maps[4].j}. A unit of ${MAPS[state.map]} sees ${r} × ${r} pixels${cut}. It reads ${across.read} × ${down.read}`;
+    const [of, end] = across.read < across.span || down.read < down.span ? [` of ${across.span} × ${down.span}`, ": there are holes."] : ["", ", without holes."];
+    return `${seen}${of} ${to < 0 ? "pixels" : `cells of ${MAPS[to]}`}${end}`;
   };
 
   const cells = make("canvas", { "aria-hidden": "true" });
@@ -160,7 +159,7 @@ export default liveFigure("field", (data, live) => {
         rows[map].radio.checked = map === state.map;
         if (rows[map].box) rows[map].box.checked = state.strides[map - 2] === "2";
         rows[map].element.classList.toggle("chosen", map === state.map);
-        [d, j, `${r} × ${r}`].forEach((value, i) => say(rows[map].values[i], String(value)));
+        [d, j, r].forEach((value, i) => say(rows[map].values[i], String(value)));
       });
       paintReads(counts, jump);
       rule.show(state.rule);
@@ -169,7 +168,7 @@ export default liveFigure("field", (data, live) => {
     },
     words: (state) => {
       const { maps } = found(state);
-      return `Output stride ${maps[4].j}. Jump of ${MAPS[state.map]} ${maps[state.map].j}, dilation ${maps[state.map].d}. ${told(state)}`;
+      return `${told(state)} Jump of ${MAPS[state.map]} ${maps[state.map].j}, dilation ${maps[state.map].d}.`;
     },
     known: ({ x, y, map, on: to, strides, rule: by }) => /^[12]{3}$/.test(strides) && ["repaired", "early", "dropped"].includes(by) &&
       [x, y].every((place) => place >= 0 && place < size) && map in MAPS && Number.isInteger(to) && to >= -1 && to < 4,
