@@ -10,7 +10,7 @@ ifneq ($(shell test -L .venv && echo link),)
 export PYTHONPATH := $(CURDIR)$(addprefix :,$(PYTHONPATH))
 endif
 
-.PHONY: help setup book serve test lint format clean distclean
+.PHONY: help setup book pdf serve test lint format clean distclean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,10 @@ setup:  ## make or update the environment .venv (every other target does this fi
 book: setup  ## execute the notebooks (cached) and build the book into _build/html; a warning is an error
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo "From the disk the playground is pictures: make serve brings it alive, at http://127.0.0.1:$(PORT)"
+
+pdf: book  ## print the book as one PDF into _build/pdf, and offer it on its first page
+	$(BIN)/python tools/make_pdf.py
+	$(BIN)/jupyter-book build . -W -n --keep-going -q
 
 serve: book  ## build the book and serve it on this machine: http://127.0.0.1:8000 (another port: PORT=8001)
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html

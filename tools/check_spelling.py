@@ -1,9 +1,9 @@
 """Check the spelling of all that is meant to be read, and that it says one thing in one way.
 
-`make lint` calls this. Read are the notebooks' text, captions, alt texts and comments, the Markdown files,
-and our Python's docstrings, comments and messages. A word is right if pyspellchecker's dictionary has it,
-which is American, or `book/words.txt`; that list also says how the book writes what the dictionary would let
-pass: `color* -> colour`.
+`make lint` calls this. Read are the notebooks' text, captions, alt texts and comments, the Markdown
+files, our Python's docstrings and comments, and the package's messages. A word is right if
+pyspellchecker's dictionary has it, which is American, or `book/words.txt`; that list also says how the
+book writes what the dictionary would let pass: `color* -> colour`.
 """
 
 import ast
@@ -72,15 +72,17 @@ def of_notebook(path: Path) -> Iterator[tuple[str, str]]:
         yield f"{path.relative_to(ROOT)}, cell {cell['id']}", source
 
 
-def of_code(source: str) -> list[str]:
-    """Return comments, docstrings and messages (strings of four words and more) of Python code."""
+def of_code(source: str, messages: bool = True) -> list[str]:
+    """Return comments and docstrings of Python code, and messages: other strings of four words and more."""
     plain = re.sub(r"^( *)[%!].*$", r"\1pass", source, flags=re.M)  # what IPython alone understands
     tokens = tokenize.generate_tokens(io.StringIO(plain).readline)
     found = [one.string.lstrip("# ") for one in tokens if one.type == tokenize.COMMENT]
     found = [one for one in found if not re.match(r"type: |noqa|fmt: |!", one)]
-    strings = [node.value for node in ast.walk(ast.parse(plain)) if isinstance(node, ast.Constant)]
-    texts = [one for one in strings if isinstance(one, str) and not IN_PYTHON.search(one)]
-    return found + [one for one in texts if len(one.split()) > 3]
+    nodes = list(ast.walk(ast.parse(plain)))
+    if not messages:
+        nodes = [node.value for node in nodes if isinstance(node, ast.Expr)]
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return found + [one for one in texts if len(one.split()) > 3 and not IN_PYTHON.search(one)]
 
 
 def texts() -> Iterator[tuple[str, str]]:
@@ -91,7 +93,10 @@ def texts() -> Iterator[tuple[str, str]]:
         yield str(path.relative_to(ROOT)), path.read_text(encoding="utf8")
     for folder in CODE:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            yield str(path.relative_to(ROOT)), "\n\n".join(of_code(path.read_text(encoding="utf8")))
+            yield (
+                str(path.relative_to(ROOT)),
+                "\n\n".join(of_code(path.read_text(encoding="utf8"), folder == "dmnet")),
+            )
 
 
 def read_list(path: Path = LIST) -> tuple[set[str], dict[str, str]]:

@@ -1,11 +1,15 @@
-"""Draw book/assets/overview.png, the picture of the README: python tools/overview.py ."""
+"""Draw the README's picture, and the one that is shown where somebody shares a link.
+
+`python tools/overview.py` writes book/assets/overview.png and book/assets/share.png.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
-from matplotlib.figure import SubFigure
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import Rectangle
 
 import dmnet
 from dmnet import datasets
@@ -13,7 +17,7 @@ from dmnet.book import figures
 from dmnet.files import atomic_write
 from dmnet.model import DMNet
 
-OUTPUT = Path(__file__).resolve().parents[1] / "book" / "assets" / "overview.png"
+ASSETS = Path(__file__).resolve().parents[1] / "book" / "assets"
 COINS, COOL, WARM = 26, 27, 7  # scenes of the split "test"
 
 
@@ -49,13 +53,46 @@ def show_filters(figure: SubFigure, model: DMNet, scenes: Any) -> None:
             axes[name].set_title(title, loc="left" if name == "0" else "center")
 
 
-if __name__ == "__main__":
-    plt.rcParams.update({"font.size": 11, "axes.titlesize": 11, "image.interpolation": "nearest"})
+def draw_overview() -> None:
+    """Draw what switching scales off does, and what the filters of two scenes are."""
     sheet = plt.figure(figsize=(8.4, 4.2), layout="constrained", facecolor="white")
     top, bottom = sheet.subfigures(2, 1, height_ratios=(1.5, 1))
     for part, show, name in ((top, show_gates, "demo_scale"), (bottom, show_filters, "demo_context")):
         show(part, dmnet.load_pretrained(name), datasets.load(name, split="test", size=48))
+    save(sheet, "overview.png", dpi=160)
+
+
+def draw_share() -> None:
+    """Draw the logo, the title, and a scene with its prediction: 1200 × 630, what most places show."""
+    sheet = plt.figure(figsize=(12, 6.3), facecolor="#1b3a57")
+    logo = sheet.add_axes((0.05, 0.5, 0.2, 0.2 * 12 / 6.3), xlim=(0, 7), ylim=(0, 7))
+    for side, colour in ((7, "#1f4a68"), (5, "#2a6f8e"), (3, "#e0a33e"), (1, "#f7ead0")):
+        corner = (7 - side) / 2
+        logo.add_patch(Rectangle((corner, corner), side, side, facecolor=colour, edgecolor="white", lw=2))
+    sheet.text(0.29, 0.79, "Dynamic Multi-Scale Filters", size=37, weight="bold", color="white")
+    lines = "Semantic segmentation with filters made from the picture:\na book that runs, and its package"
+    sheet.text(0.29, 0.56, lines, size=19, color="white", linespacing=1.5)
+    model, scenes = dmnet.load_pretrained("demo_scale"), datasets.load("demo_scale", split="test", size=48)
+    scene = scenes[COINS][0]
+    pictures = [scene] + [
+        figures.colour_labels(dmnet.predict(model, scene, gates), scenes.palette)
+        for gates in ((1, 1, 1, 1), (1, 1, 1, 0), (1, 0, 1, 1))
+    ]
+    for number, picture in enumerate(pictures):
+        axis = sheet.add_axes((0.05 + 0.232 * number, 0.06, 0.204, 0.204 * 12 / 6.3))
+        axis.imshow(picture, interpolation="nearest")
+    save(sheet, "share.png", dpi=100)
+
+
+def save(sheet: Figure, name: str, dpi: int) -> None:
+    """Write a figure without its axes."""
     for axis in sheet.findobj(plt.Axes):
         axis.axis("off")
-    with atomic_write(OUTPUT) as temporary:
-        sheet.savefig(temporary, dpi=160, format="png")
+    with atomic_write(ASSETS / name) as temporary:
+        sheet.savefig(temporary, dpi=dpi, format="png")
+
+
+if __name__ == "__main__":
+    plt.rcParams.update({"font.size": 11, "axes.titlesize": 11, "image.interpolation": "nearest"})
+    draw_overview()
+    draw_share()

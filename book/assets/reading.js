@@ -3,35 +3,42 @@
 "use strict";
 
 (() => {
-  const BOXES = ".bd-content :is(.table-box > div, .highlight pre, .output pre, div.math)";
-
-  /** @param {Element} box the part of a frame that scrolls sideways */
-  const mark = (box) => {
-    const hidden = box.scrollWidth - box.clientWidth;
-    const frame = box.closest(".table-box, .highlight") ?? box;
-    frame.classList.toggle("more", hidden - box.scrollLeft > 2);
-    if (hidden > 2) {
-      box.setAttribute("tabindex", "0");
-      box.setAttribute("role", "region");
-      if (!box.getAttribute("aria-label")) box.setAttribute("aria-label", nameOf(box));
-    } else {
-      box.removeAttribute("tabindex");
-      box.removeAttribute("role");
-    }
-  };
+  const BOXES = ".bd-content :is(.table-box > div, .highlight > pre, .drawing-box)";
 
   /** @param {Element} box */
   const nameOf = (box) => {
-    if (box.matches(".math")) return "Formula";
+    if (box.matches(".drawing-box")) return "Figure";
     return box.closest(".cell_output") ? "Output" : "Code";
   };
 
+  /** @param {HTMLElement} box the part of a frame that scrolls sideways */
+  const mark = (box) => {
+    const hidden = box.scrollWidth - box.clientWidth;
+    const frame = box.parentElement;
+    frame?.classList.toggle("more", hidden - box.scrollLeft > 2);
+    if (hidden > 2) {
+      box.setAttribute("tabindex", "0");
+      box.setAttribute("role", "region");
+      box.setAttribute("aria-label", box.dataset.name ?? "");
+    } else {
+      for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
+    }
+  };
+
   const start = () => {
-    const observer = new ResizeObserver((entries) => entries.forEach((entry) => mark(entry.target)));
-    for (const box of document.querySelectorAll(BOXES)) {
+    // Its name would be another than the words on it.
+    document.querySelector(".search-button-field")?.removeAttribute("aria-label");
+    /** @type {NodeListOf<HTMLElement>} */
+    const boxes = document.querySelectorAll(BOXES);
+    const observer = new ResizeObserver((entries) => {
+      for (const { target } of entries) mark(/** @type {HTMLElement} */ (target));
+    });
+    for (const box of boxes) {
+      box.dataset.name = box.getAttribute("aria-label") ?? nameOf(box);
       observer.observe(box); // also when a fold opens
       box.addEventListener("scroll", () => mark(box), { passive: true });
     }
+    window.addEventListener("load", () => boxes.forEach(mark)); // in the page's own fonts
   };
 
   /** @type {HTMLDetailsElement[]} */

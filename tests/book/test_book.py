@@ -3,8 +3,11 @@
 import copy
 import functools
 import gzip
+import importlib
 import json
 import re
+import sys
+import tempfile
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -20,7 +23,11 @@ from dmnet.checkpoints import weights_digest
 from dmnet.zoo import load_pretrained
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "book" / "extensions"))
+heads = importlib.import_module("heads")
+
 HTML = ROOT / "_build" / "html"
+TEXTS = {".html", ".js", ".css", ".txt", ".md", ".ipynb", ".json", ".svg", ".mjs"}
 
 
 def listed_pages() -> list[str]:
@@ -118,6 +125,49 @@ def leads_somewhere(name: str, link: str) -> bool:
 def anchors(target: Path) -> set[str]:
     """Return every id of a built page."""
     return set(map(unescape, re.findall(r'\bid="([^"]+)"', target.read_text(encoding="utf8"))))
+
+
+def test_no_page_names_a_folder_of_the_machine_that_built_it() -> None:
+    """Neither the repository's place nor the user's home nor the temporary folder, in any text."""
+    places = [str(ROOT), f"{Path.home()}/", f"{tempfile.gettempdir()}/tmp"]
+    texts = [path for path in HTML.rglob("*") if path.suffix in TEXTS]
+    assert len(texts) > 50
+    named = [
+        f"{path.relative_to(HTML)}: {place}"
+        for path in texts
+        for place in places
+        if re.search(rf"(?<![\w.]){re.escape(place)}", path.read_text(encoding="utf8", errors="replace"))
+    ]
+    assert named == []
+
+
+@pytest.mark.parametrize("name", listed_pages())
+def test_it_says_what_it_is(name: str) -> None:
+    """A description of its own, no longer than is shown, and the picture for those who share it."""
+    said = {
+        str(tag.get("name") or tag.get("property")): str(tag["content"])
+        for tag in page(name).select("head meta[content]")
+    }
+    assert 30 < len(said["description"]) <= 200
+    others = [str(page(other).select_one("meta[name=description]")["content"]) for other in listed_pages()]
+    assert others.count(said["description"]) == 1
+    assert said["og:title"]
+    picture = said["og:image"]
+    assert urlsplit(picture).netloc or ((HTML / name).parent / picture).is_file()
+
+
+def test_every_chapter_says_how_long_it_takes() -> None:
+    chapters = [path.stem for path in (ROOT / "book").glob("*.ipynb")]
+    seconds = heads.running_times()
+    assert set(seconds) <= set(chapters)
+    for name in chapters:
+        head = page(f"book/{name}").select_one("h1 + .chapter-head")
+        assert re.search(r"\d+ minutes to read", head.p.get_text())
+        assert ("its cells run in" in head.p.get_text()) == (name in seconds)
+        assert head.select("nav a[rel]")
+        assert [
+            link for link in head.select("nav a") if not leads_somewhere(f"book/{name}", str(link["href"]))
+        ] == []
 
 
 def test_style_sheets_ask_no_other_host() -> None:

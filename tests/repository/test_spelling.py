@@ -57,9 +57,9 @@ def test_it_reads_captions_alt_texts_comments_and_messages(
     cell = {"id": "a", "cell_type": "code", "metadata": metadata, "source": ["%run x\n", "y = 1  # commment"]}
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "a.ipynb").write_text(json.dumps({"cells": [cell]}))
-    (tmp_path / "tools").mkdir()
+    (tmp_path / "dmnet").mkdir()
     code = '"""Docc of it."""\nraise ValueError("what is wrnog here now")  # noqa: E501\nname = "wrnog"\n'
-    (tmp_path / "tools" / "a.py").write_text(code)
+    (tmp_path / "dmnet" / "a.py").write_text(code)
     checker = check_spelling.Checker({"noqa"}, {})
     found = [
         f"{place}: {one.split()[0]}" for place, text in check_spelling.texts() for one in checker.faults(text)
@@ -68,7 +68,7 @@ def test_it_reads_captions_alt_texts_comments_and_messages(
         "book/a.ipynb, cell a: 'captoin'",
         "book/a.ipynb, cell a: 'altt'",
         "book/a.ipynb, cell a: 'commment'",
-        "tools/a.py: 'wrnog'",
+        "dmnet/a.py: 'wrnog'",
     ]
 
 
