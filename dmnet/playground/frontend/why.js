@@ -155,13 +155,13 @@ export default liveFigure("why", (data, live) => {
     return { bars, cells, element: make("tr", { style }, make("th", { scope: "row" }, label), make("td.bars", {}, ...(name === "sum" ? [] : bars)), ...cells) };
   });
   const keys = [make("b"), make("b")];
-  const head = make("tr", {}, make("td"), make("td"), ...["first", "second", "difference"].map((text) => make("th", { scope: "col" }, text)));
+  const head = make("tr", {}, make("td"), make("td"), ...["first", "second", "lead"].map((text) => make("th", { scope: "col" }, text)));
   const [verdict, pin] = [make("p.verdict"), makeButton("", () => live.set({ pinned: 1 - live.state.pinned }), "A pinned pixel stays while you use the switches")];
   const shown = makeChoice("maps", [["response", "response"], ["added", "what it adds"]], (value) => live.set({ maps: value }));
   const reset = makeButton("Reset", () => live.set(start), "Everything as it was");
-  const card = make("div.card", {}, verdict,
+  const account = make("div.account", {}, verdict,
     make("p.keys", {}, make("span.first", {}, keys[0]), " against ", make("span.second", {}, keys[1])), make("table", {}, head, ...rows.map(({ element }) => element)));
-  const whole = make("div.whole", {}, maps, card);
+  const whole = make("div.whole", {}, maps, account);
   /** @param {any} state */
   const sentence = (state) => {
     const { now, confidence } = asked(state);
@@ -218,8 +218,15 @@ export default liveFigure("why", (data, live) => {
 
   /** @param {boolean} added @param {string} on @param {number[]} pair */
   function paintMaps(added, on, [best, rival]) {
-    const cells = Array.from({ length: height * width }, (_, i) => sharesOfLogits(dividends, setOf(on), (values, first) => values[first + i]));
-    const grids = SCALES.map((k) => Float32Array.from(added ? cells.map((share) => share[k + 1][best] - share[k + 1][rival]) : data.responses[k].flat()));
+    const area = height * width;
+    const grids = SCALES.map((k) => {
+      const grid = added ? new Float32Array(area) : Float32Array.from(data.responses[k].flat());
+      for (const { set, size: members } of added ? within16(setOf(on)) : []) {
+        const [one, other] = [best, rival].map((c) => (set * classes + c) * area);
+        if (holds(set, k)) grid.forEach((_, i) => { grid[i] += (dividends.step * (dividends.values[one + i] - dividends.values[other + i])) / members; });
+      }
+      return grid;
+    });
     const most = Math.max(...grids.flatMap((grid) => [...grid].map(Math.abs)));
     responses.forEach((one, k) => paintGrid(one, { values: grids[k], height, width }, added ? most : undefined));
   }
