@@ -93,7 +93,8 @@ def why() -> LiveFigure:
 
 def resnet(output_stride: int) -> list[list[int]]:
     """Map, kernel size, stride and dilation of the layers of a ResNet-50 that look at neighbours."""
-    maps, found = {"stem": 0, "maxpool": 0} | {f"layer{n}": n for n in range(1, 5)}, []
+    maps = {"stem": 0, "maxpool": 0} | {f"layer{n}": n for n in range(1, 5)}
+    found: list[list[int]] = []
     for name, layer in ResNet(Bottleneck, (3, 4, 6, 3), "deep", output_stride, 8).named_modules():
         if isinstance(layer, nn.Conv2d | nn.MaxPool2d) and "downsample" not in name:
             sizes = [int(np.ravel(one)[0]) for one in (layer.kernel_size, layer.stride, layer.dilation)]
@@ -523,7 +524,8 @@ class TestField:
         self, show: Callable[..., Tab], output_stride: int, strides: str
     ) -> None:
         tab = show("field")
-        layers, r, j, rows = resnet(output_stride), 1, 1, {}
+        layers, r, j = resnet(output_stride), 1, 1
+        rows: dict[int, list[str]] = {}
         for level, k, stride, d in layers:
             r, j = r + (k - 1) * d * j, stride * j
             rows[level] = [str(d), str(j), str(r)]
