@@ -73,6 +73,8 @@ export function reader([, , height, width], size) {
   };
 }
 
+/** @param {number} value */
+const signed = (value) => (value > 0 ? "+" : "") + number(value, 1);
 /** @param {number[]} values */
 const largest = (values) => values.indexOf(Math.max(...values));
 
@@ -231,6 +233,3 @@ export default liveFigure("why", (data, live) => {
     responses.forEach((one, k) => paintGrid(one, { values: grids[k], height, width }, added ? most : undefined));
   }
 });
-
-/** @param {number} value */
-const signed = (value) => (value > 0 ? "+" : "") + number(value, 1);
