@@ -476,10 +476,11 @@ class TestWhy:
         tab = show("why", **TELEPHONE)
         tab.page.get_by_label("prediction", exact=True).tap()
         assert state(tab.page)["pinned"] == 1 and abs(state(tab.page)["x"] - 80) <= 1
+        tab.page.get_by_role("switch", name="Scale 1×1").tap()
+        expect(tab.page.locator(".why tr").nth(2)).to_contain_text("off")
+        assert state(tab.page)["on"] == "0111"
         swipe(tab.page, tab.page.get_by_label("truth", exact=True), 30)
         assert state(tab.page)["x"] > 100
-        tab.page.get_by_role("switch", name="Scale 1×1").tap()
-        assert state(tab.page)["on"] == "0111"
         fits(tab.page)
         assert tab.faults == []
 
