@@ -20,7 +20,7 @@ from dmnet.transforms import fitted_size, resize_image, resize_mask
 from dmnet.worlds.drawing import VOID, Scene
 
 CAMVID = "CamVid, Brostow et al. 2009", "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/"
-PAGODA = (
+PAGODA = (  # OpenCV, matplotlib, torchvision and scikit-image bring no other of houses or streets
     "scikit-learn’s china.jpg, by danielbuechele, CC BY 2.0, made smaller",
     "https://www.flickr.com/photos/danielbuechele/6061409035/",
 )

@@ -36,6 +36,7 @@ SPLITS = {
     "cityscapes": ("train", "val", "test"),
     "camvid": ("train", "val", "test"),
 }
+AGAIN = "Move it away and it is fetched again, or add --unverified to have what is in it."
 CONTENTS = "contents:"  # how a digest of `contents_digest` begins
 
 
@@ -126,16 +127,15 @@ def prepare(
                 say(f"{archive.name}: unpacking")
                 unpack(file, folder, archive.part, archive.only.split(), contents if verify else "")
             except (DownloadError, DataError) as error:
-                if contents and not there and not isinstance(error.__cause__, OSError):  # but a full disk
+                disk = isinstance(error.__cause__, OSError)  # is full, or cannot be written
+                if contents and not there and not disk:
                     file.unlink(missing_ok=True)
-                if isinstance(error, DataError):
+                if isinstance(error, DataError) and (disk or not (contents and there)):
                     raise
                 hint = f"You can also fetch {archive.name} by other means and put it into {store}."
-                if there and contents:
-                    hint = "Move it away and it is fetched again, or add --unverified to have what is in it."
-                elif there:
-                    hint = "If you know that it was packed anew, add --unverified."
-                raise DownloadError(f"{error} {hint}") from error
+                if there:
+                    hint = AGAIN if contents else "If you know that it was packed anew, add --unverified."
+                raise type(error)(f"{str(error).rstrip('.')}. {hint}") from error
             if archive.into == sbd.MASKS:
                 say("trainaug: writing the masks")
                 sbd.augment(home, folder)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from playground_page import PLACE, WELCOME, Visit, changed, give, labels_of, png, shown, summary, switch
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 
 import dmnet
 from dmnet.analysis.inside import look_inside
@@ -21,6 +21,8 @@ from dmnet.playground import bundle
 from dmnet.playground.catalogue import BY_ID, STILL, SUBSETS
 from dmnet.playground.kernel import Desk
 from dmnet.transforms import evaluation_image
+from dmnet.upsampling import upsample
+from dmnet.worlds.demo import WORLDS
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
@@ -145,6 +147,121 @@ def test_every_canvas_has_words(visit: Visit) -> None:
     assert len(words) == 12
     assert all(word and len(word) > 15 for word in words)
     assert "ruby on warm side" in words[1]
+
+
+def at(canvas: Locator, column: float, row: float) -> dict[str, Any]:
+    """Return where a pixel or cell of a canvas is, for `hover`, `click` and `tap`."""
+    box = canvas.bounding_box()
+    size = canvas.evaluate("one => [one.width, one.height]")
+    assert box is not None
+    (x, y), side = ((column + 0.5) / size[0], (row + 0.5) / size[1]), (box["width"], box["height"])
+    return {"position": {"x": x * side[0], "y": y * side[1]}}
+
+
+def test_pointing_says_what_is_there_and_its_value(visit: Visit) -> None:
+    tab = shown(visit)
+    page, scene, model = tab.page, BY_ID["scale-26"], dmnet.load_pretrained("demo_scale")
+    pointed, image, mask = page.locator(".pointed"), scene.draw().image, scene.draw().mask
+    inside = look_inside(model, evaluation_image(scene.world, image), [1, 1, 1, 1])
+    chances = upsample(inside.logits[None], mask.shape)[0].softmax(0)
+    expect(pointed).to_contain_text("Point at a picture")
+    names = WORLDS["demo_scale"].classes.names
+    prediction = page.locator(".panel canvas").nth(1)
+    for y, x in ((3, 5), *map(tuple, np.argwhere(mask == 1)[[0, -1]])):
+        prediction.hover(**at(prediction, x, y))
+        label = int(chances[:, y, x].argmax())
+        sure = f"{100 * float(chances[label, y, x]):.0f} % sure"
+        words = f"Pixel {x}, {y}: the network says {names[label].replace('_', ' ')}, {sure}"
+        expect(pointed).to_contain_text(words)
+        true = (
+            ": true" if mask[y, x] == label else "counts nowhere" if mask[y, x] == 255 else names[mask[y, x]]
+        )
+        expect(pointed).to_contain_text(true)
+    assert page.locator(".mark:visible").count() == 4 + 4  # of the pictures and the responses
+    card = page.locator(".scale[data-k='7'] canvas")
+    for canvas, grids, what in (
+        (card.first, inside.filters, "Filter of 7 × 7"),
+        (card.last, inside.responses, "Response of 7 × 7"),
+    ):
+        values = grids[3].mean(0)
+        canvas.hover(**at(canvas, 2, 5))
+        where = f"row 6 of {len(values)}, column 3 of {len(values)}"
+        number = f"{float(values[5, 2]):.2g}".replace("-", "−")
+        channels = model.architecture.channels
+        expect(pointed).to_have_text(f"{what}, the mean of {channels} channels, {where}: {number}.")
+    page.locator(".scale[data-k='1'] canvas").first.hover()
+    expect(pointed).to_contain_text("one number")
+    assert tab.faults == []
+
+
+def test_a_click_keeps_the_place_and_arrows_move_it(visit: Visit) -> None:
+    page = shown(visit).page
+    pointed, prediction = page.locator(".pointed"), page.locator(".panel canvas").nth(1)
+    y, x = np.argwhere(BY_ID["scale-26"].draw().mask == 1)[40].tolist()
+    prediction.click(**at(prediction, x, y))
+    page.mouse.move(1, 1)
+    expect(pointed).to_contain_text("the network says ruby on warm side")
+    x, y = map(int, re.findall(r"\d+", pointed.inner_text())[:2])
+    page.locator(".scale[data-k='7'] .switch").click()
+    expect(pointed).to_contain_text("the full network said ruby on warm side")
+    page.mouse.move(1, 1)
+    prediction.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowUp")
+    expect(pointed).to_contain_text(f"Pixel {x - 4}, {y - 1}: ")
+    expect(page.locator(".aloud")).to_contain_text(f"Pixel {x - 4}, {y - 1}: ")
+    page.keyboard.press("Escape")
+    expect(pointed).to_contain_text("Point at a picture")
+    expect(page.locator(".mark:visible")).to_have_count(0)
+
+
+def test_the_colours_are_explained_where_they_are(visit: Visit) -> None:
+    page = shown(visit).page
+    names = [one.replace("_", " ") for one in WORLDS["demo_scale"].classes.names]
+    legend = page.get_by_role("list", name="What the colours mean").get_by_role("listitem")
+    said = legend.all_inner_texts()
+    assert {*said} <= {*names, "counts nowhere"}
+    assert len(said) > 4
+    expect(page.locator(".key")).to_contain_text("white is 0")
+    scene = BY_ID["scale-26"]
+    inside = look_inside(
+        dmnet.load_pretrained(scene.world), evaluation_image(scene.world, scene.draw().image), [1] * 4
+    )
+    captions = page.locator(".scale .caption").all_inner_texts()
+    for i, (filters, responses) in enumerate(zip(inside.filters, inside.responses, strict=True)):
+        for caption, grid in zip(
+            captions[2 * i : 2 * i + 2], (filters.mean(0), responses.mean(0)), strict=True
+        ):
+            largest = float(grid.flatten()[grid.abs().argmax()])
+            assert float(caption.split()[1].replace("−", "-")) == pytest.approx(largest, rel=0.06)
+
+
+def test_one_answer_is_held_beside_another(visit: Visit) -> None:
+    tab = shown(visit)
+    page = tab.page
+    swap = page.get_by_role("button", name="A ⇄ B")
+    expect(swap).to_be_hidden()
+    full = labels_of(page)
+    changed(page, {"gates": [1, 1, 1, 0]})
+    page.get_by_role("button", name="Hold as A").click()
+    less = labels_of(page)
+    expect(page.get_by_text("A: Coins 1, 7 × 7 off")).to_be_visible()
+    expect(summary(page)).to_contain_text("· 0 % of the pixels differ from A")
+    changed(page, {"gates": [1, 1, 1, 1]})
+    share = np.mean(np.array(full) != less)
+    expect(summary(page)).to_contain_text(f"{100 * share:.1f} % of the pixels differ from A")
+    swap.click()
+    page.wait_for_function(f"(wanted) => [...{PLACE}.answer.labels].join() === wanted.join()", arg=less)
+    expect(switch(page, 7)).not_to_be_checked()
+    expect(page.locator(".panel .caption").nth(3)).to_have_text("A: Coins 1")
+    changed(page, {"scene": "context-13"})  # another network: A cannot be compared, and comes back
+    expect(page.locator(".panel .caption").nth(3)).to_have_text("changed")
+    swap.click()
+    page.wait_for_function(f"(wanted) => [...{PLACE}.answer.labels].join() === wanted.join()", arg=full)
+    page.get_by_role("button", name="Let A go").click()
+    expect(summary(page)).to_contain_text("differ from the full network")
+    expect(swap).to_be_hidden()
+    assert tab.faults == []
 
 
 def test_the_tour(visit: Visit) -> None:

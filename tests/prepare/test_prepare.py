@@ -514,6 +514,22 @@ def test_a_page_in_place_of_the_archive_is_not_kept(verify: bool, world: SimpleN
     assert files_in(world.root) == {} and hidden(world.root) == []
 
 
+def test_a_damaged_archive_of_ones_own_is_kept_and_the_way_out_is_said(
+    world: SimpleNamespace, packed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one is that a process fetched and did not live to unpack."""
+    half = packed[CAMVID][: len(packed[CAMVID]) // 2]
+    put({CAMVID: half}, world.archives)
+    with pytest.raises(DataError, match=rf"(?s){CAMVID} could not be .*\. Move it away and it is fetched"):
+        prepare("camvid", world.root)
+    assert files_in(world.root) == {f"archives/{CAMVID}": half} and hidden(world.root) == []
+    put(packed, world.archives, CAMVID)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
+    with pytest.raises(DataError, match="disk is full") as caught:
+        prepare("camvid", world.root)
+    assert "Move it away" not in str(caught.value)
+
+
 def test_a_full_disk_does_not_cost_the_archive(
     world: SimpleNamespace, packed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

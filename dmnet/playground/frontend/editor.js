@@ -47,6 +47,8 @@ export class Editor {
     this.edits = [];
     /** @type {string[][]} what `Undo` goes back to */
     this.history = [];
+    /** @type {string[][]} what was undone, and can be done again */
+    this.future = [];
     /** @type {string[] | null} the changes before the gesture that is under way */
     this.before = null;
     this.chosen = 0; // number of an object
@@ -88,7 +90,8 @@ export class Editor {
     const add = makeButton("Add", () => this.add(), "Put one more object into the picture");
     this.stage = make("div.stage");
     this.bench = make("section.bench", { "aria-label": "Workbench" },
-      make("p.fine", {}, "Drag an object, or choose it: arrow keys move it, + and − change its size, Delete takes it away."),
+      make("p.fine", {}, "Drag an object, or choose it: arrow keys move it, + and − change its size, Delete takes it away. " +
+        "Ctrl+Z takes a change back, Esc closes."),
       setting("Object", this.object, this.remove), setting("Size", this.size),
       setting("New", this.kind, add),
       setting("Exchange", make("div.checks", {}, ...this.exchanges.map(({ element }) => element))),
@@ -123,7 +126,7 @@ export class Editor {
    */
   show(composer, edits, composed) {
     if (composer !== this.composer) {
-      [this.composer, this.chosen, this.history, this.before] = [composer, 0, [], null];
+      [this.composer, this.chosen, this.history, this.future, this.before] = [composer, 0, [], [], null];
       this.spot = [composer.layers.width >> 1, composer.layers.height >> 1];
       const kinds = composer.layers.objects.filter(({ placed }) => !placed).map(({ name }) => name);
       this.kind.replaceChildren(...kinds.map((name) => make("option", { value: name }, name)));
@@ -245,13 +248,31 @@ export class Editor {
     const before = this.before ?? this.edits;
     this.before = null;
     if (edits) this.edits = edits;
-    if (before.join() !== this.edits.join()) this.history.push(before);
+    if (before.join() !== this.edits.join()) {
+      this.history.push(before);
+      this.future = [];
+    }
     this.change(this.edits);
   }
 
   goBack() {
-    this.edits = this.history.pop() ?? [];
-    this.change(this.edits);
+    this.go(this.history, this.future);
+  }
+
+  goForward() {
+    this.go(this.future, this.history);
+  }
+
+  /**
+   * @param {string[][]} from where the changes are taken from
+   * @param {string[][]} to where those that are left go
+   */
+  go(from, to) {
+    const edits = from.pop();
+    if (!edits) return;
+    to.push(this.edits);
+    this.edits = edits;
+    this.change(edits);
   }
 
   add() {
@@ -327,7 +348,7 @@ export class Editor {
       const step = steps[steps.indexOf(placed.step) + larger];
       if (step !== undefined) this.slide(`size ${this.chosen} ${step}`);
     } else if (placed && ["Delete", "Backspace"].includes(event.key)) this.say(`remove ${this.chosen}`);
-    else if (event.key === "Escape") this.choose(0);
+    else if (event.key === "Escape" && placed) this.choose(0);
     else if (!placed && ["Enter", " "].includes(event.key)) this.turn(this.spot[0], this.spot[1]);
     else return;
     event.preventDefault();

@@ -28,6 +28,12 @@ export function make(tag, properties = {}, ...children) {
 export const makeButton = (text, act, title) => make("button", { type: "button", onclick: act, title }, text);
 
 /**
+ * A square of a colour, for a legend.
+ * @param {ArrayLike<number>} rgb 0..255
+ */
+export const makeSwatch = (rgb) => make("i.swatch", { style: `background: rgb(${Array.from(rgb).join(" ")})` });
+
+/**
  * A picture with its caption; the canvas tells its content to who cannot see it.
  * @param {string} text
  */

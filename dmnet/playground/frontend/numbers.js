@@ -101,6 +101,29 @@ export function labelsOf(logits, [classes, h, w], height, width) {
 }
 
 /**
+ * Return the probability of every class at a pixel.
+ * @param {Float32Array} logits [classes, h, w]
+ * @param {number[]} shape classes, h, w
+ * @param {number[]} size height and width of the picture
+ * @param {number[]} pixel x and y
+ */
+export function chancesAt(logits, [classes, h, w], [height, width], [x, y]) {
+  const [rows, columns] = [taps(h, height), taps(w, width)];
+  const [left, right, part] = [columns.first[x], columns.second[x], columns.weight[x]];
+  const scores = Array.from({ length: classes }, (_, c) => {
+    const [above, below] = [rows.first[y], rows.second[y]].map((row) => {
+      const at = (c * h + row) * w;
+      return logits[at + left] + (logits[at + right] - logits[at + left]) * part;
+    });
+    return above + (below - above) * rows.weight[y];
+  });
+  const most = Math.max(...scores);
+  const powers = scores.map((score) => Math.exp(score - most));
+  const sum = powers.reduce((total, power) => total + power);
+  return powers.map((power) => power / sum);
+}
+
+/**
  * Return the intersection over union of every class; null for one that occurs neither here nor there.
  * @param {Uint8Array} labels
  * @param {Uint8Array} truth VOID where it does not count

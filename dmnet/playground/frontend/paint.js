@@ -5,7 +5,7 @@
  */
 import { VOID } from "./numbers.js";
 
-const CREAM = [224, 224, 192]; // VOC's colour of void
+export const CREAM = [224, 224, 192]; // VOC's colour of void
 
 /**
  * Fill a canvas, at its natural size, pixel by pixel.
@@ -100,6 +100,9 @@ export function diverging(value) {
   const stop = Math.min(Math.floor(place), 7);
   return STOPS[stop].map((low, c) => Math.round(low + (STOPS[stop + 1][c] - low) * (place - stop)));
 }
+
+/** The same colours from left to right, for a style sheet. */
+export const RAMP = `linear-gradient(90deg, ${STOPS.map((rgb) => `rgb(${rgb.join(" ")})`).join(", ")})`;
 
 /**
  * Paint a filter or a response: red is positive, blue negative, the largest magnitude the darkest.

@@ -13,17 +13,28 @@ import { Composer, readLayers } from "./compose.js";
 import { isDark, make, paused, percent, say } from "./elements.js";
 import { BrowserEngine, KernelEngine, NO_FACTS, precomputed, readScene } from "./engines.js";
 import { reasons } from "./matters.js";
-import { breath, iou, mean, occurringIn, shareChanged, sharesOf } from "./numbers.js";
+import { breath, iou, mean, occurringIn, shareChanged, sharesOf, SIZES, VOID } from "./numbers.js";
 import { OwnPictures } from "./own.js";
 import { paintDifference, paintLabels, paintPicture, paintRevealed } from "./paint.js";
 import { toPicture } from "./pictures.js";
-import { classList, groupScores } from "./results.js";
+import { Pointing } from "./point.js";
+import { classList, groupScores, legendOf } from "./results.js";
 import { Tour } from "./tour.js";
 import { View } from "./view.js";
 
 /** The scene that is a picture of the reader's. */
 export const OWN = "own";
 const ALL = [1, 1, 1, 1];
+
+/**
+ * An answer that the reader holds.
+ * @typedef {object} Held
+ * @property {Scene} scene
+ * @property {Answer} answer
+ * @property {World} world
+ * @property {State} state
+ * @property {string} name
+ */
 
 export class Playground {
   /**
@@ -62,6 +73,8 @@ export class Playground {
     this.scores = null;
     /** @type {(number | null)[] | null} those of what it is compared with */
     this.otherScores = null;
+    /** @type {Held | null} what the reader holds as A */
+    this.held = null;
     this.changed = 0;
     this.turn = 0; // counts the changes: an answer that comes too late is dropped
     /** @type {Promise<void> | null} */
@@ -88,6 +101,7 @@ export class Playground {
       : "A picture of your own never leaves this browser.");
     root.replaceChildren(this.view.element);
     this.view.element.addEventListener("keydown", (event) => this.key(event));
+    this.pointing = new Pointing(this, this.view);
     this.ownPictures = new OwnPictures(this.view, (canvas) => this.takeOwn(canvas), (text) => this.say(text));
   }
 
@@ -96,13 +110,19 @@ export class Playground {
     return {
       choose: (scene) => this.choose(scene),
       step: (by) => this.step(by),
-      tour: () => this.tour.go(0),
+      tour: () => {
+        this.release(); // it speaks of the full network
+        this.tour.go(0);
+      },
       share: () => this.share(),
       reset: () => this.reset(),
       weigh: (scale, gate) => this.set({ gates: this.state.gates.map((old, i) => (i === scale ? gate : old)) }),
       channel: (channel) => this.set({ channel }),
       lend: (donor) => this.set({ donor }),
       swap: () => this.set({ scene: this.state.donor, donor: this.state.scene }),
+      hold: () => this.hold(),
+      exchange: () => this.exchange(),
+      release: () => this.release(),
       edit: () => this.toggleEditor(),
       change: (edits) => this.set({ edits }),
       reveal: (reveal) => this.set({ reveal }),
@@ -166,6 +186,7 @@ export class Playground {
   reset() {
     this.view.scales.weights.fill(1);
     this.say("");
+    this.release();
     const scene = this.state.scene === OWN ? this.start.scene : this.state.scene;
     return this.set({ ...START, edits: [], scene });
   }
@@ -377,15 +398,24 @@ export class Playground {
   }
 
   /**
-   * What the answer is compared with: the full network's; where that is what has answered, and the scene was changed,
+   * What the answer is compared with: what the reader holds, or the full network's; where that is what has answered, and the scene was changed,
    * the full network's answer to the scene before.
    */
   get other() {
     const [scene, base] = [/** @type {Scene} */ (this.present), /** @type {Scene} */ (this.base)];
+    if (this.comparable) return { scene: this.comparable.scene, answer: this.comparable.answer, words: "A" };
     const before = scene !== base && this.state.gates.every((gate) => gate === 1) && !this.state.donor;
     const compared = before ? base : scene;
     const answer = /** @type {Answer} */ (this.full.get(compared));
     return { scene: compared, answer, words: before ? "before" : "the full network" };
+  }
+
+  /** What is held, where it can be compared with what is shown: of the same network, and of the same size. */
+  get comparable() {
+    const { held, present, world } = this;
+    const same = held && held.world === world && held.scene.picture.height === present?.picture.height &&
+      held.scene.picture.width === present.picture.width;
+    return same ? held : null;
   }
 
   /** Show scene and answer: first what the reader looks at, then the rest. */
@@ -399,6 +429,7 @@ export class Playground {
     this.changed = shareChanged(answer.labels, other.answer.labels);
     this.paint();
     this.showScores(scene, answer);
+    this.pointing.show();
     await breath();
     if (base !== this.base) return; // another scene has been chosen
     if (answer.channels) {
@@ -448,16 +479,21 @@ export class Playground {
     const { picture: { height, width }, truth } = scene;
     const { palette } = this.world;
     const { answer: { labels }, words } = this.other;
+    const held = this.comparable;
     this.paintScene(scene);
     paintLabels(this.view.prediction.canvas, answer.labels, height, width, palette);
     this.view.truth.figure.hidden = !truth;
-    this.view.arrangePanels();
     if (truth) paintLabels(this.view.truth.canvas, truth, height, width, palette);
-    paintDifference(this.view.difference.canvas, answer.labels, labels, height, width, palette, isDark(this.view.element));
+    if (held) paintLabels(this.view.difference.canvas, labels, height, width, palette);
+    else paintDifference(this.view.difference.canvas, answer.labels, labels, height, width, palette, isDark(this.view.element));
+    say(this.view.difference.caption, held ? `A: ${held.name}` : "changed");
+    say(this.view.prediction.caption, held ? "prediction, B" : "prediction");
+    [this.view.exchange.hidden, this.view.release.hidden] = [!this.held, !this.held];
     this.view.prediction.canvas.ariaLabel = `The network's labels: ${this.described(answer.labels)}`;
     if (truth) this.view.truth.canvas.ariaLabel = `The true labels: ${this.described(truth)}`;
     const changed = `${percent(this.changed ?? 0)} of the pixels`;
-    this.view.difference.canvas.ariaLabel = `Where the labels differ from ${words}: ${changed}`;
+    this.view.difference.canvas.ariaLabel = held ? `The labels of A, ${held.name}: ${this.described(labels)}`
+      : `Where the labels differ from ${words}: ${changed}`;
   }
 
   /**
@@ -479,6 +515,7 @@ export class Playground {
     const maps = [answer.labels, other.answer.labels, scene.truth, other.scene.truth].filter((map) => map !== null);
     const { classes, resize } = this.world;
     const [now, full] = [answer, other.answer].map(({ labels }) => sharesOf(labels, classes.length));
+    this.view.legend.replaceChildren(...legendOf(this.world, occurringIn(maps), scene.truth?.includes(VOID) ?? false));
     this.view.classes.replaceChildren(...(this.scores && this.otherScores
       ? [resize ? make("p.fine", {}, "Bars: the IoU. Beside each name: the share of the picture that is labelled so.") : "",
         classList(this.world, occurringIn(maps), "IoU", this.scores, this.otherScores, resize && now)]
@@ -486,7 +523,7 @@ export class Playground {
         classList(this.world, occurringIn(maps), "Share of the picture", now, full, null)]));
     const changed = `${percent(this.changed ?? 0)} of the pixels differ from ${other.words}`;
     if (!this.scores || !this.otherScores) return say(this.view.summary, changed);
-    const than = other.scene === scene ? "full network" : "before";
+    const than = other.words.replace("the ", "");
     say(this.view.summary, `mIoU ${percent(mean(this.scores))}, ${than} ${percent(mean(this.otherScores))} · ${changed}`);
   }
 
@@ -524,8 +561,19 @@ export class Playground {
 
   // What else the reader does ---------------------------------------------------------------------------
 
-  /** @param {KeyboardEvent} event the keys 1, 3, 5 and 7 are the switches */
+  /** @param {KeyboardEvent} event the keys 1, 3, 5 and 7 are the switches; the rest is for the workbench */
   key(event) {
+    const { editor } = this.view;
+    const letter = event.ctrlKey || event.metaKey ? event.key.toLowerCase() : "";
+    if (event.defaultPrevented) return;
+    if (editor.isOpen && (event.key === "Escape" || letter === "z" || letter === "y")) {
+      if (event.key === "Escape") this.toggleEditor();
+      else if (letter === "y" || event.shiftKey) editor.goForward();
+      else editor.goBack();
+      event.preventDefault();
+      event.stopPropagation(); // a notebook has keys of its own
+      return;
+    }
     const target = /** @type {HTMLElement} */ (event.target);
     if (event.ctrlKey || event.metaKey || event.altKey || target.matches("select, input:not([type=checkbox])")) return;
     const scale = ["1", "3", "5", "7"].indexOf(event.key);
@@ -540,6 +588,7 @@ export class Playground {
    */
   takeOwn(canvas) {
     this.own = canvas;
+    if (this.held?.state.scene === OWN) this.held = null; // that picture is no longer there
     this.listScenes();
     return this.showOwn(this.ownWorld ?? this.worlds.find(({ resize }) => resize) ?? this.world);
   }
@@ -552,6 +601,39 @@ export class Playground {
     [this.state.channel, this.state.reveal] = [-1, -1];
     delete this.view.matters.dataset.for;
     return this.set({ scene: OWN, donor: "" });
+  }
+
+  /** Hold what is shown as A: what follows is compared with it. */
+  hold() {
+    const { answer, present, world, state } = this;
+    if (!answer || !present) return;
+    this.held = { answer, scene: present, world, state: { ...state, gates: [...state.gates] }, name: this.name };
+    this.show();
+  }
+
+  /** Let A go: the full network is compared with again. */
+  release() {
+    if (!this.held) return;
+    this.held = null;
+    this.show();
+  }
+
+  /** Go back to A, and hold what was shown. */
+  exchange() {
+    const { held } = this;
+    if (!held) return;
+    this.hold();
+    if (held.state.scene === OWN) this.ownWorld = held.world;
+    return this.set({ ...held.state, gates: [...held.state.gates] });
+  }
+
+  /** What is shown, in a few words. */
+  get name() {
+    const { scene, gates, donor, edits } = this.state;
+    const title = scene === OWN ? "your picture" : this.entry(scene)?.title ?? "";
+    const scales = gates.flatMap((gate, i) => (gate === 1 ? [] : [`${SIZES[i]} × ${SIZES[i]} ${gate ? `× ${gate}` : "off"}`]));
+    const lent = donor ? [`filters of ${this.entry(donor)?.title}`] : [];
+    return [title, ...(edits.length ? ["changed"] : []), ...scales, ...lent].join(", ");
   }
 
   /** Open or close the workbench. */

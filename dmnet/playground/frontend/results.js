@@ -3,8 +3,9 @@
  *
  * @import { Scene } from "./engines.js"
  */
-import { make, percent } from "./elements.js";
+import { make, makeSwatch, percent } from "./elements.js";
 import { inside, mean, SIZES } from "./numbers.js";
+import { CREAM } from "./paint.js";
 
 /**
  * @typedef {object} World
@@ -34,11 +35,23 @@ export function classList(world, occurring, what, now, full, shares) {
   const items = occurring.map((c) => {
     const name = make("span.name", {}, world.classes[c].replaceAll("_", " "));
     if (shares) name.append(make("small", { title: "Share of the picture" }, ` ${percent(shares[c])}`));
-    return make("li", {}, make("i.swatch", { style: `background: rgb(${world.palette[c].join(" ")})` }), name,
+    return make("li", {}, makeSwatch(world.palette[c]), name,
       make("span.bar", { style: `--now: ${now[c] ?? 0}; --full: ${full[c] ?? 0}` }),
       make("span.score", {}, now[c] === null ? "–" : percent(now[c])));
   });
   return make("ul.classes", { "aria-label": `${what} of every class` }, ...items);
+}
+
+/**
+ * Return what the colours of the pictures mean, as items of a list.
+ * @param {World} world
+ * @param {number[]} occurring classes
+ * @param {boolean} hasVoid whether pixels count nowhere
+ * @returns {HTMLElement[]}
+ */
+export function legendOf(world, occurring, hasVoid) {
+  const items = occurring.map((c) => make("li", {}, makeSwatch(world.palette[c]), world.classes[c].replaceAll("_", " ")));
+  return hasVoid ? [...items, make("li", {}, makeSwatch(CREAM), "counts nowhere")] : items;
 }
 
 /**

@@ -5,7 +5,8 @@
  */
 import { make, makePanel, say } from "./elements.js";
 import { distanceOf, SIZES } from "./numbers.js";
-import { paintGrid } from "./paint.js";
+import { paintGrid, RAMP } from "./paint.js";
+import { signed } from "./point.js";
 
 export class ScaleCards {
   /** @param {(scale: number, gate: number) => void} change called when the reader moves something */
@@ -17,6 +18,8 @@ export class ScaleCards {
     this.element = make(
       "div.scales", { role: "group", "aria-label": "The four scales" }, ...this.cards.map((card) => card.element),
     );
+    this.key = make("p.fine.key", {}, "negative ", make("i.ramp", { style: `background: ${RAMP}` }), " positive; white is 0. " +
+      "In each grid the largest number, positive or negative, has the darkest colour: the one under it.");
   }
 
   /**
@@ -60,8 +63,10 @@ export class ScaleCards {
       card.element.classList.toggle("off", gates[i] === 0);
       if (!answer) return;
       const distance = before ? distanceOf(answer.filters[i].values, before.filters[i].values) : 0;
+      const [filter, response] = [answer.filters[i], answer.responses[i]].map(({ values }) => signed(largest(values)));
       card.filter.caption.title = "The norm of the change, in per cent of the filter's own";
-      say(card.filter.caption, distance < 0.005 ? "filter" : `filter ±${Math.round(100 * distance)}%`);
+      say(card.filter.caption, distance < 0.005 ? `filter ${filter}` : `filter ${filter}\nchanged ${Math.round(100 * distance)} %`);
+      say(card.response.caption, `response\n${response}`);
       const change = distance < 0.005 ? "" : `, changed by ${Math.round(100 * distance)} per cent`;
       this.grid(card.filter.canvas, answer.filters[i], `Filter of ${SIZES[i]} by ${SIZES[i]} cells, ${shown}${change}`);
       this.grid(card.response.canvas, answer.responses[i], `Response of scale ${SIZES[i]}, ${shown}`);
@@ -79,3 +84,9 @@ export class ScaleCards {
     canvas.setAttribute("aria-label", `${what}: values from ${low.toPrecision(2)} to ${high.toPrecision(2)}`);
   }
 }
+
+/**
+ * Return the number that is the farthest from 0.
+ * @param {Float32Array} values
+ */
+const largest = (values) => values.reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most), 0);

@@ -14,6 +14,9 @@
  * @property {() => void} edit
  * @property {(edits: string[]) => void} change
  * @property {(question: number) => void} reveal
+ * @property {() => void} hold
+ * @property {() => void} exchange
+ * @property {() => void} release
  * @property {() => void} matters
  * @property {(file: Blob | undefined) => Promise<void>} own
  * @property {() => void} camera
@@ -44,6 +47,8 @@ export class View {
     this.panels = make("div.panels", {}, ...this.allPanels.map(({ figure }) => figure));
     this.editor = new Editor(this.picture, actions.change, actions.edit);
     this.field = make("div.field", {}, this.editor.stage, this.panels, this.editor.bench);
+    this.legend = make("ul.legend", { "aria-label": "What the colours mean" });
+    this.pointed = make("p.pointed.idle");
     this.summary = make("p.summary");
     this.scales = new ScaleCards(actions.weigh);
     this.channel = make("select", { onchange: () => actions.channel(Number(this.channel.value)) },
@@ -53,6 +58,10 @@ export class View {
     this.reveal = make("select", { onchange: () => actions.reveal(Number(this.reveal.value)) });
     this.donorChoice = this.choice("Filters of", this.donor, this.swap);
     this.revealChoice = this.choice("Reveal", this.reveal);
+    this.hold = makeButton("Hold as A", actions.hold, "Keep this answer beside those that follow");
+    this.exchange = makeButton("A ⇄ B", actions.exchange, "Back to A, and hold this answer instead");
+    this.release = makeButton("Let A go", actions.release, "Compare with the full network again");
+    this.exchange.hidden = this.release.hidden = true;
     this.classes = make("div.scores");
     this.matters = make("div.reasons");
     this.mattersBox = make("details.matters", { ontoggle: actions.matters },
@@ -62,10 +71,11 @@ export class View {
     this.message = make("p.message", { role: "alert", hidden: true });
     this.aloud = make("p.aloud", { role: "status", "aria-live": "polite" });
     /** @type {HTMLElement} */
-    this.element = make("section.dmnet-app", { "aria-label": "Playground: switch the network's scales on and off" },
-      this.toolbar(actions), this.hint, tour, this.field, this.credits, this.summary,
-      this.scales.element,
-      make("div.choices", {}, this.choice("Show", this.channel), this.donorChoice, this.revealChoice),
+    this.element = make("section.dmnet-app.playground", { "aria-label": "Playground: switch the network's scales on and off" },
+      this.toolbar(actions), this.hint, tour, this.field, this.legend, this.credits, this.summary, this.pointed,
+      this.scales.element, this.scales.key,
+      make("div.choices", {}, this.choice("Show", this.channel), this.donorChoice, this.revealChoice,
+        make("div.choice", {}, this.hold, this.exchange, this.release)),
       make("div.below", {}, this.classes, this.mattersBox), this.footer(actions, privacy), this.message, this.aloud);
   }
 
@@ -117,20 +127,15 @@ export class View {
     select.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
   }
 
-  /** Open or close the workbench; the picture moves there and back. */
+  /** Open or close the workbench; the picture moves there and back, and the keyboard with it. */
   toggleEditor() {
+    const inside = this.field.contains(document.activeElement);
     if (this.editor.isOpen) this.editor.close(this.panels);
     else this.editor.open();
     this.field.classList.toggle("editing", this.editor.isOpen);
     this.edit.setAttribute("aria-expanded", String(this.editor.isOpen));
-    this.arrangePanels();
-  }
-
-  /** Give every panel that is there as much room as the others. */
-  arrangePanels() {
-    const there = [...this.panels.children].filter((/** @type {any} */ one) => !one.hidden).length;
-    this.panels.classList.toggle("three", there === 3);
-    this.panels.classList.toggle("two", there === 2);
+    if (this.editor.isOpen) this.editor.canvas.focus();
+    else if (inside) this.edit.focus();
   }
 
   /**

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  channelOf, iou, labelsOf, mean, normalised, occurringIn, shareChanged, subsetNumber, taps,
+  chancesAt, channelOf, iou, labelsOf, mean, normalised, occurringIn, shareChanged, subsetNumber, taps,
 } from "../../../dmnet/playground/frontend/numbers.js";
 
 test("a pixel is normalised by the mean and deviation of its channel", () => {
@@ -22,6 +22,14 @@ test("labels are the arg-max after upsampling, not before", () => {
   const logits = Float32Array.of(0, 0, 3, -1); // class 0: [0, 0], class 1: [3, -1]
   assert.deepEqual([...labelsOf(logits, [2, 1, 2], 1, 4)], [1, 1, 0, 0]);
   assert.deepEqual([...labelsOf(Float32Array.of(1, 1), [2, 1, 1], 2, 2)], [0, 0, 0, 0]); // a tie: the first
+});
+
+test("probabilities are those of the upsampled logits at one pixel", () => {
+  const logits = Float32Array.of(0, 0, 0, 0, Math.log(3), Math.log(3), 0, 0); // [2, 2, 2]
+  const near = (some, others) => others.forEach((other, i) => assert.ok(Math.abs(some[i] - other) < 1e-6));
+  near(chancesAt(logits, [2, 2, 2], [2, 2], [1, 0]), [1 / 4, 3 / 4]);
+  const half = 3 ** 0.75; // a quarter of the way down: rows are read at half-pixel centres
+  near(chancesAt(logits, [2, 2, 2], [4, 4], [3, 1]), [1 / (1 + half), half / (1 + half)]);
 });
 
 test("IoU leaves out void, and classes that are nowhere", () => {
