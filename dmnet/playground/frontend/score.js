@@ -112,7 +112,7 @@ export default liveFigure("score", (data, live) => {
       make("p.ask", {}, "Paint the prediction: ", make("b", {}, "what raises the mIoU most?")),
       make("div.controls", {}, brush.element),
       make("div.three", {}, real.element, own.element, both.element), sum,
-      make("div.table", {}, make("table", {}, head, ...rows)),
+      make("div.table", { tabindex: 0, role: "region", "aria-label": "Confusion matrix" }, make("table", {}, head, ...rows)),
       make("div.controls", {}, border.element, make("div.buttons", {}, ...buttons)),
     ],
     draw: (state) => {
