@@ -93,6 +93,7 @@ def description(document: nodes.document | None) -> str:
             text = f"{text} {sentence.strip()}".strip()
         if len(text) > LONGEST / 2:
             break
+    text = text.rstrip(";:")
     return text if len(text) <= LONGEST else text[: LONGEST - 1].rpartition(" ")[0] + "…"
 
 
