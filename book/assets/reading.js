@@ -26,8 +26,8 @@
   };
 
   const start = () => {
-    // Its name would be another than the words on it.
-    document.querySelector(".search-button-field")?.removeAttribute("aria-label");
+    // The theme gives these two buttons a name that differs from the words on them.
+    document.querySelectorAll(".search-button-field").forEach((one) => one.removeAttribute("aria-label"));
     /** @type {NodeListOf<HTMLElement>} */
     const boxes = document.querySelectorAll(BOXES);
     const observer = new ResizeObserver((entries) => {
@@ -38,7 +38,10 @@
       observer.observe(box); // also when a fold opens
       box.addEventListener("scroll", () => mark(box), { passive: true });
     }
-    window.addEventListener("load", () => boxes.forEach(mark)); // in the page's own fonts
+    window.addEventListener("load", () => {
+      boxes.forEach(mark); // in the page's own fonts
+      document.querySelectorAll(".theme-switch-button title").forEach((title) => title.remove());
+    });
   };
 
   /** @type {HTMLDetailsElement[]} */
