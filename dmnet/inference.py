@@ -13,6 +13,7 @@ made strip by strip, and the full-size logits of all classes never exist.
 
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from functools import reduce
 from itertools import groupby, islice
 from typing import Any, Literal, NamedTuple
@@ -30,7 +31,7 @@ from dmnet.files import progress as progress_bar
 from dmnet.images import read_image
 from dmnet.metrics import ConfusionMatrix, Metric
 from dmnet.model import DMNet, ScaleGates, evaluating
-from dmnet.sampling import read_ahead
+from dmnet.sampling import read_ahead, worker_advice
 from dmnet.systems import Evaluation
 from dmnet.transforms import fitted_size, network_input
 from dmnet.upsampling import interpolation_matrix
@@ -244,7 +245,8 @@ def evaluate(
     numbers = range(rank, len(dataset), world_size)
     examples = read_ahead(Checked(dataset), workers, batch_size=None, sampler=numbers, collate_fn=tuple)
     hidden = not (progress and rank == 0 and interactive())
-    with progress_bar(total=len(dataset), desc="evaluate", unit="image", disable=hidden) as bar:
+    bar = progress_bar(total=len(dataset), desc="evaluate", unit="image", disable=hidden)
+    with worker_advice(workers), closing(examples), bar:
         for _, alike in groupby(examples, lambda example: example[0].shape):
             while group := list(islice(alike, at_once)):
                 found = predict_batch(model, [image for image, *_ in group], scale_gates, protocol)

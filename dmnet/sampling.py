@@ -5,7 +5,8 @@ workers do, and whether the run is in its first hour or was resumed after a cras
 """
 
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from dmnet.datasets.base import Checked
-from dmnet.errors import DataError
+from dmnet.errors import DataError, DMNetError
 from dmnet.transforms import TrainingTransform
 
 ORDER, AUGMENTATION, DROPOUT = 0, 1, 2  # what a stream of random numbers is for
@@ -91,6 +92,22 @@ def read_ahead(dataset: Any, workers: int, **options: Any) -> Generator[Any, Non
     finally:
         if workers:  # left to itself, it waits until nobody holds the traceback of an error any more
             items._shutdown_workers()  # type: ignore[attr-defined]
+
+
+@contextmanager
+def worker_advice(workers: int) -> Iterator[None]:
+    """Say what to do when one of the `workers`, processes that load images, is killed: a DMNetError.
+
+    PyTorch's error comes wherever the program is just then. Used in {doc}`06_training`.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).splitlines()[0].strip().rstrip(".")
+        advice = f"perhaps the memory was full: try fewer than {workers} (workers, --workers), or 0"
+        raise DMNetError(f"a process that loads images is gone ({reason}); {advice}") from error
 
 
 def leave_to_parent(worker: int = 0) -> None:

@@ -38,7 +38,7 @@ from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet, from_system, pick_device
 from dmnet.plots import overlay
 from dmnet.runs import Run
-from dmnet.sampling import DROPOUT, TrainingSamples, stream_seed, training_batches
+from dmnet.sampling import DROPOUT, TrainingSamples, stream_seed, training_batches, worker_advice
 from dmnet.systems import Recipe, System
 from dmnet.transforms import TrainingTransform
 
@@ -149,7 +149,7 @@ def train(
         bar = progress_bar(total=iterations, initial=trainer.iteration, disable=hidden)
         matrix, early = None, trainer.iteration + 3  # when one can tell how long it will take
         told = clock = time.perf_counter()
-        with closing(batches), bar:
+        with worker_advice(workers), closing(batches), bar:
             for images, labels, names in batches:  # of each batch this rank's part
                 rate = learning_rate(recipe, trainer.iteration, iterations)
                 for group in trainer.optimizer.param_groups:

@@ -14,6 +14,7 @@ import csv
 import html
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,22 +78,22 @@ def head(app: Sphinx, page: str, context: dict[str, Any], document: nodes.docume
     return f'<div class="chapter-head">{"".join(parts)}</div>'
 
 
+def sentences(document: nodes.document) -> Iterator[str]:
+    """Yield the sentences of a page's paragraphs, without citations."""
+    for paragraph in document.findall(nodes.paragraph):
+        words = " ".join(re.sub(r" *\[[\w+]+\]", "", paragraph.astext()).split())
+        if not words.startswith("Builds ") and not isinstance(paragraph.parent, nodes.entry):
+            yield from map(str.strip, re.findall(r"[^.?!]+(?:[.?!]+(?!\s|$)[^.?!]*)*[.?!:]*", words))
+
+
 def description(document: nodes.document | None) -> str:
     """Return the first sentences of a page, as many as fit; "" where there is no page."""
-    if document is None:
-        return ""
     text = ""
-    for paragraph in document.findall(nodes.paragraph):
-        words = " ".join(re.sub(r" *\[[\w+]+\]", "", paragraph.astext()).split())  # without citations
-        if words.startswith("Builds ") or isinstance(paragraph.parent, nodes.entry):
-            continue
-        sentences = re.findall(r"[^.?!]+(?:[.?!]+(?!\s|$)[^.?!]*)*[.?!:]*", words)
-        for sentence in sentences:
-            if text and len(text) + len(sentence) > LONGEST:
-                return text
-            text = f"{text} {sentence.strip()}".strip()
-        if len(text) > LONGEST / 2:
+    for sentence in sentences(document) if document is not None else ():
+        if text and (len(text) > LONGEST / 2 or len(text) + len(sentence) >= LONGEST):
             break
+        text = f"{text} {sentence}".strip()
+    text = text.rstrip(";:")
     return text if len(text) <= LONGEST else text[: LONGEST - 1].rpartition(" ")[0] + "…"
 
 

@@ -77,7 +77,7 @@ class TestPage:
             assert caption is None or description not in caption.get_text()
 
     def test_every_figure_is_numbered_and_has_a_caption(self, name: str) -> None:
-        for figure in page(name).select("article figure:has(img)"):
+        for figure in page(name).select("article figure:has(img, svg.drawing)"):
             caption = figure.select_one("figcaption .caption-text")
             assert caption is not None
             assert caption.get_text().strip()
@@ -148,7 +148,7 @@ def test_it_says_what_it_is(name: str) -> None:
         str(tag.get("name") or tag.get("property")): str(tag["content"])
         for tag in page(name).select("head meta[content]")
     }
-    assert 30 < len(said["description"]) <= 200
+    assert 20 < len(said["description"]) <= 200
     others = [str(page(other).select_one("meta[name=description]")["content"]) for other in listed_pages()]
     assert others.count(said["description"]) == 1
     assert said["og:title"]

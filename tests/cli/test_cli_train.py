@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import warnings
 from dataclasses import asdict
 
@@ -89,3 +90,12 @@ def test_torchrun_leaves_the_arguments_alone():
 def test_help_tells_of_several_machines():
     said = run("train", "--help").stdout
     assert "tools/slurm_train.sh" in said and "torchrun" in said and "--precision" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /sys")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_folder_that_cannot_be_written_is_one_line(roots, capsys):
+    data = ("--data-root", roots / "voc")
+    printed = run("train", "ssseg_r50_d8_voc", "--run", "/sys/dmnet", *data, *SMALL, code=2).output
+    printed += capsys.readouterr().err
+    assert "Error: " in printed and "/sys/dmnet" in printed and "Traceback" not in printed
