@@ -1,4 +1,4 @@
-"""Labels shown to people."""
+"""Labels shown to people, and the colours of what is drawn."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +14,9 @@ from dmnet.images import read_image
 from dmnet.model import DMNet
 
 Labels = NDArray[np.uint8]
+# What is drawn, in charts and in live figures, has these colours of Okabe and Ito, told apart by most eyes.
+SCALES = {1: "#e69f00", 3: "#56b4e9", 5: "#cc79a7", 7: "#0072b2"}  # the filter sizes
+KINDS = {"ruby": "#d55e00", "jade": "#009e73"}  # the drawn worlds' questions
 
 
 def class_list(model: DMNet) -> tuple[tuple[str, ...], Labels]:

@@ -5,7 +5,6 @@ interface Window {
   dmnetStatic?: string;
   /** Settings of require.js, before it is loaded. */
   require?: { paths: Record<string, string>; waitSeconds: number };
-  FontAwesomeConfig?: { observeMutations: boolean };
   /** MathJax 3 once it is loaded, before that its settings. */
   MathJax?: {
     startup?: { promise: Promise<void> };

@@ -125,7 +125,7 @@ class Joined:
             if not address or parts.scheme or parts.netloc:
                 continue
             target = normpath(f"{page}/../{unquote(parts.path)}") if parts.path else f"{page}.html"
-            if name == "src":
+            if name == "src" or tag.name == "image":
                 tag[name] = (self.html / target).as_uri()
             elif target.removesuffix(".html") in self.pages:
                 tag[name] = f"#{anchor(target.removesuffix('.html'), parts.fragment)}"

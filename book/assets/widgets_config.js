@@ -1,5 +1,5 @@
-// Settings that must be there before require.js, the widgets and the theme's icons are loaded. Only pages that
-// hold a Jupyter widget have this script: see book/extensions/offline.py.
+// Settings that must be there before require.js and the widgets are loaded. Only pages that hold a Jupyter widget
+// have this script: see book/extensions/offline.py.
 "use strict";
 
 (() => {
@@ -14,9 +14,6 @@
   const names = bundled.map((name) => [`@jupyter-widgets/${name}`, bundle]);
   const paths = Object.fromEntries([...names, ["anywidget", `${here}widgets/anywidget/index`]]);
   window.require = { paths, waitSeconds: 60 };
-
-  // The theme's icons would go on replacing every <i> of the page, also those that widgets keep changing.
-  window.FontAwesomeConfig = { observeMutations: false };
 
   // Widgets typeset their texts with a function of MathJax 2; the book has MathJax 3. Registered before the
   // widgets are drawn, which is at the same event.

@@ -25,17 +25,6 @@ SOURCES += [f"dmnet/{wing}/*.py" for wing in ("datasets", "playground", "worlds"
 PLACE = 'data-dmnet-playground="'
 LIVE = 'data-dmnet-live="'
 EAGER_PICTURE = re.compile(r'<img (?![^>]*\bloading=)(?=[^>]*\bsrc="([^"]+)")')
-ICONS = re.compile(r'<script defer src="([^"]*/fontawesome\.js[^"]*)"></script>')
-# The theme puts what the search page needs, 42 kB, on every page: for a search as you type, which is off.
-SEARCH = re.compile(r'\s*<script src="[^"]*/(?:searchtools|language_data|searchindex)\.js"></script>')
-LATER = """<script>{
-    let add = () => {
-        document.head.append(Object.assign(document.createElement("script"), { src: "%s" }));
-        add = () => {};
-    };
-    document.addEventListener("dmnet-answer", () => add());
-    setTimeout(() => add(), 4000);
-}</script>"""
 # Browsers run no module from the disk, though scripts run: the page shows what it has for where none does.
 FROM_DISK = """<script>{
     const still = document.currentScript.previousElementSibling;
@@ -94,17 +83,6 @@ def lazy(app: Sphinx, address: str) -> str:
     return f'<img loading="lazy" width="{width}" height="{height}" '
 
 
-def lighten(app: Sphinx, exception: Exception | None) -> None:
-    """Let pages with a playground load the icons, 540 kB, after the first answer, and no search index."""
-    if exception is None and app.builder.format == "html":
-        for page in Path(app.outdir, "book").glob("*.html"):
-            text = page.read_text(encoding="utf8")
-            if PLACE in text:
-                light = SEARCH.sub("", ICONS.sub(lambda tag: LATER % tag[1], text))
-                if light != text:
-                    page.write_text(light, encoding="utf8")
-
-
 def drop_unused_mathjax(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
@@ -141,7 +119,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
     app.connect("config-inited", write_files)
     app.connect("html-page-context", add_playground, priority=400)
-    app.connect("build-finished", lighten)
     app.connect("html-page-context", drop_unused_widgets, priority=950)
     app.connect("html-page-context", drop_unused_mathjax, priority=950)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -48,7 +48,7 @@ def show_curves(history: pd.DataFrame) -> Figure:
         values = values.dropna()
         axis.plot(values, color="0.8" if column == "loss" else "C0", marker="." if len(values) < 20 else "")
         axis.set(ylabel=names[str(column)], ylim=(0, None))
-    axes[0].plot(history["loss"].rolling(20, min_periods=1).mean(), "C3")
+    axes[0].plot(history["loss"].rolling(20, min_periods=1).mean(), "C1")
     axes[-1].set(xlabel="iteration")
     return figure
 
@@ -68,9 +68,10 @@ def show_confusion(counts: NDArray[Any], classes: Sequence[str]) -> Figure:
     for (row, column), share in np.ndenumerate(shares):
         if few and not np.isnan(share):
             style: Any = {"ha": "center", "va": "center", "color": "w" if share > 0.5 else "k"}
-            axis.text(column, row, f"{100 * share:.0f}", fontsize=9, **style)
+            axis.text(column, row, f"{100 * share:.0f}", **style)
     axis.set_yticks(range(count), [f"{n}  {name}" for n, name in enumerate(classes)])
     axis.set(xticks=range(0, count, 1 if few else 5), xlabel="predicted as, % of the true class's pixels")
-    axis.tick_params(labelsize=9 if few else 7)
+    if not few:
+        axis.tick_params(labelsize=7)
     axis.spines[:].set_visible(False)
     return figure

@@ -10,17 +10,26 @@ import matplotlib as mpl
 import torch
 
 from dmnet.datasets.published import PUBLISHED
+from dmnet.plots import KINDS, SCALES
 
+# An ink of its own, which the page's replaces; what lies on a picture is black or white.
+INK, INKED = "#232629", ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+CYCLE = [SCALES[7], *KINDS.values(), SCALES[5], SCALES[1], SCALES[3]]
 FIGURES: dict[str, Any] = {
     "figure.dpi": 120,
     "figure.constrained_layout.use": True,
-    "savefig.facecolor": "white",  # a figure is a sheet of paper, also on a dark page
-    "font.size": 9,
-    "axes.titlesize": 9,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "the book",  # two builds are equal
+    "axes.facecolor": "none",
+    "savefig.facecolor": "white",  # a sheet of paper, which the page takes away
+    **dict.fromkeys(INKED, INK),
+    "axes.prop_cycle": f"cycler('color', {CYCLE})",
+    "font.size": 11,
+    "axes.titlesize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
-    "image.interpolation": "nearest",  # a pixel is a pixel
+    "image.interpolation": "none",  # a pixel is a pixel
 }
 
 
@@ -37,6 +46,10 @@ def setup(seed: int = 0) -> Profile:
     """Seed PyTorch, style the figures, return and print what is found here. Used in {doc}`welcome`."""
     torch.manual_seed(seed)
     mpl.rcParams.update(FIGURES)  # type: ignore[arg-type]
+    if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()):
+        inline = import_module("matplotlib_inline.config").InlineBackend.instance(parent=shell)
+        inline.print_figure_kwargs = {"bbox_inches": None, "metadata": {"Date": None}}
+        inline.figure_formats = {"svg"}
     if "google.colab" in sys.modules:  # which loads the code of widgets only when told to [Colab, "Widgets"]
         import_module("google.colab.output").enable_custom_widget_manager()
     device = "cuda" if torch.cuda.is_available() else "cpu"

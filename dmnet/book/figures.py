@@ -50,15 +50,6 @@ def show_images(
     return figure
 
 
-def show_filters(filters: Tensor, *, columns: int = 8, width: float = 7.0) -> Figure:
-    """Show filters [N, k, k] in one colour scale: red adds, blue subtracts. Used in {doc}`welcome`."""
-    limit = float(filters.detach().abs().max()) or 1.0
-    scale: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
-    figure = show_images(filters.detach(), columns=columns, width=width, **scale)
-    figure.colorbar(figure.axes[0].images[0], ax=figure.axes, shrink=0.8, pad=0.01)
-    return figure
-
-
 def colour_labels(labels: Picture, palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return labels [H, W] as a picture uint8 [H, W, 3]; 255 gets VOC's cream. Used in {doc}`03_backbone`."""
     return colour_table(palette)[np.asarray(labels)]
@@ -127,7 +118,7 @@ def show_digits(
         axis.pcolormesh(array, vmin=0, **style)
         axis.set(aspect="equal", ylim=(len(array) + 0.06, -0.06), xlim=(-0.06, array.shape[1] + 0.06))
         for (row, column), value in np.ndenumerate(array):
-            axis.text(column + 0.5, row + 0.5, f"{value:g}", ha="center", va="center")
+            axis.text(column + 0.5, row + 0.5, f"{value:g}", ha="center", va="center", color="black")
         if marks and title in marks:
             top, left, side = marks[title]
             axis.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor="#d1495b", linewidth=2.5))
@@ -176,7 +167,7 @@ def show_architecture(shapes: Mapping[str, str]) -> Figure:
     figure, axis = plt.subplots(figsize=(4.4, 4.4 * 10.7 / 6.8))
     for x, y, width, text, colour in boxes.values():
         axis.add_patch(Rectangle((x - width / 2, y - 0.4), width, 0.8, facecolor=colour, edgecolor="#444444"))
-        axis.text(x, y, text, ha="center", va="center", fontsize=10)
+        axis.text(x, y, text, ha="center", va="center", color="black")
     for start, end in [*chain, *branches, ("stage 3", "auxiliary")]:
         (tail, head), aside = _anchors(boxes[start], boxes[end]), end == "auxiliary"
         style = {"arrowstyle": "-|>", "color": "#444444", "linestyle": "--" if aside else "-"}
@@ -214,6 +205,7 @@ def show_shares(values: "pd.Series[float]", colours: Sequence[str], label: str) 
 def show_upsampling(values: Tensor, size: int) -> Figure:
     """Show values and the pixels between them, under both kinds of `align_corners`. See {doc}`05_dmnet`."""
     figure, axes = plt.subplots(2, 1, figsize=(4.4, 3.2))
+    style: dict[str, Any] = {"ha": "center", "va": "center", "color": "black"}
     index = torch.arange(len(values))
     places = [(index + 0.5) * size / len(values) - 0.5, index * (size - 1) / (len(values) - 1)]
     for axis, align, where in zip(axes, (False, True), places, strict=True):
@@ -221,11 +213,11 @@ def show_upsampling(values: Tensor, size: int) -> Figure:
         place = (-0.5, size - 0.5, -0.4, 0.4)
         axis.imshow(pixels[None].numpy(), extent=place, cmap="YlGnBu", vmax=2 * float(values.max()))
         for i, pixel in enumerate(pixels.tolist()):
-            axis.text(i, 0, f"{pixel:.2f}".rstrip("0").rstrip("."), ha="center", va="center", fontsize=10)
+            axis.text(i, 0, f"{pixel:.2f}".rstrip("0").rstrip("."), **style)
         for value, x in zip(values.tolist(), where.tolist(), strict=True):
-            axis.plot([x, x], [0.4, 0.6], color="black", linewidth=1)
+            axis.plot([x, x], [0.4, 0.6], color="0.3", linewidth=1)
             circle = {"boxstyle": "circle", "facecolor": "white"}
-            axis.text(x, 0.85, f"{value:g}", ha="center", va="center", fontsize=10, bbox=circle)
+            axis.text(x, 0.85, f"{value:g}", bbox=circle, **style)
         axis.set(xlim=(-0.6, size - 0.4), ylim=(-0.5, 1.2), title=f"align_corners = {align}")
         axis.axis("off")
     return figure

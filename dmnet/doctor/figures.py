@@ -79,8 +79,8 @@ def show_class_shares(report: Report, palette: NDArray[np.uint8]) -> Figure:
         style: dict[str, Any] = {"hatch": ("", "////", "....")[i % 3], "edgecolor": "0.65", "label": split}
         bars = axis.barh(places, shares[f"{split} %"], thick, color=palette[: len(shares)] / 255, **style)
         texts = [f"{share:.2g} %" if share < 10 else f"{share:.0f} %" for share in shares[f"{split} %"]]
-        axis.bar_label(bars, texts, padding=3, fontsize=7)
-    axis.set(xlabel="share of the pixels in %", xlim=(0, 1.18 * max(np.nanmax(shares.to_numpy()), 1e-9)))
+        axis.bar_label(bars, texts, padding=3)
+    axis.set(xlabel="share of the pixels in %", xlim=(0, 1.25 * max(np.nanmax(shares.to_numpy()), 1e-9)))
     axis.set_yticks(range(len(shares)), report.classes)
     axis.set_ylim(len(shares) - 0.5, -0.5)
     if len(splits) > 1:

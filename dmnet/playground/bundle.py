@@ -9,8 +9,10 @@ import re
 from functools import cache
 from pathlib import Path
 
+from dmnet.plots import KINDS, SCALES
+
 FRONTEND = Path(__file__).with_name("frontend")
-FIGURES = ("digits", "votes")  # the live ones
+FIGURES = ("digits", "votes", "why", "field", "score")  # the live ones
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.M)
 EXPORT = re.compile(r"^export (?!default)", re.M)
 TYPES = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n|/\*\*.*?\*/ ?", re.M | re.S)
@@ -35,4 +37,7 @@ def script(name: str = "main") -> str:
 @cache
 def style(name: str = "playground") -> str:
     """Return the style sheet of the playground, or of the figures: "live". Used in {doc}`welcome`."""
-    return "".join((FRONTEND / f"{sheet}.css").read_text(encoding="utf8") for sheet in ("base", name))
+    colours = {f"scale-{k}": colour for k, colour in SCALES.items()} | KINDS
+    palette = "".join(f"  --{what}: {colour};\n" for what, colour in colours.items())
+    sheets = ((FRONTEND / f"{sheet}.css").read_text(encoding="utf8") for sheet in ("base", name))
+    return f".dmnet-app {{\n{palette}}}\n{''.join(sheets)}"

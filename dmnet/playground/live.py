@@ -20,7 +20,7 @@ class LiveFigure(anywidget.AnyWidget):
     """A figure of `dmnet.playground.bundle.FIGURES`. Shown in {doc}`04_dynamic_filters`.
 
     Its module in `frontend/` takes the `data`, as JSON: pictures, uint8 [H, W, 3], as WebP, maps, bool
-    [H, W], as bits, other arrays as lists. Print shows `still`, which `alt` describes; it is closed.
+    [H, W], as bits, int8 as text, others as lists. Print shows `still`, which `alt` describes; it is closed.
     """
 
     _esm = traitlets.Unicode().tag(sync=True)
@@ -43,6 +43,8 @@ class LiveFigure(anywidget.AnyWidget):
 
 def _plain(value: Any) -> Any:
     array = np.asarray(value)
+    if array.dtype == np.int8:  # text: it compresses better than a list
+        return {"shape": array.shape, "text": (array.astype(np.uint8) + 80).tobytes().decode("latin1")}
     if array.ndim == 3:
         Image.fromarray(array).save(file := io.BytesIO(), "webp", quality=80)
         return _address(file)

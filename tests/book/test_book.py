@@ -77,7 +77,7 @@ class TestPage:
             assert caption is None or description not in caption.get_text()
 
     def test_every_figure_is_numbered_and_has_a_caption(self, name: str) -> None:
-        for figure in page(name).select("article figure:has(img)"):
+        for figure in page(name).select("article figure:has(img, svg.drawing)"):
             caption = figure.select_one("figcaption .caption-text")
             assert caption is not None
             assert caption.get_text().strip()

@@ -160,7 +160,6 @@ def test_every_figure_can_be_drawn() -> None:
     drawn = [
         figures.show_architecture(dict.fromkeys(SHAPES, "512×64×64")),
         figures.show_digits({"a": np.eye(3), "b": np.eye(5)}),
-        figures.show_filters(torch.randn(9, 7, 7)),
         figures.show_table({"a": [PICTURE]}, rows=("one",)),
         figures.show_upsampling(torch.arange(4.0), size=8),
     ]
@@ -189,15 +188,3 @@ def test_labels_become_colours() -> None:
     coloured = figures.colour_labels(torch.tensor([[0, 20], [5, 255]], dtype=torch.uint8), PALETTE)
     assert coloured.dtype == np.uint8
     assert coloured.tolist() == [[[*PALETTE[0]], [*PALETTE[20]]], [[*PALETTE[5]], [*VOID_COLOUR]]]
-
-
-def test_filters_have_one_colour_scale_with_zero_in_the_middle() -> None:
-    filters = torch.tensor([[[-3.0, 1], [0, 2]], [[0, 0], [0, 1]]], requires_grad=True)
-    figure = figures.show_filters(filters, columns=2)
-    assert [axis.images[0].get_clim() for axis in figure.axes[:2]] == [(-3, 3)] * 2
-    assert len(figure.axes) == 3  # the third is the colour scale
-
-
-def test_filters_of_zeros_can_be_shown() -> None:
-    figure = figures.show_filters(torch.zeros(3, 1, 1))
-    assert sum(len(axis.images) for axis in figure.axes) == 3

@@ -21,7 +21,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_without_gpu_and_data_the_profile_is_demo(capsys: pytest.CaptureFixture[str]) -> None:
     with mpl.rc_context():
         profile = notebook.setup()
-        assert mpl.rcParams["image.interpolation"] == "nearest"
+        assert mpl.rcParams["image.interpolation"] == "none"
     assert (profile.name, profile.device, profile.roots) == ("demo", "cpu", {})
     assert "demo, on drawn pictures (no GPU, no real data set in data/)" in capsys.readouterr().out
 

@@ -25,7 +25,8 @@ PAGE = """<html><head><link rel=stylesheet href="../_static/a.css?v=1"></head>
 <div class=cell_output><img src="../_images/a.png" alt="a picture"></div></div>
 <div class="cell"><details class="hide above-input"><summary>Show</summary>
 <div class=cell_input>all</div></details></div>
-<svg><defs><clipPath id="c"></clipPath></defs><g clip-path="url(#c)"></g></svg>
+<svg><defs><clipPath id="c"></clipPath></defs><g clip-path="url(#c)">
+<image href="../_images/b.webp"></image></g></svg>
 <div class="predict admonition"><p>Predict</p><p>What is it?</p></div>
 <details class="sd-dropdown"><summary>Answer</summary><div>It is this.</div></details>
 <details class="sd-dropdown"><summary>More</summary><div>A remark.</div></details>
@@ -71,6 +72,7 @@ def test_folded_code_is_left_out_and_its_output_is_not(joined: BeautifulSoup) ->
     assert "folded" not in joined.get_text()
     assert [str(one["alt"]) for one in joined.select(".cell_output img")] == ["a picture"] * 2
     assert str(joined.select_one(".cell_output img")["src"]).startswith("file://")
+    assert str(joined.select_one("svg image")["href"]).endswith("/_images/b.webp")
     assert joined.select("div.cell:not(:has(.cell_output))") == []
 
 

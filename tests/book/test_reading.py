@@ -97,7 +97,7 @@ WALK = """() => {
 }"""
 
 
-@pytest.mark.parametrize("name", ["book/welcome", "book/02_data", "book/notation"])
+@pytest.mark.parametrize("name", ["book/02_data", "book/notation"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_the_keyboards_place_is_always_seen(name: str, size: Any, visit: Callable[..., Tab]) -> None:
     tab = visit(f"{name}.html", viewport=size)

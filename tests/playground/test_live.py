@@ -5,6 +5,8 @@ import html
 import json
 import re
 from collections.abc import Callable
+from functools import cache
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,19 @@ import torch
 import torch.nn.functional as F
 from browser import Tab
 from playwright.sync_api import Locator, Page, expect
-from torch import Tensor
+from torch import Tensor, nn
 
+from dmnet.analysis.inside import gated_logits, look_inside
+from dmnet.backbone import Bottleneck, ResNet
 from dmnet.dynamic import dynamic_depthwise_conv
+from dmnet.inference import labels_at
+from dmnet.metrics import ConfusionMatrix
 from dmnet.playground import LiveFigure, bundle, site
-from dmnet.playground.catalogue import QUESTIONS, PlayScene
+from dmnet.playground.catalogue import QUESTIONS, SUBSETS, PlayScene
 from dmnet.playground.scenes import window_votes
+from dmnet.transforms import evaluation_image
+from dmnet.worlds.demo import WORLDS
+from dmnet.zoo import load_pretrained
 
 Visit = Callable[..., Tab]
 ROWS = ["530000", "440000", "351000", "442100", "443523", "534421"]  # the letter L of the chapter
@@ -52,7 +61,69 @@ def votes() -> LiveFigure:
     return LiveFigure("votes", data, plt.figure(), ALT)
 
 
-FIGURES = {"digits": digits, "votes": votes}
+@cache
+def asked() -> tuple[Tensor, list[Tensor]]:
+    """The scene's logits, [16, 7, 20, 20], to quarters, and its responses."""
+    model = load_pretrained("demo_scale")
+    answer = look_inside(model, evaluation_image("demo_scale", SCENE.image), [1] * 4)
+    logits = gated_logits(model, SUBSETS, answer.features, answer.responses)
+    return (4 * logits).round() / 4, answer.responses
+
+
+def why() -> LiveFigure:
+    logits, responses = asked()
+    dividends = (4 * logits).reshape(2, 2, 2, 2, 7, 20, 20).clone()
+    for k in range(4):
+        dividends.select(k, 1).sub_(dividends.select(k, 0))
+    classes = WORLDS["demo_scale"].classes
+    data = {
+        "picture": SCENE.image,
+        "truth": SCENE.mask.astype(np.int8),
+        "at": (141, 112),
+        "dividends": dividends.reshape(16, 7, 20, 20).to(torch.int8),
+        "step": 0.25,
+        "scales": ["1×1", "3×3", "5×5", "7×7"],
+        "responses": [np.round(one[one.std((1, 2)).argmax()].numpy().astype(float), 1) for one in responses],
+        "names": classes.names,
+        "palette": classes.palette,
+        "colours": ["#e69f00", "#56b4e9", "#cc79a7", "#0072b2"],
+    }
+    return LiveFigure("why", data, plt.figure(), ALT)
+
+
+def resnet(output_stride: int) -> list[list[int]]:
+    """Map, kernel size, stride and dilation of the layers of a ResNet-50 that look at neighbours."""
+    maps = {"stem": 0, "maxpool": 0} | {f"layer{n}": n for n in range(1, 5)}
+    found: list[list[int]] = []
+    for name, layer in ResNet(Bottleneck, (3, 4, 6, 3), "deep", output_stride, 8).named_modules():
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d) and "downsample" not in name:
+            sizes = [int(np.ravel(one)[0]) for one in (layer.kernel_size, layer.stride, layer.dilation)]
+            found += [[maps[name.split(".")[0]], *sizes]] if sizes[0] > 1 else []
+    return found
+
+
+def field() -> LiveFigure:
+    layers = [row[:3] for row in resnet(32)]
+    data = {"picture": SCENE.image, "alt": "A mosaic", "size": 512, "layers": layers}
+    return LiveFigure("field", data, plt.figure(), ALT)
+
+
+TRUTH = np.array([[0, 0, 0, 255, 1, 1], [0, 0, 0, 255, 1, 1], [2, 2, 255, 255, 0, 0]])
+SAID = np.array([[0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 2, 2], [2, 2, 2, 0, 0, 0]])
+
+
+def score() -> LiveFigure:
+    data = {
+        "truth": TRUTH.astype(np.int8),
+        "prediction": SAID.astype(np.int8),
+        "names": ["background", "warm", "cool", "ring"],
+        "palette": WORLDS["demo_scale"].classes.palette[:4],
+    }
+    return LiveFigure("score", data, plt.figure(), ALT)
+
+
+FIGURES = {"digits": digits, "votes": votes, "why": why, "field": field, "score": score}
+LIMITS = {"why": 48_000}  # sixteen answers in every cell
 
 
 def held(figure: LiveFigure) -> Any:
@@ -87,7 +158,7 @@ class TestWhatACellGives:
     def test_code_and_data_are_light(self, name: str) -> None:
         figure = FIGURES[name]()
         parts = [bundle.script(name), bundle.style("live"), figure.data]
-        assert sum(len(gzip.compress(part.encode())) for part in parts) <= 40_000
+        assert sum(len(gzip.compress(part.encode())) for part in parts) <= LIMITS.get(name, 40_000)
         assert "eval(" not in parts[0] and "http" not in parts[0].replace("http://www.w3.org/2000/svg", "")
 
 
@@ -305,10 +376,272 @@ class TestVotes:
         assert tab.faults == []
 
 
+def orders(z: dict[tuple[int, ...], Tensor], on: tuple[int, ...]) -> Tensor:
+    """What each scale adds, from the definition: the mean over all orders of switching on those that are."""
+    added, players = torch.zeros(4, *z[on].shape), [k for k in range(4) if on[k]]
+    for order in (every := list(permutations(players))):
+        before = [0, 0, 0, 0]
+        for k in order:
+            after = before.copy()
+            after[k] = 1
+            added[k] += (z[tuple(after)] - z[tuple(before)]) / len(every)
+            before = after
+    return added
+
+
+def shown(page: Page) -> Tensor:
+    """The table of the figure: [f, scales, sum; best, rival, difference]; what is off is 0."""
+    texts = page.locator(".why tr:has(td.bars)").evaluate_all(
+        "all => all.map((row) => [...row.querySelectorAll('td:not(.bars)')].map((one) => one.textContent))"
+    )
+    return torch.tensor(
+        [[0 if text == "off" else float(text.replace("−", "-")) for text in row] for row in texts]
+    )
+
+
+class TestWhy:
+    @pytest.mark.parametrize("on", [(1, 1, 1, 1), (1, 1, 1, 0), (0, 1, 0, 1), (0, 0, 0, 0)])
+    def test_says_what_python_says(self, show: Callable[..., Tab], on: tuple[int, ...]) -> None:
+        tab = show("why")
+        logits, names = asked()[0], WORLDS["demo_scale"].classes.names
+        wide = F.interpolate(logits, (160, 160), mode="bilinear")
+        for _, _, x, y in [*COINS[:3], ("corner", True, 0, 159)]:
+            put(tab.page, x=x, y=y, pinned=1, on="".join(map(str, on)))
+            z = dict(zip(SUBSETS, wide[:, :, y, x], strict=True))
+            rows = torch.stack([z[0, 0, 0, 0], *orders(z, on), z[on]])
+            best = int(z[1, 1, 1, 1].argmax())
+            rival = names.index(tab.page.locator(".keys b").nth(1).inner_text())
+            others = z[on].index_fill(0, torch.tensor(best), -torch.inf)
+            assert rival != best and others[rival] > others.max() - 1e-3  # one of them, in a tie
+            wanted = rows[:, [best, rival]]
+            torch.testing.assert_close(
+                shown(tab.page), torch.cat([wanted, wanted.diff(dim=1).neg()], 1), rtol=0, atol=0.0501
+            )
+            told = tab.page.locator(".verdict").inner_text()
+            assert z[on][names.index(told.split(",")[0])] > z[on].max() - 1e-3
+            expect(tab.page.locator(".verdict")).to_contain_text(f"Truth: {names[SCENE.mask[y, x]]}.")
+        # the whole prediction, pixel by pixel
+        palette = WORLDS["demo_scale"].classes.palette
+        painted = tab.page.get_by_label("prediction", exact=True).evaluate(
+            "one => [...one.getContext('2d').getImageData(0, 0, 160, 160).data]"
+        )
+        labels = labels_at(logits[SUBSETS.index(on)], (160, 160))
+        agree = (np.reshape(painted, (160, 160, 4))[..., :3] == palette[labels]).all(2)
+        assert agree.mean() > 0.999  # ties are rounded otherwise
+        assert tab.faults == []
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("why").page
+        for panel in ("prediction", "response of scale 7×7"):  # one crosshair on all maps
+            box = page.get_by_label(panel, exact=True).bounding_box()
+            assert box
+            page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
+            expect(page.locator(".whole")).to_have_attribute(
+                "style", re.compile(r"--x: (24|25)\..*--y: (74|75)\.")
+            )
+        page.mouse.down()
+        page.mouse.up()
+        assert state(page)["pinned"] == 1
+        before = shown(page)
+        page.get_by_label("prediction", exact=True).hover()  # it stays
+        assert torch.equal(shown(page), before)
+        page.get_by_role("switch", name="Scale 3×3").click()
+        expect(page.locator(".why tr").nth(3)).to_contain_text("off")
+        assert not torch.equal(shown(page), before)
+        page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
+        assert state(page)["pinned"] == 0
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("why").page
+        page.keyboard.press("Tab")
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("Shift+ArrowDown")
+        page.keyboard.press("Enter")
+        assert state(page) | {"x": 137, "y": 113, "pinned": 1} == state(page)
+        expect(page.locator(".aloud")).to_contain_text("Pixel 137, 113, pinned: ")
+        for _ in range(4):
+            page.keyboard.press("Tab")
+        page.keyboard.press("Space")
+        expect(page.locator(".aloud")).to_contain_text("7×7 off")
+        page.get_by_text("what it adds").click()
+        assert state(page)["maps"] == "added"
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("why", hash="#live=why&x=40&y=50&on=1110&pinned=1").page
+        assert state(page) | {"x": 40, "y": 50, "on": "1110", "pinned": 1} == state(page)
+        expect(page.get_by_role("switch", name="Scale 7×7")).not_to_be_checked()
+        assert state(show("why", hash="#live=why&x=400&on=2").page)["x"] == 141
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("why", **TELEPHONE)
+        tab.page.get_by_label("prediction", exact=True).tap()
+        assert state(tab.page)["pinned"] == 1 and abs(state(tab.page)["x"] - 80) <= 1
+        tab.page.get_by_role("switch", name="Scale 1×1").tap()
+        expect(tab.page.locator(".why tr").nth(2)).to_contain_text("off")
+        assert state(tab.page)["on"] == "0111"
+        swipe(tab.page, tab.page.get_by_label("truth", exact=True), 30)
+        assert state(tab.page)["x"] > 100
+        fits(tab.page)
+        assert tab.faults == []
+
+    def test_is_drawn_at_once(self, show: Callable[..., Tab]) -> None:
+        took = show("why").page.evaluate(
+            """async () => {
+                const { live } = document.querySelector("[data-dmnet-live]");
+                const times = [];
+                for (let x = 20; x < 140; x += 10) {
+                    const start = performance.now();
+                    live.set({ x, on: x % 20 ? "1110" : "1111", maps: "added" });
+                    await new Promise(requestAnimationFrame);
+                    await new Promise((done) => { setTimeout(done); });
+                    times.push(performance.now() - start);
+                }
+                return times.sort((a, b) => a - b)[0];
+            }"""
+        )
+        assert took < 50  # milliseconds, for the dearest change there is; other work may slow some
+
+
+def read_by(layers: list[list[int]], unit: int, to: int) -> tuple[int, int]:
+    """Cells of a map that a unit of the last one reads along one axis, and over how many: by a gradient."""
+    length = 512
+    for level, _, stride, _ in layers:
+        length = -(-length // stride) if level <= to else length
+    seen = torch.zeros(1, 1, length, dtype=torch.double, requires_grad=True)
+    out = seen
+    for level, k, stride, d in layers:
+        if level > to:
+            box = torch.ones(1, 1, k, dtype=torch.double)
+            out = F.conv1d(out, box, stride=stride, padding=d * (k - 1) // 2, dilation=d)
+    out[0, 0, unit].backward()
+    assert seen.grad is not None
+    read = seen.grad[0, 0].nonzero()[:, 0]
+    return len(read), int(read[-1] - read[0]) + 1
+
+
+class TestField:
+    @pytest.mark.parametrize(("output_stride", "strides"), [(32, "222"), (16, "221"), (8, "211")])
+    def test_says_what_the_network_does(
+        self, show: Callable[..., Tab], output_stride: int, strides: str
+    ) -> None:
+        tab = show("field")
+        layers, r, j = resnet(output_stride), 1, 1
+        rows: dict[int, list[str]] = {}
+        for level, k, stride, d in layers:
+            r, j = r + (k - 1) * d * j, stride * j
+            rows[level] = [str(d), str(j), str(r)]
+        put(tab.page, strides=strides, x=256, y=256)
+        texts = tab.page.locator(".field tr:has(td)").evaluate_all(
+            "all => all.map((row) => [...row.querySelectorAll('td')].slice(1).map((one) => one.textContent))"
+        )
+        assert texts == [rows[level] for level in range(5)]
+        for to, name in ((-1, "pixels"), (1, "cells of stage 1"), (3, "cells of stage 3")):
+            put(tab.page, on=to)
+            read, span = read_by(layers, 256 // j, to)
+            where = (
+                f"{name}, without holes" if read == span else f"of {span} × {span} {name}: there are holes"
+            )
+            expect(tab.page.locator(".sum")).to_contain_text(f"It reads {read} × {read} {where}.")
+        assert tab.faults == []
+
+    def test_repaired_too_early_or_not_at_all(self, show: Callable[..., Tab]) -> None:
+        page = show("field").page
+        for name in ("stage 3", "stage 4"):
+            page.get_by_role("switch", name=f"Stride 2 in {name}").click()
+        expect(page.locator(".sum")).to_contain_text("sees 431 × 431 pixels")  # as before
+        page.get_by_text("not repaired").click()
+        expect(page.locator(".sum")).to_contain_text("sees 239 × 239 pixels")  # 95 + 8 * (2 * 6 + 2 * 3)
+        page.get_by_text("too early").click()
+        expect(page.locator(".sum")).to_contain_text("sees 479 × 479 pixels")  # 95 + 8 * (4 * 6 + 8 * 3)
+
+    def test_by_mouse_and_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("field").page
+        box = page.locator(".scene").bounding_box()
+        assert box
+        page.mouse.click(box["x"] + 2, box["y"] + 2)
+        expect(page.locator(".sum")).to_contain_text("cut at the border")
+        page.locator("table").get_by_role("radio", name="stage 1").check()
+        page.locator(".scene").focus()
+        before = state(page)["x"]
+        page.keyboard.press("ArrowRight")
+        assert state(page)["x"] == 4 * round(before / 4) + 4  # a unit of stage 1 further
+        expect(page.locator(".aloud")).to_contain_text("Jump of stage 1 4, dilation 1.")
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("field", hash="#live=field&strides=211&on=3&map=4").page
+        expect(page.get_by_role("switch", name="Stride 2 in stage 4")).not_to_be_checked()
+        expect(page.locator(".sum")).to_contain_text("there are holes")
+        assert state(show("field", hash="#live=field&strides=213").page)["strides"] == "222"
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("field", **TELEPHONE)
+        swipe(tab.page, tab.page.locator(".scene"), 60)
+        assert state(tab.page)["x"] > 300
+        fits(tab.page)
+        assert tab.faults == []
+
+
+class TestScore:
+    def test_says_what_the_confusion_matrix_says(self, show: Callable[..., Tab]) -> None:
+        tab = show("score")
+        chance = np.random.default_rng(0)
+        for said in (SAID, chance.integers(0, 4, SAID.shape), np.zeros_like(SAID)):
+            for border, truth in (("out", TRUTH), ("background", np.where(TRUTH == 255, 0, TRUTH))):
+                put(tab.page, labels="".join(map(str, said.ravel())), border=border)
+                matrix = ConfusionMatrix(4)
+                matrix.update(said, truth)
+                texts = tab.page.locator(".score tr:has(td)").evaluate_all(
+                    "all => all.map((row) => [...row.querySelectorAll('td')].map((one) => one.textContent))"
+                )
+                assert np.array_equal([[int(text) for text in row[:4]] for row in texts], matrix.counts)
+                for row, iou in zip(texts, matrix.iou(), strict=True):
+                    if np.isnan(iou):
+                        assert row[6] == "–"
+                    else:
+                        assert float(row[6].removesuffix(" %")) == pytest.approx(100 * iou, abs=0.51)
+                        assert int(row[4]) / int(row[5]) == pytest.approx(iou)
+                told = re.search(r"mIoU ([\d.]+) %; ([\d.]+) %", tab.page.locator(".sum").inner_text())
+                assert told
+                assert float(told[1]) == pytest.approx(100 * matrix.miou(), abs=0.51)
+        assert tab.faults == []
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("score").page
+        page.locator(".choice").get_by_text("ring").click()
+        drag(page, page.get_by_label("your prediction", exact=True), 70)
+        labels = state(page)["labels"]
+        assert labels != "".join(map(str, SAID.ravel())) and labels.count("3") >= 2
+        expect(page.locator(".sum")).to_contain_text("ring: 0 ∩")
+        page.get_by_role("button", name="The truth").click()
+        expect(page.locator(".sum")).to_contain_text("mIoU 100 %; 100 %")
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("score").page
+        page.locator(".own .map").focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Space")
+        expect(page.locator(".aloud")).to_contain_text("Row 2, column 2: background, in truth background.")
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("score", hash=f"#live=score&labels={'2' * 18}&brush=2").page
+        expect(page.locator(".sum")).to_contain_text("cool: 2 ∩ : 14 ∪")
+        assert state(show("score", hash="#live=score&labels=99").page)["labels"].startswith("001111")
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("score", **TELEPHONE)
+        tab.page.locator(".choice").get_by_text("cool").tap()
+        swipe(tab.page, tab.page.get_by_label("your prediction", exact=True), 60)
+        assert state(tab.page)["labels"].count("2") > 5
+        fits(tab.page)
+        assert tab.faults == []
+
+
 def fits(page: Page) -> None:
     """Nothing reaches over the edge of the screen."""
     outside = page.locator(".live *").evaluate_all(
         """all => all.filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
+            .filter((one) => getComputedStyle(one.parentElement).overflow !== "hidden")
             .map((one) => one.className)"""
     )
     assert outside == []

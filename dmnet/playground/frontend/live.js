@@ -127,6 +127,12 @@ export function unpacked({ shape: [height, width], bits }) {
 }
 
 /**
+ * Return an array that came as a text: small whole numbers, a letter each, 80 more than the number.
+ * @param {{shape: number[], text: string}} packed
+ */
+export const spelled = ({ shape, text }) => ({ shape, values: Int8Array.from(text, (letter) => letter.charCodeAt(0) - 80) });
+
+/**
  * A part of a drawing (SVG), or change one that is there.
  * @param {string | SVGElement} part a tag, or the part
  * @param {Record<string, any>} attributes
@@ -159,7 +165,7 @@ export function onDrag(element, begin) {
 }
 
 /** @type {Record<string, number[]>} rows down, columns to the right */
-const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+export const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 /**
  * A number in a sentence that is dragged sideways, or changed by the arrow keys.

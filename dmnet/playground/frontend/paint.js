@@ -108,8 +108,9 @@ export const RAMP = `linear-gradient(90deg, ${STOPS.map((rgb) => `rgb(${rgb.join
  * Paint a filter or a response: red is positive, blue negative, the largest magnitude the darkest.
  * @param {HTMLCanvasElement} canvas
  * @param {Grid} grid
+ * @param {number} [most] what the darkest colour stands for
  */
-export function paintGrid(canvas, { values, height, width }) {
-  const limit = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
+export function paintGrid(canvas, { values, height, width }, most) {
+  const limit = (most ?? values.reduce((found, value) => Math.max(found, Math.abs(value)), 0)) || 1;
   fill(canvas, height, width, (i) => diverging((0.9 * values[i]) / limit));
 }

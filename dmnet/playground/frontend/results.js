@@ -75,23 +75,22 @@ export function dropBars(drops) {
   const rows = SIZES.map((k, i) =>
     make(
       "div.drop", {}, make("b", {}, `${k} × ${k}`),
-      make("div.bars", {}, ...groups.map((name, g) => dropBar(name, g, drops[name][i], most))),
+      make("div.bars", {}, ...groups.map((name) => dropBar(name, drops[name][i], most))),
     ));
   return make("div.drops", {}, ...rows);
 }
 
 /**
  * @param {string} name
- * @param {number} group
  * @param {number} drop
  * @param {number} most
  */
-function dropBar(name, group, drop, most) {
+function dropBar(name, drop, most) {
   const points = Math.round(100 * drop);
   const text = points > 0 ? `−${points}` : points < 0 ? `+${-points}` : "0";
   return make(
     "div.line", {}, make("span.name", {}, name),
-    make("span.track", {}, make(`span.fill.group${group}`, { style: `--length: ${Math.max(0, drop) / most}` })),
+    make("span.track", {}, make("span.fill", { "data-of": name, style: `--length: ${Math.max(0, drop) / most}` })),
     make("span.score", {}, text),
   );
 }

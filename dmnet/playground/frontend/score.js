@@ -1,0 +1,150 @@
+/**
+ * A prediction is painted on a small truth; confusion matrix, intersection, union, IoU and mIoU follow.
+ */
+import { make, makeButton, percent, say } from "./elements.js";
+import { ARROWS, liveFigure, makeChoice, spelled } from "./live.js";
+import { inside, mean, VOID } from "./numbers.js";
+import { paintLabels } from "./paint.js";
+
+/**
+ * Return the confusion matrix, [true class][predicted class], in pixels; void counts nowhere.
+ * @param {Uint8Array} truth
+ * @param {Uint8Array} labels
+ * @param {number} classes
+ */
+export function confusion(truth, labels, classes) {
+  const counts = Array.from({ length: classes }, () => Array(classes).fill(0));
+  truth.forEach((label, i) => { if (label !== VOID) counts[label][labels[i]]++; });
+  return counts;
+}
+
+/**
+ * Return of every class intersection, union and their quotient, which is null for one that occurs neither here nor there.
+ * @param {number[][]} counts
+ */
+export const scores = (counts) => counts.map((row, c) => {
+  const intersection = row[c];
+  const union = row.reduce((sum, count) => sum + count, 0) + counts.reduce((sum, other) => sum + other[c], 0) - intersection;
+  return { intersection, union, iou: union ? intersection / union : null };
+});
+
+/** @param {string} text a letter per pixel, the class's number */
+const toLabels = (text) => Uint8Array.from(text, Number);
+
+export default liveFigure("score", (data, live) => {
+  const [{ shape: [height, width], values: given }, predicted] = [spelled(data.truth), spelled(data.prediction)];
+  const { names, palette } = data;
+  const [truth, classes] = [Uint8Array.from(given), names.length];
+  const start = { labels: [...predicted.values].join(""), brush: 0, border: "out", row: 0, column: 0 };
+  const counted = (/** @type {any} */ { labels, border }) => {
+    const asked = border === "out" ? truth : truth.map((label) => (label === VOID ? 0 : label));
+    const counts = confusion(asked, toLabels(labels), classes);
+    const each = scores(counts);
+    const miou = mean(each.map(({ iou }) => iou));
+    const right = counts.reduce((sum, row, c) => sum + row[c], 0);
+    return { asked, counts, each, miou, accuracy: right / counts.flat().reduce((sum, count) => sum + count, 0) };
+  };
+  const put = (/** @type {number} */ row, /** @type {number} */ column, /** @type {boolean} */ paint) => {
+    const at = row * width + column;
+    const { labels, brush } = live.state;
+    live.set({ row, column, labels: paint ? labels.slice(0, at) + brush + labels.slice(at + 1) : labels });
+  };
+
+  // Truth, prediction, and what the chosen class has in common in both.
+  const panel = (/** @type {string} */ title) => {
+    const canvas = make("canvas", { role: "img", "aria-label": title });
+    const caption = make("div.title", {}, title);
+    return { canvas, caption, element: make("div.panel", {}, make("div.map", {}, canvas), caption) };
+  };
+  const [real, own, both] = [panel("truth"), panel("your prediction"), panel("")];
+  const cursor = make("span.cursor");
+  own.canvas.after(cursor);
+  own.element.classList.add("own");
+  const pad = own.canvas.parentElement;
+  [["tabindex", 0], ["role", "application"], ["aria-label", "Your prediction: arrow keys move, space paints"]].forEach(([key, value]) => pad.setAttribute(key, value));
+  const draws = (/** @type {PointerEvent} */ { clientX, clientY, buttons }) => {
+    if (!buttons) return;
+    const box = pad.getBoundingClientRect();
+    put(inside(((clientY - box.top) / box.height) * height - 0.5, height), inside(((clientX - box.left) / box.width) * width - 0.5, width), true);
+  };
+  pad.addEventListener("pointerdown", draws);
+  pad.addEventListener("pointermove", draws);
+  pad.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    const { row, column } = live.state;
+    const [down, right] = ARROWS[event.key] ?? [0, 0];
+    if (down || right) put(inside(row + down, height), inside(column + right, width), false);
+    else if (event.key === " " || event.key === "Enter") put(row, column, true);
+    else return;
+    event.preventDefault();
+  });
+
+  const brush = makeChoice("paint", names.map((/** @type {string} */ name, /** @type {number} */ i) => [String(i), name]), (value) => live.set({ brush: Number(value) }));
+  brush.element.querySelectorAll("span").forEach((/** @type {HTMLElement} */ one, /** @type {number} */ i) => one.style.setProperty("--class", `rgb(${palette[i]})`));
+  const border = makeChoice("void is", [["out", "left out"], ["background", `read as ${names[0]}`]], (value) => live.set({ border: value }));
+  const fill = (/** @type {string} */ text, /** @type {string} */ labels, /** @type {string} */ title) => makeButton(text, () => live.set({ labels }), title);
+  const buttons = [
+    fill(`All ${names[0]}`, "0".repeat(width * height), "Start from nothing"),
+    fill("The truth", Array.from(truth, (label) => (label === VOID ? 0 : label)).join(""), "A perfect prediction"),
+    makeButton("Reset", () => live.set(start), "The network's prediction"),
+  ];
+
+  // The confusion matrix, a row per true class, and the scores beside it.
+  const cells = names.map(() => names.map(() => make("td")));
+  const ends = names.map(() => [make("td"), make("td"), make("td.iou")]);
+  const swatch = (/** @type {number} */ c) => make("i.swatch", { style: `background: rgb(${palette[c]})` });
+  const head = make("tr", {}, make("th", { scope: "col" }, "true ╲ predicted"),
+    ...names.map((/** @type {string} */ name, /** @type {number} */ c) => make("th", { scope: "col", title: name, "aria-label": `predicted ${name}` }, swatch(c))),
+    ...["∩", "∪", "IoU"].map((text, i) => make("th", { scope: "col", "aria-label": ["intersection", "union", "IoU"][i] }, text)));
+  const rows = names.map((/** @type {string} */ name, /** @type {number} */ c) =>
+    make("tr", {}, make("th", { scope: "row" }, swatch(c), name), ...cells[c], ...ends[c]));
+  const sum = make("p.sum");
+  const told = (/** @type {any} */ state) => {
+    const { each, miou, accuracy } = counted(state);
+    const { intersection, union, iou } = each[state.brush];
+    const one = iou === null ? "occurs neither here nor there: no IoU, and no part in the mean" : `${intersection} ∩ : ${union} ∪ = ${percent(iou)}`;
+    return `${names[state.brush]}: ${one}. mIoU ${percent(miou)}; ${percent(accuracy)} of the pixels are right.`;
+  };
+  paintLabels(real.canvas, truth, height, width, palette);
+
+  return {
+    start,
+    elements: [
+      make("p.ask", {}, "Paint the prediction: ", make("b", {}, "what raises the mIoU most?")),
+      make("div.controls", {}, brush.element),
+      make("div.three", {}, real.element, own.element, both.element), sum,
+      make("div.table", { tabindex: 0, role: "region", "aria-label": "Confusion matrix" }, make("table", {}, head, ...rows)),
+      make("div.controls", {}, border.element, make("div.buttons", {}, ...buttons)),
+    ],
+    draw: (state) => {
+      const { asked, counts, each } = counted(state);
+      const [labels, chosen] = [toLabels(state.labels), state.brush];
+      paintLabels(own.canvas, labels, height, width, palette);
+      // 0: neither, 1: in the prediction only, 2: in the truth only, 3: in both
+      const parts = asked.map((label, i) => (label === VOID ? VOID : 2 * Number(label === chosen) + Number(labels[i] === chosen)));
+      paintLabels(both.canvas, parts, height, width, [[225, 228, 232], [150, 150, 160], [60, 65, 75], palette[chosen]]);
+      say(both.caption, `${names[chosen]}: ∩ in colour, light: only predicted, dark: only true`);
+      both.canvas.setAttribute("aria-label", `intersection and union of ${names[chosen]}`);
+      [cursor.style.left, cursor.style.top] = [`${(100 * state.column) / width}%`, `${(100 * state.row) / height}%`];
+      [cursor.style.width, cursor.style.height] = [`${100 / width}%`, `${100 / height}%`];
+      counts.forEach((row, c) => {
+        row.forEach((count, other) => {
+          say(cells[c][other], String(count));
+          cells[c][other].classList.toggle("right", c === other);
+          cells[c][other].classList.toggle("union", c === chosen || other === chosen);
+        });
+        const { intersection, union, iou } = each[c];
+        [String(intersection), String(union), iou === null ? "–" : percent(iou)].forEach((text, i) => say(ends[c][i], text));
+        rows[c].classList.toggle("chosen", c === chosen);
+      });
+      brush.show(chosen);
+      border.show(state.border);
+      say(sum, told(state));
+    },
+    words: (state) => {
+      const at = state.row * width + state.column;
+      return `Row ${state.row + 1}, column ${state.column + 1}: ${names[Number(state.labels[at])]}, in truth ${names[truth[at]] ?? "void"}. ${told(state)}`;
+    },
+    known: ({ labels, brush: chosen, border: kind, row, column }) => labels.length === width * height && [...labels].every((one) => one in names) &&
+      chosen in names && ["out", "background"].includes(kind) && inside(row, height) === row && inside(column, width) === column,
+  };
+});
