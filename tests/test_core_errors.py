@@ -16,9 +16,12 @@ from dmnet.training import train
 
 
 def test_a_missing_package_is_named_with_what_brings_it() -> None:
-    with pytest.raises(
-        MissingExtraError, match=r"no_such_package is not installed: pip install 'dmnet\[train\]'"
-    ), extra("train"):
+    with (
+        pytest.raises(
+            MissingExtraError, match=r"no_such_package is not installed: pip install 'dmnet\[train\]'"
+        ),
+        extra("train"),
+    ):
         import no_such_package.part  # noqa: F401
 
 

@@ -154,3 +154,17 @@ def test_shipped_weights_read_the_photographs_that_they_learned_from(photos: Pat
     assert street.digest(dataset) == record["pixels_sha256"]
     few = street.Photographs(dataset, dataset.ids[::60])
     assert evaluate(dmnet.load_pretrained("street"), few).miou() > 0.6
+
+
+def test_the_card_says_what_was_measured(root: Path) -> None:
+    card = (root / "data" / "weights" / "street.md").read_text()
+    table = pd.read_csv(root / "data" / "results" / "street_seeds.csv", dtype={"gates": str, "lent": str})
+    itself = table[(table["gates"] == "1111") & (table["lent"] == "0000")]
+    lines = [line for line in card.splitlines() if line.startswith("| `street")]
+    groups = itself.groupby(["variant", "held out"], sort=False)
+    assert len(lines) == len(groups)
+    for line, ((variant, _), runs) in zip(lines, groups, strict=True):
+        low, high = runs["miou"].min(), runs["miou"].max()
+        assert line.startswith(f"| `{variant}`") and line.endswith(
+            f"| {len(runs)} | {low:.1f} to {high:.1f} |"
+        )
