@@ -38,9 +38,16 @@
       observer.observe(box); // also when a fold opens
       box.addEventListener("scroll", () => mark(box), { passive: true });
     }
+    for (const fold of document.querySelectorAll(".bd-sidebar-primary details > summary")) {
+      const name = fold.closest("li")?.querySelector("a")?.textContent;
+      fold.setAttribute("aria-label", `Pages below ${name}`); // the theme shows an arrow alone
+    }
     window.addEventListener("load", () => {
       boxes.forEach(mark); // in the page's own fonts
-      document.querySelectorAll(".theme-switch-button title").forEach((title) => title.remove());
+      document.querySelectorAll(".theme-switch-button svg").forEach((icon) => {
+        icon.querySelector("title")?.remove();
+        icon.setAttribute("aria-hidden", "true");
+      });
     });
   };
 
