@@ -30,7 +30,9 @@ requires. Python 3.11.4 or newer. Code: Apache-2.0; text and figures: CC BY 4.0.
 
 
 def make_zip(app: Sphinx, config: Config) -> None:
-    """Write the zip into a folder of static files."""
+    """Write the zip into a folder of static files; a book without a package has none."""
+    if not (ROOT / "pyproject.toml").is_file():
+        return
     folder = Path(app.outdir).parent / ".downloads"
     folder.mkdir(parents=True, exist_ok=True)
     write_zip(folder / f"{NAME}.zip")

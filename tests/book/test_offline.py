@@ -85,7 +85,6 @@ def test_own_scripts_are_allowed_by_their_digests() -> None:
     reader = check(page := offline.with_policy(PAGE))
     assert reader.scripts == ['document.title = "a < b"']
     assert reader.handlers == ['document.title = "clicked"']
-    assert "'unsafe-eval'" not in reader.allowed()["script-src"]
     assert offline.with_policy(page) == page
 
 
@@ -94,11 +93,6 @@ def test_a_changed_page_gets_another_policy() -> None:
     with pytest.raises(AssertionError):
         check(page)
     check(offline.with_policy(page))
-
-
-def test_widgets_may_make_code_of_strings() -> None:
-    page = PAGE.replace("MORE", '<script defer src="_static/widgets/embed-amd.js"></script>')
-    assert "'unsafe-eval'" in check(offline.with_policy(page)).allowed()["script-src"]
 
 
 def test_every_page_of_the_book_has_a_policy() -> None:

@@ -168,7 +168,9 @@ def test_what_goes_wrong_is_seen(live: Remote) -> None:
     assert live.faults() == []
     words = "console.error('bad'); setTimeout(() => { throw new Error('thrown'); })"
     live.script(
-        "document.head.append(Object.assign(document.createElement('script'), { text: values[0] }))", words
+        "const src = URL.createObjectURL(new Blob([values[0]], { type: 'text/javascript' }));"
+        "document.head.append(Object.assign(document.createElement('script'), { src }))",
+        words,
     )
     live.wait("window.spoken.length === 2")
     live.script("await fetch('missing.js')")

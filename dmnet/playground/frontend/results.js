@@ -154,5 +154,5 @@ export function statisticsTable(found) {
       make(count === best ? "td.best" : "td", {}, `${count}/${objects}`));
     return make("tr", {}, make("th", { scope: "row" }, question), ...cells);
   });
-  return make("table.statistics", {}, make("thead", {}, head), make("tbody", {}, ...rows));
+  return make("table.statistics", { tabIndex: 0 }, make("thead", {}, head), make("tbody", {}, ...rows));
 }

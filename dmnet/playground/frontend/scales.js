@@ -89,4 +89,6 @@ export class ScaleCards {
  * Return the number that is the farthest from 0.
  * @param {Float32Array} values
  */
-const largest = (values) => values.reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
+function largest(values) {
+  return values.reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
+}
