@@ -34,7 +34,7 @@ WIDGETS: dict[str, dict[str, str]] = {
 # "file:" is what "self" should mean to a page that is opened from the disk.
 POLICY = {
     "default-src": "'self' file:",
-    # Strings become code where Jupyter's widgets load their models, and where a browser's driver waits for a page.
+    # Strings become code where widgets load their models, and where a browser is driven by a test.
     "script-src": "'self' file: blob: 'wasm-unsafe-eval' 'unsafe-eval'",
     "style-src": "'self' file: 'unsafe-inline'",
     "img-src": "'self' file: blob: data:",
