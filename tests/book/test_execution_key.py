@@ -94,7 +94,8 @@ def small_book(tmp_path: Path) -> Path:
         shutil.copy(ROOT / name, tmp_path)
     for name in ("book/extensions", "book/assets"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "book/references.bib", tmp_path / "book")
+    for name in ("references.bib", "times.csv"):
+        shutil.copy(ROOT / "book" / name, tmp_path / "book")
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/page\n")
     (tmp_path / "book" / "page.ipynb").write_text(json.dumps(NOTEBOOK))
     (tmp_path / "dmnet").mkdir()
