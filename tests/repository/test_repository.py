@@ -22,6 +22,7 @@ MAX_BYTES = 1_500_000  # weights of the demo systems are the largest files
 BINARY = {".png", ".jpg", ".npz", ".safetensors", ".gz", ".wasm", ".onnx"}
 # Names that pip and PyPI use for what is imported under another one.
 IMPORTED_AS = {
+    "fonttools": "fontTools",
     "beautifulsoup4": "bs4",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
