@@ -77,9 +77,9 @@ def is_thebe(file: Any) -> bool:
 
 
 def allow_no_other(app: Sphinx, error: Exception | None) -> None:
-    """Write the policy into every page."""
+    """Write the policy into every page but the search, where the theme writes handlers as text."""
     if error is None and app.builder.format == "html":
-        for page in Path(app.outdir).rglob("*.html"):
+        for page in set(Path(app.outdir).rglob("*.html")) - {Path(app.outdir, "search.html")}:
             if "_static" not in page.relative_to(app.outdir).parts:  # where the theme leaves templates
                 before = page.read_text("utf8")
                 if (after := with_policy(before)) != before:
