@@ -54,7 +54,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("needs the JavaScript that `make setup` fetches")
     book = tmp_path_factory.mktemp("book")
     settings = yaml.safe_load((ROOT / "_config.yml").read_text())
-    settings["sphinx"]["local_extensions"] = dict.fromkeys(("offline", "repository"), "book/extensions")
+    settings["sphinx"]["local_extensions"] = dict.fromkeys(
+        ("offline", "light", "repository"), "book/extensions"
+    )
     (book / "_config.yml").write_text(yaml.safe_dump(settings))
     for name in ("book/extensions", "book/assets"):
         shutil.copytree(ROOT / name, book / name, ignore=shutil.ignore_patterns("__pycache__"))
