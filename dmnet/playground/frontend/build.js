@@ -5,9 +5,11 @@
  */
 import { make, makeButton, say } from "./elements.js";
 import { binOf, correlate, factors, pool } from "./filtering.js";
-import { ARROWS, draw, liveFigure, makeChoice, makeGrid, number, spelled } from "./live.js";
-import { inside } from "./numbers.js";
+import { makeGrid } from "./grids.js";
+import { ARROWS, liveFigure, makeChoice, number, spelled } from "./live.js";
+import { inside } from "./maps.js";
 import { paintGrid } from "./paint.js";
+import { draw } from "./shapes.js";
 
 /**
  * Return one channel of one scene's maps, which came as small whole numbers with a step for each channel.

@@ -5,7 +5,8 @@
  */
 import { make, makeButton, say } from "./elements.js";
 import { binOf, correlate, factors, pool } from "./filtering.js";
-import { liveFigure, makeChoice, makeGrid, makeScrub, number } from "./live.js";
+import { makeGrid, makeScrub } from "./grids.js";
+import { liveFigure, makeChoice, number } from "./live.js";
 
 /** @type {Record<string, (rows: Rows) => Rows>} What can be done to an image, and to its response. */
 export const MOVES = {
