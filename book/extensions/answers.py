@@ -45,8 +45,8 @@ def fold(app: Sphinx | None, document: nodes.document) -> None:
 def fault(box: nodes.Element, answer: nodes.Element) -> str:
     """Mark which guess the answer in words says is right; return what is missing for that, or nothing."""
     words = next(iter(answer.findall(nodes.paragraph)), nodes.paragraph())
-    said = words[0].astext() if words.children and isinstance(words[0], nodes.strong) else ""
-    number = re.match(r"\d+", said)
+    first = next((part for part in words if part.astext()), None)
+    number = re.match(r"\d+", first.astext()) if isinstance(first, nodes.strong) else None
     choices = [one for one in box if isinstance(one, nodes.enumerated_list)]
     limits = RANGE.fullmatch(box[-1].astext().replace("\n", " "))
     if choices:
