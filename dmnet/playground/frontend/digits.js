@@ -4,7 +4,8 @@
  * @typedef {number[][]} Rows
  */
 import { make, makeButton, say } from "./elements.js";
-import { liveFigure, makeChoice, makeGrid, makeScrub, number } from "./live.js";
+import { makeGrid, makeScrub } from "./grids.js";
+import { liveFigure, makeChoice, number } from "./live.js";
 
 /**
  * Return where bin i of `bins` begins and ends, as PyTorch's adaptive average pooling has it.
