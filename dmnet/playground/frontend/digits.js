@@ -3,9 +3,9 @@
  *
  * @typedef {number[][]} Rows
  */
-import { make, makeButton, say } from "./elements.js";
+import { make, makeButton, number, say } from "./elements.js";
 import { makeGrid, makeScrub } from "./grids.js";
-import { liveFigure, makeChoice, number } from "./live.js";
+import { liveFigure, makeChoice } from "./live.js";
 
 /**
  * Return where bin i of `bins` begins and ends, as PyTorch's adaptive average pooling has it.
