@@ -11,7 +11,7 @@ const read = (map, first) => map[first];
 
 test("dividends are what a set adds that no smaller one adds", () => {
   const first = [...Array(16).keys()].map((set) => dividends.values[2 * set]);
-  assert.deepEqual(Object.fromEntries(first.entries().filter(([, value]) => value)), { 0: 1, 4: 2, 10: 6 });
+  assert.deepEqual(Object.fromEntries([...first.entries()].filter(([, value]) => value)), { 0: 1, 4: 2, 10: 6 });
   assert.deepEqual([...dividends.values].filter((value, i) => i % 2 && value), [0.5]);
 });
 
