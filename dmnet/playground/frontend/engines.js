@@ -39,7 +39,8 @@
  * @property {string} hidden
  * @property {boolean} majority
  */
-import { breath, channelOf, labelsOf, normalised, SIZES, subsetNumber } from "./numbers.js";
+import { labelsOf } from "./maps.js";
+import { breath, channelOf, normalised, SIZES, subsetNumber } from "./numbers.js";
 import { inflated, readSafetensors } from "./safetensors.js";
 
 /** @type {Facts} of a picture that was not drawn */

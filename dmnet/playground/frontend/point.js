@@ -16,7 +16,8 @@
  * @property {number} scale number of the scale, for the last two
  */
 import { make, makeSwatch, paused, percent, say } from "./elements.js";
-import { chancesAt, inside, SIZES, VOID } from "./numbers.js";
+import { inside, VOID } from "./maps.js";
+import { chancesAt, SIZES } from "./numbers.js";
 import { CREAM } from "./paint.js";
 
 const IDLE = "Point at a picture, a filter or a response: what is there stands here. A click keeps the place.";

@@ -11,7 +11,7 @@
  */
 import { make, makeButton, percent, say } from "./elements.js";
 import { ARROWS, liveFigure, makeChoice, number, spelled, within } from "./live.js";
-import { inside, labelsOf, taps } from "./numbers.js";
+import { inside, labelsOf, taps } from "./maps.js";
 import { paintGrid, paintLabels } from "./paint.js";
 
 const SCALES = [0, 1, 2, 3];
@@ -74,7 +74,7 @@ export function reader([, , height, width], size) {
 }
 
 /** @param {number} value */
-const signed = (value) => (value > 0 ? "+" : "") + number(value, 1);
+const signed = (value) => number(value, 1).replace(/^(?=0\.|[1-9])/, "+");
 /** @param {number[]} values */
 const largest = (values) => values.indexOf(Math.max(...values));
 
