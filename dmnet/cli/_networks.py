@@ -82,10 +82,11 @@ def predict(
     from dmnet.plots import class_list, overlay
 
     model = shared.load_model(system, weights, device)
-    how = shared.chosen(model, protocol, window, stride, scales, flip)
+    how: dict[str, Any] = {"precision": precision}
+    how["protocol"] = shared.chosen(model, protocol, window, stride, scales, flip)
     names, palette = class_list(model)
     failed = False
-    label = partial(inference.predict, model, protocol=how, precision=precision)
+    label: Callable[[Any], Any] = partial(inference.predict, model, **how)
     for path in images:
         try:
             if path.suffix.lower() in VIDEOS:
@@ -217,7 +218,8 @@ def evaluate(
     more = [Trimap(len(classes)), BoundaryIoU(len(classes))] if boundaries else []
     more += [ObjectSizes(len(classes))] if sizes else []
     start = time.perf_counter()
-    matrix = inference.evaluate(model, dataset, protocol=how, metrics=more, precision=precision, **speed)
+    speed["precision"] = precision
+    matrix = inference.evaluate(model, dataset, protocol=how, metrics=more, **speed)
     console.print(f"{len(dataset) / (time.perf_counter() - start):.2f} images/s")
     shared.print_scores(matrix, classes)
     for metric in more:
