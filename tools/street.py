@@ -126,7 +126,8 @@ def settings(model: dmnet.DMNet) -> list[tuple[str, str]]:
     """Return how a network is scored: which gates are open, and whose filters another photograph lends.
 
     "1111" and "0000" is the network itself; of several scales each is switched off alone, "0111" and so on,
-    and all are, "0000"; and each filters with another photograph's filters, "1000" and so on, and all do, "1111".
+    and all are, "0000"; and each filters with another photograph's filters, "1000" and so on, and all do,
+    "1111".
     """
     count = len(model.architecture.filter_sizes)
     itself = ("1" * count, "0" * count)
