@@ -8,9 +8,9 @@ of (seconds of the reference) / (seconds of the contender), so above 1 the conte
 and the greatest. `difference` is the largest difference of their results, in standard deviations of the
 reference's. Rows of the groups measured replace those of the file.
 
-The public code is sssegmentation 1.7.0, which declares none of its needs; ours loads its weights by name:
+The public code is `sssegmentation` 1.7.0, which declares none of its needs; ours loads its weights by name:
 
-    pip install --no-deps sssegmentation==1.7.0 timm==0.9.16 dill
+    `pip install --no-deps sssegmentation==1.7.0 timm==0.9.16 dill`
 
 Where it cannot be imported its rows are not measured, and a line says so.
 """
