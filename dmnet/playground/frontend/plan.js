@@ -23,13 +23,16 @@ export default liveFigure("plan", (data, live) => {
   const start = { scene: 0, open: "scale3", class: 1, ...as("demo") };
   const own = sizesOf(start.sizes);
   const { names, palette, scenes } = data;
+  /** @type {WeakMap<object, Float32Array>} the maps as numbers, read once */
+  const read = new WeakMap();
   /** @param {Map} what @param {any} scene */
   const pictureOf = (what, scene) => {
     if (what === "picture") return make("img", { src: scene.picture, alt: "", draggable: "false" });
     const canvas = make("canvas", { "aria-hidden": "true" });
     const packed = what === "truth" ? scene.truth : typeof what === "object" ? what : scene.logits;
-    const [{ shape }, values] = [packed, Float32Array.from(spelled(packed).values)];
-    const [[height, width], size] = [shape.slice(-2), scene.truth.shape[0]];
+    const values = read.get(packed) ?? Float32Array.from(spelled(packed).values);
+    read.set(packed, values);
+    const [{ shape }, [height, width], size] = [packed, packed.shape.slice(-2), scene.truth.shape[0]];
     if (what === "labels") paintLabels(canvas, labelsOf(values, shape, size, size), size, size, palette);
     else if (what === "truth") paintLabels(canvas, Uint8Array.from(values), size, size, palette);
     else if (typeof what === "number") paintGrid(canvas, { values: values.slice(what * height * width, (what + 1) * height * width), height, width });
@@ -101,7 +104,7 @@ export default liveFigure("plan", (data, live) => {
     const [shown, title, shape] = [make("span.shown"), make("b"), make("small")];
     return [id, { shown, title, shape, element: make(`button.box.${id}`, { type: "button", onclick: () => live.set({ open: id === "f2" ? "f" : id }) }, title, shown, shape) }];
   }));
-  const row = (/** @type {string[]} */ ...ids) => make("div.row", {}, ...ids.flatMap((id, i) => [...(i ? ["→"] : []), parts[id].element]));
+  const row = (/** @type {string[]} */ ...ids) => make("div.chain", {}, ...ids.flatMap((id, i) => [...(i ? ["→"] : []), parts[id].element]));
   const fan = draw("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, ...FIVE.map((_, i) => draw("line", { x1: 84, y1: 0, x2: 10 + 20 * i, y2: 10 })));
   const edges = FIVE.map(() => make("div.edge", {}, make("i"), make("span")));
   const [inside, cost, note, sum] = [make("div.inside"), make("p.hint"), make("p.hint"), make("p.sum")];
@@ -128,7 +131,7 @@ export default liveFigure("plan", (data, live) => {
       make("p.ask", {}, "Open a box: ", make("b", {}, "what is done there, and what comes out?")),
       make("div.controls", {}, controls.scene.element, make("label", {}, "which input speaks for ", kind, " ?"), makeButton("Reset", () => live.set(start), "Everything as it was")),
       make("div.whole", {}, net, inside, make("div.side", {}, make("div.settings", {}, controls.network.element, make("p", {}, "filter sizes k = ", ...ks.flatMap(({ element }) => [element, " "])),
-        make("p", {}, "C = ", controls.c.element, " channels, image ", controls.side.element, " pixels wide"), controls.stride.element),
+        make("p", {}, "C = ", controls.c.element, ", image ", controls.side.element, " pixels wide"), controls.stride.element),
       make("table", {}, make("tr", {}, make("td"), ...["parameters", "multiply-adds"].map((text) => make("th", { scope: "col" }, text))), ...rows.map(({ element }) => element)), sum)),
     ],
     draw: (state) => {
