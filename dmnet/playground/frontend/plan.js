@@ -23,22 +23,23 @@ export default liveFigure("plan", (data, live) => {
   const start = { scene: 0, open: "scale3", class: 1, ...as("demo") };
   const own = sizesOf(start.sizes);
   const { names, palette, scenes } = data;
-  /** @type {WeakMap<object, Float32Array>} the maps as numbers, read once */
-  const read = new WeakMap();
   /** @param {Map} what @param {any} scene */
   const pictureOf = (what, scene) => {
     if (what === "picture") return make("img", { src: scene.picture, alt: "", draggable: "false" });
     const canvas = make("canvas", { "aria-hidden": "true" });
     const packed = what === "truth" ? scene.truth : typeof what === "object" ? what : scene.logits;
-    const values = read.get(packed) ?? Float32Array.from(spelled(packed).values);
-    read.set(packed, values);
-    const [{ shape }, [height, width], size] = [packed, packed.shape.slice(-2), scene.truth.shape[0]];
+    const [{ shape, values: small }, size] = [spelled(packed), scene.truth.shape[0]];
+    const [values, [height, width]] = [Float32Array.from(small), shape.slice(-2)];
     if (what === "labels") paintLabels(canvas, labelsOf(values, shape, size, size), size, size, palette);
     else if (what === "truth") paintLabels(canvas, Uint8Array.from(values), size, size, palette);
     else if (typeof what === "number") paintGrid(canvas, { values: values.slice(what * height * width, (what + 1) * height * width), height, width });
     else paintGrid(canvas, { values, height, width }, 40);
     return canvas;
   };
+  /** @type {Record<string, any>} painted once, for each place */
+  const kept = {};
+  const keep = (/** @type {string} */ place, /** @type {Map} */ what, /** @type {number} */ scene) =>
+    (kept[`${place} ${scene} ${typeof what === "object" || what}`] ??= pictureOf(what, scenes[scene]));
   const shares = (/** @type {any} */ state) => scenes[state.scene].added[state.class];
   const signed = (/** @type {number} */ value) => (value > 0 ? "+" : "") + number(value, 1);
   const joined = (/** @type {any} */ { network, sizes, c }) => NETWORKS[network].f + sizesOf(sizes).filter(Boolean).length * c;
@@ -82,7 +83,7 @@ export default liveFigure("plan", (data, live) => {
         [[["", names[state.class], state.class], ["largest", "labels", "labels"], ["against", "truth", "truth"]]]];
       default: return [`A dynamic module. Its filter is not learned but made of f: ${k}×${k} averages, and one 1×1 convolution for all of them. It slides over another projection of f.`,
         [[["", "f", scene.f], [`pool ${k}×${k}`, "thumbnail", scene.thumbnails[i]], ["1×1", "filter", scene.filters[i]]],
-          [["", "f", scene.f], ["1×1", "reduced", scene.reduced[i]], ["∗ filter", "response", scene.responses[i]]]]];
+          [["", "f again", scene.f], ["1×1", "reduced", scene.reduced[i]], ["∗ filter", "response", scene.responses[i]]]]];
     }
   };
   const costOf = (/** @type {any} */ state) => {
@@ -141,12 +142,12 @@ export default liveFigure("plan", (data, live) => {
         say(part.title, title);
         say(part.shape, shape.replace("×", "×\u200b"));
         part.element.setAttribute("aria-pressed", String(id === state.open));
-        if (map !== undefined && drawn !== `${state.scene} ${state.class}`) part.shown.replaceChildren(pictureOf(map, scenes[state.scene]));
+        if (map !== undefined && drawn !== `${state.scene} ${state.class}`) part.shown.replaceChildren(keep(id, map, state.scene));
       }
       drawn = `${state.scene} ${state.class}`;
       if (opened !== `${drawn} ${state.open} ${words}`) {
         const steps = (/** @type {[string, string, Map][]} */ line) => line.flatMap(([step, caption, map]) =>
-          [make("span.step", {}, step), make("figure", {}, pictureOf(map, scenes[state.scene]), make("figcaption", {}, caption))]);
+          [make("span.step", {}, step), make("figure", {}, keep(`${state.open} ${step}${caption}`, map, state.scene), make("figcaption", {}, caption))]);
         inside.replaceChildren(make("p", {}, make("b", {}, `${described[state.open][0]}. `), words),
           make("div.lines", {}, ...lines.map((line) => make("div.line-of", {}, ...steps(line)))), cost);
       }
