@@ -43,16 +43,17 @@ SEEDS = (0, 1, 2)
 STREET, QUICK = systems.get("street"), systems.get("street_quick")
 LENGTH = QUICK.recipe.iterations or 0
 
-# Each changes one thing of street_quick, at the same number of pixels seen.
+# Each changes one thing of half a street_quick, at the same number of pixels seen; that has all seeds.
+HALF = LENGTH // 2
 TRIALS: dict[str, dict[str, Any]] = {
-    "street_quick": {},
+    "half of street_quick": {},
     "no class weights": {"class_weights": ()},
     "learning rate 0.001": {"learning_rate": 1e-3},
     "learning rate 0.005": {"learning_rate": 5e-3},
     "SGD, learning rate 0.05": {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 5e-4},
-    "batches of 4": {"batch_size": 4, "iterations": 2 * LENGTH},
+    "batches of 4": {"batch_size": 4, "iterations": 2 * HALF},
     "scales 0.5 to 2": {"scale_range": (0.5, 2.0)},
-    "whole pictures": {"crop": (360, 480), "batch_size": 4, "iterations": round(LENGTH * 8 / 9)},
+    "whole pictures": {"crop": (360, 480), "batch_size": 4, "iterations": round(HALF * 8 / 9)},
     "auxiliary head": {"aux_channels": 64},
     "output stride 16": {"output_stride": 16},
     "no colour changes": {"photometric": False},
@@ -125,14 +126,15 @@ def settings(model: dmnet.DMNet) -> list[tuple[str, str]]:
     """Return how a network is scored: which gates are open, and whose filters another photograph lends.
 
     "1111" and "0000" is the network itself; of several scales each is switched off alone, "0111" and so on,
-    and each filters with another photograph's filters, "1000" and so on, and all do, "1111".
+    and all are, "0000"; and each filters with another photograph's filters, "1000" and so on, and all do,
+    "1111".
     """
     count = len(model.architecture.filter_sizes)
     itself = ("1" * count, "0" * count)
     if count < 2:
         return [itself]
     alone = ["0" * one + "1" + "0" * (count - one - 1) for one in range(count)]
-    off = [one.translate(str.maketrans("01", "10")) for one in alone]
+    off = [*(one.translate(str.maketrans("01", "10")) for one in alone), "0" * count]
     lent = [*alone, "1" * count] if model.architecture.filters == "dynamic" else []
     return [itself, *((gates, itself[1]) for gates in off), *((itself[0], shares) for shares in lent)]
 
@@ -294,9 +296,13 @@ def main() -> None:
         experiment(
             "seeds", STREET, {"a third of street": third, "street_quick": {"iterations": LENGTH}}, arguments
         )
+    elif arguments.what == "ablation":
+        experiment("ablation", QUICK, ABLATION, arguments)
     else:
-        variants = TRIALS if arguments.what == "trials" else ABLATION
-        experiment(arguments.what, QUICK, variants, arguments)
+        half = replace(QUICK, recipe=replace(QUICK.recipe, iterations=HALF))
+        experiment("trials", half, TRIALS, arguments)
+        arguments.seeds, arguments.variants = SEEDS, list(TRIALS)[:1]  # how far apart seeds are
+        experiment("trials", half, TRIALS, arguments)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,9 @@ def write_results(folder: Path, seeds: Sequence[int], ways: Sequence[str]) -> No
     """Write the four tables as far as these seeds and ways of holding out have been measured."""
     both = {"a third of street": {"iterations": 3333}, "street_quick": {}}
     rows(both, seeds, ways).to_csv(folder / "street_seeds.csv", index=False)
-    rows(street.TRIALS, seeds[:1], ("stretch",)).to_csv(folder / "street_trials.csv", index=False)
+    half = dict([next(iter(street.TRIALS.items()))])
+    trials = [rows(street.TRIALS, seeds[:1], ("stretch",)), rows(half, seeds[1:], ("stretch",))]
+    pd.concat(trials).to_csv(folder / "street_trials.csv", index=False)
     rows(street.ABLATION, seeds, ("stretch",)).to_csv(folder / "street_ablation.csv", index=False)
     counts = np.eye(11, dtype=int) * 90 + 1
     matrix = pd.DataFrame(counts, columns=CAMVID.names)
@@ -207,6 +209,6 @@ def test_the_chapter_knows_how_many_networks_the_tool_trains() -> None:
     seeds = len(street.SEEDS)
     assert namespace["PLANNED"] == {
         "seeds": 2 * 2 * seeds,
-        "trials": len(street.TRIALS),
+        "trials": len(street.TRIALS) + seeds - 1,
         "ablation": seeds * len(street.ABLATION),
     }

@@ -65,25 +65,26 @@ def votes() -> LiveFigure:
 
 
 @cache
-def asked() -> tuple[Tensor, list[Tensor]]:
-    """The scene's logits, [16, 7, 20, 20], to quarters, and its responses."""
+def asked() -> tuple[Tensor, Tensor, list[Tensor]]:
+    """The scene's logits, [16, 7, 20, 20], their dividends in quarters, as in the chapter, and responses."""
     model = load_pretrained("demo_scale")
     answer = look_inside(model, evaluation_image("demo_scale", SCENE.image), [1] * 4)
     logits = gated_logits(model, SUBSETS, answer.features, answer.responses)
-    return (4 * logits).round() / 4, answer.responses
+    dividends = torch.zeros_like(logits)
+    for s, wanted in enumerate(4 * logits):
+        rest = wanted - sum(dividends[t] for t in range(s + 1) if t & ~s == 0)
+        dividends[s] = rest.round() * (rest.abs() > 1)
+    return logits, dividends, answer.responses
 
 
 def why() -> LiveFigure:
-    logits, responses = asked()
-    dividends = (4 * logits).reshape(2, 2, 2, 2, 7, 20, 20).clone()
-    for k in range(4):
-        dividends.select(k, 1).sub_(dividends.select(k, 0))
+    _, dividends, responses = asked()
     classes = WORLDS["demo_scale"].classes
     data = {
         "picture": SCENE.image,
         "truth": SCENE.mask.astype(np.int8),
         "at": (141, 112),
-        "dividends": dividends.reshape(16, 7, 20, 20).to(torch.int8),
+        "dividends": dividends.to(torch.int8),
         "step": 0.25,
         "scales": ["1×1", "3×3", "5×5", "7×7"],
         "responses": [np.round(one[one.std((1, 2)).argmax()].numpy().astype(float), 1) for one in responses],
@@ -158,8 +159,40 @@ def plan() -> LiveFigure:
     return LiveFigure("plan", plan_data(), plt.figure(), ALT)
 
 
-FIGURES = {"digits": digits, "votes": votes, "why": why, "field": field, "score": score, "plan": plan}
-LIMITS = {"why": 50_000}  # sixteen answers in every cell
+@cache
+def built() -> tuple[Tensor, Tensor]:
+    """What makes filters, and what they meet: int8 [2, 3, 20, 20] each, two scenes and three channels."""
+    model = load_pretrained("demo_scale")
+    images = [evaluation_image("demo_scale", one) for one in (SCENE.image, SCENE.image[:, ::-1].copy())]
+    features = torch.stack([look_inside(model, image, [1] * 4).features for image in images])
+    scale = model.head.scales[3]
+    maps = [one(features)[:, [0, 2, 13]] for one in (scale.generate, scale.reduce)]
+    return maps[0].mul(10).round().to(torch.int8), maps[1].mul(20).round().to(torch.int8)
+
+
+def build() -> LiveFigure:
+    projected, reduced = built()
+    data = {
+        "pictures": [SCENE.image, SCENE.image[:, ::-1].copy()],
+        "alt": "A mosaic",
+        "channels": [0, 2, 13],
+        "steps": [[0.1] * 3, [0.05] * 3],
+        "projected": projected,
+        "reduced": reduced,
+        "at": (2, 6, 8, 9),
+    }
+    return LiveFigure("build", data, plt.figure(), ALT)
+
+
+FIGURES = {
+    "digits": digits,
+    "votes": votes,
+    "why": why,
+    "field": field,
+    "score": score,
+    "build": build,
+    "plan": plan,
+}
 
 
 def held(figure: LiveFigure) -> Any:
@@ -194,7 +227,7 @@ class TestWhatACellGives:
     def test_code_and_data_are_light(self, name: str) -> None:
         figure = FIGURES[name]()
         parts = [bundle.script(name), bundle.style("live"), figure.data]
-        assert sum(len(gzip.compress(part.encode())) for part in parts) <= LIMITS.get(name, 40_000)
+        assert sum(len(gzip.compress(part.encode())) for part in parts) <= 40_000
         assert "eval(" not in parts[0] and "http" not in parts[0].replace("http://www.w3.org/2000/svg", "")
 
 
@@ -439,7 +472,10 @@ class TestWhy:
     @pytest.mark.parametrize("on", [(1, 1, 1, 1), (1, 1, 1, 0), (0, 1, 0, 1), (0, 0, 0, 0)])
     def test_says_what_python_says(self, show: Callable[..., Tab], on: tuple[int, ...]) -> None:
         tab = show("why")
-        logits, names = asked()[0], WORLDS["demo_scale"].classes.names
+        exact, dividends, _ = asked()
+        sets = torch.stack([sum(dividends[t] for t in range(s + 1) if t & ~s == 0) for s in range(16)])
+        logits, names = 0.25 * sets, WORLDS["demo_scale"].classes.names
+        torch.testing.assert_close(logits, exact, rtol=0, atol=0.2501)
         wide = F.interpolate(logits, (160, 160), mode="bilinear")
         for _, _, x, y in [*COINS[:3], ("corner", True, 0, 159)]:
             put(tab.page, x=x, y=y, pinned=1, on="".join(map(str, on)))
@@ -834,6 +870,97 @@ class TestPlan:
             }"""
         )
         assert took < 50  # milliseconds, for the dearest change there is; other work may slow some
+
+
+PRODUCTS = "products"
+
+
+class TestBuild:
+    def test_says_what_pytorch_says(self, show: Callable[..., Tab]) -> None:
+        tab = show("build")
+        projected, reduced = (one.double() * step for one, step in zip(built(), (0.1, 0.05), strict=True))
+        for scene, channel, k in ((0, 0, 7), (1, 0, 7), (1, 2, 5), (0, 1, 3), (1, 1, 1)):
+            filters = F.adaptive_avg_pool2d(projected[scene, channel][None], k)
+            responses = dynamic_depthwise_conv(reduced[scene, channel][None, None], filters[None])[0, 0]
+            edge = F.pad(reduced[scene, channel], (k // 2,) * 4)
+            for y, x in ((0, 0), (9, 11), (19, 4)):
+                u, v = y % k, x % k
+                put(tab.page, scene=scene, channel=channel, k=k, u=u, v=v, y=y, x=x)
+                products = filters[0] * edge[y : y + k, x : x + k]
+                close(numbers(tab.page, "filter"), filters[0].float())
+                close(numbers(tab.page, PRODUCTS), products.float())
+                first, second = tab.page.locator(".sum").all_inner_texts()
+                taps = 20 * u // k, -(-20 * (u + 1) // k), 20 * v // k, -(-20 * (v + 1) // k)
+                cells = projected[scene, channel, taps[0] : taps[1], taps[2] : taps[3]]
+                assert f"is the mean of the {cells.numel()} cells" in first
+                assert float(first.split()[-1].replace("−", "-")[:-1]) == pytest.approx(
+                    float(cells.mean()), abs=0.00501
+                )
+                told = re.search(r"response is (\S+), the sum of (\w+) product", second)
+                assert told
+                assert float(told[1].replace("−", "-")) == pytest.approx(float(responses[y, x]), abs=0.00501)
+                inside = F.pad(torch.ones(20, 20), (k // 2,) * 4)[y : y + k, x : x + k].sum()
+                assert told[2] == (f"{inside:.0f}" if inside > 1 else "one")
+            painted = tab.page.get_by_label("response", exact=True).evaluate(
+                """one => {
+                    const copy = new OffscreenCanvas(20, 20).getContext("2d");
+                    copy.drawImage(one, 0, 0);
+                    return [...copy.getImageData(0, 0, 20, 20).data];
+                }"""
+            )
+            red, _, blue, _ = np.reshape(painted, (20, 20, 4)).transpose(2, 0, 1)
+            strong = responses.abs().numpy() > 0.1 * float(responses.abs().max())
+            assert ((red > blue) == (responses.numpy() > 0))[strong].all()
+        assert tab.faults == []
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("build").page
+        lit = page.locator(".lit").first
+        grid(page, "filter").get_by_role("gridcell").nth(7 + 2).hover()  # rows 2 to 5, columns 5 to 8 of 20
+        expect(lit).to_have_attribute("d", "M5 2h4v4h-4z")
+        page.locator(".map").first.hover(position={"x": 3, "y": 3})
+        assert state(page) | {"u": 0, "v": 0} == state(page)
+        expect(lit).to_have_attribute("d", "M0 0h3v3h-3z")
+        page.get_by_role("application").hover(position={"x": 1, "y": 1})
+        expect(page.locator(".sum").nth(1)).to_contain_text("At row 1, column 1 the response is ")
+        expect(page.locator(".sum").nth(1)).to_contain_text("the sum of 16 products; 33 taps lie outside")
+        page.locator(".choice").nth(2).get_by_text("3").click()
+        expect(grid(page, "filter").get_by_role("gridcell")).to_have_count(9)
+        expect(lit).to_have_attribute("d", "M0 0h7v7h-7z")
+        before = numbers(page, "filter")
+        page.get_by_text("the witness").click()
+        expect(page.locator(".map img")).to_have_attribute("src", held(build())["pictures"][1])
+        assert not torch.equal(numbers(page, "filter"), before)
+        page.get_by_role("button", name="Reset").click()
+        expect(grid(page, "filter").get_by_role("gridcell")).to_have_count(49)
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("build").page
+        page.get_by_role("application").focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowLeft")
+        expect(page.locator(".aloud")).to_contain_text("At row 10, column 9 the response is")
+        grid(page, "filter").get_by_role("gridcell").first.focus()
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(".aloud")).to_contain_text(
+            "The tap in row 1, column 2 is the mean of the 12 cells"
+        )
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("build", hash="#live=build&scene=1&k=5&u=4&v=4&x=0").page
+        expect(page.locator(".lit").first).to_have_attribute("d", "M16 16h4v4h-4z")
+        assert state(page) | {"scene": 1, "x": 0, "y": 8} == state(page)
+        assert state(show("build", hash="#live=build&k=3&u=5").page)["k"] == 7  # it has no such tap
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("build", **TELEPHONE)
+        grid(tab.page, "filter").get_by_role("gridcell").last.tap()
+        assert state(tab.page) | {"u": 6, "v": 6} == state(tab.page)
+        before = state(tab.page)["x"]
+        swipe(tab.page, tab.page.get_by_role("application"), 40)
+        assert state(tab.page)["x"] > before
+        fits(tab.page)
+        assert tab.faults == []
 
 
 def fits(page: Page) -> None:

@@ -35,7 +35,7 @@
  * @property {number[]} light red, green and blue, 1 as it was
  */
 import { readEdit } from "./edits.js";
-import { inside, VOID } from "./numbers.js";
+import { inside, VOID } from "./maps.js";
 import { inflated, readSafetensors } from "./safetensors.js";
 
 /** What a patch of the ground can be; the place in the list is the bit of its version. */

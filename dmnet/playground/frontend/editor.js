@@ -14,7 +14,7 @@
 import { objectAt, QUALITIES, visibleShare } from "./compose.js";
 import { readEdit, withEdit } from "./edits.js";
 import { make, makeButton, percent, say } from "./elements.js";
-import { inside } from "./numbers.js";
+import { inside } from "./maps.js";
 
 const PAIRS = ["warm ↔ cool", "light ↔ dark"];
 

@@ -9,7 +9,7 @@
  */
 import { make, makeButton, say } from "./elements.js";
 import { ARROWS, liveFigure, makeChoice } from "./live.js";
-import { inside } from "./numbers.js";
+import { inside } from "./maps.js";
 
 const MAPS = ["max-pool", "stage 1", "stage 2", "stage 3", "stage 4"];
 
@@ -103,7 +103,7 @@ export default liveFigure("field", (data, live) => {
   };
 
   const cells = make("canvas", { "aria-hidden": "true" });
-  const frames = MAPS.map((name) => make("div.frame", {}, make("span", {}, name)));
+  const frames = MAPS.map((name) => make("div.framed", {}, make("span", {}, name)));
   const scene = make("div.scene", { tabindex: 0, role: "application", "aria-label": "The unit: arrow keys move it" },
     make("img", { src: data.picture, alt: data.alt, draggable: "false" }), cells, ...frames);
   const point = (/** @type {PointerEvent} */ { clientX, clientY }) => {

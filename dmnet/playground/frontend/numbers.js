@@ -13,6 +13,7 @@
  * @property {number} height
  * @property {number} width
  */
+import { taps, VOID } from "./maps.js";
 
 /** Let the page answer its reader before the work goes on: a promise that the next task of the browser keeps. */
 export function breath() {
@@ -20,8 +21,6 @@ export function breath() {
   return scheduler?.yield ? scheduler.yield() : new Promise((resolve) => setTimeout(resolve));
 }
 
-/** Label of the pixels that count nowhere. */
-export const VOID = 255;
 /** The filter sizes k of the four scales. */
 export const SIZES = [1, 3, 5, 7];
 const MEAN = [123.675, 116.28, 103.53]; // of ImageNet's RGB values, as in dmnet.transforms
@@ -44,60 +43,14 @@ export function normalised({ pixels, height, width }) {
 }
 
 /**
- * Return where each pixel of an upsampled axis reads: bilinear with half-pixel centres, as PyTorch with
- * align_corners=False.
- * @param {number} length of the small axis
- * @param {number} size of the large axis
+ * Return classes, height and width of logits, which are as fine as the responses, or finer by one factor.
+ * @param {number} length how many logits there are
+ * @param {number} classes
+ * @param {{height: number, width: number}} cells of a response
  */
-export function taps(length, size) {
-  const first = new Int32Array(size);
-  const second = new Int32Array(size);
-  const weight = new Float32Array(size); // of the second
-  for (let i = 0; i < size; i++) {
-    const place = Math.max(0, ((i + 0.5) * length) / size - 0.5);
-    first[i] = Math.min(Math.floor(place), length - 1);
-    second[i] = Math.min(first[i] + 1, length - 1);
-    weight[i] = place - first[i];
-  }
-  return { first, second, weight };
-}
-
-/**
- * Upsample logits and return the class with the largest one at every pixel, [height, width].
- * @param {Float32Array} logits [classes, h, w]
- * @param {number[]} shape classes, h, w
- * @param {number} height
- * @param {number} width
- * @returns {Uint8Array}
- */
-export function labelsOf(logits, [classes, h, w], height, width) {
-  const rows = taps(h, height);
-  const columns = taps(w, width);
-  const labels = new Uint8Array(height * width);
-  const line = new Float32Array(classes * w); // the logits of one row of pixels, still w wide
-  for (let y = 0; y < height; y++) {
-    const [above, below, share] = [rows.first[y] * w, rows.second[y] * w, rows.weight[y]];
-    for (let c = 0, i = 0; c < classes; c++) {
-      for (let x = 0; x < w; x++, i++) {
-        const upper = logits[c * h * w + above + x];
-        line[i] = upper + (logits[c * h * w + below + x] - upper) * share;
-      }
-    }
-    for (let x = 0; x < width; x++) {
-      const [left, right, part] = [columns.first[x], columns.second[x], columns.weight[x]];
-      let best = -Infinity;
-      let label = 0;
-      for (let c = 0; c < classes; c++) {
-        const value = line[c * w + left] + (line[c * w + right] - line[c * w + left]) * part;
-        if (value > best) {
-          best = value;
-          label = c;
-        }
-      }
-      labels[y * width + x] = label;
-    }
-  }
-  return labels;
+export function logitsShape(length, classes, { height, width }) {
+  const finer = Math.sqrt(length / (classes * height * width));
+  return [classes, height * finer, width * finer];
 }
 
 /**
@@ -172,13 +125,6 @@ export function shareChanged(some, others) {
   for (let i = 0; i < some.length; i++) if (some[i] !== others[i]) changed++;
   return changed / some.length;
 }
-
-/**
- * Return the pixel nearest to a place that is inside a picture.
- * @param {number} place
- * @param {number} size of the picture
- */
-export const inside = (place, size) => Math.max(0, Math.min(Math.round(place), size - 1));
 
 /**
  * Return how far numbers are from others, in relation to the size of those: the norm of the difference by the norm.

@@ -3,7 +3,7 @@
  *
  * @import { Grid, Picture } from "./numbers.js"
  */
-import { VOID } from "./numbers.js";
+import { VOID } from "./maps.js";
 
 export const CREAM = [224, 224, 192]; // VOC's colour of void
 

@@ -3,11 +3,13 @@
  *
  * @typedef {any} Map what is painted: "picture", "labels", "truth", a class whose logits are meant, or a packed map
  */
-import { amount, layersOf, NETWORKS, sizesOf, sumOf } from "./account.js";
-import { make, makeButton, percent, say } from "./elements.js";
-import { draw, liveFigure, makeChoice, makeScrub, number, spelled } from "./live.js";
-import { labelsOf } from "./numbers.js";
+import { amount, layersOf, NETWORKS, sizesOf, sumOf } from "./cost.js";
+import { make, makeButton, number, percent, say } from "./elements.js";
+import { makeScrub } from "./grids.js";
+import { liveFigure, makeChoice, spelled } from "./live.js";
+import { labelsOf } from "./maps.js";
 import { paintGrid, paintLabels } from "./paint.js";
+import { draw } from "./shapes.js";
 
 const FIVE = ["f2", "scale0", "scale1", "scale2", "scale3"];
 const ROWS = [

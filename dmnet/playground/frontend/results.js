@@ -4,7 +4,8 @@
  * @import { Scene } from "./engines.js"
  */
 import { make, makeSwatch, percent } from "./elements.js";
-import { inside, mean, SIZES } from "./numbers.js";
+import { inside } from "./maps.js";
+import { mean, SIZES } from "./numbers.js";
 import { CREAM } from "./paint.js";
 
 /**

@@ -3,7 +3,8 @@
  */
 import { make, makeButton, percent, say } from "./elements.js";
 import { ARROWS, liveFigure, makeChoice, spelled } from "./live.js";
-import { inside, mean, VOID } from "./numbers.js";
+import { inside, VOID } from "./maps.js";
+import { mean } from "./numbers.js";
 import { paintLabels } from "./paint.js";
 
 /**
@@ -57,7 +58,7 @@ export default liveFigure("score", (data, live) => {
     return { canvas, caption, element: make("div.panel", {}, make("div.map", {}, canvas), caption) };
   };
   const [real, own, both] = [panel("truth"), panel("your prediction"), panel("")];
-  const cursor = make("span.cursor");
+  const cursor = make("span.framed");
   own.canvas.after(cursor);
   own.element.classList.add("own");
   const pad = own.canvas.parentElement;

@@ -4,9 +4,11 @@
  * @typedef {[kind: string, yes: boolean, x: number, y: number]} Coin what it asks, the true answer, its pixel
  * @typedef {{width: number, height: number, values: Uint8Array}} Tiles
  */
-import { make, percent, say } from "./elements.js";
-import { draw, liveFigure, onDrag, rove, unpacked, within } from "./live.js";
+import { onDrag, rove } from "./drag.js";
+import { make, percent, say, within } from "./elements.js";
+import { liveFigure, unpacked } from "./live.js";
 import { paintLabels } from "./paint.js";
+import { draw } from "./shapes.js";
 
 /** What the two kinds of coins ask of the tiles; the colours are those of "no" and of "yes". */
 const ASKED = {
@@ -94,7 +96,7 @@ export default liveFigure("votes", (data, live) => {
 
   // The scene: in the window its tiles, the coins, and a handle at the window's corner.
   const tiles = make("canvas.tiles", { "aria-hidden": "true" });
-  const [frame, handle] = [make("div.window"), make("div.handle", { "aria-hidden": "true" }, "⤡")];
+  const [frame, handle] = [make("div.framed"), make("div.handle", { "aria-hidden": "true" }, "⤡")];
   const buttons = coins.map(([kind, , x, y], i) => make(`button.coin.${kind}`, {
     type: "button", role: "radio", style: `left: ${share(x)}; top: ${share(y)}`,
     onfocus: () => live.set({ coin: i }), onclick: () => live.set({ coin: i }), // Safari focuses no button that is clicked
@@ -123,7 +125,7 @@ export default liveFigure("votes", (data, live) => {
   const ticks = [...sides.keys()].filter((i) => i === last || (sides[i] % 24 === 0 && last - i > 1)).map((i) =>
     draw("text", { x: across(i), y: BOTTOM + 18, "text-anchor": "middle" }, i === last ? "all" : `${sides[i]}`));
   const chart = draw("svg", { viewBox: "0 0 360 244", "aria-hidden": "true" }, ...levels,
-    draw("text", { x: LEFT + 4, y: up(0.5) + 14 }, "a coin that is thrown"), ...ticks, cursor,
+    draw("text", { x: RIGHT, y: up(0.5) + 14, "text-anchor": "end" }, "a coin that is thrown"), ...ticks, cursor,
     ...curve.flatMap(({ line, dot, name }) => [line, dot, name]));
   const moved = () => go(Number(slider.value));
   const slider = make("input", { type: "range", min: 0, max: last, "aria-label": "Side of the window", oninput: moved });

@@ -1,7 +1,9 @@
 /** What all live figures share, and the votes, by hand-made examples. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fromHash, number, short, toHash, unpacked, within } from "../../../dmnet/playground/frontend/live.js";
+import { short } from "../../../dmnet/playground/frontend/grids.js";
+import { number, within } from "../../../dmnet/playground/frontend/elements.js";
+import { fromHash, toHash, unpacked } from "../../../dmnet/playground/frontend/live.js";
 import { average, nearest, places, told, votes } from "../../../dmnet/playground/frontend/votes.js";
 
 test("an address holds what has changed, and gives it back", () => {

@@ -1,9 +1,8 @@
 /** The front end's arithmetic, by hand-made examples; tests/test_playground.py holds it against PyTorch. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  chancesAt, channelOf, iou, labelsOf, mean, normalised, occurringIn, shareChanged, subsetNumber, taps,
-} from "../../../dmnet/playground/frontend/numbers.js";
+import { labelsOf, taps } from "../../../dmnet/playground/frontend/maps.js";
+import { chancesAt, channelOf, iou, mean, normalised, occurringIn, shareChanged, subsetNumber } from "../../../dmnet/playground/frontend/numbers.js";
 
 test("a pixel is normalised by the mean and deviation of its channel", () => {
   const values = normalised({ pixels: Uint8Array.of(124, 116, 104, 255, 0, 0), height: 1, width: 2 });

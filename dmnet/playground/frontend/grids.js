@@ -1,0 +1,124 @@
+/**
+ * Numbers that are pointed at and changed: one in a sentence, many in a grid.
+ */
+import { onDrag, rove } from "./drag.js";
+import { make, number, say, within } from "./elements.js";
+import { ARROWS } from "./live.js";
+
+/**
+ * The same in four characters, where that can be: for a cell.
+ * @param {number} value
+ */
+export const short = (value) => [2, 1, 0].map((places) => number(value, places)).find((text) => text.length <= 4) ?? number(value, 0);
+
+/**
+ * A number in a sentence that is dragged sideways, or changed by the arrow keys.
+ * @param {string} label
+ * @param {{min: number, max: number, step: number}} limits
+ * @param {(value: number) => void} change
+ */
+export function makeScrub(label, { min, max, step }, change) {
+  let value = 0;
+  const give = (/** @type {number} */ next) => change(within(Math.round(next / step) * step, min, max));
+  const element = make("span.scrub", {
+    role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": min, "aria-valuemax": max, title: "Drag sideways",
+    onkeydown: (/** @type {KeyboardEvent} */ event) => {
+      const [down, right] = ARROWS[event.key] ?? [0, 0];
+      if (down || right) give(value + (right - down) * step);
+      else if (event.key === "Home" || event.key === "End") give(event.key === "Home" ? min : max);
+      else return;
+      event.preventDefault();
+    },
+  });
+  onDrag(element, () => {
+    const from = value;
+    return (right) => give(from + Math.round(right / 10) * step);
+  });
+  const show = (/** @type {number} */ now) => {
+    value = now;
+    say(element, number(now));
+    element.setAttribute("aria-valuenow", now);
+    element.setAttribute("aria-valuetext", number(now));
+  };
+  return { element, show };
+}
+
+/**
+ * A small grid of numbers: red is positive, blue negative. A cell is pointed at by mouse, finger or focus.
+ * @param {string} title
+ * @param {(row: number, column: number) => void} point
+ * @param {(row: number, column: number, digit: number) => void} [edit] if given, the numbers are digits to be changed
+ */
+export function makeGrid(title, point, edit) {
+  /** @type {HTMLElement[]} */
+  let cells = [];
+  /** @type {number[][]} */
+  let rows = [];
+  /** @type {string[]} what each cell shows: only what changes is drawn anew */
+  let shown = [];
+  const frame = make("span.area", { hidden: true });
+  const body = make("div.grid", { role: "grid", "aria-label": title });
+  const element = make("div.panel", {}, make("div.title", {}, title), body);
+  const at = (/** @type {EventTarget | null} */ target) => {
+    const i = cells.indexOf(/** @type {HTMLElement} */ (target));
+    return i < 0 ? null : [Math.floor(i / rows[0].length), i % rows[0].length];
+  };
+  const pointed = (/** @type {Event} */ { target }) => {
+    const place = at(target);
+    if (place) point(place[0], place[1]);
+  };
+  body.addEventListener("pointerover", pointed);
+  body.addEventListener("focusin", pointed);
+  rove(body, () => cells, () => rows[0].length);
+  if (edit) {
+    body.classList.add("editable");
+    onDrag(body, ({ target }) => {
+      const place = at(target);
+      if (!place) return undefined;
+      const [row, column] = place;
+      const from = rows[row][column];
+      return (right) => edit(row, column, within(from + Math.round(right / 10), 0, 9));
+    });
+    body.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      const place = at(event.target);
+      if (!place || event.ctrlKey || event.metaKey || event.altKey) return;
+      const now = rows[place[0]][place[1]];
+      if (/^\d$/.test(event.key)) edit(place[0], place[1], Number(event.key));
+      else if (event.key === "+" || event.key === "-") edit(place[0], place[1], within(now + (event.key === "+" ? 1 : -1), 0, 9));
+    });
+  }
+  /**
+   * @param {number[][]} numbers
+   * @param {(row: number, column: number) => string} [kind] a class for a cell, or ""
+   */
+  const show = (numbers, kind = () => "") => {
+    const [height, width] = [numbers.length, numbers[0].length];
+    if (rows.length !== height || rows[0].length !== width) {
+      cells = numbers.flat().map((_, i) => make("span.number", { role: "gridcell", tabindex: i ? -1 : 0, style:
+        `grid-area: ${Math.floor(i / width) + 1} / ${i % width + 1}` }));
+      const lines = numbers.map((_, y) => make("div.line", { role: "row" }, ...cells.slice(y * width, (y + 1) * width)));
+      body.replaceChildren(...lines, frame);
+      shown = [];
+      body.style.setProperty("--columns", width);
+    }
+    rows = numbers;
+    const most = Math.max(...numbers.flat().map(Math.abs)) || 1;
+    cells.forEach((cell, i) => {
+      const [y, x] = [Math.floor(i / width), i % width];
+      const value = numbers[y][x];
+      const now = `${value} ${most} ${kind(y, x)}`;
+      if (shown[i] === now) return;
+      shown[i] = now;
+      say(cell, short(value));
+      cell.className = `number ${value < 0 ? "minus" : "plus"} ${kind(y, x)}`;
+      cell.style.setProperty("--tint", String(Math.abs(value) / most));
+      cell.ariaLabel = `row ${y + 1}, column ${x + 1}: ${number(value)}`;
+    });
+  };
+  /** @param {number[] | null} area top, left, bottom and right; the last two are no more part of it */
+  const mark = (area) => {
+    frame.hidden = !area;
+    if (area) frame.style.gridArea = `${area[0] + 1} / ${area[1] + 1} / ${area[2] + 1} / ${area[3] + 1}`;
+  };
+  return { element, show, mark };
+}
