@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from copy import copy
 from html import escape
 from pathlib import Path
 from posixpath import normpath
@@ -156,6 +157,9 @@ class Joined:
                 box = soup.new_tag("div", attrs={"class": "admonition"})
                 head = soup.new_tag("p", attrs={"class": "admonition-title"})
                 back = soup.new_tag("a", href=f"#{target}-place")
+                if question:  # the choices stand there
+                    for choices in (question := copy(question)).select("ol"):
+                        choices.decompose()
                 asked = (
                     question.get_text(" ", strip=True).removeprefix("Predict").strip()
                     if question

@@ -3,10 +3,20 @@
 A notebook has the question, then the cells that answer it, then a dropdown "Answer" in words. Of the cells
 between, those tagged `hide-cell` go into the dropdown with their code, folded once more if there is an output
 to be seen; of those tagged `hide-output` the output alone does: the code stays, as part of the question.
+
+The question ends with what the reader may guess: two to four numbered choices, or "From 0 to 100 %." alone in
+a paragraph. The answer in words begins with the choice's number, or the value, in bold: that makes buttons or
+a slider of them (`guesses.js`), and is read as it stands where there is no script, and on paper.
 """
+
+import re
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util import logging
+
+RANGE = re.compile(r"From (\d+) to (\d+)( .+)?\.")
+LOGGER = logging.getLogger(__name__)
 
 
 def is_answer(node: nodes.Element) -> bool:
@@ -27,7 +37,30 @@ def fold(app: Sphinx | None, document: nodes.document) -> None:
         asked = [place for place, node in enumerate(before) if question(node)]
         cells = before[asked[-1] :] if asked else []
         parts = [into_fold(cell) for cell in cells if cell.get("hide_mode", "input") != "input"]
+        if asked and (wrong := fault(before[asked[-1]], answer)):
+            LOGGER.warning(f"a Predict box: {wrong}", location=before[asked[-1]])
         answer[1:1] = [part for part in parts if part.children]  # below the title
+
+
+def fault(box: nodes.Element, answer: nodes.Element) -> str:
+    """Mark which guess the answer in words says is right; return what is missing for that, or nothing."""
+    words = next(iter(answer.findall(nodes.paragraph)), nodes.paragraph())
+    first = next((part for part in words if part.astext()), None)
+    number = re.match(r"\d+", first.astext()) if isinstance(first, nodes.strong) else None
+    choices = [one for one in box if isinstance(one, nodes.enumerated_list)]
+    limits = RANGE.fullmatch(box[-1].astext().replace("\n", " "))
+    if choices:
+        low, high = 1, len(choices[-1])
+        if len(choices) > 1 or not 2 <= high <= 4 or any(choices[0].findall(nodes.math)):
+            return "one numbered list of two to four choices, without formulas, can become buttons"
+    elif limits:
+        low, high = int(limits[1]), int(limits[2])
+    else:
+        return 'the choices are missing: a numbered list, or "From 0 to 100 %." alone in a paragraph'
+    if not number or not low <= int(number.group()) <= high:
+        return f"the answer must begin with which it is, in bold, from {low} to {high}"
+    words["classes"].append("right")
+    return ""
 
 
 def into_fold(cell: nodes.Element) -> nodes.Element:

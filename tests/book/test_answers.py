@@ -57,3 +57,31 @@ def test_without_an_output_the_code_of_a_hidden_cell_is_the_answer() -> None:
     _, answer = page(*silent)
     assert [part.astext() for part in answer] == ["Answer", "b source", "In words."]
     assert answer[1]["hide_mode"] is None
+
+
+def asked(words: str, *choices: str, sentence: str = "Which?") -> tuple[str, nodes.container]:
+    """What is wrong with a question and its answer, which begins in bold with `words`; and the answer."""
+    box = nodes.admonition("", nodes.title("", "Predict"), nodes.paragraph("", sentence), classes=["predict"])
+    if choices:
+        items = [nodes.list_item("", nodes.paragraph("", one)) for one in choices]
+        box += nodes.enumerated_list("", *items)
+    begun = [nodes.Text(""), nodes.strong("", words)] if words else []
+    said = nodes.paragraph("", "", *begun, nodes.Text(" In words."))
+    answer = nodes.container("", nodes.rubric("", "Answer"), said, design_component="dropdown")
+    return answers.fault(box, answer), answer
+
+
+def test_an_answer_says_which_choice_is_right() -> None:
+    fault, answer = asked("2.", "This", "That")
+    assert fault == ""
+    assert answer[1]["classes"] == ["right"]
+    assert asked("46 %.", sentence="From 0 to 100 %.")[0] == ""
+
+
+def test_what_cannot_become_buttons_is_told() -> None:
+    assert "must begin" in asked("", "This", "That")[0]
+    assert "from 1 to 2" in asked("3.", "This", "That")[0]
+    assert "two to four" in asked("1.", "This")[0]
+    assert "two to four" in asked("1.", *"abcde")[0]
+    assert "choices are missing" in asked("1.")[0]
+    assert "from 0 to 20" in asked("46.", sentence="From 0 to 20 pixels.")[0]

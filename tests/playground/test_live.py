@@ -123,7 +123,39 @@ def score() -> LiveFigure:
     return LiveFigure("score", data, plt.figure(), ALT)
 
 
-FIGURES = {"digits": digits, "votes": votes, "why": why, "field": field, "score": score}
+@cache
+def built() -> tuple[Tensor, Tensor]:
+    """What makes filters, and what they meet: int8 [2, 3, 20, 20] each, two scenes and three channels."""
+    model = load_pretrained("demo_scale")
+    images = [evaluation_image("demo_scale", one) for one in (SCENE.image, SCENE.image[:, ::-1].copy())]
+    features = torch.stack([look_inside(model, image, [1] * 4).features for image in images])
+    scale = model.head.scales[3]
+    maps = [one(features)[:, [0, 2, 13]] for one in (scale.generate, scale.reduce)]
+    return maps[0].mul(10).round().to(torch.int8), maps[1].mul(20).round().to(torch.int8)
+
+
+def build() -> LiveFigure:
+    projected, reduced = built()
+    data = {
+        "pictures": [SCENE.image, SCENE.image[:, ::-1].copy()],
+        "alt": "A mosaic",
+        "channels": [0, 2, 13],
+        "steps": [[0.1] * 3, [0.05] * 3],
+        "projected": projected,
+        "reduced": reduced,
+        "at": (2, 6, 8, 9),
+    }
+    return LiveFigure("build", data, plt.figure(), ALT)
+
+
+FIGURES = {
+    "digits": digits,
+    "votes": votes,
+    "why": why,
+    "field": field,
+    "score": score,
+    "build": build,
+}
 
 
 def held(figure: LiveFigure) -> Any:
@@ -636,6 +668,97 @@ class TestScore:
         tab.page.locator(".choice").get_by_text("cool").tap()
         swipe(tab.page, tab.page.get_by_label("your prediction", exact=True), 60)
         assert state(tab.page)["labels"].count("2") > 5
+        fits(tab.page)
+        assert tab.faults == []
+
+
+PRODUCTS = "products"
+
+
+class TestBuild:
+    def test_says_what_pytorch_says(self, show: Callable[..., Tab]) -> None:
+        tab = show("build")
+        projected, reduced = (one.double() * step for one, step in zip(built(), (0.1, 0.05), strict=True))
+        for scene, channel, k in ((0, 0, 7), (1, 0, 7), (1, 2, 5), (0, 1, 3), (1, 1, 1)):
+            filters = F.adaptive_avg_pool2d(projected[scene, channel][None], k)
+            responses = dynamic_depthwise_conv(reduced[scene, channel][None, None], filters[None])[0, 0]
+            edge = F.pad(reduced[scene, channel], (k // 2,) * 4)
+            for y, x in ((0, 0), (9, 11), (19, 4)):
+                u, v = y % k, x % k
+                put(tab.page, scene=scene, channel=channel, k=k, u=u, v=v, y=y, x=x)
+                products = filters[0] * edge[y : y + k, x : x + k]
+                close(numbers(tab.page, "filter"), filters[0].float())
+                close(numbers(tab.page, PRODUCTS), products.float())
+                first, second = tab.page.locator(".sum").all_inner_texts()
+                taps = 20 * u // k, -(-20 * (u + 1) // k), 20 * v // k, -(-20 * (v + 1) // k)
+                cells = projected[scene, channel, taps[0] : taps[1], taps[2] : taps[3]]
+                assert f"is the mean of the {cells.numel()} cells" in first
+                assert float(first.split()[-1].replace("−", "-")[:-1]) == pytest.approx(
+                    float(cells.mean()), abs=0.00501
+                )
+                told = re.search(r"response is (\S+), the sum of (\w+) product", second)
+                assert told
+                assert float(told[1].replace("−", "-")) == pytest.approx(float(responses[y, x]), abs=0.00501)
+                inside = F.pad(torch.ones(20, 20), (k // 2,) * 4)[y : y + k, x : x + k].sum()
+                assert told[2] == (f"{inside:.0f}" if inside > 1 else "one")
+            painted = tab.page.get_by_label("response", exact=True).evaluate(
+                """one => {
+                    const copy = new OffscreenCanvas(20, 20).getContext("2d");
+                    copy.drawImage(one, 0, 0);
+                    return [...copy.getImageData(0, 0, 20, 20).data];
+                }"""
+            )
+            red, _, blue, _ = np.reshape(painted, (20, 20, 4)).transpose(2, 0, 1)
+            strong = responses.abs().numpy() > 0.1 * float(responses.abs().max())
+            assert ((red > blue) == (responses.numpy() > 0))[strong].all()
+        assert tab.faults == []
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("build").page
+        lit = page.locator(".lit").first
+        grid(page, "filter").get_by_role("gridcell").nth(7 + 2).hover()  # rows 2 to 5, columns 5 to 8 of 20
+        expect(lit).to_have_attribute("d", "M5 2h4v4h-4z")
+        page.locator(".map").first.hover(position={"x": 3, "y": 3})
+        assert state(page) | {"u": 0, "v": 0} == state(page)
+        expect(lit).to_have_attribute("d", "M0 0h3v3h-3z")
+        page.get_by_role("application").hover(position={"x": 1, "y": 1})
+        expect(page.locator(".sum").nth(1)).to_contain_text("At row 1, column 1 the response is ")
+        expect(page.locator(".sum").nth(1)).to_contain_text("the sum of 16 products; 33 taps lie outside")
+        page.locator(".choice").nth(2).get_by_text("3").click()
+        expect(grid(page, "filter").get_by_role("gridcell")).to_have_count(9)
+        expect(lit).to_have_attribute("d", "M0 0h7v7h-7z")
+        before = numbers(page, "filter")
+        page.get_by_text("the witness").click()
+        expect(page.locator(".map img")).to_have_attribute("src", held(build())["pictures"][1])
+        assert not torch.equal(numbers(page, "filter"), before)
+        page.get_by_role("button", name="Reset").click()
+        expect(grid(page, "filter").get_by_role("gridcell")).to_have_count(49)
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("build").page
+        page.get_by_role("application").focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowLeft")
+        expect(page.locator(".aloud")).to_contain_text("At row 10, column 9 the response is")
+        grid(page, "filter").get_by_role("gridcell").first.focus()
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(".aloud")).to_contain_text(
+            "The tap in row 1, column 2 is the mean of the 12 cells"
+        )
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("build", hash="#live=build&scene=1&k=5&u=4&v=4&x=0").page
+        expect(page.locator(".lit").first).to_have_attribute("d", "M16 16h4v4h-4z")
+        assert state(page) | {"scene": 1, "x": 0, "y": 8} == state(page)
+        assert state(show("build", hash="#live=build&k=3&u=5").page)["k"] == 7  # it has no such tap
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("build", **TELEPHONE)
+        grid(tab.page, "filter").get_by_role("gridcell").last.tap()
+        assert state(tab.page) | {"u": 6, "v": 6} == state(tab.page)
+        before = state(tab.page)["x"]
+        swipe(tab.page, tab.page.get_by_role("application"), 40)
+        assert state(tab.page)["x"] > before
         fits(tab.page)
         assert tab.faults == []
 

@@ -8,19 +8,7 @@ import { onDrag, rove } from "./drag.js";
 import { make, percent, say } from "./elements.js";
 import { liveFigure, unpacked, within } from "./live.js";
 import { paintLabels } from "./paint.js";
-
-/**
- * A part of a drawing (SVG), or change one that is there.
- * @param {string | SVGElement} part a tag, or the part
- * @param {Record<string, any>} attributes
- * @param {...(Node | string)} children
- */
-function draw(part, attributes, ...children) {
-  const element = typeof part === "string" ? document.createElementNS("http://www.w3.org/2000/svg", part) : part;
-  Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, String(value)));
-  element.append(...children);
-  return element;
-}
+import { draw } from "./shapes.js";
 
 /** What the two kinds of coins ask of the tiles; the colours are those of "no" and of "yes". */
 const ASKED = {

@@ -1,9 +1,8 @@
 /** The digits' arithmetic by hand-made examples; tests/playground/test_live.py holds it against PyTorch. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  account, binOf, consequences, correlate, factors, MOVES, pool, toRows, toText, verdict,
-} from "../../../dmnet/playground/frontend/digits.js";
+import { account, consequences, MOVES, toRows, toText, verdict } from "../../../dmnet/playground/frontend/digits.js";
+import { binOf, correlate, factors, pool } from "../../../dmnet/playground/frontend/filtering.js";
 
 const L = "530000,440000,351000,442100,443523,534421"; // the chapter's image
 const state = { image: L, before: "", kept: "", move: "", w: 1, b: -1, k: 3 };

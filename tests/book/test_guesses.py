@@ -1,0 +1,100 @@
+"""A guess in a "Predict" box: by mouse, finger and keys, kept in the browser, readable without a script."""
+
+from collections.abc import Callable
+
+import pytest
+from browser import Tab
+from playwright.sync_api import expect
+from test_book import HTML
+from test_reading import AXE, PHONE, SHOW_THEME, axe_findings
+
+PAGE = "book/03_backbone.html"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def built() -> None:
+    if not HTML.is_dir():
+        pytest.skip("the book is not built: `make book` builds it")
+
+
+def test_a_guess_is_kept_and_stands_beside_the_answer(visit: Callable[..., Tab]) -> None:
+    """Of a slider and of buttons; a second click on a button takes the guess back."""
+    tab = visit(PAGE)
+    page = tab.page
+    boxes, folds = page.locator(".admonition.predict"), page.locator("details.sd-dropdown:has(p.right)")
+    assert boxes.count() == folds.count() == 5
+    slider, choices = boxes.nth(0).get_by_role("slider"), boxes.nth(1).get_by_role("button")
+    expect(slider).to_have_attribute("aria-valuetext", "no guess yet")
+    assert choices.count() == 4 + 1
+    folds.nth(1).locator("> summary").click()
+    expect(folds.nth(1).locator(".guessed")).to_be_hidden()  # nobody has guessed
+
+    choices.nth(0).focus()
+    page.keyboard.press("Enter")
+    expect(choices.nth(0)).to_have_attribute("aria-pressed", "true")
+    expect(boxes.nth(1).get_by_role("status")).to_have_text("Kept in this browser.")
+    choices.nth(1).click()
+    expect(boxes.nth(1).locator("[aria-pressed=true]")).to_have_text("25; it saw seven pixels and sees five")
+    slider.press("ArrowRight")
+
+    page.reload()
+    expect(slider).to_have_attribute("aria-valuetext", "51 %")
+    boxes.nth(0).get_by_role("button", name="Show the answer").click()
+    expect(folds.nth(0).locator(".guessed p")).to_have_text("You guessed: 51 %. The answer: 46 %.")
+    expect(folds.nth(0).locator("> summary")).to_be_focused()
+    boxes.nth(1).get_by_role("button", name="Show the answer").click()
+    expect(folds.nth(1).locator(".guessed p")).to_have_text(
+        "You guessed: 25; it saw seven pixels and sees five. "
+        "The answer: 24; it saw seven pixels and sees five."
+    )
+    choices.nth(2).click()
+    expect(folds.nth(1).locator(".guessed strong")).to_have_text("the same")
+    choices.nth(2).click()
+    expect(folds.nth(1).locator(".guessed")).to_be_hidden()
+    assert boxes.nth(1).locator("[aria-pressed=true]").count() == 0
+    assert tab.faults == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_finger_finds_it_and_axe_nothing(theme: str, visit: Callable[..., Tab]) -> None:
+    tab = visit(PAGE, viewport=PHONE, has_touch=True, is_mobile=True, bypass_csp=True)
+    tab.page.evaluate(SHOW_THEME, theme)
+    tab.page.locator(".guess li button").nth(1).tap()
+    tab.page.locator(".guess-slider input").focus()
+    tab.page.keyboard.press("ArrowRight")
+    tab.page.get_by_role("button", name="Show the answer", exact=True).nth(1).tap()
+    sizes = tab.page.locator(".guess :is(button, input)").evaluate_all(
+        "(all) => all.map((one) => one.getBoundingClientRect()).map(({ width, height }) => [width, height])"
+    )
+    assert min(min(size) for size in sizes) >= 44
+    assert tab.page.evaluate("() => document.documentElement.scrollWidth") == PHONE["width"]
+    if not AXE.is_file():
+        pytest.skip("needs axe-core, which `make setup` fetches")
+    tab.page.add_script_tag(path=AXE)
+    assert axe_findings(tab.page, None) == []
+
+
+def test_without_a_script_and_without_storage(visit: Callable[..., Tab]) -> None:
+    page = visit(PAGE, java_script_enabled=False).page
+    assert page.locator(".admonition.predict ol > li").count() == 4 + 4 + 3 + 4
+    assert page.locator(".admonition.predict").first.locator("p").last.inner_text() == "From 0 to 100 %."
+    page.locator("details.sd-dropdown > summary").nth(1).click()
+    assert page.locator("details[open] p.right > strong").inner_text() == "3."
+
+    tab = visit(PAGE)
+    tab.page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw Error(); } })")
+    tab.page.reload()
+    box = tab.page.locator(".admonition.predict").nth(1)
+    box.get_by_role("button").first.click()
+    expect(box.get_by_role("status")).to_contain_text("This browser keeps nothing")
+
+
+def test_on_paper_the_choices_are_a_list(visit: Callable[..., Tab]) -> None:
+    page = visit(PAGE).page
+    page.locator(".guess li button").first.click()
+    page.emulate_media(media="print")
+    page.evaluate("() => { dispatchEvent(new Event('beforeprint')); }")
+    assert page.locator(".guess li button").first.is_visible()
+    hidden = page.locator(":is(.guess-more, .guess-slider, .guessed)")
+    assert hidden.count() > 5
+    assert not any(hidden.nth(place).is_visible() for place in range(hidden.count()))
