@@ -103,5 +103,5 @@ def lighten_icons(static: Path, names: set[str]) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
-    app.connect("build-finished", lighten)
+    app.connect("build-finished", lighten, priority=800)  # after the theme has written its style of code
     return {"parallel_read_safe": True, "parallel_write_safe": True}
