@@ -38,24 +38,35 @@ from dmnet.upsampling import interpolation_matrix
 
 STRIP_VALUES = 2**20  # logits of all classes in a strip of rows: 4 MB
 
+Precision = Literal["fp32", "bf16", "fp16"]
 Labels = NDArray[np.uint8]
 Pixels = NDArray[np.uint8]
 
 
 def predict(
-    model: DMNet, image: Any, scale_gates: ScaleGates = None, protocol: Evaluation | None = None
+    model: DMNet,
+    image: Any,
+    scale_gates: ScaleGates = None,
+    protocol: Evaluation | None = None,
+    precision: Precision = "fp32",
 ) -> Labels:
     """Return the class of every pixel, uint8 [H, W], at the size of `image`. Shown in {doc}`07_evaluation`.
 
     The image is a path, a PIL image or an array of any size. The protocol is by default that of the model's
-    system; without a system images are not resized. Others are made by `dmnet.systems.protocol`. A DataError
-    if the image cannot be read.
+    system; without a system images are not resized. Others are made by `dmnet.systems.protocol`. With "bf16",
+    or "fp16" on a GPU, convolutions multiply in half precision (`torch.autocast`): as fast as the processor
+    makes it; a pixel between two classes may change sides. A DataError if the image cannot be read, a
+    DMNetError if the device has no such precision.
     """
-    return predict_batch(model, [read_image(image)], scale_gates, protocol)[0]
+    return predict_batch(model, [read_image(image)], scale_gates, protocol, precision)[0]
 
 
 def predict_batch(
-    model: DMNet, images: Sequence[Pixels], scale_gates: ScaleGates = None, protocol: Evaluation | None = None
+    model: DMNet,
+    images: Sequence[Pixels],
+    scale_gates: ScaleGates = None,
+    protocol: Evaluation | None = None,
+    precision: Precision = "fp32",
 ) -> Labels:
     """Return `predict` of B images of one size, uint8 [H, W, 3], that are computed at once: uint8 [B, H, W].
 
@@ -68,7 +79,8 @@ def predict_batch(
     device, views = next(model.parameters()).device, []
     with evaluating(model), torch.inference_mode():
         for view in tta_views(protocol, size):
-            answers = _view_logits(model, images, view, protocol.flip, scale_gates)
+            with _multiplying(precision, device.type):  # the network alone, not the resizing of its logits
+                answers = _view_logits(model, images, view, protocol.flip, scale_gates)
             h, w = answers[0].shape[2] // len(view.tops), answers[0].shape[3] // len(view.lefts)  # of a crop
             crop, resized = (size, size) if direct else (view.crop, view.size)
             rows = crops_matrix(h, crop[0], view.tops, resized[0], size[0], corners)
@@ -76,6 +88,14 @@ def predict_batch(
             for number, logits in enumerate(answers):  # the second is of the mirror image, and turned back
                 views.append(ViewLogits(logits, rows, columns.flip(0) if number else columns))
         return fuse(views, protocol.average)
+
+
+def _multiplying(precision: Precision, device: str) -> torch.autocast:
+    """Return the context in which convolutions multiply in this precision."""
+    kinds = {"fp32": None, "bf16": torch.bfloat16} | ({} if device == "cpu" else {"fp16": torch.float16})
+    if precision not in kinds:
+        raise DMNetError(f"precision on {device} is one of {', '.join(kinds)}, not {precision!r}")
+    return torch.autocast(device, kinds[precision], enabled=precision != "fp32")
 
 
 def _view_logits(
@@ -90,7 +110,7 @@ def _view_logits(
             band = inputs[..., top : top + height, :]
             band = band.flip(-1) if mirrored else band
             crops = (band[..., left : left + width] for left in view.lefts)
-            rows.append(torch.cat([model(crop, scale_gates).logits.float() for crop in crops], dim=3))
+            rows.append(torch.cat([model.logits(crop, scale_gates).float() for crop in crops], dim=3))
         answers.append(torch.cat(rows, dim=2))
     return answers
 
@@ -208,6 +228,7 @@ def evaluate(
     *,
     protocol: Evaluation | None = None,
     scale_gates: ScaleGates = None,
+    precision: Precision = "fp32",
     metrics: Sequence[Metric] = (),
     batch_size: int = 1,
     workers: int = 0,
@@ -221,8 +242,8 @@ def evaluate(
 
     A data set has `classes`, a length and dataset[i] -> (image, mask, id); masks hold 0..K-1 and 255. Other
     `metrics`, e.g. `[dmnet.analysis.boundaries.Trimap(21)]`, are filled in place. A GPU computes `batch_size`
-    images of one size in a row at once, a CPU one by one; `workers` processes read ahead. A DataError if the
-    classes are others in number or in order, or a mask has a label that is no class.
+    images of one size in a row at once, a CPU one by one; `workers` processes read ahead; `precision` is as
+    in `predict`. A DataError if the classes are others in number or order, or a mask has another label.
     """
     classes, learned = tuple(dataset.classes), model.system.classes if model.system else ()
     if len(classes) != (known := model.architecture.num_classes):
@@ -249,7 +270,8 @@ def evaluate(
     with worker_advice(workers), closing(examples), bar:
         for _, alike in groupby(examples, lambda example: example[0].shape):
             while group := list(islice(alike, at_once)):
-                found = predict_batch(model, [image for image, *_ in group], scale_gates, protocol)
+                images = [image for image, *_ in group]
+                found = predict_batch(model, images, scale_gates, protocol, precision)
                 for labels, (_, mask, _) in zip(found, group, strict=True):
                     for counter in counters:
                         counter.update(labels, mask)

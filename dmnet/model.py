@@ -107,6 +107,10 @@ class DMNet(nn.Module):
         aux_logits = None if self.auxiliary is None else self.auxiliary(stage3)
         return Output(self.head(stage4, scale_gates), aux_logits)
 
+    def logits(self, images: Tensor, scale_gates: ScaleGates = None) -> Tensor:
+        """Return logits as `forward` does, without the auxiliary head: prediction has no use for it."""
+        return self.head(self.backbone(images).stage4, scale_gates)
+
 
 def build_model(name: str, **overrides: Any) -> DMNet:
     """Return the system called `name`, one of `dmnet.systems.names()`, with random weights.

@@ -76,8 +76,11 @@ class Patches(nn.Module):
         self.architecture = Architecture(num_classes=6, align_corners=corners)
         self.convolution = nn.Conv2d(3, 6, 11, stride=8, padding=5)
 
-    def forward(self, images: torch.Tensor, scale_gates: object = None) -> Output:
-        return Output(self.convolution(images), None)
+    def forward(self, images: torch.Tensor) -> Output:
+        return Output(self.logits(images), None)
+
+    def logits(self, images: torch.Tensor, scale_gates: object = None) -> torch.Tensor:
+        return self.convolution(images)
 
 
 def plain(model: Any, image: np.ndarray, protocol: Evaluation) -> torch.Tensor:
@@ -247,9 +250,29 @@ def test_modes_are_restored_even_after_an_error(model):
 
 def test_gates_reach_the_network(model):
     seen = []
-    with model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1])):
+    with model.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1])):
         predict(model, image_of(40, 40), [1, 0, 1, 1])
     assert seen == [[1, 0, 1, 1]]
+
+
+def test_prediction_does_without_the_auxiliary_head():
+    model = build_model("ssseg_r50_d8_voc", channels=8, aux_channels=8, fusion_channels=8)
+    with patch.object(model.auxiliary, "forward", side_effect=AssertionError("computed in vain")):
+        predict(model, image_of(16, 16))
+    images = torch.rand(1, 3, 33, 33)
+    assert torch.equal(model.eval().logits(images, [1, 0, 1, 0.5]), model(images, [1, 0, 1, 0.5]).logits)
+
+
+def test_half_precision_multiplies_in_it_and_all_but_agrees(scenes):
+    model, data, matrix, _ = scenes
+    seen = []
+    with model.backbone.register_forward_hook(lambda *call: seen.append(call[2].stage4.dtype)):
+        halved = evaluate(model, data, precision="bf16")
+        labels = predict(model, data[0][0], precision="bf16")
+    assert set(seen) == {torch.bfloat16} and (labels == predict(model, data[0][0])).mean() > 0.97
+    assert abs(halved.miou() - matrix.miou()) < 0.02 and (halved.counts != matrix.counts).any()
+    with pytest.raises(DMNetError, match="precision on cpu is one of fp32, bf16, not 'fp16'"):
+        predict(model, data[0][0], precision="fp16")
 
 
 class Ramp:

@@ -126,14 +126,15 @@ def settings(model: dmnet.DMNet) -> list[tuple[str, str]]:
     """Return how a network is scored: which gates are open, and whose filters another photograph lends.
 
     "1111" and "0000" is the network itself; of several scales each is switched off alone, "0111" and so on,
-    and each filters with another photograph's filters, "1000" and so on, and all do, "1111".
+    and all are, "0000"; and each filters with another photograph's filters, "1000" and so on, and all do,
+    "1111".
     """
     count = len(model.architecture.filter_sizes)
     itself = ("1" * count, "0" * count)
     if count < 2:
         return [itself]
     alone = ["0" * one + "1" + "0" * (count - one - 1) for one in range(count)]
-    off = [one.translate(str.maketrans("01", "10")) for one in alone]
+    off = [*(one.translate(str.maketrans("01", "10")) for one in alone), "0" * count]
     lent = [*alone, "1" * count] if model.architecture.filters == "dynamic" else []
     return [itself, *((gates, itself[1]) for gates in off), *((itself[0], shares) for shares in lent)]
 

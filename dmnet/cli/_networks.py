@@ -58,6 +58,7 @@ def predict(
     stride: shared.Stride = None,
     scales: shared.Scales = None,
     flip: shared.Flip = None,
+    precision: shared.Precision = "fp32",
     device: shared.Device = "auto",
 ) -> None:
     """Segment images: for each a label map (palette PNG) and an overlay with a legend."""
@@ -81,10 +82,11 @@ def predict(
     from dmnet.plots import class_list, overlay
 
     model = shared.load_model(system, weights, device)
-    how = shared.chosen(model, protocol, window, stride, scales, flip)
+    how: dict[str, Any] = {"precision": precision}
+    how["protocol"] = shared.chosen(model, protocol, window, stride, scales, flip)
     names, palette = class_list(model)
     failed = False
-    label = partial(inference.predict, model, protocol=how)
+    label: Callable[[Any], Any] = partial(inference.predict, model, **how)
     for path in images:
         try:
             if path.suffix.lower() in VIDEOS:
@@ -179,6 +181,7 @@ def evaluate(
     workers: Annotated[int, Option(min=0, help="Processes that load images.")] = 0,
     output: Annotated[Path | None, Option(help="CSV file for scores per class; with --all a folder.")] = None,
     confusion: Annotated[Path | None, Option(help="Picture of the confusion matrix to draw, *.png.")] = None,
+    precision: shared.Precision = "fp32",
     device: shared.Device = "auto",
 ) -> None:
     """Score a system on a data set, or with --all every system on its own.
@@ -190,7 +193,7 @@ def evaluate(
     speed: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "progress": True}
     if every:
         given = (system, split, weights, protocol, window, stride, scales, flip, confusion)
-        if boundaries or sizes or any(value is not None for value in given):
+        if boundaries or sizes or precision != "fp32" or any(value is not None for value in given):
             raise DMNetError("--all scores every system by its published protocol: leave the rest out")
         if "WORLD_SIZE" in os.environ:
             raise DMNetError("--all scores one system after the other: start it without torchrun")
@@ -215,6 +218,7 @@ def evaluate(
     more = [Trimap(len(classes)), BoundaryIoU(len(classes))] if boundaries else []
     more += [ObjectSizes(len(classes))] if sizes else []
     start = time.perf_counter()
+    speed["precision"] = precision
     matrix = inference.evaluate(model, dataset, protocol=how, metrics=more, **speed)
     console.print(f"{len(dataset) / (time.perf_counter() - start):.2f} images/s")
     shared.print_scores(matrix, classes)

@@ -76,6 +76,7 @@ Protocol = Annotated[str | None, Option(help=f"{', '.join(systems.PROTOCOLS)}. D
 Window = Annotated[str | None, Option(metavar="HxW", help="Slide a window of that many pixels.")]
 Stride = Annotated[str | None, Option(metavar="HxW", help="Of the window. Default: two thirds.")]
 Scales = Annotated[str | None, Option(metavar="A,B,...", help="Average over these scales.")]
+Precision = Annotated[str, Option(help="fp32, bf16 or, on a GPU, fp16: in what convolutions multiply.")]
 Flip = Annotated[bool | None, Option("--flip/--no-flip", help="Average with the mirrored image.")]
 
 

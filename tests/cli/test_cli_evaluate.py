@@ -55,8 +55,16 @@ def test_evaluate_by_other_protocols(world, options, settings):
     assert "images/s" in shown
 
 
+def test_a_precision_that_the_device_lacks_is_named(world):
+    result = run(
+        "evaluate", "demo_scale", "--data", "ade20k", "--data-root", world, "--precision", "fp16", code=2
+    )
+    assert "precision on cpu is one of fp32, bf16, not 'fp16'" in result.stderr.replace("\n", " ")
+
+
 def test_evaluate_can_tell_more(world, tmp_path):
     more = ("--boundaries", "--sizes", "--workers", 1, "--batch-size", 2, "--output", tmp_path / "scores.csv")
+    more += ("--precision", "bf16")
     shown = run("evaluate", "demo_scale", "--data", "ade20k", "--data-root", world, *more).stdout
     for words in ("boundary IoU", "within 4 px", "recall", "no object"):
         assert words in shown
@@ -109,6 +117,7 @@ def test_all_under_torchrun_is_refused(monkeypatch):
         ((), "name a system"),
         (("demo_scale", "--all"), "--all"),
         (("--all", "--protocol", "whole"), "--all"),
+        (("--all", "--precision", "bf16"), "--all"),
         (("--all", "--data", "nowhere"), "no trained system"),
         (("demo_scale", "--protocol", "twice"), "no protocol 'twice'"),
         (("demo_scale", "--window", "wide"), "HEIGHTxWIDTH"),

@@ -3,10 +3,10 @@
  *
  * @import { Rows } from "./filtering.js"
  */
-import { make, makeButton, say } from "./elements.js";
+import { make, makeButton, number, say } from "./elements.js";
 import { binOf, correlate, factors, pool } from "./filtering.js";
 import { makeGrid } from "./grids.js";
-import { ARROWS, liveFigure, makeChoice, number, spelled } from "./live.js";
+import { ARROWS, liveFigure, makeChoice, spelled } from "./live.js";
 import { inside } from "./maps.js";
 import { paintGrid } from "./paint.js";
 import { draw } from "./shapes.js";

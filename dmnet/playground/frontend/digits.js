@@ -3,10 +3,10 @@
  *
  * @import { Rows } from "./filtering.js"
  */
-import { make, makeButton, say } from "./elements.js";
+import { make, makeButton, number, say } from "./elements.js";
 import { binOf, correlate, factors, pool } from "./filtering.js";
 import { makeGrid, makeScrub } from "./grids.js";
-import { liveFigure, makeChoice, number } from "./live.js";
+import { liveFigure, makeChoice } from "./live.js";
 
 /** @type {Record<string, (rows: Rows) => Rows>} What can be done to an image, and to its response. */
 export const MOVES = {

@@ -1,7 +1,8 @@
 /**
  * What the reader takes hold of, by mouse, finger and keys.
  */
-import { ARROWS, within } from "./live.js";
+import { within } from "./elements.js";
+import { ARROWS } from "./live.js";
 
 /**
  * Follow a finger or a mouse from where it is put down.

@@ -82,3 +82,17 @@ export function isDark(element) {
   const [r, g, b] = (getComputedStyle(element).color.match(/[\d.]+/g) ?? []).map(Number);
   return r + g + b > 384; // the ink is light
 }
+
+/**
+ * A number in at most so many places behind the point, with a true minus.
+ * @param {number} value
+ */
+export const number = (value, places = 2) => String(Number(value.toFixed(places))).replace("-", "−");
+
+/**
+ * The number nearest to a value that is within limits.
+ * @param {number} value
+ * @param {number} low
+ * @param {number} high
+ */
+export const within = (value, low, high) => Math.max(low, Math.min(value, high));

@@ -170,6 +170,16 @@ export class BrowserEngine {
   }
 
   /**
+   * The logits alone, and how many cells the responses have.
+   * @param {Omit<Inquiry, "channel">} inquiry
+   * @returns {Promise<{logits: Float32Array, cells: {height: number, width: number}}>}
+   */
+  async logits({ picture, gates, donor }) {
+    const { logits, responses_1: { dims } } = await this.run(picture, gates, donor);
+    return { logits: logits.data, cells: { height: dims[1], width: dims[2] } };
+  }
+
+  /**
    * @param {Picture} picture
    * @param {number[]} gates
    * @param {Picture | null} donor
@@ -365,5 +375,15 @@ export class KernelEngine {
       responses: responses.map((/** @type {number[]} */ shape, /** @type {number} */ i) => grid(arrays[6 + i], shape)),
       channels: reply.channels,
     };
+  }
+
+  /**
+   * The logits alone, and how many cells the responses have.
+   * @param {Omit<Inquiry, "channel">} inquiry
+   * @returns {Promise<{logits: Float32Array, cells: {height: number, width: number}}>}
+   */
+  async logits(inquiry) {
+    const { logits, responses } = await this.answer({ ...inquiry, channel: -1 });
+    return { logits: /** @type {Float32Array} */ (logits), cells: responses[0] };
   }
 }

@@ -2,8 +2,8 @@
  * Numbers that are pointed at and changed: one in a sentence, many in a grid.
  */
 import { onDrag, rove } from "./drag.js";
-import { make, say } from "./elements.js";
-import { ARROWS, number, within } from "./live.js";
+import { make, number, say, within } from "./elements.js";
+import { ARROWS } from "./live.js";
 
 /**
  * The same in four characters, where that can be: for a cell.

@@ -98,20 +98,6 @@ export function liveFigure(name, build) {
 // Numbers -------------------------------------------------------------------------------------------------
 
 /**
- * A number in at most so many places behind the point, with a true minus.
- * @param {number} value
- */
-export const number = (value, places = 2) => String(Number(value.toFixed(places))).replace("-", "−");
-
-/**
- * The number nearest to a value that is within limits.
- * @param {number} value
- * @param {number} low
- * @param {number} high
- */
-export const within = (value, low, high) => Math.max(low, Math.min(value, high));
-
-/**
  * Return a map that came as bits, e.g. of tiles, as a byte for each pixel: 0 or 1.
  * @param {{shape: number[], bits: string}} packed base64, the first pixel in the highest bit
  */

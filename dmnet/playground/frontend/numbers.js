@@ -43,6 +43,17 @@ export function normalised({ pixels, height, width }) {
 }
 
 /**
+ * Return classes, height and width of logits, which are as fine as the responses, or finer by one factor.
+ * @param {number} length how many logits there are
+ * @param {number} classes
+ * @param {{height: number, width: number}} cells of a response
+ */
+export function logitsShape(length, classes, { height, width }) {
+  const finer = Math.sqrt(length / (classes * height * width));
+  return [classes, height * finer, width * finer];
+}
+
+/**
  * Return the probability of every class at a pixel.
  * @param {Float32Array} logits [classes, h, w]
  * @param {number[]} shape classes, h, w

@@ -15,12 +15,13 @@
  * @property {string} kind "picture", "prediction", "truth", "difference", "filter" or "response"
  * @property {number} scale number of the scale, for the last two
  */
+import { PixelCard } from "./ask.js";
 import { make, makeSwatch, paused, percent, say } from "./elements.js";
 import { inside, VOID } from "./maps.js";
-import { chancesAt, SIZES } from "./numbers.js";
+import { chancesAt, logitsShape, SIZES } from "./numbers.js";
 import { CREAM } from "./paint.js";
 
-const IDLE = "Point at a picture, a filter or a response: what is there stands here. A click keeps the place.";
+const IDLE = "Point at a picture, a filter or a response: what is there stands here. A click keeps the place; on a picture it asks why.";
 const PACE = 4; // pixels, for the arrow keys
 
 export class Pointing {
@@ -47,6 +48,11 @@ export class Pointing {
       ...scales.cards.flatMap(({ filter, response }, i) => [target(filter, "filter", i), target(response, "response", i)]),
     ];
     this.announcing = paused(300);
+    this.card = new PixelCard(playground, view, () => {
+      this.kept = null;
+      this.show();
+      prediction.canvas.focus();
+    });
     prediction.canvas.tabIndex = 0;
     prediction.canvas.role = "application"; // so that a screen reader leaves the arrow keys to it
     this.listen();
@@ -89,7 +95,7 @@ export class Pointing {
     } else return;
     event.preventDefault();
     this.show();
-    this.announcing(() => say(this.view.aloud, this.view.pointed.textContent ?? ""));
+    this.announcing(() => say(this.view.aloud, `${this.view.pointed.textContent} ${this.card.words}`));
   }
 
   /**
@@ -133,6 +139,16 @@ export class Pointing {
     const words = spot && (pointed && pointed.scale >= 0 ? this.aboutGrid(spot) : this.aboutPixel(spot));
     this.view.pointed.classList.toggle("idle", !words);
     this.view.pointed.replaceChildren(...(words || [IDLE]));
+    this.card.show(this.kept && this.targets[this.kept.target].scale < 0 ? this.pixelOf(this.kept) : null);
+  }
+
+  /**
+   * Return column and row of the picture's pixel at a place.
+   * @param {Spot} spot
+   */
+  pixelOf({ x, y }) {
+    const { height, width } = this.playground.present?.picture ?? { height: 1, width: 1 };
+    return [inside(x * width - 0.5, width), inside(y * height - 0.5, height)];
   }
 
   /**
@@ -143,16 +159,15 @@ export class Pointing {
     const { answer, present, world } = this.playground;
     if (!answer || !present) return null;
     const { picture: { pixels, height, width }, truth } = present;
-    const [x, y] = [Math.min(Math.floor(spot.x * width), width - 1), Math.min(Math.floor(spot.y * height), height - 1)];
+    const [x, y] = this.pixelOf(spot);
     const at = y * width + x;
     if (answer.labels.length !== height * width) return null; // the next answer is on its way
     const name = (/** @type {number} */ label) => world.classes[label]?.replaceAll("_", " ") ?? "void, which counts nowhere";
     const label = answer.labels[at];
     const words = [make("b", {}, name(label))];
     if (answer.logits) {
-      const [classes, cells] = [world.classes.length, answer.responses[0]];
-      const finer = Math.sqrt(answer.logits.length / (classes * cells.height * cells.width));
-      const chances = chancesAt(answer.logits, [classes, cells.height * finer, cells.width * finer], [height, width], [x, y]);
+      const shape = logitsShape(answer.logits.length, world.classes.length, answer.responses[0]);
+      const chances = chancesAt(answer.logits, shape, [height, width], [x, y]);
       words.push(`, ${percent(chances[label])} sure`);
     }
     if (truth) words.push(truth[at] === label ? ": true" : "; true is ", truth[at] === label ? "" : make("b", {}, name(truth[at])));

@@ -5,8 +5,8 @@
  * @typedef {{width: number, height: number, values: Uint8Array}} Tiles
  */
 import { onDrag, rove } from "./drag.js";
-import { make, percent, say } from "./elements.js";
-import { liveFigure, unpacked, within } from "./live.js";
+import { make, percent, say, within } from "./elements.js";
+import { liveFigure, unpacked } from "./live.js";
 import { paintLabels } from "./paint.js";
 import { draw } from "./shapes.js";
 

@@ -1,0 +1,168 @@
+"""The card of a pinned pixel in the playground: held against Python, moved by switches, edits, keys."""
+
+import re
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from playground_page import PLACE, Visit, changed, shown, switch
+from playwright.sync_api import Locator, Page, expect
+from torch import Tensor
+
+import dmnet
+from dmnet.analysis.inside import look_inside
+from dmnet.playground.catalogue import BY_ID, SUBSETS
+from dmnet.transforms import evaluation_image
+from dmnet.worlds.demo import WORLDS
+
+ROOT = Path(__file__).resolve().parents[2]
+TELEPHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def built() -> None:
+    if not (ROOT / "_build" / "html" / "_static" / "playground" / "playground.js").is_file():
+        pytest.skip("the book is not built: `make book` builds it")
+
+
+def shares(state: dict[str, Any], x: int, y: int) -> tuple[Tensor, list[str]]:
+    """What features, scales and all together add to two classes, by all orders of the scales; their names."""
+    scene, gates = BY_ID[state["scene"]], state["gates"]
+    model, classes = dmnet.load_pretrained(scene.world), WORLDS[scene.world].classes.names
+    image = scene.draw().image
+    pictures = [evaluation_image(scene.world, image)]
+    if state.get("donor"):
+        pictures.append(evaluation_image(scene.world, BY_ID[state["donor"]].draw().image))
+    z = {}
+    for subset in SUBSETS:
+        weights = [one * (gate or 1) for one, gate in zip(subset, gates, strict=True)]
+        logits = look_inside(model, pictures[0], weights, donor=(pictures[1:] or [None])[0]).logits
+        z[subset] = F.interpolate(logits[None], image.shape[:2], mode="bilinear")[0, :, y, x]
+    on = [k for k in range(4) if gates[k]]
+    added, every = torch.zeros(4, len(classes)), list(permutations(on))
+    for order in every:
+        before = [0] * 4
+        for k in order:
+            after = [int(place == k or one) for place, one in enumerate(before)]
+            added[k] += (z[tuple(after)] - z[tuple(before)]) / len(every)
+            before = after
+    now = z[tuple(int(gate > 0) for gate in gates)]
+    best = int(z[1, 1, 1, 1].argmax())
+    rival = int(now.index_fill(0, torch.tensor(best), -torch.inf).argmax())
+    rows = torch.stack([z[0, 0, 0, 0], *added, now])[:, [best, rival]]
+    said = f"{classes[int(now.argmax())].replace('_', ' ')}, {100 * now.softmax(0).max():.0f} % sure."
+    return rows, [classes[c].replace("_", " ") for c in (best, rival)] + [said]
+
+
+def card(page: Page | Locator) -> Locator:
+    found = page.locator(".why")
+    expect(found).to_have_attribute("aria-busy", "false", timeout=30_000)
+    return found
+
+
+def table(page: Page) -> Tensor:
+    """The first two numbers of every row; 0 where a scale is off."""
+    texts = """all => all.map((row) => [...row.querySelectorAll("td:not(.bars)")].slice(0, 2)
+        .map((one) => one.textContent))"""
+    rows = card(page).locator("tr:has(td.bars)").evaluate_all(texts)
+    return torch.tensor(
+        [[0 if text == "off" else float(text.replace("−", "-")) for text in row] for row in rows]
+    )
+
+
+def pin(page: Page, x: int, y: int) -> list[int]:
+    """Click on that pixel of the prediction, or a neighbour of it; return which."""
+    canvas = page.get_by_label("The network's labels")
+    box = canvas.bounding_box()
+    assert box
+    size = canvas.evaluate("one => one.width")
+    canvas.click(position={"x": (x + 0.5) * box["width"] / size, "y": (y + 0.5) * box["height"] / size})
+    page.mouse.move(1, 1)  # a click is at whole pixels of the screen, the pointer is not
+    column, row = map(int, re.findall(r"\d+", page.locator(".pointed").inner_text())[:2])
+    assert max(abs(column - x), abs(row - y)) <= 1
+    return [column, row]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"scene": "scale-26", "gates": [1, 1, 1, 1]},
+        {"scene": "scale-26", "gates": [1, 0, 1, 0.5]},
+        {"scene": "context-13", "gates": [1, 1, 1, 0], "donor": "context-15"},
+    ],
+    ids=["all", "weights", "lent"],
+)
+def test_the_card_says_what_python_says(state: dict[str, Any], visit: Visit) -> None:
+    tab = shown(visit)
+    changed(tab.page, state)
+    x, y = np.argwhere(BY_ID[state["scene"]].draw().mask.T % 255 > 0)[40].tolist()
+    x, y = pin(tab.page, x, y)
+    wanted, (*pair, said) = shares(state, x, y)
+    torch.testing.assert_close(table(tab.page), wanted, rtol=2e-3, atol=0.06)
+    assert card(tab.page).locator(".keys b").all_inner_texts() == pair
+    assert re.sub(r"\.\d %", " %", card(tab.page).locator(".verdict").inner_text()).startswith(said)
+    assert tab.faults == []
+
+
+def test_a_switch_and_an_edit_move_the_bars(visit: Visit) -> None:
+    """No answer is asked for twice: a switch alone needs none of the sixteen."""
+    tab = shown(visit)
+    page = tab.page
+    y, x = np.argwhere(BY_ID["scale-26"].draw().mask == 1)[40].tolist()
+    expect(page.locator(".why")).to_be_hidden()
+    pin(page, x, y)
+    before = table(page)
+    page.evaluate(f"""() => {{
+        const {{ ready, world }} = {PLACE}, engine = ready.get(world.name), {{ logits }} = engine;
+        window.asked = 0;
+        engine.logits = (inquiry) => {{ window.asked += 1; return logits.call(engine, inquiry); }};
+    }}""")
+    card(page).get_by_role("switch", name="Scale 7×7").click()
+    expect(switch(page, 7)).not_to_be_checked()
+    expect(card(page).locator("tr").nth(5)).to_contain_text("off")
+    without = table(page)
+    assert not torch.equal(without, before)
+    assert page.evaluate("window.asked") == 0
+    switch(page, 7).press("Space")
+    expect(card(page).locator("tr").nth(5)).not_to_contain_text("off")
+    changed(page, {"edits": ["exchange warm"]})
+    assert not torch.equal(table(page), before)
+    assert page.evaluate("window.asked") == 16
+    changed(page, {"edits": [], "gates": [1, 1, 1, 0.5]})
+    expect(card(page).locator("tr").nth(5)).to_contain_text("7×7 × 0.5")
+    assert page.evaluate("window.asked") == 16 + 8  # the sets without 7×7 are known
+    page.get_by_role("button", name="Let go of the pixel").click()
+    expect(page.locator(".why")).to_be_hidden()
+    assert tab.faults == []
+
+
+def test_by_keys_and_without_the_network(visit: Visit) -> None:
+    tab = shown(visit)
+    prediction = tab.page.get_by_label("The network's labels")
+    prediction.focus()
+    prediction.press("ArrowLeft")
+    assert table(tab.page).abs().max() > 1
+    prediction.press("ArrowUp")
+    expect(tab.page.locator(".aloud")).to_contain_text(re.compile(r"For .* against .*: features .*, 1×1 "))
+    prediction.press("Escape")
+    expect(tab.page.locator(".why")).to_be_hidden()
+
+    page = visit("book/welcome.html").page
+    page.route("**/*.onnx.gz", lambda route: route.abort())
+    page.reload()
+    page.wait_for_function(f"{PLACE}?.failed?.size", timeout=90_000)
+    pin(page, 60, 60)
+    expect(page.locator(".why")).to_contain_text("only the network can say, which cannot run here")
+
+
+def test_on_a_telephone(visit: Visit) -> None:
+    tab = shown(visit, **TELEPHONE)
+    pin(tab.page, 60, 60)
+    assert tab.page.evaluate("() => document.documentElement.scrollWidth") == 390
+    box = card(tab.page).get_by_role("button", name="Let go").bounding_box()
+    assert box and box["height"] >= 44
+    assert card(tab.page).locator("table").evaluate("one => one.scrollWidth <= one.parentElement.clientWidth")
