@@ -1,0 +1,49 @@
+"""The tool that measures speed: its other filters are the same filter, its table what it measured."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from dmnet.dynamic import dynamic_depthwise_conv
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+import speed
+
+
+@pytest.mark.parametrize("way", [speed.by_unfolding, speed.by_taps, speed.by_fourier])
+@pytest.mark.parametrize("k", [1, 3, 5, 7])
+def test_every_way_is_the_dynamic_convolution(way: Callable[[Tensor, Tensor], Tensor], k: int) -> None:
+    torch.manual_seed(k)
+    features, filters = torch.randn(2, 3, 9, 12), torch.randn(2, 3, k, k)
+    torch.testing.assert_close(
+        way(features, filters), dynamic_depthwise_conv(features, filters), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_groups_that_are_measured_again_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(speed, "SYSTEM", "demo_scale")
+    monkeypatch.setattr(speed, "PREDICTED", (1, 3, 32, 32))
+    monkeypatch.setattr(speed, "TRAINED", (2, 3, 32, 32))
+    monkeypatch.setattr(speed, "Peer", lambda mode: (_ for _ in ()).throw(ImportError("no ssseg")))
+    monkeypatch.setattr(torch, "compile", lambda work: work)
+    file = tmp_path / "speed.csv"
+    for groups in (["predict", "train"], ["train"]):
+        monkeypatch.setattr(
+            sys, "argv", ["speed.py", "--pairs", "2", "--output", str(file), "--only", *groups]
+        )
+        speed.main()
+    table = pd.read_csv(file)
+    assert table.groupby("group").size().to_dict() == {"predict": 4, "train": 1}
+    assert "sssegmentation cannot be imported" in capsys.readouterr().out
+    assert (table["least"] <= table["times"]).all() and (table["times"] <= table["greatest"]).all()
+    exact = table[(table["group"] == "predict") & (table["contender"] != "bfloat16")]
+    assert (exact["difference"] < 1e-4).all()  # the same numbers, or the comparison would be worth nothing
+    halved = table[(table["group"] == "predict") & (table["contender"] == "bfloat16")]
+    assert (halved["difference"].between(1e-4, 0.2)).all()
