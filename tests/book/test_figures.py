@@ -135,7 +135,7 @@ def test_every_run_is_a_dot_of_its_own() -> None:
     assert sorted(x for x, _ in dots) == [50, 50, 60, 70]
     assert [round(y) for _, y in dots] == [0, 0, 1, 0]
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["100 iterations", "200 iterations"]
+    assert [text.get_text() for text in legend.get_texts()] == ["100", "200"]
     assert figures.show_seeds(runs[:3]).legends == []
 
 
