@@ -216,7 +216,7 @@ class TestWhatACellGives:
     def test_the_still_picture_has_a_text_and_is_closed(self) -> None:
         before = plt.get_fignums()
         shown = digits()._repr_mimebundle_()[0]["text/html"]
-        assert f'alt="{html.escape(ALT)}"' in shown and 'src="data:image/webp;base64,' in shown
+        assert f'alt="{html.escape(ALT)}"' in shown and 'src="data:image/svg+xml;base64,' in shown
         assert plt.get_fignums() == before
 
     def test_no_text_ends_the_script(self) -> None:
