@@ -125,19 +125,6 @@ def show_digits(
     return figure
 
 
-def show_distances(distances: Mapping[str, Tensor], *, against: str) -> Figure:
-    """Plot distances [N] of one kind against those of each other. Used in {doc}`04_dynamic_filters`."""
-    vertical = distances[against]
-    others = {name: values for name, values in distances.items() if name != against}
-    figure, axes = plt.subplots(1, len(others), figsize=(4.4, 2.5), sharey=True, squeeze=False)
-    for axis, (name, values) in zip(axes.flat, others.items(), strict=True):
-        correlation = torch.corrcoef(torch.stack([values, vertical]))[0, 1]
-        axis.scatter(values, vertical, s=6, alpha=0.35, linewidths=0)
-        axis.set(xlabel=f"distance of {name}", title=f"correlation {correlation:.2f}")
-    axes[0, 0].set_ylabel(f"distance of {against}")
-    return figure
-
-
 Box = tuple[float, float, float, str, str]  # x and y of the centre, width, text, colour; 0.8 high
 
 

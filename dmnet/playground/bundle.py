@@ -12,9 +12,10 @@ from pathlib import Path
 from dmnet.plots import KINDS, SCALES
 
 FRONTEND = Path(__file__).with_name("frontend")
-FIGURES = ("digits", "votes", "why", "field", "score", "build")  # the live ones
+FIGURES = ("digits", "votes", "why", "field", "score", "build", "plan", "filters")  # the live ones
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.M)
 EXPORT = re.compile(r"^export (?!default)", re.M)
+NOTES = re.compile(r"/\*.*?\*/\s*", re.S)  # of style sheets
 TYPES = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n|/\*\*.*?\*/ ?", re.M | re.S)
 
 
@@ -40,4 +41,4 @@ def style(name: str = "playground") -> str:
     colours = {f"scale-{k}": colour for k, colour in SCALES.items()} | KINDS
     palette = "".join(f"  --{what}: {colour};\n" for what, colour in colours.items())
     sheets = ((FRONTEND / f"{sheet}.css").read_text(encoding="utf8") for sheet in ("base", name))
-    return f".dmnet-app {{\n{palette}}}\n{''.join(sheets)}"
+    return f".dmnet-app {{\n{palette}}}\n{NOTES.sub('', ''.join(sheets))}"
