@@ -94,9 +94,7 @@ def photograph_cells(name: str) -> dict[str, str]:
 
 def before(name: str) -> dict[str, Any]:
     """Return what the cells before a section have left, as far as it is used."""
-    sizes = ["1×1", "3×3", "5×5", "7×7"]
-    parts = pd.DataFrame({"blur, always": 80.0, "blur, this scene": 10.0}, sizes)
-    return {"SIZES": sizes, "shares": {"coins": parts, "quilts": parts}} if name == "08_scales" else {}
+    return {"SIZES": ["1×1", "3×3", "5×5", "7×7"]} if name == "08_scales" else {}
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -174,7 +172,7 @@ def table_cells(name: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", [CHAPTER, *FOUR])
+@pytest.mark.parametrize("name", [CHAPTER, *(name for name in FOUR if name != "08_scales")])
 @pytest.mark.parametrize("seeds", [(), (0,), (0, 1, 2)], ids=["none", "one seed", "all"])
 def test_tables_that_lack_rows_are_said_to(
     name: str, seeds: Sequence[int], run: Callable[..., str], tmp_path: Path
