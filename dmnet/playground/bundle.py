@@ -12,7 +12,7 @@ from pathlib import Path
 from dmnet.plots import KINDS, SCALES
 
 FRONTEND = Path(__file__).with_name("frontend")
-FIGURES = ("digits", "votes", "why", "field", "score", "build")  # the live ones
+FIGURES = ("digits", "votes", "why", "field", "score", "build", "plan")  # the live ones
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.M)
 EXPORT = re.compile(r"^export (?!default)", re.M)
 TYPES = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n|/\*\*.*?\*/ ?", re.M | re.S)

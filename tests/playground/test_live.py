@@ -5,6 +5,7 @@ import html
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from itertools import permutations
 from pathlib import Path
@@ -19,6 +20,8 @@ from browser import Tab
 from playwright.sync_api import Locator, Page, expect
 from torch import Tensor, nn
 
+from dmnet import systems
+from dmnet.analysis import counting
 from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.backbone import Bottleneck, ResNet
 from dmnet.dynamic import dynamic_depthwise_conv
@@ -123,6 +126,39 @@ def score() -> LiveFigure:
     return LiveFigure("score", data, plt.figure(), ALT)
 
 
+def small(values: Tensor) -> Tensor:
+    return (40 * values / values.abs().max()).round().to(torch.int8)
+
+
+@cache
+def plan_data() -> dict[str, Any]:
+    model = load_pretrained("demo_scale")
+    answer = look_inside(model, evaluation_image("demo_scale", SCENE.image), [1] * 4)
+    f, responses = answer.features, [small(one[3]) for one in answer.responses]
+    parts = torch.arange(35.0).reshape(7, 5) - 12.5  # any numbers: what is added to the lead of a class
+    scene = {
+        "picture": SCENE.image[::2, ::2],
+        "truth": SCENE.mask[::2, ::2].astype(np.int8),
+        "stage3": small(f[4].repeat_interleave(2, 0).repeat_interleave(2, 1)),
+        "f": small(f[5]),
+        "thumbnails": [small(F.adaptive_avg_pool2d(f, k)[5]) for k in (1, 3, 5, 7)],
+        "filters": [small(one[3]) for one in answer.filters],
+        "reduced": [small(one) for one in f[1:5]],
+        "responses": responses,
+        "summands": [small(one) for one in f[6:11]],
+        "fused": small(f[12]),
+        "logits": (2 * answer.logits).round().to(torch.int8),
+        "added": parts.tolist(),
+    }
+    classes = WORLDS["demo_scale"].classes
+    scenes = [scene, scene | {"responses": responses[::-1], "added": (-parts).tolist()}]
+    return {"scenes": scenes, "names": classes.names, "palette": classes.palette}
+
+
+def plan() -> LiveFigure:
+    return LiveFigure("plan", plan_data(), plt.figure(), ALT)
+
+
 @cache
 def built() -> tuple[Tensor, Tensor]:
     """What makes filters, and what they meet: int8 [2, 3, 20, 20] each, two scenes and three channels."""
@@ -155,6 +191,7 @@ FIGURES = {
     "field": field,
     "score": score,
     "build": build,
+    "plan": plan,
 }
 
 
@@ -179,7 +216,7 @@ class TestWhatACellGives:
     def test_the_still_picture_has_a_text_and_is_closed(self) -> None:
         before = plt.get_fignums()
         shown = digits()._repr_mimebundle_()[0]["text/html"]
-        assert f'alt="{html.escape(ALT)}"' in shown and 'src="data:image/webp;base64,' in shown
+        assert f'alt="{html.escape(ALT)}"' in shown and 'src="data:image/svg+xml;base64,' in shown
         assert plt.get_fignums() == before
 
     def test_no_text_ends_the_script(self) -> None:
@@ -670,6 +707,169 @@ class TestScore:
         assert state(tab.page)["labels"].count("2") > 5
         fits(tab.page)
         assert tab.faults == []
+
+
+SYSTEMS = {"demo": "demo_scale", "resnet50": "ssseg_r50_d8_voc", "resnet101": "ssseg_r101_d8_voc"}
+PARTS = {"stem": "stages 1–3", "fine": "stages 1–3", "layer4": "stage 4", "coarse": "stage 4"}
+PARTS |= {f"layer{n}": "stages 1–3" for n in (1, 2, 3)} | {"scales": "modules", "fuse": "fusion"}
+PARTS |= {"classify": "classifier", "auxiliary": "auxiliary head"}
+
+
+def account(network: str, sizes: list[int], c: int, stride: int, side: int) -> dict[str, list[int]]:
+    """Parameters and multiply-adds of each part, as Python counts them."""
+    architecture = replace(
+        systems.get(SYSTEMS[network]).architecture,
+        filter_sizes=tuple(k for k in sizes if k),
+        channels=c,
+        output_stride=stride,
+    )
+    counts = counting.parameters(architecture), counting.multiply_adds(architecture, side, side)
+    table = {name: [0, 0] for name in (*PARTS.values(), "… convolving", "all")}
+    for i, each in enumerate(counts):
+        for part, count in counting.by_part(each).items():
+            table[PARTS[part]][i] += count
+            table["all"][i] += count
+        dynamic = (
+            n for name, n in each.items() if ".dynamic" in name or re.match(r"head\.scales\.\d\.norm", name)
+        )
+        table["… convolving"][i] = sum(dynamic)
+    return table
+
+
+class TestPlan:
+    @pytest.mark.parametrize(
+        ("network", "sizes", "c", "stride", "side"),
+        [
+            ("demo", [1, 3, 5, 7], 16, 8, 160),
+            ("demo", [3, 0, 15, 45], 48, 8, 97),
+            ("resnet50", [1, 3, 5, 7], 512, 8, 512),
+            ("resnet50", [1, 3, 5, 45], 512, 16, 512),
+            ("resnet50", [0, 0, 4, 7], 256, 8, 769),
+            ("resnet101", [1, 3, 5, 7], 512, 8, 512),
+            ("resnet101", [1, 0, 0, 0], 640, 16, 333),
+        ],
+    )
+    def test_counts_what_python_counts(
+        self, show: Callable[..., Tab], network: str, sizes: list[int], c: int, stride: int, side: int
+    ) -> None:
+        tab = show("plan")
+        put(tab.page, network=network, sizes=",".join(map(str, sizes)), c=c, stride=stride, side=side)
+        rows = tab.page.locator(".plan tr:has(th[scope=row])").evaluate_all(
+            "all => all.map((row) => [...row.children].map((one) => one.title || one.textContent))"
+        )
+        counts = {name: [int(one) for one in numbers] for name, *numbers in rows}
+        assert counts == account(network, sizes, c, stride, side)
+        published = [sizes, c, stride, side] == [[1, 3, 5, 7], 512, 8, 512]
+        if published:  # what chapter 5 says
+            total = {"resnet50": "55.54 M", "resnet101": "74.53 M"}[network]
+            expect(tab.page.locator(".plan tr").last).to_contain_text(total)
+        plain = published or [sizes, c, side] == [[1, 3, 5, 7], 16, 160]
+        expect(tab.page.locator(".sum")).to_contain_text("This is the" if plain else "Against the")
+        assert tab.faults == []
+
+    def test_says_how_much_an_input_adds(self, show: Callable[..., Tab]) -> None:
+        page = show("plan").page
+        for scene, kind in ((0, 2), (1, 6)):
+            put(page, scene=scene, **{"class": kind})
+            wanted = plan_data()["scenes"][scene]["added"][kind]
+            edges = page.locator(".plan .edge")
+            texts = [text.replace("−", "-") for text in edges.all_inner_texts()]
+            assert [float(text) for text in texts] == wanted
+            widths = edges.locator("i").evaluate_all("all => all.map((one) => parseFloat(one.style.width))")
+            shares = [30 * abs(one) / sum(map(abs, wanted)) for one in wanted]
+            assert widths == pytest.approx(shares, abs=0.51)
+
+    def test_paints_the_maps_and_the_labels(self, show: Callable[..., Tab]) -> None:
+        tab = show("plan")
+        paints = """one => [one.height, one.width,
+            ...one.getContext("2d").getImageData(0, 0, one.width, one.height).data]"""
+
+        def painted(box: str) -> Any:
+            height, width, *data = tab.page.locator(f".plan .box.{box} canvas").evaluate(paints)
+            return np.reshape(data, (height, width, 4))[..., :3].astype(int)
+
+        put(tab.page, scene=1)
+        for i in range(4):
+            values, colours = plan_data()["scenes"][1]["responses"][i].numpy(), painted(f"scale{i}")
+            redness = colours[..., 0] - colours[..., 2]
+            assert ((redness > 0) == (values > 0)).all() and redness.shape == (20, 20)
+        logits = plan_data()["scenes"][1]["logits"].float()
+        palette = WORLDS["demo_scale"].classes.palette
+        agree = (painted("labels") == palette[labels_at(logits, (80, 80))]).all(2)
+        assert agree.mean() > 0.999  # ties are rounded otherwise
+        assert tab.faults == []
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("plan").page
+        page.locator(".box.scale1").click()
+        expect(page.locator(".box.scale1")).to_have_attribute("aria-pressed", "true")
+        expect(page.locator(".inside")).to_contain_text("3×3 averages")
+        expect(page.locator(".inside canvas")).to_have_count(6)
+        page.locator(".box.f2").click()
+        assert state(page)["open"] == "f"
+        drag(page, page.get_by_role("slider", name="k of scale 4"), 40)
+        expect(page.locator(".box.scale3")).to_contain_text("k = 11")
+        expect(page.locator(".box.scale3")).to_have_class(re.compile("other"))
+        expect(page.locator(".sum")).to_contain_text("as many parameters, 534.5 k multiply-adds more (102 %)")
+        page.locator(".choice").get_by_text("ResNet-50").click()
+        expect(page.locator(".box.join")).to_contain_text("4096×")
+        page.locator(".choice").get_by_text("16", exact=True).click()
+        expect(page.locator(".box.labels")).to_contain_text("512×512")
+        expect(page.locator(".box.f")).to_contain_text("32×32")
+        page.get_by_role("button", name="Reset").click()
+        expect(page.locator(".box.scale3")).to_contain_text("k = 7")
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("plan").page
+        page.locator(".box.classify").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator(".aloud")).to_contain_text("classify: One 1×1 convolution: a map of logits")
+        page.get_by_role("slider", name="side of the image").focus()
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(".box.image")).to_contain_text("192×192")
+        page.get_by_role("combobox").select_option("ring")
+        expect(page.locator(".aloud")).to_contain_text("For ring: f +17.5, k = 1 +18.5")
+        page.get_by_role("slider", name="k of scale 2").focus()
+        page.keyboard.press("Home")
+        expect(page.locator(".box.scale1")).to_contain_text("left out")
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("plan", hash="#live=plan&open=fuse&network=resnet50&c=512&stride=16&side=512").page
+        expect(page.locator(".inside")).to_contain_text("One 3×3 convolution over all 4096 channels")
+        put(page, scene=1)
+        page.wait_for_function("location.hash.includes('scene=1')")
+        for wrong in ("stride=16", "open=f2", "sizes=1,3", "network=vgg", "c=0"):
+            assert state(show("plan", hash=f"#live=plan&scene=1&{wrong}").page)["scene"] == 0
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("plan", **TELEPHONE)
+        tab.page.locator(".box.fuse").tap()
+        expect(tab.page.locator(".inside")).to_contain_text("a sum of five")
+        fits(tab.page)
+        swipe(tab.page, tab.page.get_by_role("slider", name="C, channels"), 40)
+        assert state(tab.page)["c"] == 80
+        tab.page.locator(".choice").get_by_text("ResNet-101").tap()
+        for kind in ("image", "stage3", "f", "scale3", "join", "classify", "labels"):
+            put(tab.page, open=kind)
+            fits(tab.page)
+        assert tab.faults == []
+
+    def test_is_drawn_at_once(self, show: Callable[..., Tab]) -> None:
+        took = show("plan").page.evaluate(
+            """async () => {
+                const { live } = document.querySelector("[data-dmnet-live]");
+                const times = [];
+                for (let scene = 0; scene < 10; scene += 1) {
+                    const start = performance.now();
+                    live.set({ scene: scene % 2, open: "fuse", network: "resnet101" });
+                    await new Promise(requestAnimationFrame);
+                    await new Promise((done) => { setTimeout(done); });
+                    times.push(performance.now() - start);
+                }
+                return times.sort((a, b) => a - b)[0];
+            }"""
+        )
+        assert took < 50  # milliseconds, for the dearest change there is; other work may slow some
 
 
 PRODUCTS = "products"

@@ -163,6 +163,11 @@ def test_on_a_telephone(visit: Visit) -> None:
     tab = shown(visit, **TELEPHONE)
     pin(tab.page, 60, 60)
     assert tab.page.evaluate("() => document.documentElement.scrollWidth") == 390
+    switch(tab.page, 7).locator("..").tap()  # far below: picture and prediction stay in sight
+    for name in ("160 by 160 pixels", "The network's labels"):
+        expect(tab.page.get_by_label(name)).to_be_in_viewport(ratio=1)
+    expect(tab.page.get_by_label("The true labels")).not_to_be_in_viewport()
+    switch(tab.page, 7).locator("..").tap()
     box = card(tab.page).get_by_role("button", name="Let go").bounding_box()
     assert box and box["height"] >= 44
     assert card(tab.page).locator("table").evaluate("one => one.scrollWidth <= one.parentElement.clientWidth")

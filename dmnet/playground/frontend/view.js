@@ -26,6 +26,8 @@ import { Editor } from "./editor.js";
 import { make, makeButton, makePanel } from "./elements.js";
 import { ScaleCards } from "./scales.js";
 
+const NARROW = 34 * 16; // pixels, as in the style sheet
+
 export class View {
   /**
    * @param {Actions} actions
@@ -47,6 +49,8 @@ export class View {
     this.panels = make("div.panels", {}, ...this.allPanels.map(({ figure }) => figure));
     this.editor = new Editor(this.picture, actions.change, actions.edit);
     this.field = make("div.field", {}, this.editor.stage, this.panels, this.editor.bench);
+    this.others = make("div.panels"); // where there is little room
+    this.narrow = false;
     this.legend = make("ul.legend", { "aria-label": "What the colours mean" });
     this.pointed = make("p.pointed.idle");
     this.summary = make("p.summary");
@@ -72,11 +76,23 @@ export class View {
     this.aloud = make("p.aloud", { role: "status", "aria-live": "polite" });
     /** @type {HTMLElement} */
     this.element = make("section.dmnet-app.playground", { "aria-label": "Playground: switch the network's scales on and off" },
-      this.toolbar(actions), this.hint, tour, this.field, this.legend, this.credits, this.summary, this.pointed,
+      this.toolbar(actions), this.hint, tour, this.field, this.others, this.legend, this.credits, this.summary, this.pointed,
       this.scales.element, this.scales.key,
       make("div.choices", {}, this.choice("Show", this.channel), this.donorChoice, this.revealChoice,
         make("div.choice", {}, this.hold, this.exchange, this.release)),
       make("div.below", {}, this.classes, this.mattersBox), this.footer(actions, privacy), this.message, this.aloud);
+    new ResizeObserver(([{ contentRect: { width } }]) => {
+      this.narrow = width < NARROW;
+      this.arrange();
+    }).observe(this.element);
+  }
+
+  /** Where there is little room, picture and prediction stay in sight; truth and what has changed stand below, and scroll. */
+  arrange() {
+    const apart = this.narrow && !this.editor.isOpen;
+    const place = apart ? this.others : this.panels;
+    if (this.truth.figure.parentElement !== place) place.append(this.truth.figure, this.difference.figure);
+    this.field.classList.toggle("staying", apart);
   }
 
   get allPanels() {
@@ -133,6 +149,7 @@ export class View {
     if (this.editor.isOpen) this.editor.close(this.panels);
     else this.editor.open();
     this.field.classList.toggle("editing", this.editor.isOpen);
+    this.arrange();
     this.edit.setAttribute("aria-expanded", String(this.editor.isOpen));
     if (this.editor.isOpen) this.editor.canvas.focus();
     else if (inside) this.edit.focus();
