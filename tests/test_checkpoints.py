@@ -74,7 +74,7 @@ def test_the_model_outlives_the_file(origin: State, model: DMNet, tmp_path: Path
 # Files that don't ----------------------------------------------------------------------------------------
 
 
-NO_CHECKPOINT = "is missing, cut off, damaged or no checkpoint"
+NO_CHECKPOINT = "is cut off, damaged or no checkpoint"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_files_of_another_kind(content: bytes, refused: Callable[..., str], tmp_
 
 
 def test_missing_files_and_folders(refused: Callable[..., str], tmp_path: Path) -> None:
-    refused(tmp_path / "none.pth", NO_CHECKPOINT, "No such file")
+    refused(tmp_path / "none.pth", "is missing", "No such file")
     refused(tmp_path, "is no run")
 
 

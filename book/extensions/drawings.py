@@ -3,7 +3,8 @@
 Matplotlib writes a figure as SVG (`dmnet.book.setup`). Here the sheet behind it is taken away, names and
 numbers become text in the page's font, and the colours of `COLOURS` become CSS variables, which the style
 sheet of the book sets for light and dark pages and for print. Every `id` gets the number of its figure, for a
-page may hold twenty. Pictures inside stay pictures: small ones in place, others in files of their own.
+page may hold twenty. Pictures inside stay pictures: small ones in place, others in files of their own. So do
+the still pictures of live figures, which are seen in print and without JavaScript.
 """
 
 import base64
@@ -12,7 +13,7 @@ import io
 import itertools
 import re
 import xml.etree.ElementTree as ET
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ LINK = "{http://www.w3.org/1999/xlink}href"
 PIXELS = 1.5  # on the page for a point of the drawing, about
 # What `dmnet.book` and `dmnet.plots` draw with, and the variable that says it in the page.
 COLOURS = {
-    "#232629": "ink", "#4d4d4d": "faint", "#444444": "faint", "#808080": "grey", "#999999": "grey",
-    "#cccccc": "line", "#e5e5e5": "line", "#f0f0f0": "band",
+    "#232629": "ink", "#4c4c4c": "faint", "#4d4d4d": "faint", "#444444": "faint",
+    "#808080": "grey", "#999999": "grey",
+    "#cccccc": "line", "#e5e5e5": "line", "#e6e6e6": "line", "#ebebeb": "line", "#f0f0f0": "band",
     "#e69f00": "orange", "#56b4e9": "sky", "#cc79a7": "pink", "#0072b2": "blue",
     "#d55e00": "red", "#009e73": "green",
 }  # fmt: skip
@@ -34,6 +36,7 @@ LONG = re.compile(r"\d+\.\d{3,}")
 HEX = re.compile("|".join(COLOURS))
 PHOTOGRAPH = 4096  # colours from which on a picture is packed with loss
 IN_PLACE = 6000  # bytes up to which it stands in the page
+STILL = re.compile(r'<img src="data:image/svg\+xml;base64,([^"]*)" alt="([^"]*)">')
 
 
 class drawing(nodes.General, nodes.Element):
@@ -77,6 +80,8 @@ def inline(text: str, number: int, images: Path | None = None, address: str = ""
         for key in {"style", "fill", "stroke", "clip-path"} & one.attrib.keys():
             value = coloured(re.sub(r"font-family: [^;]*;? ?", "", one.attrib[key]))
             one.set(key, value.replace("url(#", f"url(#figure-{number}-"))
+        if one.get("transform", "").startswith(("rotate(-0 ", "rotate(0 ")):
+            del one.attrib["transform"]
         for key in {"d", "x", "y"} & one.attrib.keys():
             one.set(key, LONG.sub(lambda found: f"{float(found[0]):.2f}", one.attrib[key]))
         one.text, one.tail = ((part or "").strip() for part in (one.text, one.tail))
@@ -91,6 +96,10 @@ def inline(text: str, number: int, images: Path | None = None, address: str = ""
             group.set("style", group[0].attrib["style"])
             for one in group:
                 del one.attrib["style"]
+    for group in reversed(list(root.iter("g"))):  # what matplotlib only named
+        if not group.attrib:
+            at = list(parents[group]).index(group)
+            parents[group][at : at + 1] = list(group)
     width = float(root.attrib.pop("width").removesuffix("pt"))
     del root.attrib["height"], root.attrib["version"]
     root.set("xmlns", "http://www.w3.org/2000/svg")
@@ -116,24 +125,39 @@ def place_picture(image: ET.Element, source: str, images: Path | None, address: 
 
 
 def put_in_place(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Replace the pages' images that are SVG files of cells."""
+    """Replace the pages' images that are SVG files of cells, and those that stand in the HTML of a cell."""
     if app.builder.format != "html":
         return
     numbers = itertools.count(1)
+    images = Path(app.outdir, app.builder.imagedir)
+    address = "../" * page.count("/") + str(app.builder.imagedir)
+
+    def drawn(text: str, alt: str) -> str:
+        element = inline(text, next(numbers), images, address)
+        return element.replace("<svg ", f'<svg aria-label="{escape(alt)}" ', 1)
+
+    def still(found: re.Match[str]) -> str:
+        return boxed(drawn(base64.b64decode(found[1]).decode(), unescape(found[2])))
+
+    for raw in list(doctree.findall(nodes.raw)):
+        if "data-dmnet-live" in (text := raw.astext()):
+            raw.replace_self(nodes.raw(raw.rawsource, STILL.sub(still, text), **raw.attributes))
     for image in list(doctree.findall(nodes.image)):
         file = Path(app.srcdir, image["uri"])
         if file.suffix != ".svg" or "jupyter_execute" not in file.parts:
             continue
-        images = Path(app.outdir, app.builder.imagedir)
-        address = "../" * page.count("/") + str(app.builder.imagedir)
-        element = inline(file.read_text(encoding="utf8"), next(numbers), images, address)
-        described = f'<svg aria-label="{escape(image.get("alt", ""))}" '
-        image.replace_self(drawing(image.rawsource, html=element.replace("<svg ", described, 1)))
+        html = drawn(file.read_text(encoding="utf8"), image.get("alt", ""))
+        image.replace_self(drawing(image.rawsource, html=boxed(html)))
+
+
+def boxed(element: str) -> str:
+    """Return the element in the box in which it scrolls on a telephone."""
+    return f'<div class="drawing-box">{element}</div>'
 
 
 def write(translator: Any, node: drawing) -> None:
     """Write the element."""
-    translator.body.append(f'<div class="drawing-box">{node["html"]}</div>')
+    translator.body.append(node["html"])
     raise nodes.SkipNode
 
 

@@ -13,6 +13,7 @@ page; code made of strings where Jupyter's widgets are, who check their input by
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
@@ -77,24 +78,34 @@ def is_thebe(file: Any) -> bool:
 
 
 def allow_no_other(app: Sphinx, error: Exception | None) -> None:
-    """Write the policy into every page but the search, where the theme writes handlers as text."""
+    """Write the policy into every page; the search reads the others, and may meet their handlers."""
     if error is None and app.builder.format == "html":
-        for page in set(Path(app.outdir).rglob("*.html")) - {Path(app.outdir, "search.html")}:
+        pages = {page: page.read_text("utf8") for page in sorted(Path(app.outdir).rglob("*.html"))}
+        every = list(dict.fromkeys(one for text in pages.values() for one in handlers_of(text)))
+        for page, before in pages.items():
             if "_static" not in page.relative_to(app.outdir).parts:  # where the theme leaves templates
-                before = page.read_text("utf8")
-                if (after := with_policy(before)) != before:
+                others = every if page.name == "search.html" else []
+                if (after := with_policy(before, others)) != before:
                     page.write_text(after, "utf8")
 
 
-def with_policy(page: str) -> str:
-    """Return a page with its content security policy at the head's start, instead of one that it has."""
+def handlers_of(page: str) -> list[str]:
+    """Return the code in the attributes of a page's elements, e.g. of `onclick`."""
+    return [unescape("".join(found)) for found in HANDLER.findall(SCRIPT.sub("", page))]
+
+
+def with_policy(page: str, others: Sequence[str] = ()) -> str:
+    """Return a page with its content security policy at the head's start, instead of one that it has.
+
+    `others` are handlers that it may have beside its own.
+    """
     page = WRITTEN.sub("", page)
     scripts = SCRIPT.findall(page)
     run = [body for attributes, body in scripts if "src=" not in attributes and not RUN.search(attributes)]
-    handlers = ["".join(found) for found in HANDLER.findall(SCRIPT.sub("", page))]
+    handlers = [*handlers_of(page), *others]
     digests = [digest(body) for body in run]
     if handlers:
-        digests += ["'unsafe-hashes'", *(digest(unescape(handler)) for handler in handlers)]
+        digests += ["'unsafe-hashes'", *map(digest, handlers)]
     sources = POLICY | {"script-src": " ".join([POLICY["script-src"], *dict.fromkeys(digests)])}
     policy = "; ".join(f"{name} {allowed}" for name, allowed in sources.items())
     tag = f'\n<meta http-equiv="Content-Security-Policy" content="{escape(policy, quote=False)}">'

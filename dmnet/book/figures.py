@@ -125,19 +125,6 @@ def show_digits(
     return figure
 
 
-def show_distances(distances: Mapping[str, Tensor], *, against: str) -> Figure:
-    """Plot distances [N] of one kind against those of each other. Used in {doc}`04_dynamic_filters`."""
-    vertical = distances[against]
-    others = {name: values for name, values in distances.items() if name != against}
-    figure, axes = plt.subplots(1, len(others), figsize=(4.4, 2.5), sharey=True, squeeze=False)
-    for axis, (name, values) in zip(axes.flat, others.items(), strict=True):
-        correlation = torch.corrcoef(torch.stack([values, vertical]))[0, 1]
-        axis.scatter(values, vertical, s=6, alpha=0.35, linewidths=0)
-        axis.set(xlabel=f"distance of {name}", title=f"correlation {correlation:.2f}")
-    axes[0, 0].set_ylabel(f"distance of {against}")
-    return figure
-
-
 Box = tuple[float, float, float, str, str]  # x and y of the centre, width, text, colour; 0.8 high
 
 
@@ -271,11 +258,11 @@ def show_seeds(runs: pd.DataFrame) -> Figure:
         axis.scatter(scores, line + 0.1 * pitch * nudges, s=22, alpha=0.8, linewidths=0, **looks[i])
         axis.plot([scores.mean()] * 2, [line - 0.4 * pitch, line + 0.4 * pitch], color="0.3", linewidth=1)
     for length, look in zip(lengths, looks, strict=True):
-        axis.scatter([], [], label=f"{length} iterations", **look)
+        axis.scatter([], [], label=str(length), **look)
     for row in range(0, len(variants), 2):
         axis.axhspan(row - 0.5, row + 0.5, color="0.94", zorder=0, linewidth=0)
     axis.set(xlabel="mIoU in %", yticks=range(len(variants)), ylim=(len(variants) - 0.5, -0.5))
     axis.set_yticklabels([name.replace("3x3", "3×3") for name in variants])
     if len(lengths) > 1:
-        figure.legend(loc="outside lower center", ncols=len(lengths))
+        figure.legend(loc="outside lower center", ncols=len(lengths), title="iterations")
     return figure

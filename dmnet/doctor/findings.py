@@ -40,7 +40,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "palettes-differ": ("warning", f"if colours tell the classes apart, write each colour's number {_NEW}"),
     "no-label-map": ("error", "export the numbers of the classes, 0 to 253 and 255 for void, as 8-bit PNG"),
     "in-between-values": ("error", "export them as PNG; where masks are resized, take the nearest neighbour"),
-    "binary-255": ("error", f"write 1 for 255 {_NEW}"),
+    "binary-255": ("error", f"export them anew, or, if there are just two classes, write 1 for 255 {_NEW}"),
     "palette-lost": ("error", f"use the masks as before convert('L'), or write the numbers {_NEW}"),
     "stretched": ("error", f"write the labels themselves {_NEW}"),
     "off-by-one": ("error", f"write every label one lower, and 255 as it is, {_NEW}"),

@@ -28,11 +28,11 @@ class LiveFigure(anywidget.AnyWidget):
     data = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, name: str, data: dict[str, Any], still: Figure, alt: str) -> None:
-        still.savefig(file := io.BytesIO(), format="webp", dpi=150, pil_kwargs={"quality": 60})
+        still.savefig(file := io.BytesIO(), format="svg", metadata={"Date": None})
         plt.close(still)
         text = json.dumps(data, default=_plain).replace("</", "<\\/")  # it stands in a page
         self.html = f'<div data-dmnet-live="{name}"><script type="application/json">{text}</script>'
-        self.html += f'<img src="{_address(file)}" alt="{escape(alt)}"></div>'
+        self.html += f'<img src="{_address(file, "svg+xml")}" alt="{escape(alt)}"></div>'
         super().__init__(_esm=bundle.script(name), data=text)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -46,12 +46,12 @@ def _plain(value: Any) -> Any:
     if array.dtype == np.int8:  # text: it compresses better than a list
         return {"shape": array.shape, "text": (array.astype(np.uint8) + 80).tobytes().decode("latin1")}
     if array.ndim == 3:
-        Image.fromarray(array).save(file := io.BytesIO(), "webp", quality=55, method=6)
+        Image.fromarray(array).save(file := io.BytesIO(), "webp", quality=50, method=6)
         return _address(file)
     if array.ndim == 2 and array.dtype == bool:
         return {"shape": array.shape, "bits": b64encode(np.packbits(array).tobytes()).decode()}
     return array.tolist()
 
 
-def _address(webp: io.BytesIO) -> str:
-    return f"data:image/webp;base64,{b64encode(webp.getvalue()).decode()}"
+def _address(file: io.BytesIO, kind: str = "webp") -> str:
+    return f"data:image/{kind};base64,{b64encode(file.getvalue()).decode()}"

@@ -170,7 +170,8 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
     except Exception as error:  # a damaged file can raise anything
         said = str(error).rpartition("WeightsUnpickler error:")[2].strip() or type(error).__name__
         reason = said.splitlines()[0].partition(". ")[0][:200]
-        raise CheckpointError(f"{path} is missing, cut off, damaged or no checkpoint ({reason})") from error
+        state = "missing" if isinstance(error, FileNotFoundError) else "cut off, damaged or no checkpoint"
+        raise CheckpointError(f"{path} is {state} ({reason})") from error
     tensors, metadata, own = contents
     if own and metadata.get("format", 0) not in range(FORMAT + 1):
         raise CheckpointError(f"{path} was written by a newer dmnet; update this one")
@@ -212,7 +213,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: PathLik
         ],
     }
     if any(differences.values()):
-        lines = [f"  {len(names)} {kind}: {listed(names)}" for kind, names in differences.items() if names]
+        lines = [f"  {len(names)} {kind}: {listed(names)}." for kind, names in differences.items() if names]
         bias = tensors.get(last := "head.classify.bias")
         if bias is not None and last in wanted and bias.shape != wanted[last].shape:
             lines.append(f"Build the model with num_classes={bias.numel()}, as the file has it.")

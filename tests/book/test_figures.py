@@ -55,17 +55,6 @@ def test_grids_show_their_numbers_and_a_frame() -> None:
     assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((1, 0), 1, 1)
 
 
-def test_distances_are_plotted_with_their_correlation() -> None:
-    values = torch.arange(5.0)
-    distances = {"filters": values, "same": 2 * values, "other": -values}
-    figure = figures.show_distances(distances, against="filters")
-    assert titles(figure) == ["correlation 1.00", "correlation -1.00"]
-    assert [axis.get_xlabel() for axis in figure.axes] == ["distance of same", "distance of other"]
-    assert figure.axes[0].get_ylabel() == "distance of filters"
-    with pytest.raises(KeyError, match="pixels"):
-        figures.show_distances({"filters": values}, against="pixels")
-
-
 def test_the_plans_arrows_meet_its_boxes() -> None:
     (axis,) = figures.show_architecture(dict.fromkeys(SHAPES, "")).axes
     boxes: list[Any] = list(axis.patches)
@@ -146,7 +135,7 @@ def test_every_run_is_a_dot_of_its_own() -> None:
     assert sorted(x for x, _ in dots) == [50, 50, 60, 70]
     assert [round(y) for _, y in dots] == [0, 0, 1, 0]
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["100 iterations", "200 iterations"]
+    assert [text.get_text() for text in legend.get_texts()] == ["100", "200"]
     assert figures.show_seeds(runs[:3]).legends == []
 
 

@@ -5,6 +5,7 @@ import html
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from itertools import permutations
 from pathlib import Path
@@ -19,6 +20,8 @@ from browser import Tab
 from playwright.sync_api import Locator, Page, expect
 from torch import Tensor, nn
 
+from dmnet import systems
+from dmnet.analysis import counting
 from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.backbone import Bottleneck, ResNet
 from dmnet.dynamic import dynamic_depthwise_conv
@@ -123,6 +126,39 @@ def score() -> LiveFigure:
     return LiveFigure("score", data, plt.figure(), ALT)
 
 
+def small(values: Tensor) -> Tensor:
+    return (40 * values / values.abs().max()).round().to(torch.int8)
+
+
+@cache
+def plan_data() -> dict[str, Any]:
+    model = load_pretrained("demo_scale")
+    answer = look_inside(model, evaluation_image("demo_scale", SCENE.image), [1] * 4)
+    f, responses = answer.features, [small(one[3]) for one in answer.responses]
+    parts = torch.arange(35.0).reshape(7, 5) - 12.5  # any numbers: what is added to the lead of a class
+    scene = {
+        "picture": SCENE.image[::2, ::2],
+        "truth": SCENE.mask[::2, ::2].astype(np.int8),
+        "stage3": small(f[4].repeat_interleave(2, 0).repeat_interleave(2, 1)),
+        "f": small(f[5]),
+        "thumbnails": [small(F.adaptive_avg_pool2d(f, k)[5]) for k in (1, 3, 5, 7)],
+        "filters": [small(one[3]) for one in answer.filters],
+        "reduced": [small(one) for one in f[1:5]],
+        "responses": responses,
+        "summands": [small(one) for one in f[6:11]],
+        "fused": small(f[12]),
+        "logits": (2 * answer.logits).round().to(torch.int8),
+        "added": parts.tolist(),
+    }
+    classes = WORLDS["demo_scale"].classes
+    scenes = [scene, scene | {"responses": responses[::-1], "added": (-parts).tolist()}]
+    return {"scenes": scenes, "names": classes.names, "palette": classes.palette}
+
+
+def plan() -> LiveFigure:
+    return LiveFigure("plan", plan_data(), plt.figure(), ALT)
+
+
 @cache
 def built() -> tuple[Tensor, Tensor]:
     """What makes filters, and what they meet: int8 [2, 3, 20, 20] each, two scenes and three channels."""
@@ -148,6 +184,71 @@ def build() -> LiveFigure:
     return LiveFigure("build", data, plt.figure(), ALT)
 
 
+def packed(values: Tensor, levels: int) -> tuple[dict[str, Any], Tensor]:
+    """Whole numbers, and a step for each entry of the first axis, as the page has them; what they mean."""
+    lines = values.reshape(len(values), -1)
+    steps = [float(f"{step:.3g}") for step in lines.abs().amax(1) / levels]
+    whole = (lines / torch.tensor(steps)[:, None]).round().to(torch.int8)
+    meant = (whole * torch.tensor(steps)[:, None]).reshape(values.shape)
+    return {"values": whole.reshape(values.shape), "steps": steps}, meant
+
+
+@cache
+def behind_filters() -> tuple[dict[str, Any], dict[str, Tensor], Tensor]:
+    """What the answer needs besides the 7×7 filters: for the page, in numbers; and the network's logits."""
+    model = load_pretrained("demo_scale")
+    images = [evaluation_image("demo_scale", one) for one in (SCENE.image, SCENE.image[:, ::-1].copy())]
+    ours, other = (look_inside(model, image, [1] * 4) for image in images)
+    scale, fuse, classify = model.head.scales[3], model.head.fuse, model.head.classify
+    off, units = torch.zeros(1, 16, 1, 1), torch.eye(128)[112:, :, None, None]
+    with torch.no_grad():
+        shift = scale.norm(off)[0]
+        joined = torch.cat([ours.features, *ours.responses[:3], off[0].expand(16, 20, 20)])
+        heed = classify.weight[..., 0, 0].norm(dim=0)[:, None, None]
+        net = {
+            "filters": torch.stack([ours.filters[3], other.filters[3]], 1),
+            "met": scale.reduce(ours.features[None])[0],
+            "shift": shift,
+            "factor": scale.norm(1 + off)[0] - shift,
+            "rest": fuse[:2](joined[None]) * heed,
+            "weigh": ((fuse[:2](units) - fuse[:2](0 * units)) * heed)[..., 0, 0],
+            "classify": classify.weight[..., 0, 0] / heed[:, 0, 0],
+            "bias": classify.bias,
+        }
+    both = {name: packed(one, LEVELS.get(name, 120)) for name, one in net.items()}
+    return {n: one[0] for n, one in both.items()}, {n: one[1] for n, one in both.items()}, ours.logits
+
+
+LEVELS = {"rest": 40, "met": 31}
+
+
+def answer_with(filters: Tensor) -> Any:
+    """The labels, by the numbers that the page has."""
+    n = behind_filters()[1]
+    response = dynamic_depthwise_conv(n["met"][None], filters[None])[0] * n["factor"] + n["shift"]
+    fused = n["rest"][0] + torch.einsum("co,chw->ohw", n["weigh"], response.relu())
+    return labels_at(
+        torch.einsum("ko,ohw->khw", n["classify"], fused.relu()) + n["bias"][:, None, None], (160, 160)
+    )
+
+
+def filters() -> LiveFigure:
+    classes = WORLDS["demo_scale"].classes
+    data = {
+        "net": behind_filters()[0],
+        "grid": 20,
+        "size": 160,
+        "channels": [13, 3, 11, 1, 7, 2],
+        "picture": SCENE.image[::2, ::2],
+        "lender": SCENE.image[::4, ::-4],
+        "alt": "A mosaic",
+        "coins": [(round(one.x), round(one.y), one.label) for one in SCENE.objects],
+        "names": classes.names,
+        "palette": classes.palette[: len(classes.names)],
+    }
+    return LiveFigure("filters", data, plt.figure(), ALT)
+
+
 FIGURES = {
     "digits": digits,
     "votes": votes,
@@ -155,6 +256,8 @@ FIGURES = {
     "field": field,
     "score": score,
     "build": build,
+    "plan": plan,
+    "filters": filters,
 }
 
 
@@ -179,7 +282,7 @@ class TestWhatACellGives:
     def test_the_still_picture_has_a_text_and_is_closed(self) -> None:
         before = plt.get_fignums()
         shown = digits()._repr_mimebundle_()[0]["text/html"]
-        assert f'alt="{html.escape(ALT)}"' in shown and 'src="data:image/webp;base64,' in shown
+        assert f'alt="{html.escape(ALT)}"' in shown and 'src="data:image/svg+xml;base64,' in shown
         assert plt.get_fignums() == before
 
     def test_no_text_ends_the_script(self) -> None:
@@ -672,6 +775,169 @@ class TestScore:
         assert tab.faults == []
 
 
+SYSTEMS = {"demo": "demo_scale", "resnet50": "ssseg_r50_d8_voc", "resnet101": "ssseg_r101_d8_voc"}
+PARTS = {"stem": "stages 1–3", "fine": "stages 1–3", "layer4": "stage 4", "coarse": "stage 4"}
+PARTS |= {f"layer{n}": "stages 1–3" for n in (1, 2, 3)} | {"scales": "modules", "fuse": "fusion"}
+PARTS |= {"classify": "classifier", "auxiliary": "auxiliary head"}
+
+
+def account(network: str, sizes: list[int], c: int, stride: int, side: int) -> dict[str, list[int]]:
+    """Parameters and multiply-adds of each part, as Python counts them."""
+    architecture = replace(
+        systems.get(SYSTEMS[network]).architecture,
+        filter_sizes=tuple(k for k in sizes if k),
+        channels=c,
+        output_stride=stride,
+    )
+    counts = counting.parameters(architecture), counting.multiply_adds(architecture, side, side)
+    table = {name: [0, 0] for name in (*PARTS.values(), "… convolving", "all")}
+    for i, each in enumerate(counts):
+        for part, count in counting.by_part(each).items():
+            table[PARTS[part]][i] += count
+            table["all"][i] += count
+        dynamic = (
+            n for name, n in each.items() if ".dynamic" in name or re.match(r"head\.scales\.\d\.norm", name)
+        )
+        table["… convolving"][i] = sum(dynamic)
+    return table
+
+
+class TestPlan:
+    @pytest.mark.parametrize(
+        ("network", "sizes", "c", "stride", "side"),
+        [
+            ("demo", [1, 3, 5, 7], 16, 8, 160),
+            ("demo", [3, 0, 15, 45], 48, 8, 97),
+            ("resnet50", [1, 3, 5, 7], 512, 8, 512),
+            ("resnet50", [1, 3, 5, 45], 512, 16, 512),
+            ("resnet50", [0, 0, 4, 7], 256, 8, 769),
+            ("resnet101", [1, 3, 5, 7], 512, 8, 512),
+            ("resnet101", [1, 0, 0, 0], 640, 16, 333),
+        ],
+    )
+    def test_counts_what_python_counts(
+        self, show: Callable[..., Tab], network: str, sizes: list[int], c: int, stride: int, side: int
+    ) -> None:
+        tab = show("plan")
+        put(tab.page, network=network, sizes=",".join(map(str, sizes)), c=c, stride=stride, side=side)
+        rows = tab.page.locator(".plan tr:has(th[scope=row])").evaluate_all(
+            "all => all.map((row) => [...row.children].map((one) => one.title || one.textContent))"
+        )
+        counts = {name: [int(one) for one in numbers] for name, *numbers in rows}
+        assert counts == account(network, sizes, c, stride, side)
+        published = [sizes, c, stride, side] == [[1, 3, 5, 7], 512, 8, 512]
+        if published:  # what chapter 5 says
+            total = {"resnet50": "55.54 M", "resnet101": "74.53 M"}[network]
+            expect(tab.page.locator(".plan tr").last).to_contain_text(total)
+        plain = published or [sizes, c, side] == [[1, 3, 5, 7], 16, 160]
+        expect(tab.page.locator(".sum")).to_contain_text("This is the" if plain else "Against the")
+        assert tab.faults == []
+
+    def test_says_how_much_an_input_adds(self, show: Callable[..., Tab]) -> None:
+        page = show("plan").page
+        for scene, kind in ((0, 2), (1, 6)):
+            put(page, scene=scene, **{"class": kind})
+            wanted = plan_data()["scenes"][scene]["added"][kind]
+            edges = page.locator(".plan .edge")
+            texts = [text.replace("−", "-") for text in edges.all_inner_texts()]
+            assert [float(text) for text in texts] == wanted
+            widths = edges.locator("i").evaluate_all("all => all.map((one) => parseFloat(one.style.width))")
+            shares = [30 * abs(one) / sum(map(abs, wanted)) for one in wanted]
+            assert widths == pytest.approx(shares, abs=0.51)
+
+    def test_paints_the_maps_and_the_labels(self, show: Callable[..., Tab]) -> None:
+        tab = show("plan")
+        paints = """one => [one.height, one.width,
+            ...one.getContext("2d").getImageData(0, 0, one.width, one.height).data]"""
+
+        def painted(box: str) -> Any:
+            height, width, *data = tab.page.locator(f".plan .box.{box} canvas").evaluate(paints)
+            return np.reshape(data, (height, width, 4))[..., :3].astype(int)
+
+        put(tab.page, scene=1)
+        for i in range(4):
+            values, colours = plan_data()["scenes"][1]["responses"][i].numpy(), painted(f"scale{i}")
+            redness = colours[..., 0] - colours[..., 2]
+            assert ((redness > 0) == (values > 0)).all() and redness.shape == (20, 20)
+        logits = plan_data()["scenes"][1]["logits"].float()
+        palette = WORLDS["demo_scale"].classes.palette
+        agree = (painted("labels") == palette[labels_at(logits, (80, 80))]).all(2)
+        assert agree.mean() > 0.999  # ties are rounded otherwise
+        assert tab.faults == []
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("plan").page
+        page.locator(".box.scale1").click()
+        expect(page.locator(".box.scale1")).to_have_attribute("aria-pressed", "true")
+        expect(page.locator(".inside")).to_contain_text("3×3 averages")
+        expect(page.locator(".inside canvas")).to_have_count(6)
+        page.locator(".box.f2").click()
+        assert state(page)["open"] == "f"
+        drag(page, page.get_by_role("slider", name="k of scale 4"), 40)
+        expect(page.locator(".box.scale3")).to_contain_text("k = 11")
+        expect(page.locator(".box.scale3")).to_have_class(re.compile("other"))
+        expect(page.locator(".sum")).to_contain_text("as many parameters, 534.5 k multiply-adds more (102 %)")
+        page.locator(".choice").get_by_text("ResNet-50").click()
+        expect(page.locator(".box.join")).to_contain_text("4096×")
+        page.locator(".choice").get_by_text("16", exact=True).click()
+        expect(page.locator(".box.labels")).to_contain_text("512×512")
+        expect(page.locator(".box.f")).to_contain_text("32×32")
+        page.get_by_role("button", name="Reset").click()
+        expect(page.locator(".box.scale3")).to_contain_text("k = 7")
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("plan").page
+        page.locator(".box.classify").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator(".aloud")).to_contain_text("classify: One 1×1 convolution: a map of logits")
+        page.get_by_role("slider", name="side of the image").focus()
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(".box.image")).to_contain_text("192×192")
+        page.get_by_role("combobox").select_option("ring")
+        expect(page.locator(".aloud")).to_contain_text("For ring: f +17.5, k = 1 +18.5")
+        page.get_by_role("slider", name="k of scale 2").focus()
+        page.keyboard.press("Home")
+        expect(page.locator(".box.scale1")).to_contain_text("left out")
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("plan", hash="#live=plan&open=fuse&network=resnet50&c=512&stride=16&side=512").page
+        expect(page.locator(".inside")).to_contain_text("One 3×3 convolution over all 4096 channels")
+        put(page, scene=1)
+        page.wait_for_function("location.hash.includes('scene=1')")
+        for wrong in ("stride=16", "open=f2", "sizes=1,3", "network=vgg", "c=0"):
+            assert state(show("plan", hash=f"#live=plan&scene=1&{wrong}").page)["scene"] == 0
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("plan", **TELEPHONE)
+        tab.page.locator(".box.fuse").tap()
+        expect(tab.page.locator(".inside")).to_contain_text("a sum of five")
+        fits(tab.page)
+        swipe(tab.page, tab.page.get_by_role("slider", name="C, channels"), 40)
+        assert state(tab.page)["c"] == 80
+        tab.page.locator(".choice").get_by_text("ResNet-101").tap()
+        for kind in ("image", "stage3", "f", "scale3", "join", "classify", "labels"):
+            put(tab.page, open=kind)
+            fits(tab.page)
+        assert tab.faults == []
+
+    def test_is_drawn_at_once(self, show: Callable[..., Tab]) -> None:
+        took = show("plan").page.evaluate(
+            """async () => {
+                const { live } = document.querySelector("[data-dmnet-live]");
+                const times = [];
+                for (let scene = 0; scene < 10; scene += 1) {
+                    const start = performance.now();
+                    live.set({ scene: scene % 2, open: "fuse", network: "resnet101" });
+                    await new Promise(requestAnimationFrame);
+                    await new Promise((done) => { setTimeout(done); });
+                    times.push(performance.now() - start);
+                }
+                return times.sort((a, b) => a - b)[0];
+            }"""
+        )
+        assert took < 50  # milliseconds, for the dearest change there is; other work may slow some
+
+
 PRODUCTS = "products"
 
 
@@ -761,6 +1027,114 @@ class TestBuild:
         assert state(tab.page)["x"] > before
         fits(tab.page)
         assert tab.faults == []
+
+
+TIMES = {"0": 0, "1": 1, "2": 2, "-": -1}
+
+
+class TestFilters:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {},
+            {"mix": 100},
+            {"flat": 100},
+            {"turn": 1},
+            {"mix": 30, "flat": 60, "turn": 2, "taps": "0" * 20 + "2-" * 5 + "1" * 19},
+        ],
+    )
+    def test_answers_as_the_network_does(self, show: Callable[..., Tab], changes: dict[str, Any]) -> None:
+        tab = show("filters")
+        _, n, logits = behind_filters()
+        put(tab.page, channel=11, **changes)
+        own, other = n["filters"].unbind(1)
+        wanted = own.lerp(other, changes.get("mix", 0) / 100)
+        wanted = wanted.lerp(
+            wanted.mean((1, 2), keepdim=True).expand_as(wanted), changes.get("flat", 0) / 100
+        )
+        wanted = wanted.rot90(-changes.get("turn", 0), (1, 2))
+        wanted = wanted * torch.tensor([TIMES[one] for one in changes.get("taps", "1" * 49)]).reshape(7, 7)
+        close(numbers(tab.page, "7 × 7 filter"), wanted[11])
+        labels = answer_with(wanted)
+        palette = WORLDS["demo_scale"].classes.palette
+        painted = tab.page.get_by_label("answer", exact=True).evaluate(
+            "one => [...one.getContext('2d').getImageData(0, 0, 160, 160).data]"
+        )
+        same = (np.reshape(painted, (160, 160, 4))[..., :3] == palette[labels]).all(2)
+        assert same.mean() > 0.999  # ties are rounded otherwise
+        if not changes:
+            assert (labels == labels_at(logits, (160, 160))).mean() > 0.995
+        first = answer_with(own)
+        at = [(round(one.y), round(one.x), one.label) for one in SCENE.objects]
+        renamed = sum(labels[y, x] != first[y, x] for y, x, _ in at)
+        right = [sum(labels[y, x] == k for y, x, k in at if k in kinds) for kinds in ((1, 2), (3, 4))]
+        text = tab.page.locator(".sum").inner_text()
+        assert f"Right: rubies {right[0]} of " in text and f", jades {right[1]} of " in text
+        assert f"Renamed (ringed): {renamed}." in text
+        assert tab.page.locator(".ring:visible").count() == 2 * renamed
+        moved = re.search(r"moved by ([\d.]+) %", text)
+        assert moved
+        assert float(moved[1]) == pytest.approx(100 * float((wanted - own).norm() / own.norm()), abs=0.51)
+        assert tab.faults == []
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("filters").page
+        drag(page, grid(page, "7 × 7 filter").get_by_role("gridcell").nth(0), 70)
+        taps = state(page)["taps"]
+        assert taps[:3] == "000" and taps.count("1") > 40
+        assert numbers(page, "7 × 7 filter")[0, :3].tolist() == [0, 0, 0]
+        page.get_by_text("180°").click()
+        page.get_by_role("slider", name="flattened").fill("100")
+        expect(page.locator(".slide output").nth(1)).to_have_text("100 %")
+        page.get_by_role("button", name="Reset").click()
+        expect(page.locator(".sum")).to_contain_text("The filters moved by 0 %.")
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("filters").page
+        page.get_by_text("× −1").click()
+        before = numbers(page, "7 × 7 filter")
+        grid(page, "7 × 7 filter").get_by_role("gridcell").first.focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Space")
+        page.keyboard.press("Enter")  # painted is painted
+        assert state(page)["taps"] == "1" * 7 + "-" + "1" * 41
+        assert numbers(page, "7 × 7 filter")[1, 0] == -before[1, 0]
+        page.get_by_role("slider", name="mixed").focus()
+        page.keyboard.press("ArrowRight")
+        assert state(page)["mix"] == 1
+        expect(page.locator(".aloud")).to_contain_text("The filters moved by")
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("filters", hash="#live=filters&turn=3&mix=40").page
+        expect(page.get_by_role("radio", name="270°")).to_be_checked()
+        assert state(page) | {"turn": 3, "mix": 40} == state(page)
+        assert state(show("filters", hash="#live=filters&taps=13&turn=1").page)["turn"] == 0
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("filters", **TELEPHONE)
+        tab.page.get_by_text("90°", exact=True).tap()
+        expect(tab.page.get_by_role("radio", name="90°")).to_be_checked()
+        swipe(tab.page, grid(tab.page, "7 × 7 filter").get_by_role("gridcell").nth(14), 60, 40)
+        assert state(tab.page)["taps"].count("0") >= 3
+        fits(tab.page)
+        assert tab.faults == []
+
+    def test_is_drawn_at_once(self, show: Callable[..., Tab]) -> None:
+        took = show("filters").page.evaluate(
+            """async () => {
+                const { live } = document.querySelector("[data-dmnet-live]");
+                const times = [];
+                for (let mix = 5; mix < 80; mix += 5) {
+                    const start = performance.now();
+                    live.set({ mix });
+                    await new Promise(requestAnimationFrame);
+                    await new Promise((done) => { setTimeout(done); });
+                    times.push(performance.now() - start);
+                }
+                return times.sort((a, b) => a - b)[0];
+            }"""
+        )
+        assert took < 50  # milliseconds; other work may slow some
 
 
 def fits(page: Page) -> None:

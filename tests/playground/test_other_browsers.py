@@ -63,6 +63,13 @@ def live(browser: Remote) -> Remote:
     return browser
 
 
+def test_the_search_finds_under_its_policy(browser: Remote) -> None:
+    browser.site.faults.clear()
+    browser.visit(f"{browser.site.address}/search.html?q=dynamic+filter")
+    browser.wait("document.querySelectorAll('#search-results p.context').length > 5", 60)
+    assert browser.faults() == []
+
+
 @pytest.mark.parametrize("scene", STILL, ids=lambda scene: scene.id)
 def test_every_subset_answers_as_pytorch(live: Remote, scene: PlayScene) -> None:
     model, image = dmnet.load_pretrained(scene.world), scene.draw().image
