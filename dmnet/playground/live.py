@@ -46,7 +46,7 @@ def _plain(value: Any) -> Any:
     if array.dtype == np.int8:  # text: it compresses better than a list
         return {"shape": array.shape, "text": (array.astype(np.uint8) + 80).tobytes().decode("latin1")}
     if array.ndim == 3:
-        Image.fromarray(array).save(file := io.BytesIO(), "webp", quality=55, method=6)
+        Image.fromarray(array).save(file := io.BytesIO(), "webp", quality=50, method=6)
         return _address(file)
     if array.ndim == 2 and array.dtype == bool:
         return {"shape": array.shape, "bits": b64encode(np.packbits(array).tobytes()).decode()}

@@ -184,6 +184,71 @@ def build() -> LiveFigure:
     return LiveFigure("build", data, plt.figure(), ALT)
 
 
+def packed(values: Tensor, levels: int) -> tuple[dict[str, Any], Tensor]:
+    """Whole numbers, and a step for each entry of the first axis, as the page has them; what they mean."""
+    lines = values.reshape(len(values), -1)
+    steps = [float(f"{step:.3g}") for step in lines.abs().amax(1) / levels]
+    whole = (lines / torch.tensor(steps)[:, None]).round().to(torch.int8)
+    meant = (whole * torch.tensor(steps)[:, None]).reshape(values.shape)
+    return {"values": whole.reshape(values.shape), "steps": steps}, meant
+
+
+@cache
+def behind_filters() -> tuple[dict[str, Any], dict[str, Tensor], Tensor]:
+    """What the answer needs besides the 7×7 filters: for the page, in numbers; and the network's logits."""
+    model = load_pretrained("demo_scale")
+    images = [evaluation_image("demo_scale", one) for one in (SCENE.image, SCENE.image[:, ::-1].copy())]
+    ours, other = (look_inside(model, image, [1] * 4) for image in images)
+    scale, fuse, classify = model.head.scales[3], model.head.fuse, model.head.classify
+    off, units = torch.zeros(1, 16, 1, 1), torch.eye(128)[112:, :, None, None]
+    with torch.no_grad():
+        shift = scale.norm(off)[0]
+        joined = torch.cat([ours.features, *ours.responses[:3], off[0].expand(16, 20, 20)])
+        heed = classify.weight[..., 0, 0].norm(dim=0)[:, None, None]
+        net = {
+            "filters": torch.stack([ours.filters[3], other.filters[3]], 1),
+            "met": scale.reduce(ours.features[None])[0],
+            "shift": shift,
+            "factor": scale.norm(1 + off)[0] - shift,
+            "rest": fuse[:2](joined[None]) * heed,
+            "weigh": ((fuse[:2](units) - fuse[:2](0 * units)) * heed)[..., 0, 0],
+            "classify": classify.weight[..., 0, 0] / heed[:, 0, 0],
+            "bias": classify.bias,
+        }
+    both = {name: packed(one, LEVELS.get(name, 120)) for name, one in net.items()}
+    return {n: one[0] for n, one in both.items()}, {n: one[1] for n, one in both.items()}, ours.logits
+
+
+LEVELS = {"rest": 40, "met": 31}
+
+
+def answer_with(filters: Tensor) -> Any:
+    """The labels, by the numbers that the page has."""
+    n = behind_filters()[1]
+    response = dynamic_depthwise_conv(n["met"][None], filters[None])[0] * n["factor"] + n["shift"]
+    fused = n["rest"][0] + torch.einsum("co,chw->ohw", n["weigh"], response.relu())
+    return labels_at(
+        torch.einsum("ko,ohw->khw", n["classify"], fused.relu()) + n["bias"][:, None, None], (160, 160)
+    )
+
+
+def filters() -> LiveFigure:
+    classes = WORLDS["demo_scale"].classes
+    data = {
+        "net": behind_filters()[0],
+        "grid": 20,
+        "size": 160,
+        "channels": [13, 3, 11, 1, 7, 2],
+        "picture": SCENE.image[::2, ::2],
+        "lender": SCENE.image[::4, ::-4],
+        "alt": "A mosaic",
+        "coins": [(round(one.x), round(one.y), one.label) for one in SCENE.objects],
+        "names": classes.names,
+        "palette": classes.palette[: len(classes.names)],
+    }
+    return LiveFigure("filters", data, plt.figure(), ALT)
+
+
 FIGURES = {
     "digits": digits,
     "votes": votes,
@@ -192,6 +257,7 @@ FIGURES = {
     "score": score,
     "build": build,
     "plan": plan,
+    "filters": filters,
 }
 
 
@@ -961,6 +1027,114 @@ class TestBuild:
         assert state(tab.page)["x"] > before
         fits(tab.page)
         assert tab.faults == []
+
+
+TIMES = {"0": 0, "1": 1, "2": 2, "-": -1}
+
+
+class TestFilters:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {},
+            {"mix": 100},
+            {"flat": 100},
+            {"turn": 1},
+            {"mix": 30, "flat": 60, "turn": 2, "taps": "0" * 20 + "2-" * 5 + "1" * 19},
+        ],
+    )
+    def test_answers_as_the_network_does(self, show: Callable[..., Tab], changes: dict[str, Any]) -> None:
+        tab = show("filters")
+        _, n, logits = behind_filters()
+        put(tab.page, channel=11, **changes)
+        own, other = n["filters"].unbind(1)
+        wanted = own.lerp(other, changes.get("mix", 0) / 100)
+        wanted = wanted.lerp(
+            wanted.mean((1, 2), keepdim=True).expand_as(wanted), changes.get("flat", 0) / 100
+        )
+        wanted = wanted.rot90(-changes.get("turn", 0), (1, 2))
+        wanted = wanted * torch.tensor([TIMES[one] for one in changes.get("taps", "1" * 49)]).reshape(7, 7)
+        close(numbers(tab.page, "7 × 7 filter"), wanted[11])
+        labels = answer_with(wanted)
+        palette = WORLDS["demo_scale"].classes.palette
+        painted = tab.page.get_by_label("answer", exact=True).evaluate(
+            "one => [...one.getContext('2d').getImageData(0, 0, 160, 160).data]"
+        )
+        same = (np.reshape(painted, (160, 160, 4))[..., :3] == palette[labels]).all(2)
+        assert same.mean() > 0.999  # ties are rounded otherwise
+        if not changes:
+            assert (labels == labels_at(logits, (160, 160))).mean() > 0.995
+        first = answer_with(own)
+        at = [(round(one.y), round(one.x), one.label) for one in SCENE.objects]
+        renamed = sum(labels[y, x] != first[y, x] for y, x, _ in at)
+        right = [sum(labels[y, x] == k for y, x, k in at if k in kinds) for kinds in ((1, 2), (3, 4))]
+        text = tab.page.locator(".sum").inner_text()
+        assert f"Right: rubies {right[0]} of " in text and f", jades {right[1]} of " in text
+        assert f"Renamed (ringed): {renamed}." in text
+        assert tab.page.locator(".ring:visible").count() == 2 * renamed
+        moved = re.search(r"moved by ([\d.]+) %", text)
+        assert moved
+        assert float(moved[1]) == pytest.approx(100 * float((wanted - own).norm() / own.norm()), abs=0.51)
+        assert tab.faults == []
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("filters").page
+        drag(page, grid(page, "7 × 7 filter").get_by_role("gridcell").nth(0), 70)
+        taps = state(page)["taps"]
+        assert taps[:3] == "000" and taps.count("1") > 40
+        assert numbers(page, "7 × 7 filter")[0, :3].tolist() == [0, 0, 0]
+        page.get_by_text("180°").click()
+        page.get_by_role("slider", name="flattened").fill("100")
+        expect(page.locator(".slide output").nth(1)).to_have_text("100 %")
+        page.get_by_role("button", name="Reset").click()
+        expect(page.locator(".sum")).to_contain_text("The filters moved by 0 %.")
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("filters").page
+        page.get_by_text("× −1").click()
+        before = numbers(page, "7 × 7 filter")
+        grid(page, "7 × 7 filter").get_by_role("gridcell").first.focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Space")
+        page.keyboard.press("Enter")  # painted is painted
+        assert state(page)["taps"] == "1" * 7 + "-" + "1" * 41
+        assert numbers(page, "7 × 7 filter")[1, 0] == -before[1, 0]
+        page.get_by_role("slider", name="mixed").focus()
+        page.keyboard.press("ArrowRight")
+        assert state(page)["mix"] == 1
+        expect(page.locator(".aloud")).to_contain_text("The filters moved by")
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("filters", hash="#live=filters&turn=3&mix=40").page
+        expect(page.get_by_role("radio", name="270°")).to_be_checked()
+        assert state(page) | {"turn": 3, "mix": 40} == state(page)
+        assert state(show("filters", hash="#live=filters&taps=13&turn=1").page)["turn"] == 0
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("filters", **TELEPHONE)
+        tab.page.get_by_text("90°", exact=True).tap()
+        expect(tab.page.get_by_role("radio", name="90°")).to_be_checked()
+        swipe(tab.page, grid(tab.page, "7 × 7 filter").get_by_role("gridcell").nth(14), 60, 40)
+        assert state(tab.page)["taps"].count("0") >= 3
+        fits(tab.page)
+        assert tab.faults == []
+
+    def test_is_drawn_at_once(self, show: Callable[..., Tab]) -> None:
+        took = show("filters").page.evaluate(
+            """async () => {
+                const { live } = document.querySelector("[data-dmnet-live]");
+                const times = [];
+                for (let mix = 5; mix < 80; mix += 5) {
+                    const start = performance.now();
+                    live.set({ mix });
+                    await new Promise(requestAnimationFrame);
+                    await new Promise((done) => { setTimeout(done); });
+                    times.push(performance.now() - start);
+                }
+                return times.sort((a, b) => a - b)[0];
+            }"""
+        )
+        assert took < 50  # milliseconds; other work may slow some
 
 
 def fits(page: Page) -> None:
