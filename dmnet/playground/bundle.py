@@ -1,8 +1,8 @@
 """The front end: the playground as one JavaScript module, and each live figure as another.
 
 An anywidget's module runs from a `blob:` address, where relative imports lead nowhere. So a module of
-`frontend/` stands after those that it imports. Left out are their imports, their `export` words, and the
-comments with the types, a third of all bytes. Names at the top of two modules must therefore differ.
+`frontend/` stands after those that it imports. Left out are their imports, their `export` words, and all
+comments, a third of all bytes. Names at the top of two modules must therefore differ.
 """
 
 import re
@@ -15,8 +15,8 @@ FRONTEND = Path(__file__).with_name("frontend")
 FIGURES = ("digits", "votes", "why", "field", "score", "build", "plan", "filters")  # the live ones
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.M)
 EXPORT = re.compile(r"^export (?!default)", re.M)
-NOTES = re.compile(r"/\*.*?\*/\s*", re.S)  # of style sheets
-TYPES = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n|/\*\*.*?\*/ ?", re.M | re.S)
+NOTES = re.compile(r"/\*.*?\*/\s*|^\s+", re.M | re.S)  # of style sheets
+TYPES = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n|/\*\*.*?\*/ ?|[ \t]+// [^\n]*$|^// [^\n]*\n", re.M | re.S)
 
 
 @cache
