@@ -20,6 +20,7 @@ from dmnet.transforms import evaluation_image
 from dmnet.worlds.demo import WORLDS
 
 ROOT = Path(__file__).resolve().parents[2]
+AXE = ROOT / ".venv" / "javascript" / "node_modules" / "axe-core" / "axe.min.js"
 TELEPHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
@@ -159,8 +160,10 @@ def test_by_keys_and_without_the_network(visit: Visit) -> None:
     expect(page.locator(".why")).to_contain_text("only the network can say, which cannot run here")
 
 
-def test_on_a_telephone(visit: Visit) -> None:
-    tab = shown(visit, **TELEPHONE)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_on_a_telephone(theme: Any, visit: Visit) -> None:
+    options = {"color_scheme": theme, "reduced_motion": "reduce", "bypass_csp": True}
+    tab = shown(visit, **TELEPHONE, **options)
     pin(tab.page, 60, 60)
     assert tab.page.evaluate("() => document.documentElement.scrollWidth") == 390
     switch(tab.page, 7).locator("..").tap()  # far below: picture and prediction stay in sight
@@ -171,3 +174,12 @@ def test_on_a_telephone(visit: Visit) -> None:
     box = card(tab.page).get_by_role("button", name="Let go").bounding_box()
     assert box and box["height"] >= 44
     assert card(tab.page).locator("table").evaluate("one => one.scrollWidth <= one.parentElement.clientWidth")
+    if not AXE.is_file():
+        pytest.skip("needs axe-core, which `make setup` fetches")
+    card(tab.page).get_by_role("switch", name="Scale 7×7").tap()
+    expect(card(tab.page).locator("tr").nth(5)).to_contain_text("off")
+    tab.page.add_script_tag(path=AXE)
+    found = tab.page.evaluate(
+        "async () => (await axe.run('.dmnet-app.playground')).violations.map(({ id }) => id)"
+    )
+    assert found == []
