@@ -116,9 +116,8 @@ def test_the_search_finds_and_nothing_is_refused(visit: Callable[..., Tab]) -> N
         pytest.skip("the book is not built: `make book` builds it")
     tab = visit("search.html?q=dynamic+filter")
     expect(tab.page.locator("#search-results p.search-summary")).to_contain_text("found")
+    expect(tab.page.locator("#search-results p.context").nth(3)).to_be_visible()
     tab.page.wait_for_load_state("networkidle")
-    assert tab.page.locator("#search-results li").count() > 5
-    assert tab.page.locator("#search-results p.context").count() > 5
     assert tab.faults == []
 
 
