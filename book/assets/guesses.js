@@ -84,7 +84,7 @@
    * @returns {Field}
    */
   const makeSlider = (sentence, [, low, high, unit], guessed) => {
-    const input = /** @type {HTMLInputElement} */ (make("input", { type: "range", min: low, max: high, "aria-label": `Your guess, from ${low} to ${high}${unit}` }));
+    const input = /** @type {HTMLInputElement} */ (make("input", { type: "range", min: low, max: high, value: low, "aria-label": `Your guess, from ${low} to ${high}${unit}` }));
     const shown = make("output", {});
     const element = make("div", { class: "guess", role: "group", "aria-label": "Your guess" },
       make("div", { class: "guess-slider" }, input, shown));

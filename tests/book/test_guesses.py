@@ -38,9 +38,9 @@ def test_a_guess_is_kept_and_stands_beside_the_answer(visit: Callable[..., Tab])
     slider.press("ArrowRight")
 
     page.reload()
-    expect(slider).to_have_attribute("aria-valuetext", "51 %")
+    expect(slider).to_have_attribute("aria-valuetext", "1 %")
     boxes.nth(0).get_by_role("button", name="Show the answer").click()
-    expect(folds.nth(0).locator(".guessed p")).to_have_text("You guessed: 51 %. The answer: 46 %.")
+    expect(folds.nth(0).locator(".guessed p")).to_have_text("You guessed: 1 %. The answer: 46 %.")
     expect(folds.nth(0).locator("> summary")).to_be_focused()
     boxes.nth(1).get_by_role("button", name="Show the answer").click()
     expect(folds.nth(1).locator(".guessed p")).to_have_text(
