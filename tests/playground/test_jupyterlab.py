@@ -412,7 +412,7 @@ TEXTS = (
     ".summary",
     ".caption",
     ".scale output",
-    "b",
+    ".scale b",
     ".classes li",
     "summary",
     ".fine",

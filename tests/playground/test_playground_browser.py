@@ -112,7 +112,10 @@ def test_one_can_search_from_there(visit: Visit) -> None:
     tab.page.get_by_role("searchbox").fill("reliance")
     tab.page.keyboard.press("Enter")
     expect(tab.page.locator("ul.search")).to_contain_text("Scale ablation")
-    assert tab.faults == []
+    left = [
+        fault for fault in tab.faults if "ERR_ABORTED" not in fault
+    ]  # what the page before was fetching yet
+    assert left == []
 
 
 def test_a_switch_changes_the_prediction_and_says_so(visit: Visit) -> None:

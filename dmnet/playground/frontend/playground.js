@@ -547,7 +547,8 @@ export class Playground {
     this.announcing(() => {
       const off = this.state.gates.flatMap((gate, i) => (gate === 0 ? [`${2 * i + 1} by ${2 * i + 1}`] : []));
       const scales = off.length ? `Off: ${off.join(", ")}.` : "All scales on.";
-      say(this.view.aloud, `${this.view.editor.words}${scales} ${this.view.summary.textContent}`);
+      const place = this.pointing.kept ? ` ${this.view.pointed.textContent}` : ""; // what was asked for last stays said
+      say(this.view.aloud, `${this.view.editor.words}${scales} ${this.view.summary.textContent}${place}`);
     });
   }
 
