@@ -286,6 +286,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    narrowed = arguments.seeds or arguments.variants
     both = ["sixth", "stretch"] if arguments.what == "seeds" else ["stretch"]
     arguments.held_out = arguments.held_out or both
     arguments.seeds = arguments.seeds or (SEEDS if arguments.what in ("ablation", "seeds") else SEEDS[:1])
@@ -301,8 +302,9 @@ def main() -> None:
     else:
         half = replace(QUICK, recipe=replace(QUICK.recipe, iterations=HALF))
         experiment("trials", half, TRIALS, arguments)
-        arguments.seeds, arguments.variants = SEEDS, list(TRIALS)[:1]  # how far apart seeds are
-        experiment("trials", half, TRIALS, arguments)
+        if not narrowed:
+            arguments.seeds, arguments.variants = SEEDS, list(TRIALS)[:1]  # how far apart seeds are
+            experiment("trials", half, TRIALS, arguments)
 
 
 if __name__ == "__main__":
