@@ -16,6 +16,7 @@ Where it cannot be imported its rows are not measured, and a line says so.
 """
 
 import argparse
+import copy
 import platform
 import resource
 import statistics
@@ -140,13 +141,11 @@ def predict(pairs: int) -> Iterator[dict[str, Any]]:
         yield compare("public code", lambda: peer.logits(images), "ours", plain, pairs)
     yield compare("ours", plain, "with the auxiliary head", lambda: ours(images).logits, pairs)
     yield compare("ours", plain, "bfloat16", halved(plain), pairs)
-    last = ours.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    last = copy.deepcopy(ours).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     there = images.to(memory_format=torch.channels_last)
-    twin = twins("TEST")[0]
-    twin.load_state_dict(ours.state_dict())
-    yield compare("ours", lambda: twin.logits(images), "channels_last", lambda: last.logits(there), pairs)
-    compiled = torch.compile(twin.logits)
-    yield compare("ours", lambda: twin.logits(images), "compiled", lambda: compiled(images), pairs)
+    yield compare("ours", plain, "channels_last", lambda: last.logits(there), pairs)
+    compiled = torch.compile(ours.logits)
+    yield compare("ours", plain, "compiled", lambda: compiled(images), pairs)
 
 
 def train(pairs: int) -> Iterator[dict[str, Any]]:
@@ -222,15 +221,8 @@ def memory(pairs: int) -> Iterator[dict[str, Any]]:
     for kind in ("prediction", "step"):
         peaks = {}
         for who in ("ours", "public code"):
-            command = [
-                sys.executable,
-                __file__,
-                "--child",
-                kind,
-                who,
-                "--threads",
-                str(torch.get_num_threads()),
-            ]
+            threads = str(torch.get_num_threads())
+            command = [sys.executable, __file__, "--child", kind, who, "--threads", threads]
             run = subprocess.run(command, capture_output=True, text=True, check=False)
             if run.returncode:
                 print(f"{kind}, {who}: not measured: {run.stderr.strip().splitlines()[-1:]}")
@@ -248,23 +240,26 @@ def child(kind: str, who: str) -> None:
     """Do it twice in this process, and print the most megabytes it had."""
     mode = "TEST" if kind == "prediction" else "TRAIN"
     torch.manual_seed(0)
-    peer = Peer(mode)
-    if who == "ours":  # the other network is gone before ours is built
-        del peer
-        ours = dmnet.build_model(SYSTEM).train(mode == "TRAIN")
-    images = torch.randn(PREDICTED if kind == "prediction" else TRAINED)
-    labels = torch.randint(0, 21, (images.shape[0], *images.shape[2:]))
-    recipe = systems.get(SYSTEM).recipe
+    network: Peer | dmnet.DMNet = Peer(mode)
+    if who == "ours":  # both have imported the same; the other network is gone before ours is built
+        del network
+        network = dmnet.build_model(SYSTEM).train(mode == "TRAIN")
     if kind == "prediction":
-        work: Work = (lambda: ours.logits(images)) if who == "ours" else (lambda: peer.logits(images))
+        images = torch.randn(PREDICTED)
         with torch.inference_mode():
-            work(), work()
+            for _ in range(2):
+                network.logits(images)
     else:
-        if who == "ours":
-            take = step(ours, lambda: segmentation_loss(ours(images), labels, recipe).total)
-        else:
+        recipe, classes = systems.get(SYSTEM).recipe, systems.get(SYSTEM).architecture.num_classes
+        images, labels = torch.randn(TRAINED), torch.randint(0, classes, (TRAINED[0], *TRAINED[2:]))
+        if isinstance(network, Peer):
+            peer = network
             take = step(peer.network, lambda: peer.loss(images, labels))
-        take(), take()
+        else:
+            ours = network
+            take = step(ours, lambda: segmentation_loss(ours(images), labels, recipe).total)
+        for _ in range(2):
+            take()
     unit = 2**20 if sys.platform == "darwin" else 2**10
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
 
