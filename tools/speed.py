@@ -112,7 +112,7 @@ def step(network: nn.Module, loss: Work) -> Work:
     def take() -> Tensor:
         optimizer.zero_grad()
         total = loss()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         optimizer.step()
         return total.detach()
 
@@ -141,7 +141,7 @@ def predict(pairs: int) -> Iterator[dict[str, Any]]:
         yield compare("public code", lambda: peer.logits(images), "ours", plain, pairs)
     yield compare("ours", plain, "with the auxiliary head", lambda: ours(images).logits, pairs)
     yield compare("ours", plain, "bfloat16", halved(plain), pairs)
-    last = copy.deepcopy(ours).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    last = copy.deepcopy(ours).to(memory_format=torch.channels_last)
     there = images.to(memory_format=torch.channels_last)
     yield compare("ours", plain, "channels_last", lambda: last.logits(there), pairs)
     compiled = torch.compile(ours.logits)
