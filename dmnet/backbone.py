@@ -4,7 +4,7 @@ Two changes turn a ResNet for classification into a dense one [Yu and Koltun 201
 stages lose their stride, so the features keep their resolution, and the 3x3 convolutions *behind* the lost
 stride gain a dilation, so every unit sees what it saw before. The convolution that carried the stride still
 has the dilation of the stage before it (public code calls this "contracted"): with the same weights, every
-fourth pixel of stage 4 at output stride 8 is then exactly the plain ResNet's. Derived in {doc}`03_backbone`.
+fourth pixel of stage 4 at output stride 8 is then exactly the plain ResNet's. Derived in {doc}`02_backbone`.
 """
 
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ STRIDES_AND_DILATIONS: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 
 class Features(NamedTuple):
-    """What a backbone returns: its last two stages. Used in {doc}`05_dmnet`."""
+    """What a backbone returns: its last two stages. Used in {doc}`04_dmnet`."""
 
     stage3: Tensor  # [B, C3, h', w'], read by the auxiliary head
     stage4: Tensor  # [B, C4, h, w], read by the dynamic multi-scale head
 
 
 def conv_norm_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    """Return a convolution, padded if its kernel is odd, and what follows it. Used in {doc}`05_dmnet`."""
+    """Return a convolution, padded if its kernel is odd, and what follows it. Used in {doc}`04_dmnet`."""
     conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=(kernel - 1) // 2, bias=False)
     return [conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
@@ -51,7 +51,7 @@ class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut, the block of ResNet-18 [He et al. 2016, figure 5 left].
 
     `entry` is the dilation of the convolution that carries, or once carried, the stride, `dilation` that of
-    what comes after it. Shown in {doc}`03_backbone`.
+    what comes after it. Shown in {doc}`02_backbone`.
     """
 
     expansion = 1
@@ -74,7 +74,7 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 and a shortcut [He et al. 2016, figure 5 right]; the stride sits on the 3x3.
 
-    `entry` is the dilation of its only 3x3 convolution, `dilation` has no use. Shown in {doc}`03_backbone`.
+    `entry` is the dilation of its only 3x3 convolution, `dilation` has no use. Shown in {doc}`02_backbone`.
     """
 
     expansion = 4
@@ -102,7 +102,7 @@ Block = type[BasicBlock] | type[Bottleneck]
 
 
 class ResNet(nn.Module):
-    """A ResNet without its classifier, at a chosen output stride. Derived in {doc}`03_backbone`.
+    """A ResNet without its classifier, at a chosen output stride. Derived in {doc}`02_backbone`.
 
     `blocks` says how many each stage has, `widths` how many channels their 3x3 convolutions have; one number
     is that of the first, doubled with each stage. The stem is "plain", one 7x7 convolution, or "deep", three
@@ -215,7 +215,7 @@ Backbone = ResNet | PatchEncoder
 def build_backbone(name: str, stem: str = "deep", output_stride: int = 8) -> Backbone:
     """Return a backbone with random weights; its `channels` are those of stages 3 and 4.
 
-    `stem` is a wide ResNet's; "tiny_patches" has one `output_stride`, 8. Used in {doc}`05_dmnet`.
+    `stem` is a wide ResNet's; "tiny_patches" has one `output_stride`, 8. Used in {doc}`04_dmnet`.
 
     Raises:
         DMNetError: if there is none of this name; the message lists them.

@@ -20,7 +20,7 @@ NOTES = "dmnet"  # one JSON text: several keys would be written in random order
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
-    """Return the first few names as text, and how many more there are. Used in {doc}`05_dmnet`."""
+    """Return the first few names as text, and how many more there are. Used in {doc}`04_dmnet`."""
     return "; ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 

@@ -21,7 +21,7 @@ def voc_palette(count: int) -> NDArray[np.uint8]:
     """Return PASCAL VOC's colours of the labels 0 .. count - 1, uint8 RGB [count, 3].
 
     The three lowest bits of a label go to the highest bits of red, green and blue, the next three bits to the
-    second highest, and so on [PASCAL VOC development kit, VOClabelcolormap]. Derived in {doc}`02_data`.
+    second highest, and so on [PASCAL VOC development kit, VOClabelcolormap]. Derived in {doc}`05_data`.
     """
     if not 1 <= count <= 256:
         raise ValueError(f"the colour map has 256 colours, asked for {count}")
@@ -31,7 +31,7 @@ def voc_palette(count: int) -> NDArray[np.uint8]:
 
 
 def colour_table(palette: ArrayLike | None = None) -> NDArray[np.uint8]:
-    """Return a colour for each of the labels 0 .. 255, uint8 RGB [256, 3]. Used in {doc}`02_data`.
+    """Return a colour for each of the labels 0 .. 255, uint8 RGB [256, 3]. Used in {doc}`05_data`.
 
     The first K labels have those of `palette`, uint8 [K, 3], the others VOC's; 255 has VOC's colour of void.
     """
@@ -44,7 +44,7 @@ def colour_table(palette: ArrayLike | None = None) -> NDArray[np.uint8]:
 
 
 def label_image(labels: ArrayLike, palette: ArrayLike | None = None) -> Image.Image:
-    """Return labels [H, W] in 0..255 as an image with a palette for people. Shown in {doc}`02_data`."""
+    """Return labels [H, W] in 0..255 as an image with a palette for people. Shown in {doc}`05_data`."""
     image = Image.fromarray(np.asarray(labels).astype(np.uint8))
     image.putpalette(colour_table(palette).tobytes())
     return image
@@ -52,7 +52,7 @@ def label_image(labels: ArrayLike, palette: ArrayLike | None = None) -> Image.Im
 
 @dataclass(frozen=True, eq=False)
 class ClassList:
-    """Names of the classes, in the order of their labels, and a colour for each. Shown in {doc}`02_data`."""
+    """Names of the classes, in the order of their labels, and a colour for each. Shown in {doc}`05_data`."""
 
     names: tuple[str, ...]
     palette: NDArray[np.uint8]  # [len(names), 3], RGB; not writable

@@ -8,7 +8,7 @@ of the features it is about to filter. Words and symbols:
 - `reduce(features)` is $r_k(f)$, [B, C, H, W];
 - the module's result is $y_k = \mathrm{ReLU}(\mathrm{BN}(g_k(f) * r_k(f)))$, [B, C, H, W].
 
-Built up step by step in {doc}`04_dynamic_filters`.
+Built up step by step in {doc}`03_dynamic_filters`.
 """
 
 import torch
@@ -23,7 +23,7 @@ def dynamic_depthwise_conv(features: Tensor, filters: Tensor) -> Tensor:
     and zeros outside the image: features [B, C, H, W] and filters [B, C, k, k] -> [B, C, H, W]. Even $k$ so
     pads one more on the left and on the top, as both public implementations do. Computed as *one* convolution
     over a single image of B * C channels in as many groups, so that no loop over the batch remains. A
-    ValueError if batch or channels differ, or a filter is not square. Derived in {doc}`04_dynamic_filters`.
+    ValueError if batch or channels differ, or a filter is not square. Derived in {doc}`03_dynamic_filters`.
     """
     batch, channels, height, width = features.shape
     size = filters.shape[-1]
@@ -40,7 +40,7 @@ def dynamic_depthwise_conv(features: Tensor, filters: Tensor) -> Tensor:
 class DynamicConvModule(nn.Module):
     r"""One scale of DMNet, the dynamic convolutional module (DCM) [He, Deng and Qiao 2019, figure 3].
 
-    It takes `in_channels` features; `filter_size`, $k$, is odd or even. Derived in {doc}`04_dynamic_filters`.
+    It takes `in_channels` features; `filter_size`, $k$, is odd or even. Derived in {doc}`03_dynamic_filters`.
     """
 
     def __init__(self, in_channels: int, channels: int, filter_size: int) -> None:

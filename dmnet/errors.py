@@ -9,23 +9,23 @@ from contextlib import contextmanager
 
 
 class DMNetError(ValueError):
-    """Something that the caller gave cannot be used; the message says why. Used in {doc}`02_data`."""
+    """Something that the caller gave cannot be used; the message says why. Used in {doc}`05_data`."""
 
 
 class UnknownSystemError(DMNetError):
-    """There is no system of that name in `dmnet.systems`. Used in {doc}`05_dmnet`."""
+    """There is no system of that name in `dmnet.systems`. Used in {doc}`04_dmnet`."""
 
 
 class CheckpointError(DMNetError):
-    """A file lacks weights that the model needs; the model was left as it was. Used in {doc}`05_dmnet`."""
+    """A file lacks weights that the model needs; the model was left as it was. Used in {doc}`04_dmnet`."""
 
 
 class DownloadError(DMNetError):
-    """A file could not be fetched, or what arrived is another one. Used in {doc}`05_dmnet`."""
+    """A file could not be fetched, or what arrived is another one. Used in {doc}`04_dmnet`."""
 
 
 class DataError(DMNetError):
-    """An image, a label map, a list or a class file cannot be used. Used in {doc}`02_data`."""
+    """An image, a label map, a list or a class file cannot be used. Used in {doc}`05_data`."""
 
 
 class MissingExtraError(DMNetError, ImportError):

@@ -23,7 +23,7 @@ def data_dir() -> Path:
     """Return the folder that downloads, drawn data sets and converted weights are kept in.
 
     The first that applies: the environment variable `DMNET_HOME`; `data/` of the clone that the package runs
-    from; `dmnet` in the user's cache, `$XDG_CACHE_HOME` or `~/.cache`. Used in {doc}`02_data`.
+    from; `dmnet` in the user's cache, `$XDG_CACHE_HOME` or `~/.cache`. Used in {doc}`05_data`.
     """
     if home := os.environ.get("DMNET_HOME"):
         return Path(home).expanduser()
@@ -78,7 +78,7 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def interactive() -> bool:
-    """Tell whether somebody is looking: a terminal, or a notebook that is no page. Used in {doc}`02_data`."""
+    """Tell whether somebody is looking: a terminal, or a notebook that is no page. Used in {doc}`05_data`."""
     return not os.environ.get("DMNET_QUIET") and (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
 

@@ -20,7 +20,7 @@ _REMEDY = "save red, green and blue as 8 bits (data/README.md, What is read)"
 
 
 def read_image(source: Source) -> NDArray[np.uint8]:
-    """Read an image as the eye sees it, uint8 RGB [H, W, 3], a copy. Shown in {doc}`02_data`.
+    """Read an image as the eye sees it, uint8 RGB [H, W, 3], a copy. Shown in {doc}`05_data`.
 
     The EXIF orientation is applied; grey values become three equal channels; what is transparent is laid on
     white; palettes and CMYK become RGB; 16 bits become 8. Of an animation the first frame is taken.
@@ -45,7 +45,7 @@ def read_image(source: Source) -> NDArray[np.uint8]:
 
 
 def read_mask(source: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Read a label map, uint8 [H, W]: palette indices or grey values, the classes. Shown in {doc}`02_data`.
+    """Read a label map, uint8 [H, W]: palette indices or grey values, the classes. Shown in {doc}`05_data`.
 
     The file has 8 bits, or 1 or 16 with values of at most 255. A DataError if it cannot be read, was saved
     with loss, or holds colours or larger values. No EXIF orientation is applied: label maps are drawn, not
@@ -62,7 +62,7 @@ def read_mask(source: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
 
 def open_mask(path: str | os.PathLike[str], lossy: bool = False) -> Image.Image:
-    """Return a mask's file, decoded; `lossy` formats are refused unless wanted. Used in {doc}`02_data`."""
+    """Return a mask's file, decoded; `lossy` formats are refused unless wanted. Used in {doc}`05_data`."""
     with reading(path), _opened(path) as image:
         size = image.size
         with suppress(EOFError):
@@ -78,7 +78,7 @@ def open_mask(path: str | os.PathLike[str], lossy: bool = False) -> Image.Image:
 
 @contextmanager
 def reading(name: object) -> Iterator[None]:
-    """Make a DataError of what a decoder raises in the block, but for MemoryError. Used in {doc}`02_data`."""
+    """Make a DataError of what a decoder raises in the block, but for MemoryError. Used in {doc}`05_data`."""
     try:
         yield
     except DataError:
@@ -101,7 +101,7 @@ def _opened(path: str | os.PathLike[str]) -> Image.Image:
 
 
 def decode(image: Image.Image, name: object) -> Image.Image:
-    """Decode an opened image to its end; a DataError if it is not what was stored. Used in {doc}`02_data`."""
+    """Decode an opened image to its end; a DataError if it is not what was stored. Used in {doc}`05_data`."""
     deep = ";16" in str(getattr(image, "tile", [])[:1]) and not image.mode.startswith("I")
     image.load()
     image.getexif()  # is kept
@@ -118,7 +118,7 @@ def decode(image: Image.Image, name: object) -> Image.Image:
 
 
 def as_rgb(image: Image.Image, name: object) -> NDArray[np.uint8]:
-    """Return a decoded image of any mode as RGB, uint8 [H, W, 3], a copy. Used in {doc}`02_data`."""
+    """Return a decoded image of any mode as RGB, uint8 [H, W, 3], a copy. Used in {doc}`05_data`."""
     if image.mode[0] in "IF":
         return _from_array(np.asarray(image), name)
     if image.has_transparency_data:

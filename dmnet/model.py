@@ -6,7 +6,7 @@ images [B, 3, H, W] -> backbone -> f [B, C4, h, w] -> y_1, y_3, y_5, y_7 [B, C, 
                            +-> stage 3 [B, C3, h', w'] -> auxiliary head (a training aid)
 ```
 
-Assembled by hand in {doc}`05_dmnet`. The modules' names stand in weight files; elsewhere a scale's `generate`
+Assembled by hand in {doc}`04_dmnet`. The modules' names stand in weight files; elsewhere a scale's `generate`
 is the filter generator, the head's `fuse` the bottleneck or fusion convolution, `classify` the classifier.
 """
 
@@ -28,14 +28,14 @@ ScaleGates = Sequence[float] | Tensor | None
 
 
 class Output(NamedTuple):
-    """What the network returns, before upsampling. Used in {doc}`05_dmnet`."""
+    """What the network returns, before upsampling. Used in {doc}`04_dmnet`."""
 
     logits: Tensor  # [B, K, h, w] at the output stride
     aux_logits: Tensor | None  # [B, K, h', w'] from stage 3, or None without an auxiliary head
 
 
 class MultiScaleHead(nn.Module):
-    """All dynamic scales beside the features themselves, fused and classified. Derived in {doc}`05_dmnet`."""
+    """All dynamic scales beside the features themselves, fused and classified. Derived in {doc}`04_dmnet`."""
 
     def __init__(self, in_channels: int, architecture: Architecture) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class MultiScaleHead(nn.Module):
 
 
 class DMNet(nn.Module):
-    """The whole network, with random weights. Derived in {doc}`05_dmnet`."""
+    """The whole network, with random weights. Derived in {doc}`04_dmnet`."""
 
     system: System | None = None  # set by `build_model`; prediction reads the evaluation protocol from it
 
@@ -116,7 +116,7 @@ def build_model(name: str, **overrides: Any) -> DMNet:
     """Return the system called `name`, one of `dmnet.systems.names()`, with random weights.
 
     `overrides` change fields of its `Architecture`, for example `num_classes=11`. An UnknownSystemError
-    suggests the nearest names, a TypeError names an override that is no field. Used in {doc}`05_dmnet`.
+    suggests the nearest names, a TypeError names an override that is no field. Used in {doc}`04_dmnet`.
     """
     system = systems.get(name)
     return from_system(replace(system, architecture=replace(system.architecture, **overrides)))

@@ -56,7 +56,7 @@ class Architecture:
     """What `dmnet.model.DMNet` builds.
 
     The defaults are the published network with ResNet-50 at output stride 8 on 21 classes [He, Deng and Qiao
-    2019, section 3; both public implementations]. Derived in {doc}`05_dmnet`.
+    2019, section 3; both public implementations]. Derived in {doc}`04_dmnet`.
     """
 
     backbone: str = "resnet50"  # see dmnet.backbone
@@ -135,7 +135,7 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """One thing that can be built, trained and scored under one name. Shown in {doc}`05_dmnet`."""
+    """One thing that can be built, trained and scored under one name. Shown in {doc}`04_dmnet`."""
 
     name: str
     dataset: str
@@ -149,19 +149,19 @@ class System:
 
 
 def zoo() -> Any:
-    """Return `dmnet.zoo`, which has all systems, importing it only now. Used in {doc}`05_dmnet`."""
+    """Return `dmnet.zoo`, which has all systems, importing it only now. Used in {doc}`04_dmnet`."""
     import dmnet.zoo
 
     return dmnet.zoo
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all systems: ssseg's, mmseg's, then our own. Used in {doc}`05_dmnet`."""
+    """Return the names of all systems: ssseg's, mmseg's, then our own. Used in {doc}`04_dmnet`."""
     return (*zoo().PUBLISHED, *zoo().OWN)
 
 
 def get(name: str) -> System:
-    """Return the system called `name`, or raise `UnknownSystemError`. Used in {doc}`05_dmnet`."""
+    """Return the system called `name`, or raise `UnknownSystemError`. Used in {doc}`04_dmnet`."""
     if system := zoo().OWN.get(name) or zoo().PUBLISHED.get(name):
         return system
     near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)

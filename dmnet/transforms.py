@@ -29,7 +29,7 @@ Size = tuple[int, int]  # height, width
 
 
 def evaluation_image(system: System | str | None, image: Any) -> Tensor:
-    """Return an image as the network sees it when it is scored, float32 [3, h, w]. Used in {doc}`05_dmnet`.
+    """Return an image as the network sees it when it is scored, float32 [3, h, w]. Used in {doc}`04_dmnet`.
 
     It is read by `dmnet.images.read_image`, which says what may be given, and resized by the protocol of the
     `System`, or of the one of that name; None leaves it at its size.

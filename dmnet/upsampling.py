@@ -1,4 +1,4 @@
-"""Bilinear upsampling as what it is: a linear map, one matrix per axis. Derived in {doc}`05_dmnet`."""
+"""Bilinear upsampling as what it is: a linear map, one matrix per axis. Derived in {doc}`04_dmnet`."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ def interpolation_matrix(length: int, size: int, align_corners: bool = False) ->
 
     Bilinear interpolation is linear and works on each axis by itself, so interpolating the columns of the
     identity gives its matrix, whose rows sum to 1. With it any few rows and columns of an upsampled map can
-    be computed alone. `align_corners` as in `torch.nn.functional.interpolate`. Shown in {doc}`05_dmnet`.
+    be computed alone. `align_corners` as in `torch.nn.functional.interpolate`. Shown in {doc}`04_dmnet`.
     """
     identity = torch.eye(length)[None]  # [batch 1, channel = column, length]
     return F.interpolate(identity, size=size, mode="linear", align_corners=align_corners)[0].T

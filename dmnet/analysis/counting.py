@@ -14,7 +14,7 @@ from dmnet.systems import Architecture
 
 
 def parameters(architecture: Architecture) -> dict[str, int]:
-    """Return how many numbers each tensor has, the auxiliary head's too. Derived in {doc}`05_dmnet`."""
+    """Return how many numbers each tensor has, the auxiliary head's too. Derived in {doc}`04_dmnet`."""
     with torch.device("meta"):  # shapes without numbers: no memory
         model = DMNet(architecture)
     return {name: parameter.numel() for name, parameter in model.named_parameters()}
@@ -24,7 +24,7 @@ def multiply_adds(architecture: Architecture, height: int = 512, width: int = 51
     """Return the multiply-adds of every convolution for one image of height x width pixels.
 
     Convolutions only, as is usual, and no auxiliary head. The dynamic convolutions, which are no layers, are
-    counted under the name of their module with `.dynamic` added. Derived in {doc}`05_dmnet`.
+    counted under the name of their module with `.dynamic` added. Derived in {doc}`04_dmnet`.
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model = DMNet(replace(architecture, aux_channels=None)).eval()
@@ -41,7 +41,7 @@ def multiply_adds(architecture: Architecture, height: int = 512, width: int = 51
 
 
 def by_part(counts: Mapping[str, int]) -> dict[str, int]:
-    """Add counts up: children of backbone and head, the auxiliary head whole. Used in {doc}`05_dmnet`."""
+    """Add counts up: children of backbone and head, the auxiliary head whole. Used in {doc}`04_dmnet`."""
     parts: Counter[str] = Counter()
     for name, count in counts.items():
         first, second, *_ = name.split(".")

@@ -51,7 +51,7 @@ def show_images(
 
 
 def colour_labels(labels: Picture, palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return labels [H, W] as a picture uint8 [H, W, 3]; 255 gets VOC's cream. Used in {doc}`03_backbone`."""
+    """Return labels [H, W] as a picture uint8 [H, W, 3]; 255 gets VOC's cream. Used in {doc}`02_backbone`."""
     return colour_table(palette)[np.asarray(labels)]
 
 
@@ -73,7 +73,7 @@ def show_table(
 
     Pictures [H, W, 3] are shown as they are; maps and filters [H, W] in red (adds) and blue (subtracts), on a
     scale from -`largest` to `largest`, by default that of the column. The values of filters of up to
-    3 x 3 taps are written with so many `digits` after the point, if any. Used in {doc}`04_dynamic_filters`.
+    3 x 3 taps are written with so many `digits` after the point, if any. Used in {doc}`03_dynamic_filters`.
     """
     height = len(next(iter(columns.values())))
     size = (width, width / len(columns) * height + 0.3)
@@ -103,7 +103,7 @@ def show_digits(
 ) -> Figure:
     """Show small grids of numbers [H, W], cell by cell, all drawn with cells of one size.
 
-    `marks` are squares to frame, title -> (row, column, side). Used in {doc}`04_dynamic_filters`.
+    `marks` are squares to frame, title -> (row, column, side). Used in {doc}`03_dynamic_filters`.
     """
     sizes = [np.shape(grid) for grid in grids.values()]
     widths = [max(size[1] for size in sizes[i::columns]) for i in range(min(columns, len(sizes)))]
@@ -129,7 +129,7 @@ Box = tuple[float, float, float, str, str]  # x and y of the centre, width, text
 
 
 def show_architecture(shapes: Mapping[str, str]) -> Figure:
-    """Draw the plan of DMNet, with a module for each filter size. Used in {doc}`05_dmnet`.
+    """Draw the plan of DMNet, with a module for each filter size. Used in {doc}`04_dmnet`.
 
     `shapes` says what leaves each part: "image", "stage 3", "stage 4", "response", "joined", "fused",
     "logits", "labels" (upsampled logits) and "auxiliary".
@@ -176,7 +176,7 @@ def _anchors(start: Box, end: Box) -> tuple[tuple[float, float], tuple[float, fl
 
 
 def show_shares(values: "pd.Series[float]", colours: Sequence[str], label: str) -> Figure:
-    """Show parts of a whole as bars, with their shares; `label` tells the unit. Used in {doc}`05_dmnet`."""
+    """Show parts of a whole as bars, with their shares; `label` tells the unit. Used in {doc}`04_dmnet`."""
     figure, axis = plt.subplots(figsize=(4.4, 0.32 * len(values) + 0.6))
     bars = axis.barh(values.index.astype(str), values, color=colours[: len(values)])
     shares = values / values.sum()
@@ -190,7 +190,7 @@ def show_shares(values: "pd.Series[float]", colours: Sequence[str], label: str) 
 
 
 def show_upsampling(values: Tensor, size: int) -> Figure:
-    """Show values and the pixels between them, under both kinds of `align_corners`. See {doc}`05_dmnet`."""
+    """Show values and the pixels between them, under both kinds of `align_corners`. See {doc}`04_dmnet`."""
     figure, axes = plt.subplots(2, 1, figsize=(4.4, 3.2))
     style: dict[str, Any] = {"ha": "center", "va": "center", "color": "black"}
     index = torch.arange(len(values))
@@ -214,7 +214,7 @@ def show_reads(axis: Axes, title: str, *, grid: int, step: int) -> None:
     """Draw two stacked layers of three weights; light up all that the middle unit of the second one reads.
 
     `grid` is the number of pixels between two neighbouring units of both layers, `step` that between the
-    places that a unit of the second layer reads; the first reads neighbours. Used in {doc}`03_backbone`.
+    places that a unit of the second layer reads; the first reads neighbours. Used in {doc}`02_backbone`.
     """
     pixels = 13
     middle = pixels // 2
@@ -235,7 +235,7 @@ def show_reads(axis: Axes, title: str, *, grid: int, step: int) -> None:
 
 
 def mark_square(axis: Axes, *, centre: float, side: float, colour: str = "white") -> None:
-    """Frame the square of `side` pixels around (centre, centre), and say so. Used in {doc}`03_backbone`."""
+    """Frame the square of `side` pixels around (centre, centre), and say so. Used in {doc}`02_backbone`."""
     corner = centre - side / 2
     axis.add_patch(Rectangle((corner, corner), side, side, fill=False, edgecolor=colour, linestyle="--"))
     axis.text(centre, corner + 4, f"{side:g} pixels", color=colour, ha="center", va="top", fontsize=11)

@@ -14,7 +14,7 @@ NAMES = ("voc", "ade20k", "cityscapes", "camvid", "folder", "pairs", "demo_conte
 
 
 def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "train", **options: Any) -> Any:
-    """Return a `Dataset`: [i] is an image, its mask and its id. Shown in {doc}`02_data`.
+    """Return a `Dataset`: [i] is an image, its mask and its id. Shown in {doc}`05_data`.
 
     What is missing, or not as it should be, is named in a DataError.
 
@@ -54,7 +54,7 @@ def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "tr
 
 
 def layout_of(folder: str | os.PathLike[str]) -> str:
-    """Return the name by which `load` reads a folder, or a DataError if none does. Shown in {doc}`02_data`.
+    """Return the name by which `load` reads a folder, or a DataError if none does. Shown in {doc}`05_data`.
 
     - `leftImg8bit`: "cityscapes"; `trainannot`, or `JPEGImages` and the classes of CamVid: "camvid";
     - `images/training` and `annotations/training`, or the same of `validation`: "ade20k";

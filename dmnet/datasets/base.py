@@ -17,7 +17,7 @@ Example = tuple[Image, Mask, str]  # image, mask, id
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Labelled images by index: `dataset[i]` is an `Example`. Shown in {doc}`02_data`."""
+    """Labelled images by index: `dataset[i]` is an `Example`. Shown in {doc}`05_data`."""
 
     split: str  # which part of the data this is, e.g. "train"
     classes: tuple[str, ...]  # names, in the order of their labels

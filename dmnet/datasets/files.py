@@ -49,7 +49,7 @@ Files = dict[str, tuple[Path | None, Path | None]]  # id -> image and mask; None
 
 @dataclass(frozen=True)
 class Encoding:
-    """The stored value of every label, and those that mean "ignore this pixel". Shown in {doc}`02_data`."""
+    """The stored value of every label, and those that mean "ignore this pixel". Shown in {doc}`05_data`."""
 
     stored: tuple[int, ...]  # of the labels 0, 1, 2, ..., at most 254 of them
     ignored: tuple[int, ...] = (IGNORE,)  # stored values that become 255; the first is written for it
@@ -86,7 +86,7 @@ class Encoding:
 
 @dataclass(eq=False, repr=False)
 class FileDataset:
-    """Labelled images in files; see `dmnet.datasets.Dataset`. Shown in {doc}`02_data`.
+    """Labelled images in files; see `dmnet.datasets.Dataset`. Shown in {doc}`05_data`.
 
     Lists and folders are read at once, images when they are asked for; `dmnet.doctor.examine` reads them all.
     Without masks (`labelled` is False), as in a test set, only `image(index)` can be asked for.
@@ -162,7 +162,7 @@ def load_files(
     val_share: float = 0.2,
     seed: int = 0,
 ) -> FileDataset:
-    """Return a split of one's own images, laid out in one of the ways above. Shown in {doc}`02_data`.
+    """Return a split of one's own images, laid out in one of the ways above. Shown in {doc}`05_data`.
 
     Without folders or lists for the splits, "val" is a part drawn by lot, always the same, "train" is the
     rest, and "all" is both. Write lists where images resemble each other, like the frames of a film.
@@ -209,7 +209,7 @@ def pair(
     endings: tuple[str, str] = ("", ""),
     ids: Iterable[str] | None = None,
 ) -> tuple[Files, tuple[Path, ...]]:
-    """Return the files of every id in two folders, and the masks of no image. Used in {doc}`02_data`.
+    """Return the files of every id in two folders, and the masks of no image. Used in {doc}`05_data`.
 
     What follows the id in the names of images and of masks are the `endings`, by default any image's suffix,
     after one of `MASK_ENDINGS` in those of masks. The `ids` are by default all; no two may share a mask.
@@ -236,7 +236,7 @@ def pair(
 
 
 def divide(ids: Sequence[str], share: float, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Divide ids by lot: the rest, and `share` of them; each part has at least one. Used in {doc}`02_data`.
+    """Divide ids by lot: the rest, and `share` of them; each part has at least one. Used in {doc}`05_data`.
 
     An id draws its own number, so ids that come later move few from one part to the other.
     """
@@ -251,7 +251,7 @@ def labels_of(classes: Classes, encoding: Encoding) -> tuple[ClassList, Encoding
     """Return the classes and how they are stored: the first has the first stored value, and so on.
 
     A value whose name is "(ignored)" is ignored, not a class. The encoding has the stored values in the order
-    of the names, and may know more. Shown in {doc}`02_data`.
+    of the names, and may know more. Shown in {doc}`05_data`.
     """
     names = classes.names if isinstance(classes, ClassList) else tuple(classes)
     kept = tuple(name for name in names if name != IGNORED)
@@ -271,7 +271,7 @@ def labels_of(classes: Classes, encoding: Encoding) -> tuple[ClassList, Encoding
 
 
 def read_list(file: Path, remedy: str = "") -> tuple[str, ...]:
-    """Return the lines of a text file that hold something: ids, or class names. Shown in {doc}`02_data`."""
+    """Return the lines of a text file that hold something: ids, or class names. Shown in {doc}`05_data`."""
     there = ", ".join(sorted(other.stem for other in file.parent.glob("*.txt") if other.name != NAMES))
     remedy = remedy or (f"this data set has {there}" if there else "write the ids into it, one a line")
     if file.name == NAMES:
@@ -300,14 +300,14 @@ def _no_name(lines: Sequence[str]) -> str:
 
 
 def repeated(names: Iterable[str]) -> list[str]:
-    """Return up to five names that occur more than once; "(ignored)" may. Used in {doc}`02_data`."""
+    """Return up to five names that occur more than once; "(ignored)" may. Used in {doc}`05_data`."""
     return [name for name, count in Counter(names).items() if count > 1 and name != IGNORED][:5]
 
 
 def list_files(folder: Path, ending: str = "") -> dict[str, Path]:
     """Return the images of a folder and of those in it by id, sorted, but no hidden ones.
 
-    In a file's name the id, an NFC here, is followed by `ending`, by default any suffix. See {doc}`02_data`.
+    In a file's name the id, an NFC here, is followed by `ending`, by default any suffix. See {doc}`05_data`.
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; there is {contents(folder.parent)}")
@@ -322,7 +322,7 @@ def list_files(folder: Path, ending: str = "") -> dict[str, Path]:
 
 
 def contents(folder: Path) -> str:
-    """Return the names of what is in a folder, up to six, for a message. Used in {doc}`02_data`."""
+    """Return the names of what is in a folder, up to six, for a message. Used in {doc}`05_data`."""
     there = sorted(one.name for one in folder.glob("[!.]*"))
     return ", ".join([*there[:6], "..."] if len(there) > 6 else there) or "nothing"
 

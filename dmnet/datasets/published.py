@@ -26,13 +26,13 @@ AUGMENTED = f"{own.MASKS}Aug"  # where by custom VOC's masks and the SBD's lie t
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
-    """Return `root`, by default what `DMNET_DATA` names, or the data folder. Used in {doc}`02_data`."""
+    """Return `root`, by default what `DMNET_DATA` names, or the data folder. Used in {doc}`05_data`."""
     return Path(root or os.environ.get("DMNET_DATA") or data_dir()).expanduser()
 
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """A published data set. Shown in {doc}`02_data`."""
+    """A published data set. Shown in {doc}`05_data`."""
 
     title: str  # its name in sentences
     places: tuple[str, ...]  # folders below the data folder that its archives unpack to
@@ -122,7 +122,7 @@ def load_published(
     classes: Classes | None = None,
     labelled: bool = True,
 ) -> FileDataset:
-    """Return a split of a published set; see `PublishedSet.sizes`. Shown in {doc}`02_data`.
+    """Return a split of a published set; see `PublishedSet.sizes`. Shown in {doc}`05_data`.
 
     `root` is its folder, e.g. `VOCdevkit/VOC2012`, or one above it, by default `data_root()`. The classes are
     by default those of a `classes.txt` in the folder, or the published ones. "test" has masks in CamVid only:

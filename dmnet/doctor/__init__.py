@@ -26,7 +26,7 @@ _RULES = (files.unusable, files.turned, files.sizes, labels, files.belonging)
 
 @dataclass(frozen=True, eq=False)
 class SplitCounts:
-    """What was counted in one split. Used in {doc}`02_data`."""
+    """What was counted in one split. Used in {doc}`05_data`."""
 
     split: str  # its name
     size: int  # how many examples it has
@@ -39,7 +39,7 @@ class SplitCounts:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What the doctor found. Used in {doc}`02_data`."""
+    """What the doctor found. Used in {doc}`05_data`."""
 
     classes: tuple[str, ...]  # names of the classes
     splits: tuple[SplitCounts, ...]  # the counts
@@ -71,7 +71,7 @@ class Report:
 
 
 def examine(dataset: Any, *, limit: int | None = None) -> Report:
-    """Read a `dmnet.datasets.Dataset`, or a list of splits, and say what is wrong. Used in {doc}`02_data`.
+    """Read a `dmnet.datasets.Dataset`, or a list of splits, and say what is wrong. Used in {doc}`05_data`.
 
     With a `limit`, so many examples of each split are read; what needs all of them is not said then.
     """
@@ -89,7 +89,7 @@ def examine(dataset: Any, *, limit: int | None = None) -> Report:
 def quick_check(train_set: Any, val_set: Any = None) -> None:
     """Look at the lists, whether all files are there, and at a few masks of each set: seconds at most.
 
-    Warns of what is no error; a DataError if training on these sets cannot go well. Used in {doc}`02_data`.
+    Warns of what is no error; a DataError if training on these sets cannot go well. Used in {doc}`05_data`.
     """
     sets = [train_set] if val_set is None or val_set is train_set else [train_set, val_set]
     report = examine(sets, limit=QUICK)

@@ -22,7 +22,7 @@ WIDTH = 7.0  # of the examples, in inches
 def show_examples(dataset: Any, count: int = 6) -> Figure:
     """Show `count` examples, a row each: image, mask and both; a DataError if none can be read.
 
-    Of refused masks, values without a class are magenta, other sizes stretched. Used in {doc}`02_data`.
+    Of refused masks, values without a class are magenta, other sizes stretched. Used in {doc}`05_data`.
     """
     examples = []
     for index in spread(len(dataset), count):
@@ -68,7 +68,7 @@ def _whatever(dataset: Any, index: int) -> tuple[NDArray[np.uint8], NDArray[np.u
 
 
 def show_class_shares(report: Report, palette: NDArray[np.uint8]) -> Figure:
-    """Show each class's share of the pixels as bars in its colour, one for each split. See {doc}`02_data`."""
+    """Show each class's share of the pixels as bars in its colour, one for each split. See {doc}`05_data`."""
     splits = [part.split for part in report.splits]
     shares = report.table().loc[list(report.classes), [f"{split} %" for split in splits]]
     size = (4.4, 0.2 * len(shares) * (len(splits) + 0.5) + 0.6)

@@ -27,7 +27,7 @@ _FORMATS = {
 
 
 def unusable(case: Case) -> Iterator[Finding]:
-    """Files that are missing, or cannot be read. Used in {doc}`02_data`."""
+    """Files that are missing, or cannot be read. Used in {doc}`05_data`."""
     if len(case.dataset) == 0:
         yield case.finding("empty", "there is no example")
     if isinstance(data := case.dataset, FileDataset):
@@ -78,7 +78,7 @@ def _instead(data: FileDataset, kind: str, absent: list[str]) -> tuple[str, str,
 
 
 def sizes(case: Case) -> Iterator[Finding]:
-    """Masks that have another size than their images; images of an unusual size. Used in {doc}`02_data`."""
+    """Masks that have another size than their images; images of an unusual size. Used in {doc}`05_data`."""
     if wrong := [pair for pair in case.pairs if pair[1].size not in (pair[0].size, pair[0].stored)]:
         image, mask = wrong[0]
         have, want = [mask.size for _, mask in wrong], [image.size for image, _ in wrong]
@@ -99,7 +99,7 @@ def sizes(case: Case) -> Iterator[Finding]:
 
 
 def turned(case: Case) -> Iterator[Finding]:
-    """Images that EXIF data turn, but not their masks: by shape, else most borders. See {doc}`02_data`."""
+    """Images that EXIF data turn, but not their masks: by shape, else most borders. See {doc}`05_data`."""
     sure = []
     fits: dict[str, bool] = {}  # whether the mask's borders fit the pixels as stored better
     for image, mask in case.pairs:
@@ -117,7 +117,7 @@ def turned(case: Case) -> Iterator[Finding]:
 
 
 def belonging(case: Case) -> Iterator[Finding]:
-    """Masks whose borders lie on other images' edges, not on their own image's. Used in {doc}`02_data`."""
+    """Masks whose borders lie on other images' edges, not on their own image's. Used in {doc}`05_data`."""
     if any(turned(case)):
         return
     pairs = [
@@ -148,7 +148,7 @@ def _contrast(grey: NDArray[Any], labels: NDArray[Any]) -> float:
 
 
 def compared(cases: Sequence[Case]) -> Iterator[Finding]:
-    """What is seen in several splits at once, but for classes that are absent. Used in {doc}`02_data`."""
+    """What is seen in several splits at once, but for classes that are absent. Used in {doc}`05_data`."""
     for case in cases[1:]:
         if case.classes != cases[0].classes:
             message = f"the classes are {case.classes}, in {cases[0].split} {cases[0].classes}"
@@ -173,7 +173,7 @@ def compared(cases: Sequence[Case]) -> Iterator[Finding]:
 
 
 def absent_classes(cases: Sequence[Case]) -> Iterator[Finding]:
-    """Classes without a pixel in one split or in all, if every mask was counted. See {doc}`02_data`."""
+    """Classes without a pixel in one split or in all, if every mask was counted. See {doc}`05_data`."""
     if not all(case.complete and case.masks for case in cases):
         return
     classes = np.array(cases[0].classes)

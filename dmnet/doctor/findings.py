@@ -59,7 +59,7 @@ KINDS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or looks wrong. Used in {doc}`02_data`."""
+    """One thing that is wrong, or looks wrong. Used in {doc}`05_data`."""
 
     name: str  # of its kind, see `KINDS`
     severity: str  # "error": scores cannot be right; "warning": this is probably not meant; or "note"
@@ -78,12 +78,12 @@ class Finding:
 
 
 def counted(count: int, what: str) -> str:
-    """Return "1 mask is" or "3 masks are". Used in {doc}`02_data`."""
+    """Return "1 mask is" or "3 masks are". Used in {doc}`05_data`."""
     return f"1 {what} is" if count == 1 else f"{count} {what}s are"
 
 
 class Case:
-    """One split and what is measured of it, or of `limit` examples. Used in {doc}`02_data`."""
+    """One split and what is measured of it, or of `limit` examples. Used in {doc}`05_data`."""
 
     def __init__(self, dataset: Any, limit: int | None = None) -> None:
         if not getattr(dataset, "labelled", True):

@@ -26,7 +26,7 @@ Masks = Sequence[MaskFacts]
 
 
 def labels(case: Case) -> Iterator[Finding]:
-    """All that the values of a split's masks give away. Used in {doc}`02_data`."""
+    """All that the values of a split's masks give away. Used in {doc}`05_data`."""
     masks = case.masks
     rules = (_coloured, _renumbered, _refused, _blended, _binary, _beyond, _direct, _zero, _void, _one_class)
     for rule in rules:

@@ -29,7 +29,7 @@ Colour = tuple[int, int, int]  # red, green, blue
 
 @dataclass(frozen=True, eq=False)
 class ImageFacts:
-    """What is known of an image. Used in {doc}`02_data`."""
+    """What is known of an image. Used in {doc}`05_data`."""
 
     name: str  # its file, or the id
     size: Size  # as the eye sees it
@@ -43,7 +43,7 @@ class ImageFacts:
 
 @dataclass(frozen=True, eq=False)
 class MaskFacts:
-    """What is known of a mask. Used in {doc}`02_data`."""
+    """What is known of a mask. Used in {doc}`05_data`."""
 
     name: str  # its file, or the id
     size: Size
@@ -60,7 +60,7 @@ class MaskFacts:
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """One example: its facts, or why there are none. Used in {doc}`02_data`."""
+    """One example: its facts, or why there are none. Used in {doc}`05_data`."""
 
     image: ImageFacts | None  # None if it could not be read
     mask: MaskFacts | None  # None if it could not be read
@@ -68,7 +68,7 @@ class Measurement:
 
 
 def measure(dataset: Any, indices: Sequence[int]) -> Iterator[Measurement]:
-    """Measure some examples, in their order; files by a thread per core. Used in {doc}`02_data`."""
+    """Measure some examples, in their order; files by a thread per core. Used in {doc}`05_data`."""
     label = f"examining {getattr(dataset, 'split', '')}".rstrip()
     step = max(len(indices) // KEPT, 1)
     with ThreadPoolExecutor(cpu_count() or 1) as pool:
@@ -85,7 +85,7 @@ def measure(dataset: Any, indices: Sequence[int]) -> Iterator[Measurement]:
 
 
 def spread(size: int, count: int) -> list[int]:
-    """Return `count` of 0 .. size - 1, evenly spread; all if there are fewer. Used in {doc}`02_data`."""
+    """Return `count` of 0 .. size - 1, evenly spread; all if there are fewer. Used in {doc}`05_data`."""
     return np.linspace(0, size - 1, min(size, count)).astype(int).tolist()
 
 
@@ -153,7 +153,7 @@ def _grid(size: Size) -> Size:
 
 
 def read_stored(source: Path) -> tuple[NDArray[Any], Image.Image]:
-    """Return a mask's numbers [H, W], or colours [H, W, 3], and Pillow's image. Used in {doc}`02_data`."""
+    """Return a mask's numbers [H, W], or colours [H, W, 3], and Pillow's image. Used in {doc}`05_data`."""
     image = open_mask(source, lossy=True)
     if image.mode == "F":
         return np.rint(np.asarray(image)).astype(np.int64), image

@@ -36,7 +36,7 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def download(url: str, path: str | os.PathLike[str], digest: str | None = None) -> Path:
-    """Fetch `url` into the file `path`, unless a good copy is already there. Used in {doc}`05_dmnet`.
+    """Fetch `url` into the file `path`, unless a good copy is already there. Used in {doc}`04_dmnet`.
 
     What arrives is kept in `<path>.part` until it is complete and right; an interrupted download, even a
     killed one, goes on from there next time. Of two processes, the second waits and finds the file.

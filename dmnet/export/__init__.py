@@ -192,7 +192,7 @@ def _proto(network: OpenNetwork, size: tuple[int, int] | None) -> Any:
 
 
 def adaptive_pooling(x: Any, bins: Sequence[int]) -> Any:
-    r"""Write adaptive average pooling as $P_h X P_w^\top$, of any h and w. See {doc}`04_dynamic_filters`."""
+    r"""Write adaptive average pooling as $P_h X P_w^\top$, of any h and w. See {doc}`03_dynamic_filters`."""
     from onnxscript import opset20
 
     op: Any = opset20

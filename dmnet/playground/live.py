@@ -17,7 +17,7 @@ from dmnet.playground import bundle
 
 
 class LiveFigure(anywidget.AnyWidget):
-    """A figure of `dmnet.playground.bundle.FIGURES`. Shown in {doc}`04_dynamic_filters`.
+    """A figure of `dmnet.playground.bundle.FIGURES`. Shown in {doc}`03_dynamic_filters`.
 
     Its module in `frontend/` takes the `data`, as JSON: pictures, uint8 [H, W, 3], as WebP, maps, bool
     [H, W], as bits, int8 as text, others as lists. Print shows `still`, which `alt` describes; it is closed.

@@ -41,7 +41,7 @@ CONTENTS = "contents:"  # how a digest of `contents_digest` begins
 
 
 class Archive(NamedTuple):
-    """An archive of a data set. Used in {doc}`02_data`."""
+    """An archive of a data set. Used in {doc}`05_data`."""
 
     name: str  # of the file
     url: str
@@ -53,14 +53,14 @@ class Archive(NamedTuple):
 
 
 def archives_of(name: str) -> tuple[Archive, ...]:
-    """Return what `data/published/archives.csv` lists for a data set. Used in {doc}`02_data`."""
+    """Return what `data/published/archives.csv` lists for a data set. Used in {doc}`05_data`."""
     with open(shipped("published", "archives.csv"), newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row.pop("dataset") == name]
     return tuple(Archive(**row) for row in rows)
 
 
 class Prepared(NamedTuple):
-    """What is there now. Used in {doc}`02_data`."""
+    """What is there now. Used in {doc}`05_data`."""
 
     title: str  # the data set's name in sentences
     folder: Path  # what `dmnet.datasets.load` takes as root
@@ -77,7 +77,7 @@ def prepare(
     verify: bool = True,
     say: Callable[[str], object] = lambda text: None,
 ) -> Prepared:
-    """Make a published data set ready for `dmnet.datasets.load`. Used in {doc}`02_data`.
+    """Make a published data set ready for `dmnet.datasets.load`. Used in {doc}`05_data`.
 
     What is there is not made again; what was interrupted, goes on when it is called again. A second process
     waits for the first.
@@ -164,7 +164,7 @@ def _count(name: str, home: Path, split: str) -> int:
 def contents_digest(folder: Path, name: str) -> str:
     """Return "contents:" and a SHA-256 over all PNG files in a folder that is called `name`.
 
-    It is that of the lines "<SHA-256>  <name>/<path>", in the order of the paths. Used in {doc}`02_data`.
+    It is that of the lines "<SHA-256>  <name>/<path>", in the order of the paths. Used in {doc}`05_data`.
     """
     files = {f"{name}/{file.relative_to(folder).as_posix()}": file for file in folder.rglob("*.png")}
     lines = "".join(f"{sha256_of(file)}  {path}\n" for path, file in sorted(files.items()))
@@ -175,7 +175,7 @@ def unpack(archive: Path, folder: Path, part: str = "", only: Sequence[str] = ()
     """Unpack the folder `part` of a tar, tgz or zip archive, or of that `only` this, to a new folder.
 
     The standard library sees to it that nothing is written elsewhere, whatever names strangers packed. The
-    folder appears under its name when it is complete. Used in {doc}`02_data`.
+    folder appears under its name when it is complete. Used in {doc}`05_data`.
 
     Raises:
         DataError: if the archive is damaged or a bomb, has nothing to unpack, or doesn't fit on the disk.

@@ -34,7 +34,7 @@ def convert(
     table: str | os.PathLike[str] | Sequence[str] = (),
     say: Callable[[str], object] = lambda text: None,
 ) -> pd.DataFrame:
-    """Make a data set of label maps from labels of another program. Used in {doc}`02_data`.
+    """Make a data set of label maps from labels of another program. Used in {doc}`05_data`.
 
     Args:
         source: the folder as it was exported; it stays as it is.

@@ -49,7 +49,7 @@ Outlines = list[tuple[str, Any]]  # what is stored, and which pixels it covers, 
 
 
 class Export:
-    """What was exported, as a reader finds it. Used in {doc}`02_data`."""
+    """What was exported, as a reader finds it. Used in {doc}`05_data`."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.images = root, _files(root, *files.SUFFIXES)
@@ -78,7 +78,7 @@ class Export:
 
 
 def guess(root: Path) -> str:
-    """Return the one kind that a folder looks like. Used in {doc}`02_data`."""
+    """Return the one kind that a folder looks like. Used in {doc}`05_data`."""
     listed = _files(root, ".txt", ".csv")
     signs = {
         "cvat": root / "labelmap.txt" in listed and (root / files.MASKS).is_dir(),
@@ -95,7 +95,7 @@ def guess(root: Path) -> str:
 
 
 def open_image(file: Path) -> tuple[bytes, Image.Image]:
-    """Return bytes and decoded image of an image file, or of a labelme file's. Used in {doc}`02_data`."""
+    """Return bytes and decoded image of an image file, or of a labelme file's. Used in {doc}`05_data`."""
     content = file.read_bytes()
     with reading(file):
         if file.suffix.lower() == ".json":
@@ -104,7 +104,7 @@ def open_image(file: Path) -> tuple[bytes, Image.Image]:
 
 
 def some(found: Collection[Path]) -> str:
-    """Return how many files there are, and three of them. Used in {doc}`02_data`."""
+    """Return how many files there are, and three of them. Used in {doc}`05_data`."""
     first = ", ".join(str(file) for file in sorted(found)[:3])
     return f"{len(found)} file{'s' * (len(found) > 1)} ({first}{', ...' * (len(found) > 3)})"
 
@@ -152,7 +152,7 @@ def _place(file: Path, root: Path) -> tuple[str, str]:
 
 
 def tabled(root: Path, lines: Sequence[str] = ()) -> Export:
-    """Read masks in VOC's layout or in pairs, and a table of what they hold. Used in {doc}`02_data`.
+    """Read masks in VOC's layout or in pairs, and a table of what they hold. Used in {doc}`05_data`.
 
     Its lines are `name value` or `name r,g,b`; by default they are CVAT's, `name:r,g,b:parts:actions`.
     """

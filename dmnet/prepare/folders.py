@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """Make a folder completely, or not at all. Used in {doc}`02_data`.
+    """Make a folder completely, or not at all. Used in {doc}`05_data`.
 
     The block fills the temporary folder that it is given, beside `folder`. When it succeeds, that gets the
     name `folder`; when it raises, it is removed. What a killed process left is removed first.

@@ -29,7 +29,7 @@ LIST = f"{LISTS}/trainaug.txt"
 
 
 def read_sbd_mask(file: str | os.PathLike[str]) -> Mask:
-    """Return the labels [H, W], uint8 in 0..20, of a file `cls/<id>.mat`. Used in {doc}`02_data`.
+    """Return the labels [H, W], uint8 in 0..20, of a file `cls/<id>.mat`. Used in {doc}`05_data`.
 
     Raises:
         DataError: if the file is missing, damaged, or holds something else.
@@ -45,7 +45,7 @@ def read_sbd_mask(file: str | os.PathLike[str]) -> Mask:
 
 
 def trainaug_ids(voc: Path, sbd: Path) -> tuple[str, ...]:
-    """Return the ids of trainaug, sorted: SBD train + SBD val + VOC train - VOC val. Shown in {doc}`02_data`.
+    """Return the ids of trainaug, sorted: SBD train + SBD val + VOC train - VOC val. Shown in {doc}`05_data`.
 
     Args:
         voc: `VOCdevkit/VOC2012`.
@@ -69,7 +69,7 @@ def _ids(file: Path) -> set[str]:
 
 
 def augment(voc: Path, sbd: Path) -> None:
-    """Make trainaug: its masks as PNGs in `SegmentationClassAug`, then its list. Used in {doc}`02_data`.
+    """Make trainaug: its masks as PNGs in `SegmentationClassAug`, then its list. Used in {doc}`05_data`.
 
     The folder of masks appears when it is complete; a folder or a list that is there already is kept.
 

@@ -48,7 +48,7 @@ _SILVER = (0.80, 0.82, 0.86)
 
 @dataclass(frozen=True)
 class Jewel(Painter):
-    """Paints a piece of jewellery, a ring or a frame. Shown in {doc}`02_data`."""
+    """Paints a piece of jewellery, a ring or a frame. Shown in {doc}`05_data`."""
 
     angle: float  # how it is turned
     shift: tuple[float, float] = (8.0, 8.0)  # where the gems' lattice begins, in gems, along two axes
@@ -87,7 +87,7 @@ def plan(generator: Generator) -> Plan:
     """Plan one scene.
 
     Its `truth` holds `warm_quilt`, the majority, which decides about the classes (all True or all False),
-    `warm_patch`, the patches that one sees, and `near`, where they are even; [128, 128]. See {doc}`02_data`.
+    `warm_patch`, the patches that one sees, and `near`, where they are even; [128, 128]. See {doc}`05_data`.
     """
     warm = bool(generator.random() < 0.5)
     placed = _place(warm, generator)
@@ -113,7 +113,7 @@ def plan(generator: Generator) -> Plan:
 
 
 def stock() -> dict[str, Painter]:
-    """Return one object of each kind that looks different, in a picture's middle. See {doc}`02_data`."""
+    """Return one object of each kind that looks different, in a picture's middle. See {doc}`05_data`."""
     kinds = {"ruby": RUBY_WARM, "jade": JADE_WARM, "ring": RING, "frame": FRAME}
     objects: dict[str, Painter] = {}
     for name, label in kinds.items():

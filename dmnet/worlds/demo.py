@@ -35,7 +35,7 @@ _ALONE = 250  # scenes that one process has drawn before others have started
 
 @dataclass(frozen=True)
 class World:
-    """A kind of scene: how it is drawn, and the names of its classes. Shown in {doc}`02_data`."""
+    """A kind of scene: how it is drawn, and the names of its classes. Shown in {doc}`05_data`."""
 
     name: str
     number: int  # enters the seeds, so that two worlds never share random numbers
@@ -69,7 +69,7 @@ WORLDS = {
 
 
 class DemoDataset:
-    """A drawn data set; see `dmnet.datasets.Dataset` for what it offers. Shown in {doc}`02_data`.
+    """A drawn data set; see `dmnet.datasets.Dataset` for what it offers. Shown in {doc}`05_data`.
 
     The `name` is "demo_context" or "demo_scale"; the `split` "train", "val", to tune on, or "test", fresh
     scenes to be scored once; the `size` the number of scenes, by default 1600, 300 and 300. Another `seed` is

@@ -27,7 +27,7 @@ NOISE = 0.012  # standard deviation of a picture's noise
 
 @dataclass(frozen=True)
 class Item:
-    """An object of a scene: class, centre and size, both in pixels. Shown in {doc}`02_data`."""
+    """An object of a scene: class, centre and size, both in pixels. Shown in {doc}`05_data`."""
 
     label: int
     x: float
@@ -50,7 +50,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn picture together with what it was drawn from. Shown in {doc}`02_data`."""
+    """A drawn picture together with what it was drawn from. Shown in {doc}`05_data`."""
 
     image: NDArray[np.uint8]  # RGB [H, W, 3]
     mask: Labels  # [H, W], class per pixel, 255 within one pixel of an object's edge
@@ -60,7 +60,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Painter(ABC):
-    """Paints an object, wherever it is to be. Shown in {doc}`02_data`."""
+    """Paints an object, wherever it is to be. Shown in {doc}`05_data`."""
 
     item: Item
 
@@ -74,7 +74,7 @@ class Painter(ABC):
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is random about a scene but its noise. Shown in {doc}`02_data`."""
+    """All that is random about a scene but its noise. Shown in {doc}`05_data`."""
 
     patch: Indices  # number of the patch of the ground that each pixel belongs to, [H, W]
     versions: Labels  # which version each patch has, [patches]: bit 0 is set where it is warm, bit 1 light
@@ -99,7 +99,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Tiles:
-    """An area cut into square tiles. Shown in {doc}`02_data`."""
+    """An area cut into square tiles. Shown in {doc}`05_data`."""
 
     number: Indices  # of the tile that each pixel belongs to, [h, w]
     pitch: float  # pixels from one tile to the next
@@ -126,46 +126,46 @@ class Tiles:
 
 
 def pixel_grid(size: int) -> tuple[Array, Array]:
-    """Return x and y of all pixels of a square picture, each [size, size]. Shown in {doc}`02_data`."""
+    """Return x and y of all pixels of a square picture, each [size, size]. Shown in {doc}`05_data`."""
     y, x = np.mgrid[:size, :size].astype(np.float32)
     return x, y
 
 
 def turned(x: Any, y: Any, angle: float) -> tuple[Any, Any]:
-    """Return a point's coordinates along axes that are turned by `angle`. Shown in {doc}`02_data`."""
+    """Return a point's coordinates along axes that are turned by `angle`. Shown in {doc}`05_data`."""
     cos, sin = math.cos(angle), math.sin(angle)
     return cos * x + sin * y, cos * y - sin * x
 
 
 def coverage(distance: Array) -> Array:
-    """Return how much of each pixel a shape covers (0..1), by its distance. Shown in {doc}`02_data`."""
+    """Return how much of each pixel a shape covers (0..1), by its distance. Shown in {doc}`05_data`."""
     return np.clip(0.5 - distance, 0, 1)
 
 
 def blend(canvas: Array, colour: Array | tuple[float, ...], alpha: Array) -> None:
-    """Paint `colour` over `canvas` [..., 3], in place, as opaque as `alpha` [...]. See {doc}`02_data`."""
+    """Paint `colour` over `canvas` [..., 3], in place, as opaque as `alpha` [...]. See {doc}`05_data`."""
     canvas += (np.asarray(colour, np.float32) - canvas) * alpha[..., None]
 
 
 def lit(colour: Array | tuple[float, ...], light: Array, spill: float = 0.3) -> Array:
-    """Return a colour at the brightness `light` [...]; what exceeds 1 runs into white. See {doc}`02_data`."""
+    """Return a colour at the brightness `light` [...]; what exceeds 1 runs into white. See {doc}`05_data`."""
     white = spill * np.maximum(light - 1, 0)[..., None]
     return (np.asarray(colour, np.float32) * light[..., None] + white).astype(np.float32)
 
 
 def smoothstep(low: float, high: float, value: Array) -> Array:
-    """Return 0 below `low`, 1 above `high`, and a smooth rise between. Shown in {doc}`02_data`."""
+    """Return 0 below `low`, 1 above `high`, and a smooth rise between. Shown in {doc}`05_data`."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def cast_shadow(canvas: Array, distance: Array) -> None:
-    """Darken `canvas` [..., 3], in place, by the signed distance of a shadow. Shown in {doc}`02_data`."""
+    """Darken `canvas` [..., 3], in place, by the signed distance of a shadow. Shown in {doc}`05_data`."""
     canvas *= (1 - 0.5 * (1 - smoothstep(-2.0, 2.5, distance)))[..., None]
 
 
 def mark(mask: Labels, distance: Array, label: int) -> None:
-    """Write `label` where `distance` is negative, and void within 1 of the edge. Shown in {doc}`02_data`."""
+    """Write `label` where `distance` is negative, and void within 1 of the edge. Shown in {doc}`05_data`."""
     mask[distance < 0] = label
     mask[np.abs(distance) <= 1] = VOID
 
@@ -173,7 +173,7 @@ def mark(mask: Labels, distance: Array, label: int) -> None:
 def choose_cells(area: NDArray[np.integer[Any]], share: float, generator: Generator) -> Bools:
     """Choose cells at random until they fill `share` of the total area, as nearly as whole cells can.
 
-    `area` [n] holds each cell's visible pixels; those without may be either. Shown in {doc}`02_data`.
+    `area` [n] holds each cell's visible pixels; those without may be either. Shown in {doc}`05_data`.
     """
     chosen = np.zeros(len(area), bool)
     wanted = share * area.sum()

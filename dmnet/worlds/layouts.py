@@ -34,7 +34,7 @@ def write_layout(
 
     All layouts hold the same pixels: each picture is compressed to a JPEG, and where a layout wants a PNG,
     as Cityscapes does, that holds what the JPEG decodes to. The folder appears when it is complete:
-    everything is written beside it first, then renamed. Shown in {doc}`02_data`.
+    everything is written beside it first, then renamed. Shown in {doc}`05_data`.
 
     Args:
         datasets: one split, or several with the same classes.

@@ -77,7 +77,7 @@ def plan(generator: Generator) -> Plan:
     """Plan one scene.
 
     Its `truth` holds `warm_side` (S1) and `light_block` (S2), the answers, and `warm_tile` and `light_tile`,
-    the noisy tiles that one sees; all bool [160, 160]. Shown in {doc}`02_data`.
+    the noisy tiles that one sees; all bool [160, 160]. Shown in {doc}`05_data`.
     """
     uniform = generator.uniform
     ground = _Ground(
@@ -109,7 +109,7 @@ def plan(generator: Generator) -> Plan:
 
 
 def stock() -> dict[str, Painter]:
-    """Return one coin of each kind that looks different, in a picture's middle. See {doc}`02_data`."""
+    """Return one coin of each kind that looks different, in a picture's middle. See {doc}`05_data`."""
     kinds = {"ruby": RUBY_WARM, "jade": JADE_LIGHT, "cross": CROSS, "ring": RING}
     return {name: Coin(Item(label, _MIDDLE, _MIDDLE, 15.0)) for name, label in kinds.items()}
 
@@ -166,7 +166,7 @@ def _place_coins(ground: _Ground, light_block: Bools, generator: Generator) -> l
 
 
 class Coin(Painter):
-    """Paints a coin. Shown in {doc}`02_data`."""
+    """Paints a coin. Shown in {doc}`05_data`."""
 
     def paint(self, canvas: Array, mask: Labels, x: Array, y: Array) -> None:
         """Paint the coin, in place: shadow, rim, face, then its mark."""

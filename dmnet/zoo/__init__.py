@@ -44,7 +44,7 @@ CLASSES = {"voc": classes.VOC, "ade20k": classes.ADE20K, "cityscapes": classes.C
 
 
 def published_system(row: dict[str, str], source: Source) -> System:
-    """Return the system that one row of `data/published/{source}.csv` describes. Shown in {doc}`05_dmnet`."""
+    """Return the system that one row of `data/published/{source}.csv` describes. Shown in {doc}`04_dmnet`."""
     dataset, mmseg = row["dataset"], source == "mmseg"
     height, width = map(int, row["crop"].split("x"))
     recipe = replace(RECIPES[dataset], crop=(height, width))

@@ -34,7 +34,7 @@ IMAGENET: dict[tuple[str, str], str] = {  # (backbone, stem) -> torchvision's na
 
 
 class Report(NamedTuple):
-    """What was loaded. Used in {doc}`05_dmnet`."""
+    """What was loaded. Used in {doc}`04_dmnet`."""
 
     source: Source  # whose names the file uses
     tensors: int
@@ -63,7 +63,7 @@ def recorded(path: PathLike) -> dict[str, Any]:
 
 
 def load_checkpoint(model: DMNet, path: PathLike) -> Report:
-    """Load a checkpoint of ssseg, mmseg or our own into `model`, strictly. Shown in {doc}`05_dmnet`.
+    """Load a checkpoint of ssseg, mmseg or our own into `model`, strictly. Shown in {doc}`04_dmnet`.
 
     Published and training files, models saved whole, averaged, wrapped or in a Lightning module, see
     `read_weights`; `path` may also be a run's folder. Half precision is converted. The output stride of a

@@ -34,7 +34,7 @@ DATA = re.compile(
 
 
 class Contents(NamedTuple):
-    """What a file holds: tensors by the names they have there, and what is noted. Used in {doc}`05_dmnet`."""
+    """What a file holds: tensors by the names they have there, and what is noted. Used in {doc}`04_dmnet`."""
 
     tensors: dict[str, Tensor]
     metadata: dict[str, Any]
@@ -104,7 +104,7 @@ def _check_zip(path: PathLike) -> None:
 
 
 def tensors_in(content: Any) -> dict[str, Tensor]:
-    """Return the dense tensors in a module or in what is nested, by their path. Used in {doc}`05_dmnet`."""
+    """Return the dense tensors in a module or in what is nested, by their path. Used in {doc}`04_dmnet`."""
     found: dict[str, Tensor] = {}
     seen: dict[int, Any] = {}  # a pickle may lead to one mapping in very many ways
 
@@ -149,7 +149,7 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
     The tensors are those of the network that lies anywhere in the file, the metadata what stands at its top:
     mmseg's `meta`, ssseg's counters. Pickles are read with `weights_only=True`, and classes of other packages
     replaced by empty objects. Flipped bits are noticed in our own safetensors and in PyTorch's zip format,
-    which has checksums; its older format and others' safetensors cannot tell. Used in {doc}`05_dmnet`.
+    which has checksums; its older format and others' safetensors cannot tell. Used in {doc}`04_dmnet`.
 
     If there are several networks, `start` is what the names of the wanted one's tensors begin with.
 
@@ -192,7 +192,7 @@ def read_weights(path: PathLike, start: str | None = None) -> Contents:
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: PathLike) -> None:
-    """Copy tensors into a module, strictly and under our names: all, or none. Used in {doc}`05_dmnet`.
+    """Copy tensors into a module, strictly and under our names: all, or none. Used in {doc}`04_dmnet`.
 
     Args:
         module: a model or a part of it.

@@ -47,7 +47,7 @@ USUAL = {
 
 
 def translate(state_dict: Mapping[str, Tensor]) -> tuple[Source, dict[str, Tensor]]:
-    """Return who wrote a state dict and the same tensors, in order, under our names. Used in {doc}`05_dmnet`.
+    """Return who wrote a state dict and the same tensors, in order, under our names. Used in {doc}`04_dmnet`.
 
     The source is the one whose table knows most of the names. A name that it doesn't know is kept as it is,
     so that strict loading reports it as surplus.
@@ -71,7 +71,7 @@ def translate(state_dict: Mapping[str, Tensor]) -> tuple[Source, dict[str, Tenso
 def starts(names: Iterable[str]) -> list[str]:
     """Return what stands before the names of a network, in any nesting: "", "model.", "state_dict.module.".
 
-    Of several networks that of the usual names, or else of most tensors; all equals. Used in {doc}`05_dmnet`.
+    Of several networks that of the usual names, or else of most tensors; all equals. Used in {doc}`04_dmnet`.
     """
     counts = Counter(found["start"] for name in names if (found := NAME.fullmatch(name[:999])))
     usual = {start: count for start, count in counts.items() if USUAL.issuperset(start.split("."))}

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from test_book import HTML
 from test_reading import AXE, PHONE, SHOW_THEME, axe_findings
 
-PAGE = "book/03_backbone.html"
+PAGE = "book/02_backbone.html"
 
 
 @pytest.fixture(autouse=True, scope="module")

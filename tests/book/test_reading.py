@@ -97,7 +97,7 @@ WALK = """() => {
 }"""
 
 
-@pytest.mark.parametrize("name", ["book/02_data", "book/notation"])
+@pytest.mark.parametrize("name", ["book/05_data", "book/notation"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_the_keyboards_place_is_always_seen(name: str, size: Any, visit: Callable[..., Tab]) -> None:
     tab = visit(f"{name}.html", viewport=size)
@@ -114,7 +114,7 @@ def test_the_keyboards_place_is_always_seen(name: str, size: Any, visit: Callabl
 
 
 def test_the_first_stop_skips_to_the_text(visit: Callable[..., Tab]) -> None:
-    tab = visit("book/02_data.html")
+    tab = visit("book/05_data.html")
     tab.page.keyboard.press("Tab")
     assert tab.page.evaluate("() => document.activeElement.textContent.trim()") == "Skip to main content"
     tab.page.keyboard.press("Enter")
@@ -122,7 +122,7 @@ def test_the_first_stop_skips_to_the_text(visit: Callable[..., Tab]) -> None:
     assert tab.page.evaluate("() => document.activeElement.closest('main') !== null")
 
 
-@pytest.mark.parametrize("name", ["book/02_data", "book/11_zoo"])
+@pytest.mark.parametrize("name", ["book/05_data", "book/11_zoo"])
 def test_what_is_wider_than_a_telephone_says_so(name: str, visit: Callable[..., Tab]) -> None:
     """A box with more on the right is marked until it was scrolled there; the page itself does not pan."""
     tab = visit(f"{name}.html", viewport=PHONE, has_touch=True, is_mobile=True)
@@ -155,7 +155,7 @@ A4 = {"width": 718, "height": 1000}  # between margins of a centimetre
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["book/02_data", "book/05_dmnet"])
+@pytest.mark.parametrize("name", ["book/05_data", "book/04_dmnet"])
 def test_paper(name: str, theme: Any, visit: Callable[..., Tab]) -> None:
     """White, nothing beside the text, nothing folded, nothing cut; afterwards the screen is as it was."""
     tab = visit(f"{name}.html", viewport=DESK, color_scheme=theme)
@@ -199,7 +199,7 @@ PAPER = """() => {
 
 def test_without_a_script_all_can_be_read(visit: Callable[..., Tab]) -> None:
     """Folds open by themselves, what a script would fold stands open, and nothing waits for one."""
-    tab = visit("book/02_data.html", java_script_enabled=False)
+    tab = visit("book/05_data.html", java_script_enabled=False)
     page = tab.page
     answer = page.locator("details.sd-dropdown").first
     page.locator("details.sd-dropdown > summary").first.click()

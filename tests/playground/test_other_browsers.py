@@ -143,7 +143,7 @@ def test_a_changed_scene(live: Remote) -> None:
     assert live.faults() == []
 
 
-@pytest.mark.parametrize("page", ["04_dynamic_filters", "07_evaluation"])
+@pytest.mark.parametrize("page", ["03_dynamic_filters", "07_evaluation"])
 def test_formulas_and_widgets(browser: Remote, page: str) -> None:
     browser.site.faults.clear()
     browser.visit(f"{browser.site.address}/book/{page}.html")
