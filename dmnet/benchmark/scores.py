@@ -97,7 +97,7 @@ def score_all(
     The result files are written into the folder `output`, by default `results` of the data folder. What fails
     - weights that cannot be had, a data set that isn't there, a GPU that is too small - leaves its row as it
     was, and the work goes on with the next; returned is why, for each. A line on every row goes to `report`,
-    the `options` to `dmnet.inference.evaluate`. Used in {doc}`11_zoo`.
+    the `options` to `dmnet.inference.evaluate`. Used in {doc}`12_zoo`.
 
     Raises:
         DataError: if a result file is damaged; nothing is measured then.
@@ -215,7 +215,7 @@ def read(dataset: str, folder: str | os.PathLike[str] | None = None) -> pd.DataF
     """Return the scores on a data set, indexed by system and protocol; NaN where nothing was measured.
 
     By default this machine's or else the project's. Raises a DataError if the file is damaged. Used in
-    {doc}`11_zoo`.
+    {doc}`12_zoo`.
     """
     rows = _frame(_rows(dataset, folder))
     return rows.assign(**_numbers(rows))

@@ -74,7 +74,7 @@ def download(url: str, path: str | os.PathLike[str], digest: str | None = None) 
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits. Used in {doc}`11_zoo`."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits. Used in {doc}`12_zoo`."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

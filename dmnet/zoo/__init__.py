@@ -24,7 +24,7 @@ Source = Literal["ssseg", "mmseg"]
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A published checkpoint: its scores in percent and its addresses. Shown in {doc}`11_zoo`."""
+    """A published checkpoint: its scores in percent and its addresses. Shown in {doc}`12_zoo`."""
 
     source: Source
     miou: float

@@ -203,7 +203,7 @@ def _described(path: Path, contents: Contents) -> DMNet:
 def pretrained_file(name: str) -> Path:
     """Return the file of a system's trained weights, fetched and converted if need be.
 
-    Raises what `load_pretrained` raises. Used in {doc}`11_zoo`.
+    Raises what `load_pretrained` raises. Used in {doc}`12_zoo`.
     """
     system = systems.get(name)
     if system.weights:
@@ -232,7 +232,7 @@ def pretrained_file(name: str) -> Path:
 
 
 def published_digest(path: PathLike) -> str:
-    """Return the SHA-256 of a file, or of the one it was converted from. Used in {doc}`11_zoo`."""
+    """Return the SHA-256 of a file, or of the one it was converted from. Used in {doc}`12_zoo`."""
     return read_weights(path).metadata.get("sha256") or sha256_of(path)
 
 

@@ -122,7 +122,7 @@ def test_the_first_stop_skips_to_the_text(visit: Callable[..., Tab]) -> None:
     assert tab.page.evaluate("() => document.activeElement.closest('main') !== null")
 
 
-@pytest.mark.parametrize("name", ["book/05_data", "book/11_zoo"])
+@pytest.mark.parametrize("name", ["book/05_data", "book/12_zoo"])
 def test_what_is_wider_than_a_telephone_says_so(name: str, visit: Callable[..., Tab]) -> None:
     """A box with more on the right is marked until it was scrolled there; the page itself does not pan."""
     tab = visit(f"{name}.html", viewport=PHONE, has_touch=True, is_mobile=True)
