@@ -67,7 +67,7 @@ def test_seeds_of_coins() -> None:
 
 
 def test_what_is_lost_without_a_scale() -> None:
-    text = alt("06_experiment", "fig-dissociation")
+    text = alt("06_experiment", "fig-one-scale-off")
     runs = measured("demo_scale")
     iou = runs[runs["variant"] == "dynamic 1,3,5,7"].groupby("gates").mean(numeric_only=True)
     iou = iou.filter(like="iou ").rename(columns=lambda name: name.removeprefix("iou "))

@@ -199,6 +199,27 @@ def test_tables_that_lack_rows_are_said_to(
         assert "2 of 12 networks measured" in said and "9 of 27 networks" in said
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_trials_that_are_not_measured_are_named(count: int, run: Callable[..., str], tmp_path: Path) -> None:
+    names = list(street.TRIALS)
+    some = {name: street.TRIALS[name] for name in names[:count]}
+    rows(some, (0,), ("stretch",)).to_csv(tmp_path / "street_trials.csv", index=False)
+    sources = {
+        one: text
+        for one, text in cells(CHAPTER).items()
+        if "PLANNED" in text or "CHANGED" in text or "len(plain)" in text
+    }
+    namespace: dict[str, Any] = {}
+    exec(imports(CHAPTER), namespace)
+    namespace["shipped"] = lambda *parts: tmp_path / parts[-1]
+    said = run(sources, namespace)
+    table = namespace["table"]
+    assert sorted(table.index) == sorted(names) and set(table.index[:count]) == set(some)
+    assert f"{count} of 13 networks measured" in said
+    assert said.count("not measured yet") == len(names) - count + 1  # and how far apart seeds are
+    assert "nan" not in said.lower()
+
+
 def test_the_chapter_knows_how_many_networks_the_tool_trains() -> None:
     namespace: dict[str, Any] = {}
     source = next(one for one in cells(CHAPTER).values() if "PLANNED" in one)

@@ -36,7 +36,7 @@ def test_the_record_names_the_command_and_the_log_is_complete(name: str) -> None
     assert len(log) == 1 + dmnet.systems.get(name).recipe.iterations
 
 
-def test_the_double_dissociation() -> None:
+def test_each_question_has_a_scale_of_its_own() -> None:
     """Without k = 7 the rubies' question is lost, without k = 3 the jades', and never the other one."""
     model, scenes = dmnet.load_pretrained("demo_scale"), datasets.load("demo_scale", split="test", size=60)
     names = scenes.classes
