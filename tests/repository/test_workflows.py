@@ -1,13 +1,15 @@
 """What runs on GitHub: actions by their commits, and no more rights than needed."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-FOLDER = Path(__file__).resolve().parents[2] / ".github" / "workflows"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
 
 
@@ -41,3 +43,24 @@ def test_known_faults_are_looked_for_every_week() -> None:
     assert workflow[True]["schedule"] == [{"cron": "17 5 * * 1"}]  # YAML reads "on" as true
     run = " ".join(step.get("run", "") for step in steps(workflow))
     assert "pip-audit" in run and "npm audit" in run
+
+
+def test_the_package_is_tested_on_all_that_it_promises() -> None:
+    """Every Python of the classifiers, the oldest and newest PyTorch, three systems, every folder of tests."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    job = yaml.safe_load((FOLDER / "systems.yml").read_text())["jobs"]["package"]
+    entries = job["strategy"]["matrix"]["include"]
+    promised = [one.rpartition(" ")[2] for one in project["classifiers"] if re.search(r":: 3\.\d+$", one)]
+    linux = {one["python"]: one["versions"] for one in entries if one["system"].startswith("ubuntu")}
+    assert list(linux) == promised
+    oldest = dict(re.findall(r"'(\w+)==([\d.]+)\.\*'", linux[promised[0]]))
+    required = dict(
+        re.match(r"(\w+)>=([\d.]+)", one).groups() for one in project["dependencies"] if "torch" in one
+    )
+    assert oldest == required and "" in linux.values()  # "" is the newest of everything
+    assert {one["system"].partition("-")[0] for one in entries} == {"ubuntu", "macos", "windows"}
+    (tests,) = [step["run"] for step in job["steps"] if "pytest" in step.get("run", "")]
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert folders - {"book", "playground", "repository"} == set(re.findall(r"tests/(\w+)(?= |$)", tests))
+    (chapter,) = [step["run"] for step in job["steps"] if "nbconvert" in step.get("run", "")]
+    assert (ROOT / chapter.split()[-1]).is_file()
