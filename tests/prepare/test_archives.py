@@ -211,6 +211,21 @@ def test_changed_bytes(kind: str, share: float, tmp_path: Path, inside: Path) ->
     refuses(archive, inside, "could not be unpacked")
 
 
+@pytest.mark.parametrize("kind", ["bz2", "xz"])
+def test_changed_bytes_of_what_else_tarfile_reads(kind: str, tmp_path: Path, inside: Path) -> None:
+    """Each of its libraries has an error of its own."""
+    archive = tmp_path / f"x.{kind}"
+    with tarfile.open(archive, f"w:{kind}") as opened:
+        info = tarfile.TarInfo("a")
+        info.size = 90_000
+        opened.addfile(info, io.BytesIO(random.Random(0).randbytes(info.size)))
+    content = bytearray(archive.read_bytes())
+    for place in (0.5, 0.9):
+        content[int(len(content) * place)] ^= 0xFF
+    archive.write_bytes(content)
+    refuses(archive, inside, "could not be unpacked")
+
+
 def test_nonsense_between_the_files_is_not_taken_for_the_end(tmp_path: Path, inside: Path) -> None:
     archive = pack(tmp_path / "x.tar", {"a": b"1", "b": b"2"}, "tar")
     content = bytearray(archive.read_bytes())
