@@ -46,7 +46,7 @@ def test_known_faults_are_looked_for_every_week() -> None:
 
 
 def test_the_package_is_tested_on_all_that_it_promises() -> None:
-    """Every Python of the classifiers, the oldest and newest PyTorch, three systems, every folder of tests."""
+    """Every Python of the classifiers, oldest and newest PyTorch, three systems, every folder of tests."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     job = yaml.safe_load((FOLDER / "systems.yml").read_text())["jobs"]["package"]
     entries = job["strategy"]["matrix"]["include"]
