@@ -249,6 +249,63 @@ def filters() -> LiveFigure:
     return LiveFigure("filters", data, plt.figure(), ALT)
 
 
+def holes() -> LiveFigure:
+    return LiveFigure("holes", {"digits": [3, 1, 4, 1, 5, 9, 2]}, plt.figure(), ALT)
+
+
+SIDE, STEP = 64, 32  # of the window, and from one place of it to the next
+
+
+@cache
+def windowed() -> dict[str, Any]:
+    """The scene's labels as a whole, and what each window gives, alone and with lent filters."""
+    model, x = load_pretrained("demo_scale"), evaluation_image("demo_scale", SCENE.image)
+    corners = [(top, left) for top in range(0, 97, STEP) for left in range(0, 97, STEP)]
+    general = look_inside(model, x, [1] * 4)
+    found: dict[str, list[Any]] = {"own": [], "lent": [], "filters": []}
+    with torch.inference_mode():
+        for top, left in corners:
+            features = model.backbone(x[None, :, top : top + SIDE, left : left + SIDE]).stage4
+            own = model.head.filters(features)
+            lent = [one[None] for one in general.filters]
+            for name, filters in (("own", own), ("lent", lent)):
+                responses = model.head.responses(features, filters)
+                gates = model.head.gates((1, 1, 1, 1), features)
+                logits = model.head.logits(features, responses, gates)[0]
+                found[name].append(labels_at(logits, (SIDE, SIDE)))
+            found["filters"].append(own[3][0])
+    filters = torch.stack([*found["filters"], general.filters[3]])
+    return {
+        "corners": corners,
+        "whole": labels_at(general.logits, (160, 160)),
+        "own": np.array(found["own"]),
+        "lent": np.array(found["lent"]),
+        "moved": (filters[:-1] - filters[-1]).flatten(1).norm(dim=1) / filters[-1].norm(),
+        "taps": filters[:, 13],
+    }
+
+
+def window() -> LiveFigure:
+    found, classes = windowed(), WORLDS["demo_scale"].classes
+    unit = float(found["taps"].abs().max()) / 100
+    data = {
+        "picture": SCENE.image,
+        "alt": "A mosaic",
+        "side": SIDE,
+        "step": STEP,
+        "at": (1, 1),
+        "truth": SCENE.mask.astype(np.int8),
+        **{name: found[name].astype(np.int8) for name in ("whole", "own", "lent")},
+        "filters": (found["taps"] / unit).round().to(torch.int8),
+        "unit": unit,
+        "moved": found["moved"].tolist(),
+        "coins": [(round(one.x), round(one.y), one.label) for one in SCENE.objects],
+        "names": classes.names,
+        "palette": classes.palette[: len(classes.names)],
+    }
+    return LiveFigure("window", data, plt.figure(), ALT)
+
+
 FIGURES = {
     "digits": digits,
     "votes": votes,
@@ -258,6 +315,8 @@ FIGURES = {
     "build": build,
     "plan": plan,
     "filters": filters,
+    "holes": holes,
+    "window": window,
 }
 
 
@@ -1102,6 +1161,205 @@ class TestFilters:
     def test_is_drawn_at_once(self, show: Callable[..., Tab]) -> None:
         took = quickest(show("filters").page, [{"mix": mix} for mix in range(5, 80, 5)])
         assert took < 50  # milliseconds; other work may slow some
+
+
+def conv(line: Tensor, weights: list[int], stride: int, dilation: int) -> Tensor:
+    kernel = torch.tensor([[weights]]).float()
+    return F.conv1d(line[None], kernel, stride=stride, padding=dilation, dilation=dilation)[0]
+
+
+class TestHoles:
+    @pytest.mark.parametrize("weights", [[1, 1, 1], [-3, 2, 0], [0, 0, 0]])
+    def test_says_what_pytorch_says(self, show: Callable[..., Tab], weights: list[int]) -> None:
+        tab = show("holes")
+        chance = torch.Generator().manual_seed(0)
+        left, middle, right = weights
+        for stride, dilation in ((2, 1), (2, 2), (3, 3), (3, 2), (1, 1)):
+            pixels = torch.randint(0, 10, (1, 7), generator=chance).float()
+            kernel = {"left": left, "middle": middle, "right": right}
+            digits = "".join(str(int(digit)) for digit in pixels[0])
+            put(tab.page, digits=digits, stride=stride, dilation=dilation, **kernel)
+            first = conv(pixels, weights, stride, 1), conv(pixels, weights, 1, 1)
+            old, dense = conv(first[0], weights, 1, 1), conv(first[1], weights, 1, dilation)
+            for name, layers in (("with", (first[0], old)), ("without", (first[1], dense))):
+                group: Any = tab.page.get_by_role("group", name=re.compile(f"^{name} "))
+                close(numbers(group, "pixels"), pixels)
+                close(numbers(group, "layer 1"), layers[0])
+                close(numbers(group, "layer 2"), layers[1])
+            back = int((dense[:, ::stride] == old).sum())
+            assert stride != dilation or back == old.numel()
+            told = f"{back} of the {old.numel()} numbers of the network with stride {stride} stand"
+            expect(tab.page.locator(".verdict")).to_contain_text(told)
+            assert tab.page.locator(".number.back").count() == back
+            assert tab.page.locator(".number.off").count() == old.numel() - back
+        assert tab.faults == []
+
+    def test_shows_what_a_number_reads(self, show: Callable[..., Tab]) -> None:
+        """Lit are the places that a gradient reaches."""
+        page = show("holes").page
+        for net, stride, dilation, place in (
+            ("dense", 2, 1, 2), ("dense", 2, 2, 3), ("dense", 3, 3, 0), ("old", 2, 1, 2), ("old", 3, 1, 6),
+        ):  # fmt: skip
+            put(page, net=net, stride=stride, dilation=dilation, place=place)
+            pixels = torch.ones(1, 7, requires_grad=True)
+            now = stride if net == "old" else 1
+            first = conv(pixels, [1, 1, 1], now, 1)
+            first.retain_grad()
+            conv(first, [1, 1, 1], 1, 1 if net == "old" else dilation)[0, place // now].backward()
+            group: Any = page.get_by_role("group", name=re.compile("^with " if net == "old" else "^without "))
+            for title, layer in (("pixels", pixels), ("layer 1", first)):
+                assert layer.grad is not None
+                cells = grid(group, title).get_by_role("gridcell")
+                lit = cells.evaluate_all("all => all.map((one) => one.classList.contains('lit'))")
+                assert lit == (layer.grad[0] > 0).tolist()
+            assert pixels.grad is not None
+            expect(page.locator(".sum")).to_contain_text(f"back to {int((pixels.grad > 0).sum())} pixels")
+            assert page.locator(".lit").count() == int((pixels.grad > 0).sum() + (first.grad > 0).sum())
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("holes").page
+        expect(page.locator(".sum")).to_contain_text("1·8 + 1·6 + 1·10 = 24. It goes back to 5 pixels")
+        page.get_by_role("group", name="dilation of layer 2").get_by_role("radio").nth(1).check()
+        expect(page.locator(".sum")).to_contain_text("1·4 + 1·6 + 1·15 = 25")
+        page.get_by_role("group", name="with stride 2").get_by_role("gridcell").last.hover()
+        told = "Layer 2, place 6, with stride 2: 1·15 + 1·11 + zeros beyond the end = 26."
+        expect(page.locator(".sum")).to_have_text(f"{told} It goes back to 4 pixels.")
+        drag(page, page.get_by_role("slider", name="weight, left"), -20)
+        expect(page.locator(".sum")).to_contain_text("(−1)·")
+        drag(page, grid(page, "pixels").first.get_by_role("gridcell").nth(1), 50)
+        assert state(page)["digits"] == "3641592"
+        page.get_by_role("button", name="Reset").click()
+        assert state(page) | {"digits": "3141592", "left": 1, "dilation": 1} == state(page)
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("holes").page
+        page.keyboard.press("Tab")
+        page.keyboard.press("ArrowRight")
+        assert state(page)["left"] == 2
+        grid(page, "pixels").last.get_by_role("gridcell").first.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("8")
+        assert state(page)["digits"] == "3841592"
+        page.get_by_role("group", name="with stride 2").get_by_role("gridcell").last.focus()
+        page.keyboard.press("ArrowLeft")
+        expect(page.locator(".aloud")).to_contain_text("Layer 2, place 4, with stride 2: ")
+        page.get_by_role("radio", checked=True).first.focus()
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(".aloud")).to_contain_text("of the 3 numbers of the network with stride 3")
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show(
+            "holes", hash="#live=holes&digits=0000000&stride=3&dilation=3&net=old&layer=1&place=5"
+        ).page
+        expect(page.locator(".sum")).to_contain_text("Layer 1, place 3, with stride 3")
+        for wrong in ("digits=12", "stride=4", "left=0.5", "layer=0", "place=7", "net=new"):
+            assert state(show("holes", hash=f"#live=holes&dilation=2&{wrong}").page)["dilation"] == 1
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("holes", **TELEPHONE)
+        swipe(tab.page, grid(tab.page, "pixels").first.get_by_role("gridcell").first, 30)
+        assert state(tab.page)["digits"].startswith("6")
+        tab.page.get_by_role("group", name="without").get_by_role("gridcell").last.tap()
+        expect(tab.page.locator(".sum")).to_contain_text("Layer 2, place 6, without the stride")
+        swipe(tab.page, tab.page.get_by_role("slider", name="weight, right"), -30)
+        assert state(tab.page)["right"] == -2
+        fits(tab.page)
+        assert tab.faults == []
+
+    def test_is_drawn_at_once(self, show: Callable[..., Tab]) -> None:
+        took = quickest(show("holes").page, [{"place": i % 7, "dilation": 1 + i % 3} for i in range(12)])
+        assert took < 50  # milliseconds; other work may slow some
+
+
+class TestWindow:
+    @pytest.mark.parametrize("whose", ["own", "lent"])
+    def test_says_what_the_network_says(self, show: Callable[..., Tab], whose: str) -> None:
+        tab, found = show("window"), windowed()
+        palette, filters = WORLDS["demo_scale"].classes.palette, found["taps"]
+        for i, (top, left) in enumerate(found["corners"]):
+            put(tab.page, row=top // STEP, column=left // STEP, whose=whose)
+            place = np.s_[top : top + SIDE, left : left + SIDE]
+            before, now = found["whole"][place], found[whose][i]
+            maps = {"truth in the window": SCENE.mask[place], "labels from the whole picture": before}
+            for name, labels in (maps | {"labels from the window": now}).items():
+                seen = labels < 255
+                assert (pixels(tab.page, name, SIDE)[seen] == palette[labels[seen]]).all()
+            used = filters[i] if whose == "own" else filters[-1]
+            colours = pixels(tab.page, "filter of the window", 7).astype(int)
+            strong = (used.abs() > 0.05 * filters.abs().max()).numpy()
+            assert ((colours[..., 0] > colours[..., 2]) == (used.numpy() > 0))[strong].all()
+            title = tab.page.locator(".panel .title").nth(2).inner_text()
+            mean = re.fullmatch(rf"{'in the window' if whose == 'own' else 'lent'}: mean (\S+)", title)
+            assert mean
+            assert float(mean[1].replace("−", "-")) == pytest.approx(float(used.mean()), abs=0.02)
+            text = tab.page.locator(".sum").inner_text()
+            assert f"Of the 4096 pixels {(now != before).sum()} get another name" in text
+            moved = re.search(r"move by ([\d.]+) %", text)
+            assert moved
+            assert float(moved[1]) == pytest.approx(
+                100 * float(found["moved"][i]) * (whose == "own"), abs=0.51
+            )
+            coins = [(round(one.y) - top, round(one.x) - left, one.label) for one in SCENE.objects]
+            coins = [one for one in coins if 0 <= min(one[:2]) <= max(one[:2]) < SIDE]
+            for kind, kinds in (("rubies", (1, 2)), ("jades", (3, 4))):
+                asked = [one for one in coins if one[2] in kinds]
+                right = [sum(labels[y, x] == k for y, x, k in asked) for labels in (now, before)]
+                told = f"{kind} {right[0]} of {len(asked)} right, as a whole {right[1]}"
+                assert (told if asked else f"no {kind}") in text
+        assert tab.faults == []
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("window").page
+        scene = page.locator(".scene").bounding_box()
+        assert scene
+        drag(page, page.locator(".framed"), 34 * scene["width"] / 160, -30 * scene["width"] / 160)
+        assert state(page) | {"row": 0, "column": 2} == state(page)
+        page.mouse.click(scene["x"] + 3, scene["y"] + scene["height"] - 3)
+        assert state(page) | {"row": 3, "column": 0} == state(page)
+        page.get_by_text("the whole picture's").click()
+        expect(page.locator(".sum")).to_contain_text("The filters move by 0 %.")
+        page.get_by_role("button", name="Reset").click()
+        assert state(page) == {"row": 1, "column": 1, "whose": "own"}
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("window").page
+        page.get_by_role("application").focus()
+        for key in ("ArrowLeft", "ArrowLeft", "ArrowDown"):
+            page.keyboard.press(key)
+        assert state(page) | {"row": 2, "column": 0} == state(page)
+        expect(page.locator(".aloud")).to_contain_text("Window from row 65, column 1, its own filters.")
+        page.get_by_role("radio", checked=True).focus()
+        page.keyboard.press("ArrowRight")
+        assert state(page)["whose"] == "lent"
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("window", hash="#live=window&row=3&column=0&whose=lent").page
+        expect(page.get_by_role("radio", name="the whole picture's")).to_be_checked()
+        assert state(page) == {"row": 3, "column": 0, "whose": "lent"}
+        for wrong in ("row=4", "row=0.5", "whose=mine"):
+            assert state(show("window", hash=f"#live=window&column=3&{wrong}").page)["column"] == 1
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("window", **TELEPHONE)
+        swipe(tab.page, tab.page.locator(".framed"), 70, 70)
+        assert state(tab.page)["row"] > 1 and state(tab.page)["column"] > 1
+        fits(tab.page)
+        assert tab.faults == []
+
+    def test_is_drawn_at_once(self, show: Callable[..., Tab]) -> None:
+        took = quickest(show("window").page, [{"row": i % 4, "column": i // 4} for i in range(16)])
+        assert took < 50  # milliseconds; other work may slow some
+
+
+def pixels(page: Page, name: str, side: int) -> Any:
+    painted = page.get_by_label(name, exact=True).evaluate(
+        """one => {
+            const copy = new OffscreenCanvas(one.width, one.height).getContext("2d");
+            copy.drawImage(one, 0, 0);
+            return [...copy.getImageData(0, 0, one.width, one.height).data];
+        }"""
+    )
+    return np.reshape(painted, (side, side, 4))[..., :3]
 
 
 def quickest(page: Page, states: list[dict[str, Any]]) -> float:
