@@ -1382,6 +1382,40 @@ def quickest(page: Page, states: list[dict[str, Any]]) -> float:
     return took
 
 
+DRAGS: dict[str, list[dict[str, Any]]] = {
+    "digits": [{"w": w / 2} for w in range(-6, 7)],
+    "votes": [{"stop": stop} for stop in range(len(SIDES))],
+    "why": [{"x": x, "y": 80} for x in range(20, 140, 3)],
+    "field": [{"x": x, "y": x} for x in range(100, 400, 8)],
+    "score": [{"labels": str(c) * i + "0" * (18 - i)} for c in (1, 2) for i in range(18)],
+    "build": [{"y": i % 20, "x": i // 2, "u": i % 7} for i in range(40)],
+    "plan": [{"c": c} for c in range(16, 641, 16)],
+    "filters": [{"mix": mix} for mix in range(101)],
+    "holes": [{"place": i % 7, "left": i % 7 - 3} for i in range(49)],
+    "window": [{"row": i % 4, "column": i // 4} for i in range(16)],
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_keeps_up_with_a_drag(show: Callable[..., Tab], name: str) -> None:
+    """Of a thirtieth of a second, a frame takes the page's thread less, with a new state in each.
+
+    What counts is the processor's time, which other work on the machine does not lengthen.
+    """
+    page = show(name).page
+    chromium = page.context.new_cdp_session(page)
+    chromium.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def busy() -> float:
+        metrics = chromium.send("Performance.getMetrics")["metrics"]
+        return {one["name"]: one["value"] for one in metrics}["TaskDuration"]
+
+    before = busy()
+    quickest(page, DRAGS[name])
+    spent = (busy() - before) / len(DRAGS[name])
+    assert 0 < spent < 1 / 30
+
+
 def fits(page: Page) -> None:
     """Nothing reaches over the edge of the screen."""
     outside = page.locator(".live *").evaluate_all(

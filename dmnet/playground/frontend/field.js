@@ -182,13 +182,17 @@ export default liveFigure("field", (data, live) => {
   function paintReads([across, down], jump) {
     const [width, height] = [across.length, down.length];
     const image = new ImageData(width, height);
-    const [most, high] = [Math.max(...across), Math.max(...down)];
-    for (let i = 0, row = 0; row < height; row++) {
-      for (let column = 0; column < width; column++, i++) {
-        const part = Math.sqrt((across[column] / most) * (down[row] / high));
-        image.data.set(part ? [255, 170, 0, 20 + 170 * part] : [0, 0, 0, 150], 4 * i);
-      }
-    }
+    const [wides, highs] = [across, down].map((counts) => {
+      const most = Math.max(...counts);
+      return counts.map((count) => Math.sqrt(count / most));
+    });
+    highs.forEach((high, row) => wides.forEach((wide, column) => {
+      const i = 4 * (row * width + column);
+      const part = wide * high;
+      image.data[i] = part && 255;
+      image.data[i + 1] = part && 170;
+      image.data[i + 3] = part ? 20 + 170 * part : 150;
+    }));
     [cells.width, cells.height] = [width, height];
     cells.getContext("2d").putImageData(image, 0, 0);
     [cells.style.width, cells.style.height] = [width, height].map((length) => `${(100 * length * jump) / size}%`);
