@@ -10,6 +10,8 @@ BETTER = {
     'role="doc-biblioentry"': 'role="listitem"',
     # A long signature, a line per parameter, is written as definitions without a term: it is none.
     "<dl>": '<dl role="none">',
+    # The link in a solution's title begins with a space, which would be underlined.
+    'Solution to<a class="reference internal" href="#': 'Solution to <a class="reference internal" href="#',
 }
 
 
