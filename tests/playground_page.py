@@ -9,11 +9,12 @@ from PIL import Image
 from playwright.sync_api import Locator, Page
 
 WELCOME = "book/welcome.html"
+COINS = f"{WELCOME}#play&scene=scale-26"
 PLACE = "document.querySelector('[data-dmnet-playground]').playground"
 Visit = Callable[..., Tab]
 
 
-def shown(visit: Visit, path: str = WELCOME, *, live: bool = True, **options: Any) -> Tab:
+def shown(visit: Visit, path: str = COINS, *, live: bool = True, **options: Any) -> Tab:
     """Open a page and wait until the playground answers; with `live`, until the network does."""
     tab = visit(path, **options)
     wanted = "?.answer?.logits" if live else "?.answer"

@@ -17,6 +17,8 @@ SCENES: dict[str, tuple[int, ...]] = {
 }
 SUBSETS = tuple(product((0, 1), repeat=4))  # subset number s has scale i on where bit 3 - i of s is 1
 FILTER_SIZES = (1, 3, 5, 7)
+# Of each network the channel whose 7 x 7 filters differ most from scene to scene, in relation to their size.
+CHANNELS = {"demo_scale": 13, "demo_context": 9}
 GROUP = {"demo_scale": "Coins", "demo_context": "Quilt"}
 TITLES = {"demo_scale": "Coins on a mosaic", "demo_context": "Jewellery on a quilt", "street": "Photographs"}
 KNOWS = {  # what each network knows; it takes everything else for some of that, too
@@ -27,8 +29,7 @@ KNOWS = {  # what each network knows; it takes everything else for some of that,
 HINTS = {
     "demo_scale": "Rubies ask which side of the mosaic they lie on, warm or cool; jades, whether their block "
     "is light or dark. Switch off 7 × 7, then 3 × 3.",
-    "demo_context": "The same jewellery has one name on a warm quilt and another on a cool one. Lend the "
-    "picture the filters of another scene, or change the quilt.",
+    "demo_context": "Push the slider from cool to warm: no pixel of the jewellery changes, but its names do.",
     "street": f"This network knows {KNOWS['street']}, and takes all that it sees for one of them. Nothing "
     "in a photograph can be moved or revealed: switch scales off, or show a picture of yours.",
 }
@@ -143,6 +144,7 @@ def world_entry(name: str, classes: ClassList, channels: int, resize: Any, shown
         "pairs": PAIRS.get(name, {}),
         "model": None,  # file of the exported network
         "channels": channels,
+        "channel": CHANNELS.get(name, 0),  # the one that is shown first
         "resize": resize,  # long and short side of a reader's own picture; None: at most 240 pixels
         "scenes": shown,
     }

@@ -117,12 +117,8 @@ class Desk:
         image, size = self.registered[number]
         donor = None if other is None else self.registered[other][0]
         answer = look_inside(model, image, request["gates"], donor=donor)
-        channel = request["channel"]  # -1: the mean of all
-        grids = [
-            one.mean(0) if channel < 0 else one[min(channel, len(one) - 1)]
-            for one in (*answer.filters, *answer.responses)
-        ]
+        grids = [one[min(request["channel"], len(one) - 1)] for one in (*answer.filters, *answer.responses)]
         labels = labels_at(answer.logits, size, model.architecture.align_corners)
-        content = {"shapes": [list(grid.shape) for grid in grids], "channels": len(answer.filters[0])}
+        content = {"shapes": [list(grid.shape) for grid in grids]}
         arrays = [labels, *(one.float().cpu().numpy() for one in (answer.logits, *grids))]
         return content, [array.tobytes() for array in arrays]

@@ -1,7 +1,7 @@
 """The playground's scenes: all that the page knows about each before a network of its own runs.
 
 A scene travels as one gzipped safetensors file: the picture, the truth, the hidden maps behind the labels,
-the full network's filters and responses (means over the channels), and the labels of all 16 subsets of
+the full network's filters and responses (one channel: `CHANNELS`), and the labels of all 16 subsets of
 scales. So the page can answer every switch at once, and exactly, while the network is still on its way.
 """
 
@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.inference import Labels, labels_at
 from dmnet.model import DMNet
-from dmnet.playground.catalogue import FILTER_SIZES, QUESTIONS, SUBSETS, PlayScene, Question
+from dmnet.playground.catalogue import CHANNELS, FILTER_SIZES, QUESTIONS, SUBSETS, PlayScene, Question
 from dmnet.playground.photographs import Photograph
 from dmnet.transforms import evaluation_image
 from dmnet.worlds.drawing import VOID, Scene
@@ -56,8 +56,8 @@ def pack(scene: PlayScene | Photograph, model: DMNet, *, answers: bool = True) -
 
     Tensors: `image` uint8 [H, W, 3]; `truth` uint8 [H, W], where any label is known; `answers` uint8
     [16, H, W]; `hidden` uint8 [M, H, W], 0 or 1; `filters_k` float32 [k, k] and `responses_k` float32 [h, w],
-    means over the channels. Metadata: `facts`, JSON with the names of the `hidden` maps, the `questions` (see
-    `Question`) and the `objects`, each its label and its centre, x and y in pixels.
+    of the channel in `CHANNELS`. Metadata: `facts`, JSON with the names of the `hidden` maps, the
+    `questions` (see `Question`) and the `objects`, each its label and its centre, x and y in pixels.
     """
     drawn = scene.draw()
     answer = look_inside(model, evaluation_image(model.system, drawn.image), (1.0,) * 4)
@@ -70,8 +70,8 @@ def pack(scene: PlayScene | Photograph, model: DMNet, *, answers: bool = True) -
     if answers:
         tensors["answers"] = subset_labels(model, drawn.image)
     for k, filters, responses in zip(FILTER_SIZES, answer.filters, answer.responses, strict=True):
-        tensors[f"filters_{k}"] = filters.mean(0).numpy()
-        tensors[f"responses_{k}"] = responses.mean(0).numpy()
+        channel = CHANNELS.get(scene.world, 0)
+        tensors |= {f"filters_{k}": filters[channel].numpy(), f"responses_{k}": responses[channel].numpy()}
     facts = {
         "hidden": list(drawn.truth),
         "questions": [asdict(question) for question in QUESTIONS[scene.world]],

@@ -23,7 +23,7 @@ from PIL import Image
 from dmnet.metrics import ConfusionMatrix
 from dmnet.model import DMNet
 from dmnet.playground import bundle
-from dmnet.playground.catalogue import ALTS, FILTER_SIZES, HINTS, STILL, SUBSETS, PlayScene, catalogue, scenes
+from dmnet.playground.catalogue import ALTS, FILTER_SIZES, STILL, SUBSETS, PlayScene, catalogue, scenes
 from dmnet.playground.layers import pack_layers
 from dmnet.playground.scenes import pack, subset_labels
 from dmnet.worlds.demo import WORLDS
@@ -84,7 +84,7 @@ def still_html(folder: Path, address: str) -> str:
     ]
     for scene in STILL:
         scores = json.loads((folder / "still" / f"{scene.id}.json").read_text())
-        parts.append(f"<p>{escape(scene.title)}: {escape(HINTS[scene.world])}</p>")
+        parts.append(f"<p>{escape(scene.title)}</p>")
         parts.append(f'<img src="{address}still/{scene.id}.png" alt="{escape(ALTS[scene.world])}">')
         parts.append('<ul class="subsets">')
         for name, miou in reversed(scores.items()):

@@ -52,7 +52,7 @@ class Playground(anywidget.AnyWidget):
     Attributes:
         scale_gates: the weight of each scale, four numbers, 0 to 2.
         scene: id of the picture that is shown, e.g. "scale-26".
-        channel: which channel of filters and responses is shown; -1 is the mean over all.
+        channel: which channel of filters and responses is shown; -1 is the one that varies most.
         donor: id of the picture whose filters are used instead of its own, or "".
         reveal: which of the scene's questions is answered on the picture; -1 is none.
         edits: changes of the drawn scene, e.g. `["move 3 45 60", "exchange warm"]`; see `EDITS`. They end

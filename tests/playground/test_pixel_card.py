@@ -160,6 +160,28 @@ def test_by_keys_and_without_the_network(visit: Visit) -> None:
     expect(page.locator(".why")).to_contain_text("only the network can say, which cannot run here")
 
 
+def test_after_an_error_it_can_be_asked_again(visit: Visit) -> None:
+    page = shown(visit).page
+    page.evaluate(f"""() => {{
+        const {{ ready, world }} = {PLACE}, engine = ready.get(world.name), {{ logits }} = engine;
+        window.heal = () => {{ engine.logits = logits; }};
+        window.asked = 0;
+        engine.logits = async () => {{ window.asked += 1; throw new Error("out of memory"); }};
+    }}""")
+    pin(page, 60, 60)
+    expect(page.locator(".why")).to_contain_text("Why, cannot be said: out of memory")
+    page.get_by_label("The network's labels").hover()  # to point is not to ask
+    page.mouse.move(1, 1)
+    again = page.get_by_role("button", name="Ask again")
+    again.click()
+    page.wait_for_function("window.asked === 2")
+    expect(again).to_be_visible()
+    page.evaluate("window.heal()")
+    again.click()
+    assert table(page).abs().max() > 1
+    expect(again).to_be_hidden()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_telephone(theme: Any, visit: Visit) -> None:
     options = {"color_scheme": theme, "reduced_motion": "reduce", "bypass_csp": True}

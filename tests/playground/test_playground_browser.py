@@ -18,7 +18,7 @@ import dmnet
 from dmnet.analysis.inside import look_inside
 from dmnet.inference import labels_at
 from dmnet.playground import bundle
-from dmnet.playground.catalogue import BY_ID, STILL, SUBSETS
+from dmnet.playground.catalogue import BY_ID, CHANNELS, STILL, SUBSETS
 from dmnet.playground.kernel import Desk
 from dmnet.transforms import evaluation_image
 from dmnet.upsampling import upsample
@@ -78,6 +78,42 @@ def test_an_own_picture_answers_as_pytorch(visit: Visit) -> None:
     assert (np.array(found["labels"]) == wanted).mean() > 0.999
     assert "own" not in tab.page.url
     assert tab.faults == []  # nothing was sent anywhere
+
+
+def test_the_first_screen_is_one_gesture(visit: Visit) -> None:
+    """From cool to warm: the filter in between turns with the quilt, and with it all names."""
+    tab = shown(visit, WELCOME, viewport={"width": 1280, "height": 800})
+    page = tab.page
+    picture, slider = page.get_by_label("Quilt 1, 128"), page.get_by_role("slider", name="Warm share")
+    large, prediction = page.locator(".between canvas"), page.get_by_label("The network's labels")
+    for one in (picture, large, prediction, slider, page.get_by_text("Push the slider")):
+        expect(one).to_be_in_viewport(ratio=1)
+    assert min(one.bounding_box()["width"] for one in (picture, prediction)) >= 300  # type: ignore[index]
+    assert page.evaluate("scrollY") == 0
+    means, channel = [], CHANNELS["demo_context"]
+    expect(page.get_by_label("Show")).to_have_value(str(channel))
+    box = slider.bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for end in (5, box["width"] - 5):
+        page.mouse.move(box["x"] + end, y, steps=5)
+        page.wait_for_function(f"{PLACE}.present !== {PLACE}.base && !{PLACE}.asking")
+        found = changed(page, {})
+        pixels = np.array(page.evaluate(f"[...{PLACE}.present.picture.pixels]"), np.uint8)
+        seen = evaluation_image("demo_context", pixels.reshape(128, 128, 3))
+        inside = look_inside(dmnet.load_pretrained("demo_context"), seen, [1] * 4)
+        values = page.evaluate(f"[...{PLACE}.answer.filters[3].values]")
+        np.testing.assert_allclose(values, inside.filters[3][channel].ravel(), atol=1e-3)
+        means.append(np.mean(values))
+        warm, cool = (np.isin(found["labels"], pair).sum() for pair in ((1, 3), (2, 4)))
+        assert cool > 9 * warm if end == 5 else warm > 9 * cool
+    page.mouse.up()
+    assert means[0] > 0.5 > -0.5 > means[1]
+    page.keyboard.press("Control+z")  # the whole drag is one change
+    assert page.evaluate(f"{PLACE}.state.edits") == []
+    assert tab.faults == []
 
 
 def test_the_first_answer_needs_no_network(visit: Visit) -> None:
@@ -147,12 +183,58 @@ def test_by_keyboard_alone(visit: Visit) -> None:
         expect(page.get_by_role("combobox", name=name).first).to_be_visible()
 
 
+def test_a_thumbnail_is_shown_or_lends_its_filters(visit: Visit) -> None:
+    """By click, by keys, and dragged to where it is wanted; warm and cool are said."""
+    tab = shown(visit, WELCOME)
+    page = tab.page
+    thumbs = page.locator(".thumb")
+    expect(page.locator(".mark-of[data-kind]")).to_have_count(13)  # once the network is there
+    said = {one.split("\n")[0].strip(): one.split("\n")[1] for one in thumbs.all_inner_texts()}
+    scenes = [one for one in BY_ID.values() if one.world == "demo_context"]
+    warm = {one.title: bool(one.draw().truth["warm_quilt"].mean() > 0.5) for one in scenes}
+    assert said == {title: "warm" if is_warm else "cool" for title, is_warm in warm.items()}
+    quilt_4 = thumbs.filter(has_text="Quilt 4")
+    quilt_4.drag_to(page.locator(".between canvas"))
+    expect(page.get_by_label("Filters of")).to_have_value("context-7")
+    expect(page.get_by_label("Scene")).to_have_value("context-13")
+    expect(page.locator(".between .caption")).to_contain_text("filter of Quilt 4")
+    expect(quilt_4).to_contain_text("lends")
+    quilt_4.drag_to(page.get_by_label("Quilt 1, 128"))  # onto the picture: it is shown
+    expect(page.get_by_label("Scene")).to_have_value("context-7")
+    expect(quilt_4).to_have_attribute("aria-current", "true")
+    page.keyboard.press("ArrowRight")
+    expect(thumbs.filter(has_text="Quilt 5")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Scene")).to_have_value("context-14")
+    page.get_by_label("Instead, a click lends").check()
+    thumbs.first.click()
+    expect(page.get_by_label("Filters of")).to_have_value("context-13")
+    thumbs.first.click()  # no longer
+    expect(page.get_by_label("Filters of")).to_have_value("")
+    expect(page.get_by_label("Scene")).to_have_value("context-14")
+    assert tab.faults == []
+
+
+def test_changes_stay_with_their_scene(visit: Visit) -> None:
+    page = shown(visit).page
+    changed(page, {"edits": ["remove 3"]})
+    page.get_by_label("Scene").select_option("scale-1")
+    page.wait_for_function(f"{PLACE}.state.edits.length === 0")
+    expect(page.locator(".thumb.edited")).to_have_text(re.compile("Coins 1 "))
+    page.locator(".thumb").first.click()
+    page.wait_for_function(f"{PLACE}.state.edits.join() === 'remove 3'")
+    page.get_by_role("button", name="Reset").click()
+    expect(page.locator(".thumb.edited")).to_have_count(0)
+
+
 def test_every_canvas_has_words(visit: Visit) -> None:
     page = shown(visit).page
-    words = page.locator(".dmnet-app canvas").evaluate_all("all => all.map(one => one.ariaLabel)")
-    assert len(words) == 12
+    words = page.locator(".dmnet-app canvas:not([aria-hidden])").evaluate_all(
+        "all => all.map((one) => one.ariaLabel)"
+    )
+    assert len(words) == 13
     assert all(word and len(word) > 15 for word in words)
-    assert "ruby on warm side" in words[1]
+    assert "ruby on warm side" in words[2]
 
 
 def at(canvas: Locator, column: float, row: float) -> dict[str, Any]:
@@ -172,7 +254,7 @@ def test_pointing_says_what_is_there_and_its_value(visit: Visit) -> None:
     chances = upsample(inside.logits[None], mask.shape)[0].softmax(0)
     expect(pointed).to_contain_text("Point at a picture")
     names = WORLDS["demo_scale"].classes.names
-    prediction = page.locator(".panel canvas").nth(1)
+    prediction = page.get_by_label("The network's labels")
     for y, x in ((3, 5), *map(tuple, np.argwhere(mask == 1)[[0, -1]])):
         prediction.hover(**at(prediction, x, y))
         label = int(chances[:, y, x].argmax())
@@ -185,16 +267,17 @@ def test_pointing_says_what_is_there_and_its_value(visit: Visit) -> None:
         expect(pointed).to_contain_text(true)
     assert page.locator(".mark:visible").count() == 4 + 4  # of the pictures and the responses
     card = page.locator(".scale[data-k='7'] canvas")
+    channel = CHANNELS["demo_scale"]
     for canvas, grids, what in (
         (card.first, inside.filters, "Filter of 7 × 7"),
         (card.last, inside.responses, "Response of 7 × 7"),
+        (page.locator(".between canvas"), inside.filters, "Filter of 7 × 7"),
     ):
-        values = grids[3].mean(0)
+        values = grids[3][channel]
         canvas.hover(**at(canvas, 2, 5))
         where = f"row 6 of {len(values)}, column 3 of {len(values)}"
         number = f"{float(values[5, 2]):.2g}".replace("-", "−")
-        channels = model.architecture.channels
-        expect(pointed).to_have_text(f"{what}, the mean of {channels} channels, {where}: {number}.")
+        expect(pointed).to_have_text(f"{what}, channel {channel + 1}, {where}: {number}.")
     page.locator(".scale[data-k='1'] canvas").first.hover()
     expect(pointed).to_contain_text("one number")
     assert tab.faults == []
@@ -202,7 +285,7 @@ def test_pointing_says_what_is_there_and_its_value(visit: Visit) -> None:
 
 def test_a_click_keeps_the_place_and_arrows_move_it(visit: Visit) -> None:
     page = shown(visit).page
-    pointed, prediction = page.locator(".pointed"), page.locator(".panel canvas").nth(1)
+    pointed, prediction = page.locator(".pointed"), page.get_by_label("The network's labels")
     y, x = np.argwhere(BY_ID["scale-26"].draw().mask == 1)[40].tolist()
     prediction.click(**at(prediction, x, y))
     page.mouse.move(1, 1)
@@ -226,17 +309,17 @@ def test_the_colours_are_explained_where_they_are(visit: Visit) -> None:
     names = [one.replace("_", " ") for one in WORLDS["demo_scale"].classes.names]
     legend = page.get_by_role("list", name="What the colours mean").get_by_role("listitem")
     said = legend.all_inner_texts()
-    assert {*said} <= {*names, "counts nowhere"}
+    assert {*said} <= {*names, "void: counts nowhere"}
     assert len(said) > 4
     expect(page.locator(".key")).to_contain_text("white is 0")
     scene = BY_ID["scale-26"]
     inside = look_inside(
         dmnet.load_pretrained(scene.world), evaluation_image(scene.world, scene.draw().image), [1] * 4
     )
-    captions = page.locator(".scale .caption").all_inner_texts()
+    captions, channel = page.locator(".scale .caption").all_inner_texts(), CHANNELS["demo_scale"]
     for i, (filters, responses) in enumerate(zip(inside.filters, inside.responses, strict=True)):
         for caption, grid in zip(
-            captions[2 * i : 2 * i + 2], (filters.mean(0), responses.mean(0)), strict=True
+            captions[2 * i : 2 * i + 2], (filters[channel], responses[channel]), strict=True
         ):
             largest = float(grid.flatten()[grid.abs().argmax()])
             assert float(caption.split()[1].replace("−", "-")) == pytest.approx(largest, rel=0.06)
@@ -259,9 +342,9 @@ def test_one_answer_is_held_beside_another(visit: Visit) -> None:
     swap.click()
     page.wait_for_function(f"(wanted) => [...{PLACE}.answer.labels].join() === wanted.join()", arg=less)
     expect(switch(page, 7)).not_to_be_checked()
-    expect(page.locator(".panel .caption").nth(3)).to_have_text("A: Coins 1")
+    expect(page.locator(".changed .caption")).to_have_text("A: Coins 1")
     changed(page, {"scene": "context-13"})  # another network: A cannot be compared, and comes back
-    expect(page.locator(".panel .caption").nth(3)).to_have_text("changed")
+    expect(page.locator(".changed .caption")).to_have_text("changed (grey: not)")
     swap.click()
     page.wait_for_function(f"(wanted) => [...{PLACE}.answer.labels].join() === wanted.join()", arg=full)
     page.get_by_role("button", name="Let A go").click()
@@ -309,6 +392,11 @@ def test_which_scale_matters(visit: Visit) -> None:
     row = page.locator(".statistics tr", has_text="rubies")
     expect(row.locator("td.best")).to_have_text("10/10")
     page.get_by_label("Reveal").select_option(label="rubies: which side?")
+    expect(page.locator(".picture .caption")).to_have_text(
+        re.compile("red is warm, blue cool; the answer changes at")
+    )
+    page.get_by_label("Reveal").select_option(label="nothing")
+    expect(page.locator(".picture .caption")).to_have_text("picture")
 
 
 def test_a_shared_address_brings_it_all_back(visit: Visit) -> None:
@@ -319,9 +407,15 @@ def test_a_shared_address_brings_it_all_back(visit: Visit) -> None:
     page.wait_for_url("**#play&scene=scale-7&gates=1,0,0.55,2&*")  # once the reader pauses
     address = page.url
     labels = labels_of(page)
+    page.get_by_label("The network's labels").press("ArrowLeft")  # a pixel that is kept
+    page.wait_for_url(f"{address}&pixel=76,80")
     page.reload()
     page.wait_for_function(f"{PLACE}?.answer?.logits", timeout=90_000)
-    assert page.url == address
+    assert page.url == f"{address}&pixel=76,80"
+    expect(page.locator(".pointed")).to_contain_text("Pixel 76, 80: ")
+    expect(page.locator(".why")).to_be_visible()
+    page.get_by_label("The network's labels").press("Escape")
+    page.wait_for_url(address)
     assert labels_of(page) == labels
     expect(switch(page, 3)).not_to_be_checked()
     expect(page.get_by_label("Filters of")).to_have_value("scale-1")
@@ -471,7 +565,7 @@ def test_as_a_widget(visit: Visit, tmp_path: Path) -> None:
     tab.page.evaluate(WIDGET, [bundle.script(), state])
     expect(tab.page.locator(".engine")).to_contain_text("in the kernel", timeout=30_000)
     expect(summary(tab.page)).to_contain_text("· 0 % of the pixels differ", timeout=30_000)
-    tab.page.locator(".switch", has_text="7 × 7").click()  # the reader; the kernel hears of it
+    tab.page.locator(".scale .switch", has_text="7 × 7").click()  # the reader; the kernel hears of it
     tab.page.wait_for_function("window.saved?.scale_gates[3] === 0")
     expect(summary(tab.page)).not_to_contain_text("· 0 % of the pixels differ")
     tab.page.evaluate("window.tell('scale_gates', [1, 0, 1, 1])")  # a cell; the page shows it

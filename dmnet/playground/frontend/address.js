@@ -4,14 +4,14 @@
  * @typedef {object} State
  * @property {string} scene id of a scene, or "own"
  * @property {number[]} gates the weight of each scale, 0..2
- * @property {number} channel which channel of filters and responses is shown; -1 is the mean
+ * @property {number} channel which channel of filters and responses is shown; -1 is the one that varies most
  * @property {string} donor id of the scene whose filters are lent, or ""
  * @property {number} reveal which question's answer is shown on the picture; -1 is none
  * @property {string[]} edits changes of the scene; see edits.js
  */
 import { readEdit } from "./edits.js";
 
-const MARK = "#play&";
+const PREFIX = "#play&";
 
 /** @type {Readonly<State>} */
 export const START = Object.freeze({ scene: "", gates: [1, 1, 1, 1], channel: -1, donor: "", reveal: -1, edits: [] });
@@ -19,15 +19,26 @@ export const START = Object.freeze({ scene: "", gates: [1, 1, 1, 1], channel: -1
 /**
  * Return a page's fragment for a state; what is as at the start is left out.
  * @param {State} state
+ * @param {number[] | null} [pixel] x and y of the one that is kept
  */
-export function toFragment(state) {
+export function toFragment(state, pixel) {
   const parts = [`scene=${encodeURIComponent(state.scene)}`];
   if (state.gates.some((gate) => gate !== 1)) parts.push(`gates=${state.gates.join(",")}`);
   if (state.channel !== -1) parts.push(`channel=${state.channel}`);
   if (state.donor) parts.push(`donor=${encodeURIComponent(state.donor)}`);
   if (state.reveal !== -1) parts.push(`reveal=${state.reveal}`);
   if (state.edits.length) parts.push(`edits=${state.edits.map((edit) => edit.replaceAll(" ", "+")).join(",")}`);
-  return MARK + parts.join("&");
+  if (pixel) parts.push(`pixel=${pixel.join(",")}`);
+  return PREFIX + parts.join("&");
+}
+
+/**
+ * Return the pixel that is kept in a fragment, if there is one.
+ * @param {string} fragment
+ */
+export function pixelIn(fragment) {
+  const found = fragment.startsWith(PREFIX) && /&pixel=(\d{1,5}),(\d{1,5})(?:&|$)/.exec(fragment);
+  return found ? [Number(found[1]), Number(found[2])] : null;
 }
 
 /**
@@ -39,8 +50,8 @@ export function toFragment(state) {
  */
 export function fromFragment(fragment, start, known) {
   const state = { ...start, gates: [...start.gates], edits: [...start.edits] };
-  if (!fragment.startsWith(MARK)) return state;
-  const given = new URLSearchParams(fragment.slice(MARK.length));
+  if (!fragment.startsWith(PREFIX)) return state;
+  const given = new URLSearchParams(fragment.slice(PREFIX.length));
   const scene = given.get("scene") ?? "";
   const donor = given.get("donor") ?? given.get("lender") ?? ""; // its name in older links
   const gates = (given.get("gates") ?? "").split(",").map(Number);

@@ -51,6 +51,10 @@ export class PixelCard {
     this.note = make("p.fine");
     this.element = make("div.why", { role: "region", "aria-label": "Why the network calls the pinned pixel so", hidden: true },
       this.account.element, this.note, makeButton("Let go of the pixel", release, "Esc does the same on the prediction"));
+    this.again = makeButton("Ask again", () => this.retry(), "Ask the network once more");
+    this.note.after(this.again);
+    /** @type {{asked: string, picture: Picture} | null} what failed: only another pixel, or the reader, asks anew */
+    this.refused = null;
     view.pointed.after(this.element);
     /** @type {number[] | null} the pinned pixel */
     this.pixel = null;
@@ -62,6 +66,11 @@ export class PixelCard {
     this.wanted = null;
     this.asking = paused(120); // not while something is dragged
     this.words = "";
+  }
+
+  retry() {
+    this.refused = null;
+    this.show(this.pixel);
   }
 
   /** @returns {Game | null} */
@@ -81,14 +90,17 @@ export class PixelCard {
     if (!pixel || !game) return;
     const { ready, failed, world } = this.playground;
     const same = this.shared?.picture === game.picture && this.shared.key === game.key;
+    const asked = `${game.key} ${pixel}`;
+    const refused = this.refused?.asked === asked && this.refused.picture === game.picture;
+    this.again.hidden = !refused;
     this.account.element.hidden = !this.shared || !ready.has(world.name);
     this.element.setAttribute("aria-busy", String(!same));
     if (!ready.has(world.name)) {
       say(this.note, failed.has(world.name) ? "Why, only the network can say, which cannot run here." : "Why? The network is still loading …");
     } else if (same && this.shared) {
       this.draw(this.shared.dividends, pixel);
-    } else if (this.wanted?.picture !== game.picture || this.wanted.key !== game.key) {
-      this.wanted = game;
+    } else if (!refused && (this.wanted?.picture !== game.picture || this.wanted.key !== game.key)) {
+      [this.wanted, this.refused] = [game, null];
       say(this.note, "The network is asked 16 times …");
       this.asking(() => this.ask(game));
     }
@@ -120,6 +132,8 @@ export class PixelCard {
       this.show(this.pixel);
     } catch (error) {
       if (this.wanted !== game) return;
+      [this.wanted, this.refused] = [null, { asked: `${game.key} ${this.pixel}`, picture: game.picture }];
+      this.again.hidden = false;
       say(this.note, `Why, cannot be said: ${/** @type {Error} */ (error).message}`);
     }
   }

@@ -40,7 +40,7 @@ import { inflated, readSafetensors } from "./safetensors.js";
 
 /** What a patch of the ground can be; the place in the list is the bit of its version. */
 export const QUALITIES = ["warm", "light"];
-const NONE = 0xffff;
+export const NONE = 0xffff;
 const VOID_OWNER = 0x8000;
 
 /**
@@ -181,13 +181,14 @@ export function objectAt({ height, width }, owner, x, y) {
  * Return the share of the visible ground, 0..1, where a map is 1.
  * @param {Scene} scene
  * @param {string} name of the map
- * @param {Uint16Array} owner
+ * @param {ArrayLike<number>} owner of each pixel, or its true label
+ * @param {number} ground what stands there for the ground
  */
-export function visibleShare({ tensors, facts }, name, owner) {
+export function visibleShare({ tensors, facts }, name, owner, ground) {
   const start = facts.hidden.indexOf(name) * owner.length;
   let [sum, count] = [0, 0];
-  owner.forEach((one, i) => {
-    if (one !== NONE) return;
+  Array.prototype.forEach.call(owner, (one, i) => {
+    if (one !== ground) return;
     sum += tensors.hidden.data[start + i];
     count++;
   });
@@ -256,7 +257,7 @@ export class Composer {
     facts.questions.forEach(({ seen, hidden, majority }, bit) => {
       const [seenAt, hiddenAt] = [seen, hidden].map((name) => facts.hidden.indexOf(name) * area);
       for (let i = 0; i < area; i++) maps[seenAt + i] = (versions[patch[i]] >> bit) & 1;
-      if (majority) maps.fill(visibleShare(now, seen, owner) > 0.5 ? 1 : 0, hiddenAt, hiddenAt + area);
+      if (majority) maps.fill(visibleShare(now, seen, owner, NONE) > 0.5 ? 1 : 0, hiddenAt, hiddenAt + area);
       else if ((exchanged >> bit) & 1) for (let i = 0; i < area; i++) maps[hiddenAt + i] ^= 1;
     });
     return maps;

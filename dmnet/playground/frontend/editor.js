@@ -32,10 +32,9 @@ function setting(text, ...controls) {
 export class Editor {
   /**
    * @param {{figure: HTMLElement, canvas: HTMLCanvasElement}} panel the picture's: it moves in while the workbench is open
-   * @param {(edits: string[]) => void} change
-   * @param {() => void} close
+   * @param {{change: (edits: string[]) => void, prepare: () => void, edit: () => void}} actions
    */
-  constructor(panel, change, close) {
+  constructor(panel, { change, prepare, edit }) {
     this.panel = panel;
     this.canvas = panel.canvas;
     this.change = change;
@@ -45,10 +44,9 @@ export class Editor {
     this.composed = null;
     /** @type {string[]} */
     this.edits = [];
-    /** @type {string[][]} what `Undo` goes back to */
-    this.history = [];
-    /** @type {string[][]} what was undone, and can be done again */
-    this.future = [];
+    /** @type {Map<string, {past: string[][], future: string[][]}>} of each scene: what `Undo` goes back to; what was undone */
+    this.trails = new Map();
+    this.scene = "";
     /** @type {string[] | null} the changes before the gesture that is under way */
     this.before = null;
     this.chosen = 0; // number of an object
@@ -59,7 +57,8 @@ export class Editor {
       const box = make("input", { type: "checkbox", onchange: () => this.say(`exchange ${name}`) });
       return { box, element: make("label.check", {}, box, PAIRS[bit]) };
     });
-    this.makeControls(close);
+    this.makeControls(edit);
+    for (const kind of ["pointerenter", "focus"]) this.share.addEventListener(kind, prepare);
     this.marker = make("div.marker", { hidden: true });
     panel.figure.querySelector(".frame")?.append(this.marker);
     this.takeGestures();
@@ -81,23 +80,25 @@ export class Editor {
     this.tap = make("select", { "aria-label": "What a tap on the ground does", onchange: () => this.showMarker() });
     this.share = slider("share", { min: 0, max: 100, step: 1, "aria-label": "Warm share of the ground, per cent" });
     this.shareValue = make("output");
-    this.shareRow = setting("Warm", this.share, this.shareValue);
+    this.shareRow = make("label.ground", { hidden: true }, make("span", {}, "cool"), this.share, make("span", {}, "warm"));
+    this.panel.figure.querySelector(".frame")?.after(this.shareRow, this.shareValue);
     this.brightness = slider("brightness", { min: 40, max: 160, step: 5, "aria-label": "Brightness of the light, per cent" });
     this.warmth = slider("warmth", { min: -100, max: 100, step: 5, "aria-label": "Colour of the light, from blue to orange" });
     this.undo = makeButton("Undo", () => this.goBack(), "Take the last change back");
     this.restore = makeButton("As it was", () => this.settle([]), "Take all changes back");
     const done = makeButton("Done", close, "Close the workbench; the changes stay");
     const add = makeButton("Add", () => this.add(), "Put one more object into the picture");
+    this.lightNote = make("p.fine", { hidden: true }, "This light is not that of the pictures it was trained on; it may take much for background.");
     this.stage = make("div.stage");
     this.bench = make("section.bench", { "aria-label": "Workbench" },
       make("p.fine", {}, "Drag an object, or choose it: arrow keys move it, + and − change its size, Delete takes it away. " +
-        "Ctrl+Z takes a change back, Esc closes."),
+        "Ctrl+Z takes a change back, Esc closes. Where a tap on the ground turns a patch, a stroke turns all that it crosses."),
       setting("Object", this.object, this.remove), setting("Size", this.size),
       setting("New", this.kind, add),
       setting("Exchange", make("div.checks", {}, ...this.exchanges.map(({ element }) => element))),
-      this.shareRow, setting("A tap", this.tap),
+      setting("A tap", this.tap),
       setting("Light", make("span.ends", {}, "dim"), this.brightness, make("span.ends", {}, "bright")),
-      setting("", make("span.ends", {}, "blue"), this.warmth, make("span.ends", {}, "orange")),
+      setting("", make("span.ends", {}, "blue"), this.warmth, make("span.ends", {}, "orange")), this.lightNote,
       make("div.buttons", {}, this.undo, this.restore, done));
   }
 
@@ -126,12 +127,12 @@ export class Editor {
    */
   show(composer, edits, composed) {
     if (composer !== this.composer) {
-      [this.composer, this.chosen, this.history, this.future, this.before] = [composer, 0, [], [], null];
+      this.composer = composer;
       this.spot = [composer.layers.width >> 1, composer.layers.height >> 1];
       const kinds = composer.layers.objects.filter(({ placed }) => !placed).map(({ name }) => name);
       this.kind.replaceChildren(...kinds.map((name) => make("option", { value: name }, name)));
     }
-    [this.edits, this.composed] = [edits, composed];
+    this.composed = composed;
     const { placed, exchanged } = composed.arrangement;
     const objects = [...placed].sort((a, b) => a.number - b.number);
     if (!objects.some(({ number }) => number === this.chosen)) this.chosen = 0;
@@ -144,21 +145,49 @@ export class Editor {
     });
     if (this.tap.options.length !== questions.length + 1) {
       this.tap.replaceChildren(make("option", { value: "" }, "does nothing"),
-        ...questions.map((_, bit) => make("option", { value: QUALITIES[bit] }, `turns a patch ${PAIRS[bit]}`)));
-    }
-    const [question] = questions;
-    this.shareRow.hidden = !question?.majority;
-    if (question?.majority) {
-      const share = visibleShare(composed.scene, question.seen, composed.owner);
-      const said = this.value("share", NaN);
-      this.share.value = String(Number.isNaN(said) ? Math.round(100 * share) : exchanged & 1 ? 100 - said : said);
-      say(this.shareValue, percent(share));
+        ...questions.map((_, bit) => make("option", { value: QUALITIES[bit] }, `turns patches ${PAIRS[bit]}`)));
     }
     this.brightness.value = String(this.value("brightness", 100));
     this.warmth.value = String(this.value("warmth", 0));
-    this.undo.disabled = !this.history.length;
+    this.lightNote.hidden = this.warmth.value === "0" && this.brightness.value === "100";
+    this.undo.disabled = !this.trail.past.length;
     this.restore.disabled = !edits.length;
     this.showChosen();
+  }
+
+  /**
+   * What there is to be changed.
+   * @param {string} scene its id
+   * @param {string[]} edits
+   */
+  begin(scene, edits) {
+    if (scene !== this.scene) [this.scene, this.chosen, this.before, this.composed] = [scene, 0, null, null];
+    this.edits = edits;
+  }
+
+  get trail() {
+    const trail = this.trails.get(this.scene) ?? { past: [], future: [] };
+    this.trails.set(this.scene, trail);
+    return trail;
+  }
+
+  /**
+   * Show how much of the ground is warm, where most of it decides.
+   * @param {Scene} scene
+   */
+  showShare({ facts, tensors, picture, truth }) {
+    const [question] = facts.questions;
+    this.shareRow.hidden = this.shareValue.hidden = !question?.majority || !truth;
+    if (this.shareRow.hidden || !truth) return;
+    const share = visibleShare({ facts, tensors, picture, truth }, question.seen, truth, 0);
+    const said = this.value("share", NaN);
+    this.share.value = String(Number.isNaN(said) ? Math.round(100 * share) : this.exchanged ? 100 - said : said);
+    say(this.shareValue, `${percent(share)} warm`);
+  }
+
+  /** Whether warm and cool have changed places. */
+  get exchanged() {
+    return this.edits.includes("exchange warm");
   }
 
   /**
@@ -235,7 +264,7 @@ export class Editor {
   slide(text) {
     this.before ??= this.edits;
     const [verb, value] = text.split(" ");
-    const flipped = verb === "share" && ((this.composed?.arrangement.exchanged ?? 0) & 1);
+    const flipped = verb === "share" && this.exchanged;
     this.edits = withEdit(this.edits, flipped ? `share ${100 - Number(value)}` : text);
     this.change(this.edits);
   }
@@ -249,18 +278,18 @@ export class Editor {
     this.before = null;
     if (edits) this.edits = edits;
     if (before.join() !== this.edits.join()) {
-      this.history.push(before);
-      this.future = [];
+      this.trail.past.push(before);
+      this.trail.future.length = 0;
     }
     this.change(this.edits);
   }
 
   goBack() {
-    this.go(this.history, this.future);
+    this.go(this.trail.past, this.trail.future);
   }
 
   goForward() {
-    this.go(this.future, this.history);
+    this.go(this.trail.future, this.trail.past);
   }
 
   /**
@@ -306,6 +335,24 @@ export class Editor {
   takeGestures() {
     /** @type {number[] | null} from the pointer to the centre of the object that is dragged */
     let grip = null;
+    /** @type {Set<number> | null} the patches that a stroke has touched */
+    let stroke = null;
+    const paint = (/** @type {number[]} */ to) => {
+      const { layers: { patch, width, height } } = /** @type {Composer} */ (this.composer);
+      const [from, bit] = [this.spot, QUALITIES.indexOf(this.tap.value)];
+      const steps = Math.max(1, Math.ceil(Math.hypot(to[0] - from[0], to[1] - from[1])));
+      for (let step = 1; step <= steps && stroke; step++) {
+        const [x, y] = from.map((start, i) => Math.round(start + ((to[i] - start) * step) / steps));
+        const found = patch[inside(y, height) * width + inside(x, width)];
+        if (stroke.has(found)) continue;
+        stroke.add(found);
+        const now = ((this.composed?.arrangement.versions[found] ?? 0) >> bit) & 1;
+        if (stroke.size === 1) wanted = 1 - now;
+        if (now !== wanted) this.slide(`turn ${this.tap.value} ${found}`);
+      }
+      this.spot = to;
+    };
+    let wanted = 0; // of all patches of a stroke: the other kind than the first one was
     const place = (/** @type {PointerEvent} */ event) => {
       const box = this.canvas.getBoundingClientRect();
       const [right, down] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
@@ -316,19 +363,23 @@ export class Editor {
       const [x, y] = this.spot = place(event);
       const found = objectAt(this.composer.layers, this.composed.owner, x, y);
       this.choose(found < 0 ? 0 : this.composed.arrangement.placed[found].number);
-      if (!this.placed) return this.turn(x, y);
-      grip = [this.placed.x - x, this.placed.y - y];
+      if (this.placed) grip = [this.placed.x - x, this.placed.y - y];
+      else if (this.tap.value) {
+        stroke = new Set();
+        paint([x, y]);
+      } else return;
       this.canvas.setPointerCapture(event.pointerId);
     });
     this.canvas.addEventListener("pointermove", (event) => {
+      if (stroke) paint(place(event));
       if (!grip || !this.placed) return;
       const [x, y] = place(event).map((to, i) => to + /** @type {number[]} */ (grip)[i]);
       if (this.placed.x !== x || this.placed.y !== y) this.move(x, y);
     });
     for (const end of ["pointerup", "pointercancel"]) {
       this.canvas.addEventListener(end, () => {
-        if (grip) this.settle();
-        grip = null;
+        if (grip || stroke) this.settle();
+        [grip, stroke] = [null, null];
       });
     }
     this.canvas.addEventListener("keydown", (event) => this.key(event));

@@ -35,12 +35,12 @@ export const makeSwatch = (rgb) => make("i.swatch", { style: `background: rgb(${
 
 /**
  * A picture with its caption; the canvas tells its content to who cannot see it.
- * @param {string} text
+ * @param {string} text one word: the class of the figure too
  */
 export function makePanel(text) {
   const canvas = make("canvas", { role: "img", width: 160, height: 160 });
   const caption = make("div.caption", {}, text);
-  return { figure: make("div.panel", {}, make("div.frame", {}, canvas), caption), canvas, caption };
+  return { figure: make(`div.panel.${text}`, {}, make("div.frame", {}, canvas), caption), canvas, caption };
 }
 
 /**

@@ -7,7 +7,7 @@
  * @typedef {object} Inquiry
  * @property {Picture} picture
  * @property {number[]} gates
- * @property {number} channel of the filters and responses wanted; -1 is the mean
+ * @property {number} channel of the filters and responses wanted
  * @property {Picture | null} donor the picture whose filters are lent, if any
  *
  * @typedef {object} Answer
@@ -15,7 +15,6 @@
  * @property {Float32Array | null} logits [classes, h, w], where a network has just computed them
  * @property {Grid[]} filters one per scale
  * @property {Grid[]} responses one per scale, before the gate
- * @property {number} channels how many there are to choose from
  *
  * @typedef {object} Assets where files come from
  * @property {(name: string) => Promise<ArrayBuffer>} get
@@ -99,7 +98,6 @@ export function precomputed({ picture, tensors }, gates) {
     logits: null,
     filters: grids("filters"),
     responses: grids("responses"),
-    channels: 0,
   };
 }
 
@@ -165,7 +163,6 @@ export class BrowserEngine {
       logits: data,
       filters: grids("filters"),
       responses: grids("responses"),
-      channels: outputs.filters_1.dims[0],
     };
   }
 
@@ -373,7 +370,6 @@ export class KernelEngine {
       logits: new Float32Array(arrays[1]),
       filters: filters.map((/** @type {number[]} */ shape, /** @type {number} */ i) => grid(arrays[2 + i], shape)),
       responses: responses.map((/** @type {number[]} */ shape, /** @type {number} */ i) => grid(arrays[6 + i], shape)),
-      channels: reply.channels,
     };
   }
 
@@ -383,7 +379,7 @@ export class KernelEngine {
    * @returns {Promise<{logits: Float32Array, cells: {height: number, width: number}}>}
    */
   async logits(inquiry) {
-    const { logits, responses } = await this.answer({ ...inquiry, channel: -1 });
+    const { logits, responses } = await this.answer({ ...inquiry, channel: 0 });
     return { logits: /** @type {Float32Array} */ (logits), cells: responses[0] };
   }
 }

@@ -151,18 +151,15 @@ export function occurringIn(maps) {
 }
 
 /**
- * Return one channel of [channels, height, width], or the mean over all of them.
+ * Return one channel of [channels, height, width].
  * @param {Float32Array} values
  * @param {number[]} shape channels, height, width
- * @param {number} channel -1 is the mean
+ * @param {number} channel
  * @returns {Grid}
  */
-export function channelOf(values, [channels, height, width], channel) {
+export function channelOf(values, [, height, width], channel) {
   const area = height * width;
-  if (channel >= 0) return { values: values.slice(channel * area, (channel + 1) * area), height, width };
-  const sum = new Float32Array(area);
-  for (let i = 0; i < values.length; i++) sum[i % area] += values[i] / channels;
-  return { values: sum, height, width };
+  return { values: values.slice(channel * area, (channel + 1) * area), height, width };
 }
 
 /**

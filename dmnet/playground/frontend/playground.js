@@ -8,7 +8,7 @@
  * @import { Answer, Assets, Kernel, Scene } from "./engines.js"
  * @import { World } from "./results.js"
  */
-import { fromFragment, START, toFragment } from "./address.js";
+import { fromFragment, pixelIn, START, toFragment } from "./address.js";
 import { Composer, readLayers } from "./compose.js";
 import { isDark, make, paused, percent, say } from "./elements.js";
 import { BrowserEngine, KernelEngine, NO_FACTS, precomputed, readScene } from "./engines.js";
@@ -19,7 +19,8 @@ import { OwnPictures } from "./own.js";
 import { paintDifference, paintLabels, paintPicture, paintRevealed } from "./paint.js";
 import { toPicture } from "./pictures.js";
 import { Pointing } from "./point.js";
-import { classList, groupScores, legendOf } from "./results.js";
+import { classList, groupScores, legendOf, revealedIn } from "./results.js";
+import { Strip } from "./strip.js";
 import { Tour } from "./tour.js";
 import { View } from "./view.js";
 
@@ -52,6 +53,8 @@ export class Playground {
     this.start = { ...START, ...start };
     /** @type {State} */
     this.state = { ...this.start };
+    /** @type {Map<string, string[]>} the changes of the scenes that were shown before */
+    this.visited = new Map();
     /** @type {World[]} */
     this.worlds = [];
     /** @type {Map<string, Promise<Scene>>} */
@@ -62,8 +65,8 @@ export class Playground {
     this.engines = new Map();
     /** @type {Map<string, BrowserEngine | KernelEngine>} those that are ready */
     this.ready = new Map();
-    /** @type {WeakMap<Scene, Answer>} the full network's answers */
-    this.full = new WeakMap();
+    /** @type {WeakMap<Scene, Answer>[]} the full network's answers, by the channel that they show */
+    this.fulls = [];
     /** @type {Answer | null} */
     this.answer = null;
     /** @type {Scene | null} the one that is shown */
@@ -103,6 +106,7 @@ export class Playground {
     root.replaceChildren(this.view.element);
     this.view.element.addEventListener("keydown", (event) => this.key(event));
     this.pointing = new Pointing(this, this.view);
+    this.strip = new Strip(this, this.view);
     this.ownPictures = new OwnPictures(this.view, (canvas) => this.takeOwn(canvas), (text) => this.say(text));
   }
 
@@ -110,7 +114,6 @@ export class Playground {
   actions() {
     return {
       choose: (scene) => this.choose(scene),
-      step: (by) => this.step(by),
       tour: () => {
         this.release(); // it speaks of the full network
         this.tour.go(0);
@@ -126,6 +129,7 @@ export class Playground {
       release: () => this.release(),
       edit: () => this.toggleEditor(),
       change: (edits) => this.set({ edits }),
+      prepare: () => this.composer(this.state.scene).catch(() => {}), // told when it is wanted
       reveal: (reveal) => this.set({ reveal }),
       matters: () => this.showMatters(),
       own: (file) => this.ownPictures.read(file),
@@ -143,10 +147,11 @@ export class Playground {
     this.start.scene ||= this.worlds[0].scenes[0].id;
     const known = (/** @type {string} */ id) => this.worlds.some((world) => world.scenes.some((scene) => scene.id === id));
     this.state.scene ||= this.start.scene;
+    const pixel = this.options.address ? pixelIn(location.hash) : null;
     if (this.options.address) this.state = fromFragment(location.hash, this.start, known);
-    if (this.state.channel >= this.world.channels) this.state.channel = -1;
     this.listScenes();
     await this.refresh();
+    if (pixel) this.pointing.pin(pixel);
   }
 
   /** List the scenes, world by world; the reader's own picture can be shown to every network. */
@@ -166,21 +171,26 @@ export class Playground {
 
   /** @param {Partial<State>} changes */
   set(changes) {
-    const [world, { scene }] = [this.world, this.state];
+    const [world, { scene, edits }] = [this.world, this.state];
+    this.visited.set(scene, edits);
     Object.assign(this.state, changes);
     if (this.world !== world) [this.state.channel, this.state.reveal] = [-1, -1];
-    if (this.state.scene !== scene && !changes.edits) this.state.edits = [];
+    if (this.state.scene !== scene && !changes.edits) this.state.edits = this.options.kernel ? [] : this.visited.get(this.state.scene) ?? [];
     if (this.state.donor === this.state.scene && !this.state.edits.length) this.state.donor = ""; // it is the same
     this.listeners.forEach((listener) => listener(this.state));
     this.writeAddress();
     return this.refresh();
   }
 
+  get fragment() {
+    return toFragment(this.state, this.pointing.pixel);
+  }
+
   /** Put the state into the page's address, once the reader pauses. */
   writeAddress() {
     this.addressing(() => {
       if (!this.options.address || this.state.scene === OWN) return;
-      history.replaceState(history.state, "", toFragment(this.state));
+      history.replaceState(history.state, "", this.fragment);
     });
   }
 
@@ -192,11 +202,14 @@ export class Playground {
     return this.set({ ...START, edits: [], scene });
   }
 
-  /** @param {number} by */
-  step(by) {
-    const all = this.worlds.flatMap((world) => world.scenes.map((scene) => scene.id));
-    const at = all.indexOf(this.state.scene);
-    this.set({ scene: all[(at + by + all.length) % all.length], donor: "" });
+  /** The channel of filters and responses that is shown. */
+  get channel() {
+    const { state: { channel }, world } = this;
+    return channel < 0 || channel >= world.channels ? world.channel : channel;
+  }
+
+  get full() {
+    return (this.fulls[this.channel] ??= new WeakMap());
   }
 
   /** The world that the scene shown belongs to. */
@@ -291,11 +304,12 @@ export class Playground {
       if (turn !== this.turn) return;
       const scene = composed && this.state.edits.length ? composed.scene : base;
       [this.base, this.present] = [base, scene];
+      this.view.editor.showShare(scene);
       if (this.view.editor.isOpen) this.paintScene(scene); // at once: the network's answer follows
       const engine = this.ready.get(this.world.name);
       const answer = engine
         ? await this.ask(engine, base, scene, donor, turn)
-        : this.state.donor || this.state.channel >= 0 ? null : precomputed(scene, this.state.gates);
+        : this.state.donor || this.channel !== this.world.channel ? null : precomputed(scene, this.state.gates);
       if (turn !== this.turn) return;
       if (!answer) return this.wait(scene);
       this.answer = answer;
@@ -350,12 +364,12 @@ export class Playground {
    * @returns {Promise<Answer>}
    */
   async answers(engine, base, scene, donor) {
-    const { gates, channel } = this.state;
+    const { channel, full, state: { gates } } = this;
     const answer = await engine.answer({ picture: scene.picture, gates: [...gates], channel, donor: donor?.picture ?? null });
-    if (gates.every((gate) => gate === 1) && !donor && channel < 0) this.full.set(scene, answer);
+    if (gates.every((gate) => gate === 1) && !donor) full.set(scene, answer);
     for (const one of [base, scene]) {
-      if (this.full.has(one)) continue;
-      this.full.set(one, await engine.answer({ picture: one.picture, gates: ALL, channel: -1, donor: null }));
+      if (full.has(one)) continue;
+      full.set(one, await engine.answer({ picture: one.picture, gates: ALL, channel, donor: null }));
     }
     return answer;
   }
@@ -376,8 +390,9 @@ export class Playground {
 
   /** The controls, which never wait for an answer. */
   showControls() {
-    const { scene, gates, channel, donor, edits } = this.state;
+    const { scene, gates, donor, edits } = this.state;
     const world = this.world;
+    this.view.editor.begin(scene, edits);
     this.view.scene.value = scene === OWN ? `${OWN} ${world.name}` : scene;
     say(this.view.hint, scene !== OWN ? world.hint : `Your picture. The network that answers, ${world.name}, knows ` +
       `${world.knows}, and takes everything for one of its classes.`);
@@ -394,8 +409,11 @@ export class Playground {
     this.view.swap.hidden = !donor || donor === scene || scene === OWN;
     this.view.edit.hidden = !layers;
     this.view.edit.classList.toggle("ready", changed);
-    this.view.channel.value = String(channel);
+    this.view.fill(this.view.channel, world.name, Array.from({ length: world.channels }, (_, c) =>
+      [c, `channel ${c + 1}${c === world.channel ? ", which varies most" : ""}`]));
+    this.view.channel.value = String(this.channel);
     this.view.scales.show(gates, null, "");
+    this.strip.show();
   }
 
   /**
@@ -433,14 +451,9 @@ export class Playground {
     this.pointing.show();
     await breath();
     if (base !== this.base) return; // another scene has been chosen
-    if (answer.channels) {
-      this.view.fill(this.view.channel, String(answer.channels), [[-1, `mean of ${answer.channels} channels`],
-        ...Array.from({ length: answer.channels }, (_, c) => /** @type {[number, string]} */ ([c, `channel ${c + 1}`]))]);
-      this.view.channel.value = String(this.state.channel);
-    }
-    const { channel, gates } = this.state;
-    if (channel < 0) this.view.scales.show(gates, answer, "mean of the channels", this.full.get(base));
-    else this.view.scales.show(gates, answer, `channel ${channel + 1}`);
+    const { gates, donor } = this.state;
+    const whose = donor ? ` of ${this.entry(donor)?.title}` : "";
+    this.view.scales.show(gates, answer, `channel ${this.channel + 1}`, this.full.get(base), whose);
     this.view.fill(this.view.reveal, this.state.scene, [[-1, "nothing"],
       ...scene.facts.questions.map(({ text }, i) => /** @type {[number, string]} */ ([i, text]))]);
     this.view.reveal.value = String(this.state.reveal);
@@ -468,6 +481,7 @@ export class Playground {
     };
     if (question) paintRevealed(this.view.picture.canvas, picture, map(question.seen), map(question.hidden));
     else paintPicture(this.view.picture.canvas, picture);
+    say(this.view.picture.caption, question ? revealedIn(question) : "picture");
     this.painted = question ? null : picture;
     const title = this.state.scene === OWN ? "Your picture" : this.view.scene.selectedOptions[0]?.textContent;
     const size = `${picture.width} by ${picture.height} pixels`;
@@ -487,7 +501,7 @@ export class Playground {
     if (truth) paintLabels(this.view.truth.canvas, truth, height, width, palette);
     if (held) paintLabels(this.view.difference.canvas, labels, height, width, palette);
     else paintDifference(this.view.difference.canvas, answer.labels, labels, height, width, palette, isDark(this.view.element));
-    say(this.view.difference.caption, held ? `A: ${held.name}` : "changed");
+    say(this.view.difference.caption, held ? `A: ${held.name}` : "changed (grey: not)");
     say(this.view.prediction.caption, held ? "prediction, B" : "prediction");
     [this.view.exchange.hidden, this.view.release.hidden] = [!this.held, !this.held];
     this.view.prediction.canvas.ariaLabel = `The network's labels: ${this.described(answer.labels)}`;
@@ -536,7 +550,7 @@ export class Playground {
     if (!mattersBox.open || !full || matters.dataset.for === key) return;
     const engine = this.ready.get(this.world.name);
     const parts = await reasons(this.world, scene, full, async (gates) =>
-      precomputed(scene, gates) ?? (engine ? engine.answer({ picture: scene.picture, gates, channel: -1, donor: null }) : null));
+      precomputed(scene, gates) ?? (engine ? engine.answer({ picture: scene.picture, gates, channel: this.channel, donor: null }) : null));
     if (!parts || scene !== this.present) return;
     matters.dataset.for = key;
     matters.replaceChildren(...parts);
@@ -568,7 +582,7 @@ export class Playground {
     const { editor } = this.view;
     const letter = event.ctrlKey || event.metaKey ? event.key.toLowerCase() : "";
     if (event.defaultPrevented) return;
-    if (editor.isOpen && (event.key === "Escape" || letter === "z" || letter === "y")) {
+    if ((editor.isOpen && event.key === "Escape") || letter === "z" || letter === "y") {
       if (event.key === "Escape") this.toggleEditor();
       else if (letter === "y" || event.shiftKey) editor.goForward();
       else editor.goBack();
@@ -646,7 +660,7 @@ export class Playground {
 
   async share() {
     if (this.state.scene === OWN) return this.say("A picture of your own is not part of an address: nobody else can open it.");
-    const address = this.options.address ? new URL(toFragment(this.state), location.href).href : toFragment(this.state);
+    const address = this.options.address ? new URL(this.fragment, location.href).href : this.fragment;
     try {
       await navigator.clipboard.writeText(address);
       say(this.view.share, "Copied");

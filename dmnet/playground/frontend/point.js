@@ -45,12 +45,12 @@ export class Pointing {
     /** @type {Target[]} */
     this.targets = [
       ...Object.entries({ picture, prediction, truth, difference }).map(([kind, panel]) => target(panel, kind)),
+      target(scales.large, "filter", 3),
       ...scales.cards.flatMap(({ filter, response }, i) => [target(filter, "filter", i), target(response, "response", i)]),
     ];
     this.announcing = paused(300);
     this.card = new PixelCard(playground, view, () => {
-      this.kept = null;
-      this.show();
+      this.keep(null);
       prediction.canvas.focus();
     });
     prediction.canvas.tabIndex = 0;
@@ -74,27 +74,45 @@ export class Pointing {
       if (!spot || this.view.editor.stage.contains(/** @type {Node} */ (event.target))) return;
       const { kept } = this;
       const [old, now] = [kept && this.cellOf(kept), this.cellOf(spot)];
-      this.kept = kept?.target === spot.target && old?.join() === now.join() ? null : spot;
-      this.show();
+      this.keep(kept?.target === spot.target && old?.join() === now.join() ? null : spot);
     });
     prediction.canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.key(event));
+  }
+
+  /** @param {Spot | null} spot */
+  keep(spot) {
+    this.kept = spot;
+    this.show();
+    this.playground.writeAddress();
+  }
+
+  /** x and y of the picture's pixel that is kept, if one is. */
+  get pixel() {
+    return this.kept && this.targets[this.kept.target].scale < 0 ? this.pixelOf(this.kept) : null;
+  }
+
+  /** @param {number[]} pixel x and y */
+  pin([x, y]) {
+    const { height, width } = this.playground.present?.picture ?? { height: 1, width: 1 };
+    this.keep({ target: this.predicted, x: (inside(x, width) + 0.5) / width, y: (inside(y, height) + 0.5) / height });
+  }
+
+  get predicted() {
+    return this.targets.findIndex(({ kind }) => kind === "prediction");
   }
 
   /** @param {KeyboardEvent} event */
   key(event) {
     const along = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     const { width, height } = this.view.prediction.canvas;
-    if (event.key === "Escape" && this.kept) this.kept = null;
+    if (event.key === "Escape" && this.kept) this.keep(null);
     else if (along && !(event.ctrlKey || event.metaKey || event.altKey)) {
-      const target = this.targets.findIndex(({ kind }) => kind === "prediction");
-      const [x, y] = this.kept?.target === target ? this.cellOf(this.kept) : [width >> 1, height >> 1];
+      const [x, y] = this.kept?.target === this.predicted ? this.cellOf(this.kept) : [width >> 1, height >> 1];
       const pace = event.shiftKey ? 1 : PACE;
-      const [column, row] = [inside(x + pace * along[0], width), inside(y + pace * along[1], height)];
-      this.kept = { target, x: (column + 0.5) / width, y: (row + 0.5) / height };
       this.over = null;
+      this.pin([x + pace * along[0], y + pace * along[1]]);
     } else return;
     event.preventDefault();
-    this.show();
     this.announcing(() => say(this.view.aloud, `${this.view.pointed.textContent} ${this.card.words}`));
   }
 
@@ -139,7 +157,7 @@ export class Pointing {
     const words = spot && (pointed && pointed.scale >= 0 ? this.aboutGrid(spot) : this.aboutPixel(spot));
     this.view.pointed.classList.toggle("idle", !words);
     this.view.pointed.replaceChildren(...(words || [IDLE]));
-    this.card.show(this.kept && this.targets[this.kept.target].scale < 0 ? this.pixelOf(this.kept) : null);
+    this.card.show(this.pixel);
   }
 
   /**
@@ -175,6 +193,7 @@ export class Pointing {
     if (full && scene.picture.pixels.length === pixels.length && full.labels[at] !== label) words.push(`; ${whose} said ${name(full.labels[at])}`);
     const colour = pixels.subarray(3 * at, 3 * at + 3).join(", ");
     const rgb = this.targets[spot.target].kind === "picture" ? ` with the colour ${colour}` : "";
+    if (this.targets[spot.target].kind === "difference") words.push(`. In colour is where the label is another than that of ${whose}`);
     const swatch = makeSwatch(label === VOID ? CREAM : world.palette[label]);
     return [swatch, ` Pixel ${x}, ${y}${rgb}: the network says `, ...words, "."];
   }
@@ -184,18 +203,17 @@ export class Pointing {
    * @param {Spot} spot
    */
   aboutGrid(spot) {
-    const { answer, state, world } = this.playground;
+    const { answer, channel, state } = this.playground;
     if (!answer) return null;
     const { kind, scale } = this.targets[spot.target];
     const grid = kind === "filter" ? answer.filters[scale] : answer.responses[scale];
     const [column, row] = this.cellOf(spot);
     const value = grid.values[row * grid.width + column];
     const k = SIZES[scale];
-    const channel = state.channel < 0 ? `the mean of ${world.channels} channels` : `channel ${state.channel + 1}`;
     const place = k === 1 && kind === "filter" ? "one number" : `row ${row + 1} of ${grid.height}, column ${column + 1} of ${grid.width}`;
     const off = state.gates[scale] === 0 ? " This scale is off: nothing of it is added." : "";
     const what = kind === "filter" ? `Filter of ${k} × ${k}` : `Response of ${k} × ${k}`;
-    return [`${what}, ${channel}, ${place}: `, make("b", {}, signed(value)), `.${off}`];
+    return [`${what}, channel ${channel + 1}, ${place}: `, make("b", {}, signed(value)), `.${off}`];
   }
 }
 

@@ -19,6 +19,7 @@ import { CREAM } from "./paint.js";
  * @property {Record<string, number[]>} pairs groups of classes with one question
  * @property {string | null} model file of the exported network
  * @property {number} channels of each scale
+ * @property {number} channel the one that is shown first
  * @property {number[] | null} resize long and short side of a picture of the reader's; null if it knows no photographs
  * @property {{id: string, title: string, file: string, layers: string | null, credit?: [string, string]}[]} scenes
  */
@@ -52,7 +53,16 @@ export function classList(world, occurring, what, now, full, shares) {
  */
 export function legendOf(world, occurring, hasVoid) {
   const items = occurring.map((c) => make("li", {}, makeSwatch(world.palette[c]), world.classes[c].replaceAll("_", " ")));
-  return hasVoid ? [...items, make("li", {}, makeSwatch(CREAM), "counts nowhere")] : items;
+  return hasVoid ? [...items, make("li", {}, makeSwatch(CREAM), "void: counts nowhere")] : items;
+}
+
+/**
+ * Say what the colours mean where the answer to a question is laid over the picture.
+ * @param {import("./engines.js").Question} question
+ */
+export function revealedIn({ seen, majority }) {
+  const [yes, no] = seen.startsWith("warm") ? ["warm", "cool"] : ["light", "dark"];
+  return `picture: red is ${yes}, blue ${no}${majority ? "" : "; the answer changes at the white line"}`;
 }
 
 /**

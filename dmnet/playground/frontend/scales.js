@@ -2,6 +2,7 @@
  * The four scales: a switch, a weight, the filter and the response of each.
  *
  * @import { Answer } from "./engines.js"
+ * @import { Grid } from "./numbers.js"
  */
 import { make, makePanel, say } from "./elements.js";
 import { distanceOf, SIZES } from "./numbers.js";
@@ -15,11 +16,21 @@ export class ScaleCards {
     this.weights = [1, 1, 1, 1];
     this.change = change;
     this.cards = SIZES.map((k, i) => this.card(k, i));
+    /** The filter of 7 by 7, large, between picture and prediction. */
+    this.large = makePanel("between");
+    this.toggle = make("input", {
+      type: "checkbox", role: "switch", "aria-label": "The filter of 7 by 7", onchange: () => this.cards[3].toggle.click(),
+    });
+    this.limits = ["low", "high"].map((end) => make(`span.${end}`));
+    this.large.figure.append(make("div.legend-of-filter", {}, this.limits[0], make("i.ramp", { style: `background: ${RAMP}` }), this.limits[1]),
+      make("label.switch", {}, this.toggle, make("span.track"), make("b", {}, "7 × 7")));
     this.element = make(
       "div.scales", { role: "group", "aria-label": "The four scales" }, ...this.cards.map((card) => card.element),
     );
+    this.moved = make("span", { hidden: true }, " Changed is how far the filter is from the one made of the picture as it was: the norm of the difference, in per cent of that one's.");
     this.key = make("p.fine.key", {}, "negative ", make("i.ramp", { style: `background: ${RAMP}` }), " positive; white is 0. " +
-      "In each grid the largest number, positive or negative, has the darkest colour: the one under it.");
+      "In each grid the largest number, positive or negative, has the darkest colour: the one under it. " +
+      "1 × 1 is a single number, so of one colour. The keys 1, 3, 5, 7 are the switches.", this.moved);
   }
 
   /**
@@ -52,8 +63,9 @@ export class ScaleCards {
    * @param {Answer | null} answer
    * @param {string} shown which channel it is, in words
    * @param {Answer} [before] whose filters these are compared with
+   * @param {string} [whose] scene they are of
    */
-  show(gates, answer, shown, before) {
+  show(gates, answer, shown, before, whose = "") {
     this.cards.forEach((card, i) => {
       if (gates[i] > 0) this.weights[i] = gates[i];
       card.toggle.checked = gates[i] > 0;
@@ -71,15 +83,33 @@ export class ScaleCards {
       this.grid(card.filter.canvas, answer.filters[i], `Filter of ${SIZES[i]} by ${SIZES[i]} cells, ${shown}${change}`);
       this.grid(card.response.canvas, answer.responses[i], `Response of scale ${SIZES[i]}, ${shown}`);
     });
+    if (answer) this.moved.hidden = !this.cards.some(({ filter }) => filter.caption.textContent?.includes("changed"));
+    this.toggle.checked = gates[3] > 0;
+    this.large.figure.classList.toggle("off", gates[3] === 0);
+    if (answer) this.showLarge(answer.filters[3], before?.filters[3], shown, whose);
+  }
+
+  /**
+   * @param {Grid} filter
+   * @param {Grid | undefined} before its colours are those of the same numbers
+   * @param {string} shown
+   * @param {string} whose
+   */
+  showLarge(filter, before, shown, whose) {
+    const most = Math.abs(largest(Float32Array.of(largest(filter.values), largest(before?.values ?? filter.values))));
+    say(this.large.caption, `${whose ? "filter" : "its filter"}${whose},\n${shown}`);
+    this.limits.forEach((end, i) => say(end, signed(i ? most : -most)));
+    this.grid(this.large.canvas, filter, `The filter of 7 by 7 cells, large, ${shown}`, most);
   }
 
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {import("./numbers.js").Grid} grid
+   * @param {Grid} grid
    * @param {string} what
+   * @param {number} [most]
    */
-  grid(canvas, grid, what) {
-    paintGrid(canvas, grid);
+  grid(canvas, grid, what, most) {
+    paintGrid(canvas, grid, most);
     const [low, high] = [Math.min(...grid.values), Math.max(...grid.values)];
     canvas.setAttribute("aria-label", `${what}: values from ${low.toPrecision(2)} to ${high.toPrecision(2)}`);
   }

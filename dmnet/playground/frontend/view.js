@@ -3,7 +3,6 @@
  *
  * @typedef {object} Actions what the reader's clicks do
  * @property {(scene: string) => void} choose
- * @property {(by: number) => void} step
  * @property {() => void} tour
  * @property {() => void} share
  * @property {() => void} reset
@@ -13,6 +12,7 @@
  * @property {() => void} swap
  * @property {() => void} edit
  * @property {(edits: string[]) => void} change
+ * @property {() => void} prepare asks for what changes need
  * @property {(question: number) => void} reveal
  * @property {() => void} hold
  * @property {() => void} exchange
@@ -46,17 +46,17 @@ export class View {
     this.prediction = makePanel("prediction");
     this.truth = makePanel("truth");
     this.difference = makePanel("changed");
-    this.panels = make("div.panels", {}, ...this.allPanels.map(({ figure }) => figure));
-    this.editor = new Editor(this.picture, actions.change, actions.edit);
-    this.field = make("div.field", {}, this.editor.stage, this.panels, this.editor.bench);
-    this.others = make("div.panels"); // where there is little room
-    this.narrow = false;
     this.legend = make("ul.legend", { "aria-label": "What the colours mean" });
+    this.side = make("div.side", {}, this.legend, this.truth.figure, this.difference.figure);
+    this.scales = new ScaleCards(actions.weigh);
+    this.panels = make("div.panels", {}, this.picture.figure, this.scales.large.figure, this.prediction.figure, this.side);
+    this.editor = new Editor(this.picture, actions);
+    this.field = make("div.field", {}, this.editor.stage, this.panels, this.editor.bench);
+    this.others = make("div.others"); // where there is little room
+    this.narrow = false;
     this.pointed = make("p.pointed.idle");
     this.summary = make("p.summary");
-    this.scales = new ScaleCards(actions.weigh);
-    this.channel = make("select", { onchange: () => actions.channel(Number(this.channel.value)) },
-      make("option", { value: -1 }, "mean of all channels"));
+    this.channel = make("select", { onchange: () => actions.channel(Number(this.channel.value)) });
     this.donor = make("select", { onchange: () => actions.lend(this.donor.value) });
     this.swap = makeButton("⇄", actions.swap, "The other way round: that picture with the filters of this one");
     this.reveal = make("select", { onchange: () => actions.reveal(Number(this.reveal.value)) });
@@ -76,7 +76,7 @@ export class View {
     this.aloud = make("p.aloud", { role: "status", "aria-live": "polite" });
     /** @type {HTMLElement} */
     this.element = make("section.dmnet-app.playground", { "aria-label": "Playground: switch the network's scales on and off" },
-      this.toolbar(actions), this.hint, tour, this.field, this.others, this.legend, this.credits, this.summary, this.pointed,
+      this.hint, tour, this.field, this.others, this.credits, this.summary, this.pointed, this.toolbar(actions),
       this.scales.element, this.scales.key,
       make("div.choices", {}, this.choice("Show", this.channel), this.donorChoice, this.revealChoice,
         make("div.choice", {}, this.hold, this.exchange, this.release)),
@@ -91,7 +91,7 @@ export class View {
   arrange() {
     const apart = this.narrow && !this.editor.isOpen;
     const place = apart ? this.others : this.panels;
-    if (this.truth.figure.parentElement !== place) place.append(this.truth.figure, this.difference.figure);
+    if (this.side.parentElement !== place) place.append(this.side);
     this.field.classList.toggle("staying", apart);
   }
 
@@ -110,8 +110,7 @@ export class View {
 
   /** @param {Actions} actions */
   toolbar(actions) {
-    const chooser = make("div.chooser", {}, makeButton("‹", () => actions.step(-1), "Previous scene"), this.scene,
-      makeButton("›", () => actions.step(1), "Next scene"), this.edit);
+    const chooser = make("div.chooser", {}, this.scene, this.edit);
     const reset = makeButton("Reset", actions.reset, "Everything as it was");
     return make("div.toolbar", {}, chooser, make("div.actions", {}, this.tour, this.share, reset));
   }

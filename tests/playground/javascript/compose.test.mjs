@@ -1,7 +1,7 @@
 /** Changing a scene: the sentences, the picture put together from its layers, the labels and maps that follow. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { arranged, Composer, objectAt, painted, visibleShare } from "../../../dmnet/playground/frontend/compose.js";
+import { arranged, Composer, NONE, objectAt, painted, visibleShare } from "../../../dmnet/playground/frontend/compose.js";
 import { readEdit, withEdit } from "../../../dmnet/playground/frontend/edits.js";
 import { statistics } from "../../../dmnet/playground/frontend/results.js";
 
@@ -100,7 +100,7 @@ test("a majority is that of the ground that can be seen", () => {
   assert.equal(put([], true).scene.truth[0], 2); // cool, mostly
   assert.equal(put(["turn warm 2"], true).scene.truth[0], 1);
   const { scene: changed, owner } = put([], true);
-  assert.equal(visibleShare(changed, "seen", owner), 4 / 20);
+  assert.equal(visibleShare(changed, "seen", owner, NONE), 4 / 20);
 });
 
 test("light dims and colours everything", () => {

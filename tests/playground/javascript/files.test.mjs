@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { fromFragment, START, toFragment } from "../../../dmnet/playground/frontend/address.js";
+import { fromFragment, pixelIn, START, toFragment } from "../../../dmnet/playground/frontend/address.js";
 import { precomputed } from "../../../dmnet/playground/frontend/engines.js";
 import { diverging } from "../../../dmnet/playground/frontend/paint.js";
 import { declaredSize, fittedSize } from "../../../dmnet/playground/frontend/pictures.js";
@@ -45,6 +45,8 @@ test("an address holds the state, and nothing that makes no sense", () => {
   assert.match(toFragment(state), /&edits=move\+3\+45\+-6,exchange\+warm$/);
   assert.deepEqual(fromFragment(toFragment(state), START, known), state);
   assert.equal(toFragment({ ...START, scene: "scale-26" }), "#play&scene=scale-26");
+  assert.deepEqual(pixelIn(toFragment(state, [12, 159])), [12, 159]);
+  for (const fragment of ["", "#x&pixel=1,2", "#play&pixel=1", "#play&pixel=-1,2", "#play&pixel=1,2,3"]) assert.equal(pixelIn(fragment), null);
   const start = { ...START, scene: "scale-1" };
   for (const fragment of ["", "#three-lines", "#play&scene=other&gates=1,1&channel=-9&donor=x", "#play&gates=1,1,1,3", "#play&edits=remove+1"]) {
     assert.deepEqual(fromFragment(fragment, start, known), start);
