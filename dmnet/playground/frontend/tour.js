@@ -53,8 +53,8 @@ export const STEPS = [
   },
   {
     title: "Borrowed filters",
-    ask: "This is the other world: what a piece of jewellery is called depends on the whole quilt, here a cool one. Under " +
-      "“Filters of”, lend it those of Quilt 6, a warm one. No pixel of the picture changes. What will the network say?",
+    ask: "This is the other world: what a piece of jewellery is called depends on the whole quilt, here a cool one. Lend it " +
+      "those of Quilt 6, a warm one: drag it onto the filter, or choose it under “Filters of”. No pixel of the picture changes. What will the network say?",
     set: { scene: "context-13", gates: [1, 1, 1, 1], channel: -1, donor: "", edits: [] },
     done: (state) => state.donor !== "",
     tell: ({ now, full, changed }) => `With its own filters: ${listed(full)}. With borrowed ones: ${listed(now)}; ` +
