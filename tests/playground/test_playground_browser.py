@@ -113,6 +113,9 @@ def test_the_first_screen_is_one_gesture(visit: Visit) -> None:
     assert means[0] > 0.5 > -0.5 > means[1]
     page.keyboard.press("Control+z")  # the whole drag is one change
     assert page.evaluate(f"{PLACE}.state.edits") == []
+    for width in (800, 1000, 1199, 1200, 1600):  # it reaches into the margin, and no further
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
     assert tab.faults == []
 
 
