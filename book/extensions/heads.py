@@ -75,6 +75,10 @@ def head(app: Sphinx, page: str, context: dict[str, Any], document: nodes.docume
         f"<p>{' · '.join(facts)}</p>",
         f'<nav aria-label="Chapters around this one">{" ".join(ways)}</nav>',
     ]
+    if any(True for _ in document.findall(lambda node: isinstance(node, nodes.math | nodes.math_block))):
+        parts.append(
+            "<noscript><p>Without JavaScript, formulas stand as they are written in TeX.</p></noscript>"
+        )
     return f'<div class="chapter-head">{"".join(parts)}</div>'
 
 
@@ -82,7 +86,9 @@ def sentences(document: nodes.document) -> Iterator[str]:
     """Yield the sentences of a page's paragraphs, without citations."""
     for paragraph in document.findall(nodes.paragraph):
         words = " ".join(re.sub(r" *\[[\w+]+\]", "", paragraph.astext()).split())
-        if not words.startswith("Builds ") and not isinstance(paragraph.parent, nodes.entry):
+        words = re.sub(r"(?<!\.)\.\.$", ".", words)  # of "et al.", at the end of a sentence
+        apart = isinstance(paragraph.parent, nodes.entry | nodes.citation)
+        if not words.startswith(("Builds ", "Uses ")) and not apart:
             yield from map(str.strip, re.findall(r"[^.?!]+(?:[.?!]+(?!\s|$)[^.?!]*)*[.?!:]*", words))
 
 

@@ -84,7 +84,7 @@ def still_html(folder: Path, address: str) -> str:
     ]
     for scene in STILL:
         scores = json.loads((folder / "still" / f"{scene.id}.json").read_text())
-        parts.append(f"<p>{escape(scene.title)}</p>")
+        parts.append(f"<details{' open' * (scene is STILL[0])}><summary>{escape(scene.title)}</summary>")
         parts.append(f'<img src="{address}still/{scene.id}.png" alt="{escape(ALTS[scene.world])}">')
         parts.append('<ul class="subsets">')
         for name, miou in reversed(scores.items()):
@@ -93,5 +93,5 @@ def still_html(folder: Path, address: str) -> str:
             alt = f"Labels of {scene.title} with {words}: {miou:.0%} mIoU"
             source = f"{address}still/{scene.id}-{name}.png"
             parts.append(f'<li>{words}: {miou:.0%}<img src="{source}" alt="{alt}" loading="lazy"></li>')
-        parts.append("</ul>")
+        parts.append("</ul></details>")
     return f'<div class="dmnet-still">{"".join(parts)}</div>'

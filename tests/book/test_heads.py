@@ -25,6 +25,7 @@ def page(*paragraphs: str) -> nodes.document:
         (["Builds dmnet/a.py.", "One [HDQ19] is this. Two?"], "One is this. Two?"),
         (["x" * 150 + ".", "y" * 60 + "."], "x" * 150 + "."),  # the second does not fit
         (["You can", "do this;"], "You can do this"),
+        (["Uses a folder.", "Cite He et al. [HDQ19]."], "Cite He et al."),
         ([], ""),
     ],
 )
