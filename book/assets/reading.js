@@ -25,7 +25,37 @@
     }
   };
 
+  // The contents at the right light what is read. The theme's script does so as a heading passes the upper third
+  // of the window: after a jump, or upwards, another section stays lit.
+  const follow = () => {
+    /** @type {NodeListOf<HTMLAnchorElement>} */
+    const links = document.querySelectorAll("#pst-page-toc-nav a");
+    const heads = [...links].map((link) => document.getElementById(link.hash.slice(1))?.querySelector("h2, h3"));
+    const light = () => {
+      const end = scrollY + innerHeight > document.documentElement.scrollHeight - 2;
+      const line = end ? innerHeight : 0.3 * innerHeight;
+      const above = heads.map((head) => Boolean(head && head.getBoundingClientRect().top < line));
+      const now = links[above.lastIndexOf(true)];
+      links.forEach((link) => {
+        link.classList.toggle("active", link === now);
+        if (link === now) link.setAttribute("aria-current", "true");
+        else link.removeAttribute("aria-current");
+      });
+      for (const entry of document.querySelectorAll("#pst-page-toc-nav .toc-entry")) {
+        entry.classList.toggle("active", now !== undefined && entry.contains(now));
+      }
+    };
+    let next = 0;
+    const soon = () => {
+      cancelAnimationFrame(next);
+      next = requestAnimationFrame(light);
+    };
+    window.addEventListener("scroll", soon, { passive: true });
+    window.addEventListener("load", soon);
+  };
+
   const start = () => {
+    follow();
     // The theme gives these two buttons a name that differs from the words on them.
     document.querySelectorAll(".search-button-field").forEach((one) => one.removeAttribute("aria-label"));
     /** @type {NodeListOf<HTMLElement>} */

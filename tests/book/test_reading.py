@@ -122,6 +122,25 @@ def test_the_first_stop_skips_to_the_text(visit: Callable[..., Tab]) -> None:
     assert tab.page.evaluate("() => document.activeElement.closest('main') !== null")
 
 
+def test_the_contents_light_what_is_read(visit: Callable[..., Tab]) -> None:
+    """After a jump, upwards as downwards; at the end of the page its last section."""
+    tab = visit("book/05_data.html", viewport=DESK)
+    tab.settle()
+    places = ["pictures-of-your-own", "what-is-in-a-mask-file", "summary", "which-pixels-dont-count"]
+    seen = [tab.page.evaluate(LIT, place) for place in places]
+    assert seen == [[place] for place in places]
+    assert tab.page.evaluate(LIT, "") == ["exercises"]
+
+
+LIT = """async (place) => {
+    const top = document.getElementById(place)?.getBoundingClientRect().top ?? 1e6;
+    scrollBy({ top, behavior: "instant" });
+    await new Promise((done) => setTimeout(done, 300));
+    const lit = document.querySelectorAll("#pst-page-toc-nav a:is(.active, [aria-current])");
+    return [...lit].map((one) => one.hash.slice(1));
+}"""
+
+
 @pytest.mark.parametrize("name", ["book/05_data", "book/12_zoo"])
 def test_what_is_wider_than_a_telephone_says_so(name: str, visit: Callable[..., Tab]) -> None:
     """A box with more on the right is marked until it was scrolled there; the page itself does not pan."""
