@@ -10,10 +10,10 @@ ifneq ($(shell test -L .venv && echo link),)
 export PYTHONPATH := $(CURDIR)$(addprefix :,$(PYTHONPATH))
 endif
 
-.PHONY: help setup book pdf serve test lint format clean distclean
+.PHONY: help setup book pdf serve test test-long lint format clean distclean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup:  ## make or update the environment .venv (every other target does this first)
 	@test -n "$(PYTHON)" || { echo "Python 3.11.4 or newer is needed, and none was found (python3 is" \
@@ -43,6 +43,9 @@ lint: setup  ## style, types, who imports whom, tidy notebooks, spelling; of Pyt
 test: lint book  ## every check: lint, the book built with warnings as errors, all tests
 	@$(BIN)/python tools/find_browser.py
 	$(BIN)/pytest -n logical
+
+test-long: setup  ## feed the package with 10,000 inputs of every kind that nobody made on purpose
+	$(BIN)/python tools/fuzz.py
 
 format: setup  ## put code and notebooks into the form that lint asks for
 	$(BIN)/ruff check --fix .

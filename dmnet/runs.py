@@ -155,7 +155,10 @@ def read_state(path: Path) -> dict[str, Any]:
     why = None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if state.keys() >= STATE and zipfile.ZipFile(path).testzip() is None:  # whose checksums it leaves out
+        numbers = [state[name] for name in ("iteration", "best", "worse", "seconds")]
+        log = Run(rows=[dict(row) for row in state["log"]]).history()  # it can be read again
+        whole = state.keys() >= STATE and zipfile.ZipFile(path).testzip() is None  # which PyTorch leaves out
+        if whole and sum(numbers) >= -1 and isinstance(numbers[0], int) and log.index.is_monotonic_increasing:
             return state
     except Exception as error:  # a damaged file can raise anything
         why = error
@@ -168,9 +171,10 @@ def read_json(path: Path, kind: type) -> Any:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DMNetError(f"there is no run in {path.parent}: it has no {path.name}") from None
-    except ValueError:
+    except (ValueError, RecursionError):  # of JSON that is nested too deep
         value = None
-    if not isinstance(value, kind):
+    parts = value if isinstance(value, list) else [value]
+    if not isinstance(value, kind) or not parts or not all(isinstance(part, dict) for part in parts):
         raise DMNetError(f"{path} is damaged, or not that of a run; choose another folder")
     return value
 

@@ -29,7 +29,7 @@ from PIL import Image
 from torch import nn
 
 from dmnet import checkpoints, runs, systems
-from dmnet.errors import DataError, DMNetError, extra
+from dmnet.errors import CheckpointError, DataError, DMNetError, extra
 from dmnet.files import atomic_write, interactive
 from dmnet.files import progress as progress_bar
 from dmnet.inference import evaluate, predict
@@ -251,16 +251,20 @@ class Trainer:
         if fabric.global_rank:  # dropout differs between the ranks, the start does not
             torch.manual_seed(stream_seed(DROPOUT, seed, fabric.global_rank))
         if state is not None:
-            self.iteration, self.seconds, self.best, self.worse = (state[name] for name in COUNTERS)
-            self.model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            if state["precision"]:
-                fabric.strategy.precision.load_state_dict(state["precision"])
-            if fabric.global_rank < len(state["random"]):
-                cpu, gpu = state["random"][fabric.global_rank]
-                torch.set_rng_state(cpu)
-                if gpu is not None and fabric.device.type == "cuda":
-                    torch.cuda.set_rng_state(gpu, fabric.device)
+            try:
+                self.iteration, self.seconds, self.best, self.worse = (state[name] for name in COUNTERS)
+                self.model.load_state_dict(state["model"])
+                optimizer.load_state_dict(state["optimizer"])
+                if state["precision"]:
+                    fabric.strategy.precision.load_state_dict(state["precision"])
+                if fabric.global_rank < len(state["random"]):
+                    cpu, gpu = state["random"][fabric.global_rank]
+                    torch.set_rng_state(cpu)
+                    if gpu is not None and fabric.device.type == "cuda":
+                        torch.cuda.set_rng_state(gpu, fabric.device)
+            except Exception as error:  # what a checkpoint holds can be anything
+                remedy = "it is not of this run, or damaged; delete it to start over"
+                raise CheckpointError(f"{run.folder}/last.ckpt cannot be resumed: {remedy}") from error
         network = torch.compile(self.model) if compile else self.model
         self.network, self.optimizer = fabric.setup(network, optimizer)
 

@@ -17,7 +17,7 @@ from test_training import SMALL, Blocks
 import dmnet
 from dmnet import datasets, worlds
 from dmnet.checkpoints import save_weights
-from dmnet.errors import DMNetError
+from dmnet.errors import CheckpointError, DMNetError
 from dmnet.inference import evaluate
 from dmnet.model import build_model
 from dmnet.training import train
@@ -105,3 +105,15 @@ def test_ctrl_c_while_an_image_is_loaded_leaves_a_run_to_resume(tmp_path: Path) 
     whole = train("demo_scale", Blocks(), None, **SMALL).model
     for one, other in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("change", [{"model": {}}, {"model": 1}, {"optimizer": []}, {"random": [(1, 2)]}])
+def test_a_checkpoint_that_is_sound_and_of_another_network_is_refused(change: dict, tmp_path: Path) -> None:
+    once = SMALL | {"iterations": 1}
+    train("demo_scale", Blocks(), None, tmp_path, **once)
+    path = tmp_path / "last.ckpt"
+    torch.save(torch.load(path, weights_only=True) | change, path)
+    with pytest.raises(
+        CheckpointError, match=r"last\.ckpt cannot be resumed: it is not of this run, or damaged"
+    ):
+        train("demo_scale", Blocks(), None, tmp_path, resume=True, **once)

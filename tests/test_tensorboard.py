@@ -52,7 +52,7 @@ def test_a_resumed_run_shows_every_step_once(tmp_path):
         for iteration in range(1, 8):  # killed at 7, the checkpoint is that of iteration 4
             first.log(row(iteration, 1.0))
             if iteration == 4:
-                first.save_state(dict.fromkeys(runs.STATE) | {"iteration": 4})
+                first.save_state(dict.fromkeys(runs.STATE, 0) | {"iteration": 4})
     time.sleep(1)  # files are read in the order of the seconds that they were made in
     with opened(tmp_path, resume=True) as second:
         assert [row["iteration"] for row in second.rows] == [1, 2, 3, 4]
