@@ -86,14 +86,12 @@ def memory() -> float:
 def feed(kind: str, numbers: range, folder: Path, tell: Callable[[int, str], None]) -> dict[str, Any]:
     """Make and use the inputs of a kind in this process; `tell` is told of every fault, by number."""
     torch.set_num_threads(1)
-    stops = [
-        mock.patch("os.sync", create=True),
-        mock.patch.dict(sys.modules, {"torch.utils.tensorboard": None}),
-    ]
+    events = "torch.utils.tensorboard"
     with contextlib.ExitStack() as stack, warnings.catch_warnings(action="ignore"):
         stack.callback(mock.patch.stopall)  # what a kind has started
-        for stop in stops:  # no input asks what the disk does, and events are not read
-            stack.enter_context(stop)
+        stack.enter_context(mock.patch("os.sync", create=True))  # no input asks what the disk does
+        stack.callback(sys.modules.pop, events)
+        sys.modules[events] = None  # type: ignore[assignment]  # a run does without
         use, kept = KINDS[kind](folder), 0
         begin, slowest, least = time.process_time(), 0.0, memory()
         for number in numbers:
