@@ -7,7 +7,7 @@
 An input is a valid file, folder, command or state, changed by chance: bytes, spans, numbers, values of a
 JSON. It is used, or refused by an error of ours (`dmnet.errors.DMNetError`). A fault is anything else, and
 more than `SECONDS` or `MEGABYTES`: it is printed with its number, and the exit code is 1. Every kind has a
-process of its own, so that a crash is one, too. `data/results/fuzzing.csv` is what was last run; seconds are
+process of its own, so that a crash is one, too. `data/results/fuzzing.csv` is what it writes; seconds are
 the processor's.
 """
 
