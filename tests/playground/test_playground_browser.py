@@ -499,7 +499,7 @@ def test_on_a_telephone(visit: Visit, theme: Any) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.get_by_text("Which scale matters here?").tap()
     outside = page.locator(".dmnet-app *").evaluate_all(
-        """all => all.filter(one => one.getBoundingClientRect().right > 361 && !one.closest("table"))
+        """all => all.filter(one => one.getBoundingClientRect().right > 361 && !one.closest("table, .thumbs"))
             .map(one => one.className)"""
     )
     assert outside == []
