@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 import fuzz  # noqa: E402
+import fuzz_inputs  # noqa: E402
 
 INPUTS = 40  # of each kind; `make test-long` makes 10,000
 
@@ -37,7 +38,7 @@ def test_addresses_of_pages() -> None:
 
 def test_the_same_number_makes_the_same_input() -> None:
     whole = bytes(range(256)) * 4
-    one, again, other = (fuzz.damaged(whole, Random(f"x {number}")) for number in (1, 1, 2))
+    one, again, other = (fuzz_inputs.damaged(whole, Random(f"x {number}")) for number in (1, 1, 2))
     assert one == again != other
 
 
@@ -60,31 +61,32 @@ def wrong(_: Path) -> fuzz.Use:
     return use
 
 
-def heavy(_: Path) -> fuzz.Use:
-    return lambda draw: bytearray(400 << 20)
-
-
 def dead(kind: str, numbers: range, folder: str, pipe: Any) -> None:
     pipe.send((3, "a fault before"))
     os._exit(139)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs timers and the system's count of memory")
-def test_what_hangs_what_raises_and_what_fills_the_memory_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the timers of POSIX")
+def test_what_hangs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuzz, "SECONDS", 0.2)
+    monkeypatch.setattr(fuzz, "KINDS", {"slow": slow})
+    found: list[Any] = []
+    fuzz.feed("slow", range(1), tmp_path, lambda *fault: found.append(fault))
+    assert [number for number, _ in found] == [0] and "TooLong" in found[0][1]
+
+
+@pytest.mark.parametrize("more", [99, 101])
+def test_what_raises_and_what_fills_the_memory_is_told(
+    more: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fuzz, "KINDS", {"wrong": wrong})
     monkeypatch.setattr(fuzz, "MEGABYTES", 100)
-    monkeypatch.setattr(fuzz, "KINDS", {"slow": slow, "wrong": wrong, "heavy": heavy})
-    found: dict[str, list[Any]] = {}
-    for kind in fuzz.KINDS:
-        found[kind] = []
-        fuzz.feed(
-            kind, range(8 if kind == "wrong" else 1), tmp_path, lambda *one, to=found[kind]: to.append(one)
-        )
-    assert [number for number, _ in found["slow"]] == [0] and "TooLong" in found["slow"][0][1]
-    assert 0 < len(found["wrong"]) < 8 and all("KeyError: 'x'" in text for _, text in found["wrong"])
-    assert [number for number, _ in found["heavy"]] == [-1]
+    monkeypatch.setattr(fuzz, "memory", iter((50, 50 + more)).__next__)  # before and after
+    found: dict[int, str] = {}
+    row = fuzz.feed("wrong", range(8), tmp_path, found.__setitem__)
+    assert (-1 in found) == (more > fuzz.MEGABYTES) and row["megabytes"] == more
+    raised = [text for number, text in found.items() if number >= 0]
+    assert 0 < len(raised) < 8 and all("KeyError: 'x'" in text for text in raised)
 
 
 def test_a_process_that_dies_is_told() -> None:
