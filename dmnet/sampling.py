@@ -102,8 +102,8 @@ def worker_advice(workers: int) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionError) as error:  # the latter in the middle of a batch
+        if not workers or (isinstance(error, RuntimeError) and "DataLoader worker" not in str(error)):
             raise
         reason = str(error).splitlines()[0].strip().rstrip(".")
         advice = f"perhaps the memory was full: try fewer than {workers} (workers, --workers), or 0"

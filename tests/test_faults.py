@@ -20,6 +20,7 @@ from dmnet.checkpoints import save_weights
 from dmnet.errors import CheckpointError, DMNetError
 from dmnet.inference import evaluate
 from dmnet.model import build_model
+from dmnet.sampling import worker_advice
 from dmnet.training import train
 
 CLOSED = Path("/sys/dmnet")  # nobody makes a folder there, not even root
@@ -82,6 +83,17 @@ def test_a_killed_loading_process_ends_with_advice(what: str, tmp_path: Path) ->
         else:
             evaluate(build_model("demo_scale", num_classes=3), Deadly(), workers=2)
     assert multiprocessing.active_children() == []
+
+
+def test_a_loading_process_that_is_killed_while_it_hands_over_a_batch_ends_with_advice() -> None:
+    gone = ConnectionResetError(104, "Connection reset by peer")
+    with (
+        pytest.raises(DMNetError, match=r"loads images is gone .*reset by peer.* fewer than 2"),
+        worker_advice(2),
+    ):
+        raise gone
+    with pytest.raises(ConnectionResetError), worker_advice(0):  # which is another connection
+        raise gone
 
 
 class Interrupting(Blocks):
