@@ -511,7 +511,7 @@ def playground(folder: Path) -> Use:
             request, [damaged(pixels, draw)] if draw.random() < 0.5 else [pixels]
         )
         json.dumps(content)
-        assert content["reply_to"] == request["id"] and all(isinstance(one, bytes) for one in attached)
+        assert content["reply_to"] is request["id"] and all(isinstance(one, bytes) for one in attached)
         if "error" in content:
             raise DMNetError(content["error"])
         return None

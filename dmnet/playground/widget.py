@@ -104,7 +104,7 @@ class Playground(anywidget.AnyWidget):
     @traitlets.validate("edits")
     def _valid_edits(self, proposal: Any) -> list[str]:
         for edit in proposal["value"]:
-            verb, *rest = edit.split()
+            verb, *rest = edit.split() or [""]
             if verb not in EDITS or not re.fullmatch(EDITS[verb], " ".join(rest)):
                 raise DMNetError(f"a change of a scene is one of {', '.join(EDITS)}, got {edit!r}")
         return proposal["value"]

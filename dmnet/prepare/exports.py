@@ -281,8 +281,8 @@ def _labelme(root: Path) -> Export:
     if kinds == {"rectangle"}:
         raise DataError(f"{root} holds rectangles alone, {BOXES}")
     lists = [file for file in (root / "labels.txt", root / files.NAMES) if file.is_file()]
-    names = files.read_list(lists[0]) if lists else sorted(labels)
-    if strange := sorted(labels - {*names}):
+    names = files.read_list(lists[0]) if lists else sorted(labels, key=str)
+    if strange := sorted(map(str, labels - {*names})):
         raise DataError(f"{lists[0]} has no {', '.join(strange)}, as shapes do; add it, or correct them")
     export.table |= {OUTSIDE: "background"} | {name: name for name in names}
     return export

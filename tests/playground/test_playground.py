@@ -311,6 +311,7 @@ class TestWidget:
             ({"scene": "scale-1000"}, "there is no scene 'scale-1000'"),
             ({"donor": "x"}, "there is no scene 'x'"),
             ({"edits": ["move 3"]}, "a change of a scene is one of move, .*got 'move 3'"),
+            ({"edits": [" "]}, "a change of a scene is one of move, .*got ' '"),
             ({"edits": ["paint 3 4 5"]}, "got 'paint 3 4 5'"),
         ],
     )

@@ -608,6 +608,13 @@ def test_labelmes_names_and_their_order(tmp_path: Path) -> None:
     write(tmp_path / "in/labels.txt", "__ignore__\n_background_\nsquare\n")
     with pytest.raises(DataError, match=r"labels\.txt has no disc, as shapes do; add it"):
         convert(tmp_path / "in", tmp_path / "third")
+    content["shapes"][0]["label"] = 3
+    write(tmp_path / "in/train/a.json", content)
+    with pytest.raises(DataError, match=r"labels\.txt has no 3, disc, as shapes do; add it"):
+        convert(tmp_path / "in", tmp_path / "third")
+    (tmp_path / "in/labels.txt").unlink()
+    with pytest.raises(DataError, match="3 cannot be the name of a class"):
+        convert(tmp_path / "in", tmp_path / "third")
 
 
 @pytest.mark.parametrize("kind", ["point", "points", "line", "linestrip"])
@@ -654,6 +661,7 @@ def spoil_shape(**changes: Any) -> Callable[[dict[str, Any]], Any]:
         (spoil(imagePath="z.jpg"), r"z\.jpg is not in .*, nor in the file"),
         (spoil(imagePath=None), r"a\.json: "),
         (spoil_shape(label="gone"), "'label' is missing"),
+        (spoil_shape(label=3), "3 cannot be the name of a class"),
         (spoil_shape(points=[[1, 1], [2, 2]]), "2 corners has no area"),
         (spoil_shape(points=[[1, 1], [2, 2], [3]]), r"shape 0 \(disc\)"),
         (spoil_shape(points=[[1, 1], [2, 2], [3, None]]), r"leaves the image, .* nan\]"),
