@@ -2,10 +2,10 @@
 
 Anybody's own images lie as "folder", the layout of PASCAL VOC with lists of ids, or as "pairs", a folder of
 images and one of masks:
-
-    root/JPEGImages/a.jpg      root/SegmentationClass/a.png    root/ImageSets/Segmentation/train.txt
-    root/images/train/a.jpg    root/masks/train/a.png
-
+```
+root/JPEGImages/a.jpg      root/SegmentationClass/a.png    root/ImageSets/Segmentation/train.txt
+root/images/train/a.jpg    root/masks/train/a.png
+```
 In pairs, folders say which image is in which split, or the lists root/train.txt and root/val.txt, or, where
 there are none, chance; a list beside folders leaves out all others. A mask's value is the class, 255 is void.
 `root/classes.txt` has one name a line, the first for the value 0; the name "(ignored)" makes a value void.
@@ -61,7 +61,7 @@ class Encoding:
 
     @cached_property
     def table(self) -> Mask:
-        """[256]: the label of every stored value, 255 if it is ignored, 254 if it stands for nothing."""
+        """The label of every stored value [256], 255 if it is ignored, 254 if it stands for nothing."""
         table = np.full(256, UNKNOWN, np.uint8)
         table[list(self.ignored)] = IGNORE
         table[list(self.stored)] = np.arange(len(self.stored))
@@ -69,7 +69,7 @@ class Encoding:
 
     @property
     def valid(self) -> NDArray[np.bool_]:
-        """[256]: whether a stored value stands for a label, or for "ignore"."""
+        """Whether a stored value [256] stands for a label, or for "ignore"."""
         return self.table != UNKNOWN
 
     def decode(self, stored: ArrayLike) -> Mask:

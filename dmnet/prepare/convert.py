@@ -1,9 +1,10 @@
 """Labels that another program wrote become label maps, in a new folder as `dmnet.datasets` reads "pairs".
 
-    OUT/classes.txt               a name a line, the first for the value 0
-    OUT/images/train/a.jpg        a copy, byte for byte
-    OUT/masks/train/a.png         palette PNG; 255 = void
-
+```
+OUT/classes.txt               a name a line, the first for the value 0
+OUT/images/train/a.jpg        a copy, byte for byte
+OUT/masks/train/a.png         palette PNG; 255 = void
+```
 A source with one split or none gives no folders of splits: then a lot draws the validation set. What is read
 stays as it is; what is written appears under its name when it is complete and was read back.
 """

@@ -56,7 +56,7 @@ class Jewel(Painter):
 
     @property
     def is_piece(self) -> bool:
-        """Whether it has gems: rings and frames have a hole."""
+        """Whether it has gems; rings and frames have a hole."""
         return self.item.label not in (RING, FRAME)
 
     def local(self) -> tuple[Array, Array]:

@@ -2,9 +2,9 @@
 
 Coins lie on a mosaic. Two things about the mosaic are hidden in noise:
 
-- *S1, the side.* A straight line through the middle parts the picture into a warm and a cool half, but only
+- *S1, the side*. A straight line through the middle parts the picture into a warm and a cool half, but only
   60 % of the tiles follow their half: one must average over a large area to see it (about 56 pixels).
-- *S2, the block.* The mosaic is a checkerboard of light and dark blocks of 3 x 3 tiles; 80 % of the tiles
+- *S2, the block*. The mosaic is a checkerboard of light and dark blocks of 3 x 3 tiles; 80 % of the tiles
   follow their block: a small area answers best (about 24 pixels), a large one mixes blocks of both kinds.
 
 The coins' marks say which question is asked: a ruby asks for the side, a jade for the block beneath it; an
