@@ -1,0 +1,64 @@
+"""The chapter on speed: the tests that its table of faults names exist, and tables of speed are shown."""
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CELLS = json.loads((ROOT / "book" / "11_faster.ipynb").read_text(encoding="utf8"))["cells"]
+ROW = re.compile(r"^\|.+\|.+\| (.+) \(`(test_\w+)`\) \|$", flags=re.M)
+
+
+def source(start: str) -> str:
+    """Return the one code cell that begins so."""
+    (found,) = [text for cell in CELLS if (text := "".join(cell["source"])).startswith(start)]
+    return found
+
+
+def test_every_test_that_the_table_of_faults_names_exists() -> None:
+    named = [one for cell in CELLS for one in ROW.findall("".join(cell["source"]))]
+    assert len(named) > 10
+    for words, file in named:
+        (path,) = (ROOT / "tests").rglob(f"{file}.py")
+        functions = {one.name for one in ast.walk(ast.parse(path.read_text("utf8"))) if hasattr(one, "name")}
+        assert "test_" + re.sub(r"\W+", "_", words) in functions, words
+
+
+def row(**values: Any) -> dict[str, Any]:
+    kept = {"times": 2.0, "least": 1.5, "greatest": 3.0, "reference": "groups", "contender": "unfold"}
+    return kept | {"threads": 1, "machine": "x86_64", "instructions": "AVX2"} | values
+
+
+SPEED = [
+    row(group="predict", reference="ours", contender="bfloat16"),
+    row(group="train", least=0.5),
+    row(group="train", least=0.5, greatest=0.8),
+    *(row(group="dynamic", size=f"1 x 512 x 64 x 64, k = {k}", kind="forward") for k in (1, 3)),
+    {"group": "memory", "kind": "step", "megabytes": 3000, "reference megabytes": 4000} | row(),
+]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_tables_of_speed_are_shown_or_said_to_be_missing(
+    there: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if there:
+        pd.DataFrame(SPEED).to_csv(tmp_path / "speed.csv", index=False)
+    shown: list[Any] = []
+    names = {"shipped": lambda *_: tmp_path / "speed.csv", "display": shown.append}
+    exec(source("import copy").replace("from dmnet.files import shipped", ""), names)
+    starts = ("def measured", 'for group in ("predict"', "assert f", "r50 =")
+    exec("\n".join(map(source, starts[:3])), names)
+    said = capsys.readouterr().out
+    assert said.count("Not measured yet: `python tools/speed.py --only") == (0 if there else 3)
+    if there:
+        assert [len(table) for table in shown] == [1, 2, 2]
+        assert list(shown[1]["verdict"]) == ["cannot be told", "slower in every pair"]
+        assert "faster than groups in every pair: unfold at k = 1, batch 1; unfold at k = 3" in said
+    else:
+        assert shown == []
