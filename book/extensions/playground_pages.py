@@ -3,9 +3,11 @@
 The place is an element with `data-dmnet-playground`: the output of a cell that shows a
 `dmnet.playground.Playground`. The page gets the front end and its style sheet; inside `<noscript>`, pictures
 of the answers. The files are written by `dmnet.playground.site`, once for each state of their sources and of
-the photographs that are at hand. A live figure's place, `data-dmnet-live`, has its still picture already.
+the photographs that are at hand. A live figure's place, `data-dmnet-live`, has its still picture already;
+what it loads later becomes a file.
 """
 
+import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -24,6 +26,7 @@ SOURCES = ["data/weights/*.safetensors", "dmnet/*.py", "dmnet/analysis/inside.py
 SOURCES += [f"dmnet/{wing}/*.py" for wing in ("datasets", "playground", "worlds")]
 PLACE = 'data-dmnet-playground="'
 LIVE = 'data-dmnet-live="'
+LATER = re.compile(r'data-later="(\w+)">(.*?)</script>', re.DOTALL)
 EAGER_PICTURE = re.compile(r'<img (?![^>]*\bloading=)(?=[^>]*\bsrc="([^"]+)")')
 # Browsers run no module from the disk, though scripts run: the page shows what it has for where none does.
 FROM_DISK = """<script>{
@@ -59,6 +62,7 @@ def add_playground(
     if LIVE in body:
         app.add_js_file("playground/live.js", type="module")
         app.add_css_file("playground/live.css")
+        context["body"] = body = LATER.sub(lambda found: put_aside(app, context, *found.groups()), body)
     if PLACE not in body:
         return
     from dmnet.playground import site
@@ -70,6 +74,16 @@ def add_playground(
     context["body"] = EAGER_PICTURE.sub(lambda tag: lazy(app, tag[1]), body)
     app.add_js_file("playground/playground.js", type="module")
     app.add_css_file("playground/playground.css")
+
+
+def put_aside(app: Sphinx, context: dict[str, Any], name: str, text: str) -> str:
+    """Write what a live figure loads later to a file; return the script's end, with the file's address."""
+    file = Path(app.outdir, "_static", "playground", f"live-{name}.json")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf8")
+    version = hashlib.sha256(text.encode()).hexdigest()[:8]  # no browser keeps an older one
+    address = context["pathto"](f"_static/playground/{file.name}", resource=True)
+    return f'data-file="{address}?v={version}"></script>'
 
 
 def lazy(app: Sphinx, address: str) -> str:

@@ -20,20 +20,24 @@ class LiveFigure(anywidget.AnyWidget):
     """A figure of `dmnet.playground.bundle.FIGURES`. Shown in {doc}`03_dynamic_filters`.
 
     Its module in `frontend/` takes the `data`, as JSON: pictures, uint8 [H, W, 3], as WebP, maps, bool
-    [H, W], as bits, int8 as text, others as lists. Print shows `still`, which `alt` describes; it is closed.
+    [H, W], as bits, int8 as text, others as lists. A page of the book loads what is `later` when it is
+    asked for. Print shows `still`, which `alt` describes; it is closed.
     """
 
     _esm = traitlets.Unicode().tag(sync=True)
     _css = traitlets.Unicode(bundle.style("live")).tag(sync=True)
     data = traitlets.Unicode().tag(sync=True)
+    later = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, name: str, data: dict[str, Any], still: Figure, alt: str) -> None:
+    def __init__(self, name: str, data: Any, still: Figure, alt: str, later: Any = None) -> None:
         still.savefig(file := io.BytesIO(), format="svg", metadata={"Date": None})
         plt.close(still)
-        text = json.dumps(data, default=_plain).replace("</", "<\\/")  # it stands in a page
-        self.html = f'<div data-dmnet-live="{name}"><script type="application/json">{text}</script>'
+        text, more = (json.dumps(one, default=_plain).replace("</", "<\\/") for one in (data, later))
+        kind = 'script type="application/json"'  # it stands in a page
+        self.html = f'<div data-dmnet-live="{name}"><{kind}>{text}</script>'
+        self.html += f'<{kind} data-later="{name}">{more}</script>' * (later is not None)
         self.html += f'<img src="{_address(file, "svg+xml")}" alt="{escape(alt)}"></div>'
-        super().__init__(_esm=bundle.script(name), data=text)
+        super().__init__(_esm=bundle.script(name), data=text, later=more)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         shown: Any = super()._repr_mimebundle_(**kwargs)  # a page of the book takes the HTML

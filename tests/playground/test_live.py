@@ -2,8 +2,10 @@
 
 import gzip
 import html
+import io
 import json
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -17,6 +19,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from browser import Tab
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 from torch import Tensor, nn
 
@@ -30,6 +33,7 @@ from dmnet.metrics import ConfusionMatrix
 from dmnet.playground import LiveFigure, bundle, site
 from dmnet.playground.catalogue import QUESTIONS, SUBSETS, PlayScene
 from dmnet.playground.scenes import window_votes
+from dmnet.training import learning_rate
 from dmnet.transforms import evaluation_image
 from dmnet.worlds.demo import WORLDS
 from dmnet.zoo import load_pretrained
@@ -306,6 +310,48 @@ def window() -> LiveFigure:
     return LiveFigure("window", data, plt.figure(), ALT)
 
 
+@cache
+def followed(seed: int) -> dict[str, Any]:
+    """Any run: 60 steps, three looks at two scenes of 16x16 pixels; "labels" are what "said" shows."""
+    chance = np.random.default_rng(seed)
+    labels = chance.integers(0, 7, (3, 2, 16, 16)).astype(np.uint8)
+    picture = Image.fromarray(labels.reshape(-1, 16))
+    picture.putpalette(WORLDS["demo_context"].classes.palette.tobytes())
+    picture.save(file := io.BytesIO(), "png")
+    scores = dict(zip(("mIoU", "gem", "quilt"), chance.uniform(0.1, 1, (3, 3)).tolist(), strict=True))
+    scores["quilt"][0] = None  # nothing was called a piece
+    return {
+        "loss": 3 * chance.random(60),
+        "scores": scores,
+        "right": chance.uniform(0.1, 1, (2, 3)),
+        "said": f"data:image/png;base64,{b64encode(file.getvalue()).decode()}",
+        "filters": chance.integers(-120, 121, (3, 2, 7, 7)).astype(np.int8),
+        "step": 0.01 * (seed + 1),
+        "channel": seed + 3,
+        "labels": labels.tolist(),
+    }
+
+
+RUN = replace(systems.get("demo_context").recipe, iterations=60, warmup=10)
+
+
+def training() -> LiveFigure:
+    classes = WORLDS["demo_context"].classes
+    final = RUN.final_learning_rate
+    data = {
+        "system": "demo_context",
+        "looks": [20, 40, 60],
+        "seeds": [0, 1, 2],
+        "recipe": {"rate": RUN.learning_rate, "final": final, "power": RUN.power, "warmup": RUN.warmup},
+        "pictures": [SCENE.image[:64, :64], SCENE.image[64:128, :64]],
+        "truths": [SCENE.image[:64, :64], SCENE.image[64:128, :64]],
+        "names": classes.names,
+        "palette": classes.palette[: len(classes.names)],
+        "runs": {0: followed(0)},
+    }
+    return LiveFigure("training", data, plt.figure(), ALT, {1: followed(1), 2: followed(2)})
+
+
 FIGURES = {
     "digits": digits,
     "votes": votes,
@@ -317,13 +363,14 @@ FIGURES = {
     "filters": filters,
     "holes": holes,
     "window": window,
+    "training": training,
 }
 
 
 def held(figure: LiveFigure) -> Any:
     """What a page finds in its place: the data."""
     found = re.search(
-        r'<script type="application/json">(.*)</script>', figure._repr_mimebundle_()[0]["text/html"]
+        r'<script type="application/json">(.*?)</script>', figure._repr_mimebundle_()[0]["text/html"]
     )
     assert found
     return json.loads(found[1])
@@ -1360,6 +1407,130 @@ def pixels(page: Page, name: str, side: int) -> Any:
         }"""
     )
     return np.reshape(painted, (side, side, 4))[..., :3]
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def curve(page: Page, kind: str) -> Tensor:
+    """The points of a line, [N, 2]: across and down."""
+    text = page.locator(f"polyline.{kind}").last.get_attribute("points") or ""
+    return torch.tensor([[float(one) for one in point.split(",")] for point in text.split()])
+
+
+def painted(page: Page) -> list[Any]:
+    """What the canvases show, [side, side, 3] each."""
+    found = page.locator(".tiles canvas").evaluate_all(
+        "all => all.map((one) => [...one.getContext('2d').getImageData(0, 0, one.width, one.height).data])"
+    )
+    sides = [round((len(one) / 4) ** 0.5) for one in found]
+    return [np.reshape(one, (side, side, 4))[..., :3] for one, side in zip(found, sides, strict=True)]
+
+
+class TestTraining:
+    def test_shows_what_python_has(self, show: Callable[..., Tab]) -> None:
+        tab = show("training")
+        palette = WORLDS["demo_context"].classes.palette
+        for seed, look in ((0, 0), (0, 2), (2, 1), (1, 2)):
+            put(tab.page, seed=seed, look=look)
+            run = followed(seed)
+            expect(
+                tab.page.get_by_text(f"Seed {seed}, after {20 * look + 20} of 60 iterations.")
+            ).to_be_visible()
+            told = "\n".join(tab.page.locator("text.name").all_text_contents())
+            gem, quilt, miou = (percent(run["scores"][kind][look]) for kind in ("gem", "quilt", "mIoU"))
+            assert f"Right: ● quilt {quilt}, ● gem {gem}. ● mIoU {miou}." in told
+            found = re.search(r"Loss: (\S+), mean of 20(?s:.*) warm (\S+), ● cool (\S+)\.", told)
+            assert found
+            values = run["filters"][look].astype(float)
+            wanted = [run["loss"][20 * look :][:20].mean(), *(run["step"] * values.mean((1, 2)))]
+            close(
+                torch.tensor([float(one.replace("−", "-")) for one in found.groups()]), torch.tensor(wanted)
+            )
+            titles = tab.page.locator(".tiles .title").all_inner_texts()
+            assert [titles[2], titles[6]] == [f"{percent(run['right'][s][look])} right" for s in (0, 1)]
+            tab.page.wait_for_function("document.querySelector('.tiles canvas').width === 16")
+            for s, (labels, filter) in enumerate(zip(*[iter(painted(tab.page))] * 2, strict=True)):
+                assert (labels == palette[np.array(run["labels"])[look, s]]).all()
+                strong = abs(values[s]) > 12
+                assert ((filter[..., 0] > filter[..., 2]) == (values[s] > 0))[strong].all()
+        assert tab.faults == []
+
+    def test_curves_and_schedule_are_those_of_python(self, show: Callable[..., Tab]) -> None:
+        page = show("training").page
+        put(page, look=1, rate=0.12, power=2.5, warmup=20)
+        yours = replace(RUN, learning_rate=0.12, power=2.5, warmup=20)
+        rates = [[learning_rate(one, t, 60) for t in range(60)] for one in (RUN, yours)]
+        steps, near = torch.arange(1, 61), {"rtol": 0, "atol": 0.06}  # a tenth of a pixel
+        across = 36 + 310 * steps / 60
+        wanted = torch.stack([across, 352 - 56 * torch.tensor(rates[1]) / 0.16], 1)
+        torch.testing.assert_close(curve(page, "dragged"), wanted, **near)
+        quilt = torch.tensor(followed(0)["scores"]["quilt"][1:])
+        torch.testing.assert_close(curve(page, "plus")[:, 1], 188 - 78 * quilt, **near)
+        now = [f"{round(one[39], 4):g}" for one in rates]
+        expect(page.locator("text.name").last).to_have_text(f"Learning rate: ● {now[0]}, ● yours {now[1]}.")
+        share = percent(sum(rates[1]) / sum(rates[0]))
+        expect(page.locator(".schedule")).to_contain_text(f"add up to {share} of the recipe's")
+        expect(page.locator("code")).to_contain_text("learning_rate=0.12 --set power=2.5 --set warmup=20")
+
+    def test_other_runs_are_loaded_when_they_are_asked_for(self, show: Callable[..., Tab]) -> None:
+        tab = show("training")
+        page, place = tab.page, tab.page.locator("[data-later]")
+        text = place.text_content() or ""
+        place.evaluate("one => { one.dataset.file = 'gone.json'; one.text = ''; }")
+        page.route("**/gone.json", lambda route: route.abort())
+        page.locator(".choice").get_by_text("1").click()
+        expect(page.get_by_text("The other runs could not be loaded.").first).to_be_visible()
+        page.unroute("**/gone.json")
+        page.route("**/gone.json", lambda route: route.fulfill(body=text))
+        page.locator(".choice").get_by_text("2").click()
+        expect(page.get_by_text("Seed 2, after 20 of 60 iterations").first).to_be_visible()
+        assert json.loads(text)["1"]["channel"] == 4
+
+    def test_by_mouse(self, show: Callable[..., Tab]) -> None:
+        page = show("training").page
+        before = painted(page)
+        slider = page.get_by_role("slider", name="Iteration")
+        slider.scroll_into_view_if_needed()
+        drag(page, slider, 400)
+        assert state(page)["look"] == 2 and not (painted(page)[1] == before[1]).all()
+        drag(page, page.get_by_role("slider", name="power"), 30)
+        expect(page.get_by_role("slider", name="power")).to_have_text("1.2")
+        page.get_by_role("button", name="Reset").click()
+        expect(page.get_by_text("after 20 of 60").first).to_be_visible()
+        assert state(page) | {"power": 0.9, "seed": 0} == state(page)
+
+    def test_by_keys(self, show: Callable[..., Tab]) -> None:
+        page = show("training").page
+        slider = page.get_by_role("slider", name="Iteration")
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+        expect(slider).to_have_attribute("aria-valuetext", "40")
+        expect(page.locator(".aloud")).to_contain_text("Seed 0, after 40 of 60 iterations. Loss:")
+        page.get_by_role("slider", name="base rate").focus()
+        page.keyboard.press("End")
+        expect(page.locator("code")).to_contain_text("learning_rate=0.16")
+
+    def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
+        page = show("training", hash="#live=training&seed=2&look=1&warmup=0").page
+        expect(page.get_by_text("Seed 2, after 40 of 60 iterations").first).to_be_visible()
+        assert state(page)["warmup"] == 0
+        for wrong in ("seed=7", "look=3", "power=9"):
+            assert state(show("training", hash=f"#live=training&warmup=0&{wrong}").page)["warmup"] == 10
+
+    def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
+        tab = show("training", **TELEPHONE)
+        tab.page.get_by_role("slider", name="Iteration").tap()
+        assert state(tab.page)["look"] == 1
+        swipe(tab.page, tab.page.get_by_role("slider", name="warm-up"), 20)
+        assert state(tab.page)["warmup"] == 30
+        fits(tab.page)
+        assert tab.faults == []
+
+    def test_is_drawn_at_once(self, show: Callable[..., Tab]) -> None:
+        took = quickest(show("training").page, [{"look": i % 3, "warmup": i} for i in range(12)])
+        assert took < 50  # milliseconds; other work may slow some
 
 
 def quickest(page: Page, states: list[dict[str, Any]]) -> float:

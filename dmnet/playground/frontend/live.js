@@ -12,6 +12,7 @@
  * @typedef {object} Live
  * @property {LiveState} state
  * @property {(changes: LiveState) => void} set
+ * @property {() => Promise<any>} later gives the data that a page of the book does not bring along
  *
  * @typedef {object} Parts what a figure is
  * @property {LiveState} start
@@ -63,8 +64,9 @@ export function liveFigure(name, build) {
    * @param {HTMLElement} place
    * @param {string} text JSON
    * @param {boolean} address whether the page's address holds the state
+   * @param {() => any} later
    */
-  const show = (place, text, address) => {
+  const show = (place, text, address, later) => {
     let frame = 0;
     const [announce, remember] = [paused(500), paused(200)];
     const redraw = () => {
@@ -80,6 +82,7 @@ export function liveFigure(name, build) {
         announce(() => say(aloud, parts.words(live.state)));
         if (address) remember(() => history.replaceState(history.state, "", toHash(name, live.state, parts.start)));
       },
+      later: async () => later(),
     };
     const parts = build(JSON.parse(text), live);
     const held = address ? fromHash(location.hash, name, parts.start) : { ...parts.start };
@@ -90,8 +93,12 @@ export function liveFigure(name, build) {
     Object.assign(place, { live }); // for the console, and for tests
   };
   return {
-    render: (/** @type {{model: any, el: HTMLElement}} */ { model, el }) => show(el, model.get("data"), false),
-    fill: (/** @type {HTMLElement} */ place) => show(place, place.querySelector("script")?.textContent ?? "", true),
+    render: (/** @type {{model: any, el: HTMLElement}} */ { model, el }) => show(el, model.get("data"), false, () => JSON.parse(model.get("later"))),
+    fill: (/** @type {HTMLElement} */ place) => {
+      const [now, more] = place.querySelectorAll("script");
+      const file = more?.dataset.file; // the build of the book has put it there
+      show(place, now.text, true, async () => (file ? (await fetch(file)).json() : JSON.parse(more.text)));
+    },
   };
 }
 
