@@ -1564,6 +1564,7 @@ DRAGS: dict[str, list[dict[str, Any]]] = {
     "filters": [{"mix": mix} for mix in range(101)],
     "holes": [{"place": i % 7, "left": i % 7 - 3} for i in range(49)],
     "window": [{"row": i % 4, "column": i // 4} for i in range(16)],
+    "training": [{"look": i % 3, "power": 0.5 + i / 10} for i in range(30)],
 }
 
 
