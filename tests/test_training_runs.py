@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from dmnet import datasets, systems
 from dmnet.files import shipped
@@ -12,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 import training_runs as tool
 
 
+@pytest.mark.slow
 def test_the_committed_runs_begin_as_the_tool_does() -> None:
     kept = np.load(shipped("results", "training_runs.npz"))
     seed = int(kept["seed"][-1])
