@@ -1446,7 +1446,8 @@ class TestTraining:
             values = run["filters"][look].astype(float)
             wanted = [run["loss"][20 * look :][:20].mean(), *(run["step"] * values.mean((1, 2)))]
             close(
-                torch.tensor([float(one.replace("−", "-")) for one in found.groups()]), torch.tensor(wanted)
+                torch.tensor([float(one.replace("−", "-")) for one in found.groups()]),
+                torch.tensor(wanted).float(),
             )
             titles = tab.page.locator(".tiles .title").all_inner_texts()
             assert [titles[2], titles[6]] == [f"{percent(run['right'][s][look])} right" for s in (0, 1)]
@@ -1495,8 +1496,10 @@ class TestTraining:
         slider.scroll_into_view_if_needed()
         drag(page, slider, 400)
         assert state(page)["look"] == 2 and not (painted(page)[1] == before[1]).all()
-        drag(page, page.get_by_role("slider", name="power"), 30)
-        expect(page.get_by_role("slider", name="power")).to_have_text("1.2")
+        power = page.get_by_role("slider", name="power")
+        power.scroll_into_view_if_needed()
+        drag(page, power, 30)
+        expect(power).to_have_text("1.2")
         page.get_by_role("button", name="Reset").click()
         expect(page.get_by_text("after 20 of 60").first).to_be_visible()
         assert state(page) | {"power": 0.9, "seed": 0} == state(page)

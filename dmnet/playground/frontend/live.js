@@ -96,8 +96,11 @@ export function liveFigure(name, build) {
     render: (/** @type {{model: any, el: HTMLElement}} */ { model, el }) => show(el, model.get("data"), false, () => JSON.parse(model.get("later"))),
     fill: (/** @type {HTMLElement} */ place) => {
       const [now, more] = place.querySelectorAll("script");
-      const file = more?.dataset.file; // the build of the book has put it there
-      show(place, now.text, true, async () => (file ? (await fetch(file)).json() : JSON.parse(more.text)));
+      const later = async () => {
+        const { file } = more.dataset; // where the build of the book has put it
+        return file ? (await fetch(file)).json() : JSON.parse(more.text);
+      };
+      show(place, now.text, true, later);
     },
   };
 }
