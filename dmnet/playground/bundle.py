@@ -12,7 +12,9 @@ from pathlib import Path
 from dmnet.plots import KINDS, SCALES
 
 FRONTEND = Path(__file__).with_name("frontend")
-FIGURES = "digits votes why field score build plan filters holes window training".split()
+FIGURES = (
+    "digits", "votes", "why", "field", "score", "build", "plan", "filters", "holes", "window", "training",
+)  # fmt: skip
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.M)
 EXPORT = re.compile(r"^export (?!default)", re.M)
 NOTES = re.compile(r"/\*.*?\*/\s*|^\s+", re.M | re.S)  # of style sheets
