@@ -1422,7 +1422,11 @@ def curve(page: Page, kind: str) -> Tensor:
 def painted(page: Page) -> list[Any]:
     """What the canvases show, [side, side, 3] each."""
     found = page.locator(".tiles canvas").evaluate_all(
-        "all => all.map((one) => [...one.getContext('2d').getImageData(0, 0, one.width, one.height).data])"
+        """all => all.map((one) => {
+            const copy = new OffscreenCanvas(one.width, one.height).getContext("2d");
+            copy.drawImage(one, 0, 0);
+            return [...copy.getImageData(0, 0, one.width, one.height).data];
+        })"""
     )
     sides = [round((len(one) / 4) ** 0.5) for one in found]
     return [np.reshape(one, (side, side, 4))[..., :3] for one, side in zip(found, sides, strict=True)]
