@@ -161,7 +161,7 @@ def test_what_is_wider_than_a_telephone_says_so(name: str, visit: Callable[..., 
     assert tab.page.evaluate("() => document.documentElement.scrollWidth") == PHONE["width"]
     left = tab.page.evaluate(
         """async () => {
-            const box = document.querySelector("article .table-box.more > div");
+            const box = document.querySelector("article :is(.table-box.more > div, .highlight.more > pre)");
             box.scrollLeft = box.scrollWidth;
             await new Promise((done) => setTimeout(done, 300));
             return box.closest(".more") === null;
