@@ -17,7 +17,9 @@ FIGURES = (
 )  # fmt: skip
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.M)
 EXPORT = re.compile(r"^export (?!default)", re.M)
-NOTES = re.compile(r"/\*.*?\*/\s*|^\s+", re.M | re.S)  # of style sheets
+NOTES = re.compile(
+    r"/\*.*?\*/\s*|^\s+|(?<=[;{},])\n|(?<=:) | (?={)", re.M | re.S
+)  # what a style sheet can do without
 TYPES = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n|/\*\*.*?\*/ ?|[ \t]+// [^\n]*$|^// [^\n]*\n", re.M | re.S)
 
 

@@ -417,7 +417,7 @@ TEXTS = (
     "summary",
     ".fine",
     "button",
-    "select",
+    ".chooser select",
 )
 
 
