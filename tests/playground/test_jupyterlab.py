@@ -437,7 +437,7 @@ def test_it_can_be_read_in_both_themes_and_beside_another_pane(notebook: Noteboo
     page.set_viewport_size({"width": 640, "height": 900})
     outside = notebook.app().evaluate("""(app) => {
         const right = app.getBoundingClientRect().right;
-        return [...app.querySelectorAll(":not(table *)")]
+        return [...app.querySelectorAll(":not(table *, .thumbs *)")]
             .filter((one) => one.getBoundingClientRect().right > right).map((one) => one.className);
     }""")
     page.set_viewport_size(VIEWPORT)
