@@ -118,7 +118,7 @@ def show_digits(
         axis.pcolormesh(array, vmin=0, **style)
         axis.set(aspect="equal", ylim=(len(array) + 0.06, -0.06), xlim=(-0.06, array.shape[1] + 0.06))
         for (row, column), value in np.ndenumerate(array):
-            text = {"ha": "center", "va": "center", "color": "black", "size": 11 if value < 100 else 9}
+            text = {"ha": "center", "va": "center", "color": "black", "size": 11}
             axis.text(column + 0.5, row + 0.5, f"{value:g}", **text)
         if marks and title in marks:
             top, left, side = marks[title]
