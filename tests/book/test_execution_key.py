@@ -132,3 +132,26 @@ def test_a_failing_cell_fails_every_build_until_it_is_mended(small_book: Path) -
     assert build(small_book)[:2] == (False, 2)  # not forgotten because the page was read before
     assert build(small_book, value=1)[:2] == (True, 3)
     assert len(list((small_book / "_build" / ".jupyter_cache").iterdir())) == 2
+
+
+MEETING = """
+import pathlib, time
+with open('../runs.txt', 'a') as log:
+    print('run', file=log)
+pathlib.Path('{mine}').touch()
+begun = time.time()
+while not pathlib.Path('{other}').exists():
+    assert time.time() - begun < 60, 'alone'
+    time.sleep(0.1)
+"""
+
+
+@pytest.mark.slow
+def test_two_notebooks_are_executed_at_once(small_book: Path) -> None:
+    """Each waits until the other runs: one after the other, the first would fail and run a second time."""
+    for name, mine, other in (("page", "one", "two"), ("second", "two", "one")):
+        notebook = json.loads(json.dumps(NOTEBOOK))
+        notebook["cells"][1]["source"] = MEETING.format(mine=mine, other=other)
+        (small_book / "book" / f"{name}.ipynb").write_text(json.dumps(notebook))
+    (small_book / "_toc.yml").write_text("format: jb-book\nroot: book/page\nchapters:\n- file: book/second\n")
+    assert build(small_book, value=1)[:2] == (True, 2)
