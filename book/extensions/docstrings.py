@@ -64,14 +64,20 @@ def process(app: Sphinx, what: str, name: str, item: object, options: object, li
 def plain_types(
     app: Sphinx, what: str, name: str, item: type, options: object, written: str, returned: str | None
 ) -> tuple[str, str] | None:
-    """Show the fields of a checked dataclass by their types alone: their bounds are for pydantic to read."""
-    if what != "class" or not hasattr(item, "__pydantic_fields__"):
+    """Show the fields of a checked dataclass by their types alone: their bounds are for pydantic to read.
+
+    A default that is made anew for every instance is shown as "..." (Python has "<factory>").
+    """
+    if what != "class" or not hasattr(item, "__dataclass_fields__"):
         return None
+    if not hasattr(item, "__pydantic_fields__"):
+        return written.replace("<factory>", "..."), returned or ""
     hints, found = get_type_hints(item), signature(item)
     fields = [field.replace(annotation=hints[name]) for name, field in found.parameters.items()]
-    return stringify_signature(
+    plain = stringify_signature(
         found.replace(parameters=fields), unqualified_typehints=True, show_return_annotation=False
-    ), ""
+    )
+    return plain.replace("<factory>", "..."), ""
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

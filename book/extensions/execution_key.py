@@ -8,6 +8,7 @@ every page again. Where the cache lacks several, they are executed two at once.
 
 import csv
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -89,6 +90,8 @@ def execute_ahead(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> No
     def execute(notebook: NotebookNode, uri: str) -> ExecutionResult:
         return single_nb_execution(notebook, cwd=str(Path(uri).parent), timeout=-1, allow_errors=False)
 
+    # Two kernels that share the cores, each with as many threads as there are, wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // AT_ONCE)))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         done = pool.map(execute, notebooks, [record.uri for record in lacking])
         for record, result in zip(lacking, done, strict=True):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from base64 import b64encode
 from html import escape
 from typing import Any
@@ -47,8 +48,10 @@ class LiveFigure(anywidget.AnyWidget):
 
 def _plain(value: Any) -> Any:
     array = np.asarray(value)
-    if array.dtype == np.int8:  # text: it compresses better than a list
-        return {"shape": array.shape, "text": (array.astype(np.uint8) + 80).tobytes().decode("latin1")}
+    if array.dtype == np.int8:  # text: it compresses better than a list; a run is its letter and its length
+        text = (array.astype(np.uint8) + 80).tobytes().decode("latin1")
+        text = re.sub(r"(.)\1{2,999}", lambda run: run[1] + chr(256 + len(run[0])), text, flags=re.DOTALL)
+        return {"shape": array.shape, "text": text}
     if array.ndim == 3:
         Image.fromarray(array).save(file := io.BytesIO(), "webp", quality=50, method=6)
         return _address(file)

@@ -117,10 +117,14 @@ export function unpacked({ shape: [height, width], bits }) {
 }
 
 /**
- * Return an array that came as a text: small whole numbers, a letter each, 80 more than the number.
+ * Return an array that came as a text: small whole numbers, a letter each, 80 more than the number; of a run of
+ * equal ones the letter and 256 more than its length.
  * @param {{shape: number[], text: string}} packed
  */
-export const spelled = ({ shape, text }) => ({ shape, values: Int8Array.from(text, (letter) => letter.charCodeAt(0) - 80) });
+export function spelled({ shape, text }) {
+  const letters = text.replace(/(.)([\u0100-\u07ff])/gs, (_, letter, times) => letter.repeat(times.charCodeAt(0) - 256));
+  return { shape, values: Int8Array.from(letters, (letter) => letter.charCodeAt(0) - 80) };
+}
 
 // What the reader takes hold of ---------------------------------------------------------------------------
 

@@ -123,7 +123,7 @@ export default liveFigure("score", (data, live) => {
       // 0: neither, 1: in the prediction only, 2: in the truth only, 3: in both
       const parts = asked.map((label, i) => (label === VOID ? VOID : 2 * Number(label === chosen) + Number(labels[i] === chosen)));
       paintLabels(both.canvas, parts, height, width, [[225, 228, 232], [150, 150, 160], [60, 65, 75], palette[chosen]]);
-      say(both.caption, `${names[chosen]}: ∩ in colour, light: only predicted, dark: only true`);
+      say(both.caption, `${names[chosen]}: in both coloured, only true dark, only predicted grey, in neither pale`);
       both.canvas.setAttribute("aria-label", `intersection and union of ${names[chosen]}`);
       [cursor.style.left, cursor.style.top] = [`${(100 * state.column) / width}%`, `${(100 * state.row) / height}%`];
       [cursor.style.width, cursor.style.height] = [`${100 / width}%`, `${100 / height}%`];
