@@ -4,6 +4,7 @@ Neither is needed: where one is missing, its tests are skipped. Debian has both 
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from dmnet.analysis.inside import gated_logits, look_inside
 from dmnet.playground.catalogue import STILL, SUBSETS, PlayScene
 from dmnet.transforms import evaluation_image
 
-HTML = Path(__file__).resolve().parents[2] / "_build" / "html"
+ROOT = Path(__file__).resolve().parents[2]
+HTML = ROOT / "_build" / "html"
 LIVE = f"document.querySelector('[data-dmnet-playground]') && {PLACE}?.answer?.logits"
 SUMMARY = "document.querySelector('.dmnet-app .summary').textContent"
 ANSWERS = f"""
@@ -32,6 +34,32 @@ ANSWERS = f"""
         answers.push([...playground.answer.logits]);
     }}
     return JSON.stringify(answers);
+"""
+NAMED = {
+    page.stem: re.findall(r'LiveFigure\(\\"(\w+)\\"', page.read_text("utf8"))
+    for page in sorted((ROOT / "book").glob("*.ipynb"))
+}
+ALIVE = {page: names for page, names in NAMED.items() if names}
+# Moves each control of a live figure, and tells which kinds of them changed what is seen.
+TOUCH = """
+    const figure = document.querySelector(`section.live.${values[0]}`);
+    const rest = () => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)));
+    const canvases = () => [...figure.querySelectorAll("canvas")].map((one) => one.toDataURL());
+    const look = () => figure.innerText + canvases();
+    const kinds = {};
+    for (const control of figure.querySelectorAll("input, button")) {
+        const { type, disabled, checked, value, min, max } = control;
+        kinds[type] ??= false;
+        if (!control.checkVisibility() || disabled || kinds[type] || (type === "radio" && checked)) continue;
+        const before = look();
+        if (type === "range") {
+            control.value = value === max ? min : max;
+            for (const name of ["input", "change"]) control.dispatchEvent(new Event(name, { bubbles: true }));
+        } else control.click();
+        await rest();
+        kinds[type] = look() !== before;
+    }
+    return JSON.stringify(kinds);
 """
 
 pytestmark = pytest.mark.slow
@@ -153,6 +181,20 @@ def test_formulas_and_widgets(browser: Remote, page: str) -> None:
     broken = f"[...{formulas}].filter((one) => !one.querySelector('mjx-container')).length"
     assert browser.script(f"return {formulas}.length") > 5
     assert browser.script(f"return {broken} + document.querySelectorAll('mjx-merror').length") == 0
+    assert browser.faults() == []
+
+
+@pytest.mark.parametrize("page", ALIVE)
+def test_live_figures_answer(browser: Remote, page: str) -> None:
+    """Every kind of control that a figure has changes what is seen."""
+    browser.site.faults.clear()
+    browser.visit(f"{browser.site.address}/book/{page}.html")
+    for name in ALIVE[page]:
+        place = f"document.querySelector('[data-dmnet-live={name}]')"
+        browser.script(f"{place}.scrollIntoView({{ block: 'center' }})")
+        browser.wait(f"{place}.live", 60)
+        kinds = json.loads(browser.script(TOUCH, name))
+        assert kinds and all(kinds.values()), (name, kinds)
     assert browser.faults() == []
 
 
