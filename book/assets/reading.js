@@ -54,8 +54,28 @@
     window.addEventListener("load", soon);
   };
 
+  // After a formula, or a name in code on a telephone, a browser may break the line even before a full stop.
+  const glue = () => {
+    for (const found of document.querySelectorAll(".bd-content :is(span.math, code.literal)")) {
+      const box = found.closest("a") ?? found;
+      const [before, after] = [box.previousSibling, box.nextSibling];
+      const opening = before instanceof Text ? (/[([“]+$/.exec(before.data)?.[0].length ?? 0) : 0;
+      const closing = after instanceof Text ? (/^[.,;:?!)\]”]+/.exec(after.data)?.[0].length ?? 0) : 0;
+      if (!opening && !closing) continue;
+      const range = document.createRange();
+      if (before instanceof Text && opening) range.setStart(before, before.length - opening);
+      else range.setStartBefore(box);
+      if (after instanceof Text && closing) range.setEnd(after, closing);
+      else range.setEndAfter(box);
+      const together = document.createElement("span");
+      together.className = "glued";
+      range.surroundContents(together);
+    }
+  };
+
   const start = () => {
     follow();
+    glue();
     // The theme gives these two buttons a name that differs from the words on them.
     document.querySelectorAll(".search-button-field").forEach((one) => one.removeAttribute("aria-label"));
     /** @type {NodeListOf<HTMLElement>} */
