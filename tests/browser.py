@@ -9,6 +9,7 @@ def test_the_page(visit):
 """
 
 import functools
+import gzip
 import http.server
 import re
 import threading
@@ -24,6 +25,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Respo
 HARMLESS = re.compile(r"^\[(PST|togglebutton)\]|^strict mode: use allowUnionTypes")
 # What the browser itself asks for, at its start and for fields that it could fill in.
 ITS_OWN = re.compile(r"\b(clients2|accounts)\.google\.com|\b(update|content-autofill)\.googleapis\.com")
+COMPRESSED = {".html", ".js", ".mjs", ".css", ".json", ".svg"}  # by a host of pages
 OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-default-apps", "--disable-extensions",
@@ -42,9 +44,10 @@ class Site(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, head: str = "") -> None:
+    def __init__(self, folder: Path, head: str = "", *, compress: bool = False) -> None:
         self.faults: list[str] = []  # requests to other hosts, and for files that are not there
         self.head = head.encode()  # is put at the start of every page
+        self.compress = compress  # texts, as a host of pages does
         super().__init__(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
         self.address = f"http://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -66,18 +69,27 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.path = self.path.removeprefix(self.server.address)
         if not self.path.startswith("/"):
             self.send_error(403)
-        elif self.server.head and self.path.partition("?")[0].endswith(".html"):
-            self.send_page(Path(self.translate_path(self.path)).read_bytes())
         else:
-            super().do_GET()
+            file = Path(self.translate_path(self.path))
+            page = self.server.head != b"" and file.suffix == ".html"
+            packed = self.server.compress and file.suffix in COMPRESSED
+            if (page or packed) and file.is_file():
+                self.send_changed(file, page, packed)
+            else:
+                super().do_GET()
 
-    def send_page(self, page: bytes) -> None:
-        page = page.replace(b"<head>", b"<head>" + self.server.head, 1)
+    def send_changed(self, file: Path, page: bool, packed: bool) -> None:
+        body, kind = file.read_bytes(), self.guess_type(file)
+        if page:
+            body = body.replace(b"<head>", b"<head>" + self.server.head, 1)
         self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(page)))
+        self.send_header("Content-Type", f"{kind}; charset=utf-8" if kind == "text/html" else kind)
+        if packed:
+            body = gzip.compress(body)
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(page)
+        self.wfile.write(body)
 
     do_POST = do_CONNECT
 

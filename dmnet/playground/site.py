@@ -1,7 +1,7 @@
 """What the book's pages need of the playground, as files in a folder.
 
 ```
-playground.js, playground.css     the front end
+playground.js, playground.css     the front end; onnx.js: a network without ONNX Runtime, until that is there
 live.js, live.css, live-*.js      what brings the figures alive, and each of them
 catalogue.json                    worlds, classes, scenes
 demo_scale/26.safetensors.gz      a scene; see dmnet.playground.scenes.pack
@@ -47,6 +47,7 @@ def write_front_end(folder: Path) -> None:
     """Write scripts, style sheets and catalogue. Used in {doc}`welcome`."""
     texts = {"playground.js": bundle.script(), "playground.css": bundle.style()}
     texts |= {"live.js": bundle.script("load"), "live.css": bundle.style("live")}
+    texts["onnx.js"] = bundle.script("onnx")
     for name, text in (texts | {f"live-{one}.js": bundle.script(one) for one in bundle.FIGURES}).items():
         (folder / name).write_text(text, encoding="utf8")
     (folder / "catalogue.json").write_text(json.dumps(catalogue()), encoding="utf8")

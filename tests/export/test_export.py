@@ -158,6 +158,66 @@ def test_a_page_gives_the_image_and_can_give_no_more(plain: Path, root: Path, tm
     assert refusal == "invalid input 'scale_gates'"
 
 
+IN_PLAIN_JAVASCRIPT = """
+import { readFileSync } from "node:fs";
+const [script, file, inputs] = process.argv.slice(2);
+const { Network } = await import(script);
+const bytes = readFileSync(file);
+const network = new Network(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+for (const given of JSON.parse(readFileSync(inputs))) {
+  const values = Object.fromEntries(Object.entries(given).map(([name, { data, dims }]) =>
+    [name, { data: Float32Array.from(data), dims }]));
+  const outputs = Object.entries(network.run(values));
+  console.log(JSON.stringify(outputs.map(([name, { data, dims }]) => [name, dims, [...data]])));
+}
+"""
+
+
+def in_plain_javascript(root: Path, folder: Path, file: Path, inputs: list[dict[str, np.ndarray]]) -> Any:
+    """Run a file in the playground's `onnx.js`; return all outputs, or what it complains of."""
+    node = shutil.which("node", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if node is None:
+        pytest.skip("needs Node: `make setup`")
+    (folder / "run.mjs").write_text(IN_PLAIN_JAVASCRIPT)
+    given = [{n: {"data": a.ravel().tolist(), "dims": a.shape} for n, a in one.items()} for one in inputs]
+    (folder / "inputs.json").write_text(json.dumps(given))
+    script = root / "dmnet" / "playground" / "frontend" / "onnx.js"
+    command = [node, str(folder / "run.mjs"), str(script), str(file), str(folder / "inputs.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    if done.returncode:
+        return done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    return [{name: np.reshape(data, dims) for name, dims, data in answer} for answer in answers]
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_plain_javascript_gives_the_same(
+    name: str, demos: dict[str, Path], root: Path, tmp_path: Path
+) -> None:
+    """What answers in the playground until the runtime is there: every output, odd sizes, lent filters."""
+    shapes = {one.name: one.shape for one in session(demos[name]).get_inputs()}
+    random = np.random.default_rng(0)
+    inputs = []
+    for size in ((128, 128), (65, 97), (17, 30)):
+        shapes["image"] = [1, 3, *size]
+        inputs.append({one: random.random(shape, np.float32) for one, shape in shapes.items()})
+    found = in_plain_javascript(root, tmp_path, demos[name], inputs)
+    for given, outputs in zip(inputs, found, strict=True):
+        expected = run(demos[name], **given)
+        assert list(outputs) == list(expected)
+        for output, values in expected.items():
+            assert_close(outputs[output], torch.from_numpy(values))
+
+
+def test_plain_javascript_refuses_what_it_cannot(root: Path, tmp_path: Path) -> None:
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    node = onnx.helper.make_node("Sigmoid", ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "graph", [value], [])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "sigmoid.onnx")
+    complaint = in_plain_javascript(root, tmp_path, tmp_path / "sigmoid.onnx", [])
+    assert "there is no operation Sigmoid" in complaint
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ssseg_r50_d8_voc", "ssseg_r101_d8_ade20k"])
 def test_the_exported_network_matches_the_public_implementation(name: str, tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ class TestBundle:
         assert "// " in (bundle.FRONTEND / "elements.js").read_text("utf8") and "// " not in script
 
     def test_every_module_of_the_front_end_is_in_one(self) -> None:
-        scripts = [bundle.script(name) for name in (*SCRIPTS, "load")]
+        scripts = [bundle.script(name) for name in (*SCRIPTS, "load", "onnx")]
         for file in bundle.FRONTEND.glob("*.js"):
             code = bundle.TYPES.sub("", bundle.EXPORT.sub("", file.read_text("utf8")))
             last = code.rstrip().splitlines()[-2:]

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import Site, open_tab
 from playground_page import PLACE, WELCOME, Visit, changed, give, labels_of, png, shown, summary, switch
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 import dmnet
 from dmnet.analysis.inside import look_inside
@@ -26,6 +27,16 @@ from dmnet.worlds.demo import WORLDS
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
+RUNTIME = "_static/onnxruntime/ort-wasm-simd-threaded.wasm.gz"
+SMALL = f"{PLACE}.engine().then(({{ small }}) => small)"  # whether the network runs without that
+# Asks for what no file holds as soon as it can, and notes what has been fetched when that is answered.
+SLIDE = """<script>
+document.addEventListener("dmnet-answer", ({ target: { parentElement: { playground } } }) => {
+    if (playground.state.gates[3] === 1) playground.set({ gates: [1, 1, 1, 0.35] });
+    else if (playground.answer.logits) window.fetched ??= ["navigation", "resource"]
+        .flatMap((kind) => performance.getEntriesByType(kind)).map((one) => [one.name, one.encodedBodySize]);
+});
+</script>"""
 BOMB = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x80\0\0\0\x80\0"  # claims 2^30 pixels
 
 
@@ -36,9 +47,13 @@ def built() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("small", [True, False], ids=["before the runtime", "in the runtime"])
 @pytest.mark.parametrize("scene", STILL, ids=lambda scene: scene.id)
-def test_every_subset_answers_as_pytorch(visit: Visit, scene: Any) -> None:
-    tab = shown(visit)
+def test_every_subset_answers_as_pytorch(visit: Visit, tmp_path: Path, scene: Any, small: bool) -> None:
+    tab = shown(visit, folder=without(tmp_path, RUNTIME) if small else HTML)
+    changed(tab.page, {"scene": scene.id})
+    if not small:
+        in_runtime(tab.page)
     image, model = scene.draw().image, dmnet.load_pretrained(scene.world)
     x = evaluation_image(scene.world, image)
     for gates in SUBSETS:
@@ -47,7 +62,34 @@ def test_every_subset_answers_as_pytorch(visit: Visit, scene: Any) -> None:
         difference = np.abs(np.array(found["logits"]).reshape(expected.shape) - expected).max()
         assert difference < 1e-3 * np.abs(expected).max(), gates
         assert (np.array(found["labels"]) == dmnet.predict(model, image, gates).ravel()).mean() > 0.9995
+    assert small or tab.faults == []
+
+
+def test_the_runtime_takes_over_and_answers_the_same(visit: Visit) -> None:
+    tab = shown(visit)
+    state = {"gates": [0.35, 1, 0, 2], "donor": "scale-3"}
+    found = changed(tab.page, state)
+    assert tab.page.evaluate(SMALL)
+    in_runtime(tab.page)
+    again = changed(tab.page, state)
+    np.testing.assert_allclose(
+        found["logits"], again["logits"], atol=1e-4 * np.abs(again["logits"]).max(), rtol=0
+    )
+    assert found["labels"] == again["labels"]
     assert tab.faults == []
+
+
+def test_a_telephone_is_live_within_a_megabyte_and_a_half(chromium: Browser) -> None:
+    """Over the wire, until the network answers a slider; ONNX Runtime alone would be 3.7."""
+    site = Site(HTML, SLIDE, compress=True)
+    tab = open_tab(chromium, site, WELCOME, viewport={"width": 390, "height": 844})
+    tab.page.wait_for_function("window.fetched", timeout=90_000)
+    fetched = tab.page.evaluate("window.fetched")
+    assert any(name.endswith("demo_context.onnx.gz") for name, _ in fetched)
+    assert sum(size for _, size in fetched) <= 1_500_000, sorted(fetched, key=lambda one: -one[1])[:8]
+    assert tab.faults == []
+    tab.page.context.close()
+    site.close()
 
 
 def test_lent_filters_answer_as_pytorch(visit: Visit) -> None:
@@ -119,6 +161,11 @@ def test_the_first_screen_is_one_gesture(visit: Visit) -> None:
     assert tab.faults == []
 
 
+def in_runtime(page: Page) -> None:
+    """Wait until ONNX Runtime computes."""
+    page.wait_for_function(f"{SMALL}.then((small) => !small)", timeout=60_000)
+
+
 def test_the_first_answer_needs_no_network(visit: Visit) -> None:
     """Precomputed answers are shown before the model is there, and are those of the model."""
     tab = shown(visit, live=False)
@@ -130,7 +177,7 @@ def test_the_first_answer_needs_no_network(visit: Visit) -> None:
 
 def test_what_is_heavy_waits_for_the_first_answer(visit: Visit) -> None:
     page = shown(visit).page
-    heavy = "demo_scale.onnx.gz", "ort-wasm-simd-threaded.wasm.gz"
+    heavy = "demo_scale.onnx.gz", "/onnx.js", "ort-wasm-simd-threaded.wasm.gz"
     for one in heavy:
         page.wait_for_function(
             f"performance.getEntriesByType('resource').some(x => x.name.includes('{one}'))"
@@ -460,11 +507,20 @@ def without(tmp_path: Path, missing: str) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    "missing", ["playground/demo_scale.onnx.gz", "onnxruntime/ort-wasm-simd-threaded.wasm.gz"]
-)
+def test_without_the_runtime_a_slider_is_still_answered(visit: Visit, tmp_path: Path) -> None:
+    page = shown(visit, folder=without(tmp_path, RUNTIME)).page
+    page.wait_for_event("console", lambda message: "without ONNX Runtime" in message.text)
+    page.get_by_role("slider", name="Weight of scale 1 by 1").fill("0.5")
+    expect(summary(page)).to_contain_text("of the pixels differ")
+    found = changed(page, {})
+    x = evaluation_image("demo_scale", BY_ID["scale-26"].draw().image)
+    expected = look_inside(dmnet.load_pretrained("demo_scale"), x, [0.5, 1, 1, 1]).logits.ravel()
+    np.testing.assert_allclose(found["logits"], expected, atol=1e-4 * float(expected.abs().max()), rtol=0)
+
+
+@pytest.mark.parametrize("missing", ["demo_scale.onnx.gz", "onnx.js"])
 def test_without_the_network_the_switches_still_answer(visit: Visit, tmp_path: Path, missing: str) -> None:
-    page = shown(visit, live=False, folder=without(tmp_path, f"_static/{missing}")).page
+    page = shown(visit, live=False, folder=without(tmp_path, f"_static/playground/{missing}")).page
     expect(page.locator(".engine")).to_contain_text("cannot run here", timeout=60_000)
     page.locator(".scale[data-k='7'] .switch").click()
     rubies = page.locator(".classes li", has_text="ruby on warm side").locator(".score")

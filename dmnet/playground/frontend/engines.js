@@ -20,6 +20,9 @@
  * @property {(name: string) => Promise<ArrayBuffer>} get
  * @property {(name: string) => Promise<any>} module imports a JavaScript module
  *
+ * @typedef {{data: Float32Array, dims: number[]}} Output of a network, or its input
+ * @typedef {(inputs: Record<string, Output>) => Promise<Record<string, Output>>} Compute
+ *
  * @typedef {object} Scene a scene's file, unpacked
  * @property {Picture} picture
  * @property {Uint8Array | null} truth
@@ -101,50 +104,92 @@ export function precomputed({ picture, tensors }, gates) {
   };
 }
 
-/** The exported network in this browser, by ONNX Runtime, in a worker: the page never waits for it. */
+const HEAD_START = 2000; // milliseconds, in which the first answers have the line and the processor to themselves
+
+/** @type {Promise<any> | undefined} ONNX Runtime, once for all networks */
+let runtime;
+
+/** @param {Assets} assets */
+async function loadRuntime(assets) {
+  const [ort, wasm] = await Promise.all([
+    assets.module("../onnxruntime/ort.wasm.bundle.min.mjs"),
+    assets.get("../onnxruntime/ort-wasm-simd-threaded.wasm.gz").then(inflated),
+  ]);
+  ort.env.wasm.numThreads = 1; // more need headers that a static host does not send
+  ort.env.wasm.proxy = true; // a worker
+  ort.env.wasm.wasmBinary = wasm;
+  return ort;
+}
+
+/**
+ * Return what computes a network's outputs by ONNX Runtime.
+ * @param {Assets} assets
+ * @param {Promise<ArrayBuffer>} file
+ * @returns {Promise<Compute>}
+ */
+async function byRuntime(assets, file) {
+  runtime ??= loadRuntime(assets);
+  const [ort, bytes] = await Promise.all([runtime, file]);
+  const session = await ort.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"] });
+  return (inputs) => session.run(Object.fromEntries(Object.entries(inputs).map(([name, { data, dims }]) =>
+    [name, new ort.Tensor("float32", data, dims)])));
+}
+
+/**
+ * Return what computes a small network's outputs by `onnx.js`, and its worker.
+ * @param {Assets} assets
+ * @param {Promise<ArrayBuffer>} file
+ */
+async function byWorker(assets, file) {
+  const [script, bytes] = await Promise.all([assets.get("onnx.js"), file]);
+  const worker = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+  const ask = (/** @type {any} */ message) => new Promise((resolve, reject) => {
+    worker.onmessage = ({ data }) => resolve(data);
+    worker.onerror = ({ message: words }) => reject(new Error(words));
+    worker.postMessage(message);
+  });
+  await ask(bytes);
+  return { worker, compute: /** @type {Compute} */ (ask) };
+}
+
+/** The exported network in this browser, in a worker: the page never waits for it. */
 export class BrowserEngine {
   name = "in your browser";
 
   /**
-   * @param {any} ort the runtime's module
-   * @param {any} session
+   * @param {Compute} compute
    * @param {number} channels of each scale
+   * @param {boolean} small whether `onnx.js` computes, not ONNX Runtime
    */
-  constructor(ort, session, channels) {
-    this.ort = ort;
-    this.session = session;
+  constructor(compute, channels, small = true) {
+    this.compute = compute;
     this.channels = channels;
+    this.small = small;
     /** @type {Promise<unknown>} */
     this.busy = Promise.resolve();
-    /** @type {WeakMap<Picture, Promise<Record<string, any>>>} */
+    /** @type {WeakMap<Picture, Promise<Record<string, Output>>>} */
     this.donors = new WeakMap();
   }
 
-  /** @type {Promise<any> | undefined} */
-  static runtime;
-
   /**
+   * Photographs need ONNX Runtime, 4 MB. A network of drawn scenes answers without it until it is there: it is faster.
    * @param {Assets} assets
+   * @param {{channels: number, resize: unknown}} world
    * @param {string} model name of the ONNX file, gzipped
-   * @param {number} channels of each scale
    */
-  static async load(assets, model, channels) {
-    BrowserEngine.runtime ??= BrowserEngine.loadRuntime(assets);
-    const [ort, bytes] = await Promise.all([BrowserEngine.runtime, assets.get(model).then(inflated)]);
-    const session = await ort.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"] });
-    return new BrowserEngine(ort, session, channels);
-  }
-
-  /** @param {Assets} assets */
-  static async loadRuntime(assets) {
-    const [ort, wasm] = await Promise.all([
-      assets.module("../onnxruntime/ort.wasm.bundle.min.mjs"),
-      assets.get("../onnxruntime/ort-wasm-simd-threaded.wasm.gz").then(inflated),
-    ]);
-    ort.env.wasm.numThreads = 1; // more need headers that a static host does not send
-    ort.env.wasm.proxy = true; // a worker
-    ort.env.wasm.wasmBinary = wasm;
-    return ort;
+  static async load(assets, { channels, resize }, model) {
+    const file = assets.get(model).then(inflated);
+    if (resize) return new BrowserEngine(await byRuntime(assets, file), channels, false);
+    const { worker, compute } = await byWorker(assets, file);
+    const engine = new BrowserEngine(compute, channels);
+    const replace = (/** @type {Compute} */ faster) => {
+      engine.busy = engine.busy.then(() => {
+        [engine.compute, engine.small] = [faster, false];
+        worker.terminate();
+      });
+    };
+    setTimeout(() => byRuntime(assets, file).then(replace, (error) => console.warn("playground: without ONNX Runtime.", error)), HEAD_START);
+    return engine;
   }
 
   /**
@@ -180,13 +225,13 @@ export class BrowserEngine {
    * @param {Picture} picture
    * @param {number[]} gates
    * @param {Picture | null} donor
-   * @returns {Promise<Record<string, any>>}
+   * @returns {Promise<Record<string, Output>>}
    */
   async run(picture, gates, donor) {
     const lent = donor && (await this.filtersOf(donor));
-    const tensor = (/** @type {Float32Array} */ values, /** @type {number[]} */ shape) =>
-      new this.ort.Tensor("float32", values, shape); // the worker takes its memory: always a fresh array
-    /** @type {Record<string, any>} */
+    const tensor = (/** @type {Float32Array} */ data, /** @type {number[]} */ dims) =>
+      ({ data, dims }); // a worker may take its memory: always a fresh array
+    /** @type {Record<string, Output>} */
     const inputs = {
       image: tensor(normalised(picture), [1, 3, picture.height, picture.width]),
       scale_gates: tensor(Float32Array.from(gates), [4]),
@@ -196,7 +241,7 @@ export class BrowserEngine {
       const values = lent ? lent[`filters_${k}`].data.slice() : new Float32Array(this.channels * k * k);
       inputs[`other_filters_${k}`] = tensor(values, [this.channels, k, k]);
     }
-    const turn = this.busy.then(() => this.session.run(inputs)); // one run at a time
+    const turn = this.busy.then(() => this.compute(inputs)); // one run at a time
     this.busy = turn.catch(() => {});
     return turn;
   }

@@ -262,12 +262,12 @@ export class Playground {
 
   /** The network of the present world; the first time it is loaded. */
   engine() {
-    const { name, model, channels } = this.world;
+    const { name, model } = this.world;
     let engine = this.engines.get(name);
     if (!engine) {
       const { kernel } = this.options;
       if (this.options.engine === "kernel" && kernel) engine = Promise.resolve(new KernelEngine(kernel, name));
-      else if (model) engine = BrowserEngine.load(this.assets, model, channels);
+      else if (model) engine = BrowserEngine.load(this.assets, this.world, model);
       else engine = Promise.reject(new Error("there is no exported network"));
       this.engines.set(name, engine);
       this.words.set(name, `The network ${name} is loading; until then the answers are precomputed.`);
