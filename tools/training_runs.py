@@ -1,6 +1,6 @@
 """Follow more runs of `demo_context`, for the live figure of training: the chapter itself trains seed 0.
 
-    python tools/training_runs.py        # data/results/training_runs.npz, ten minutes of one core
+    python tools/training_runs.py        # data/results/training_runs.npz, twenty minutes of one core
 
 For each of the seeds: the loss of every step, and at each of 28 looks the confusion matrix of 100 validation
 images, the labels of two scenes, every other pixel of every other row, and for both a 7x7 filter. Of the 16
@@ -20,7 +20,7 @@ from dmnet.files import atomic_write
 from dmnet.training import train
 from dmnet.transforms import evaluation_image
 
-NAME, LOOKS, SEEDS = "demo_context", 28, (2, 4)
+NAME, LOOKS, SEEDS = "demo_context", 28, (1, 2, 3, 4)
 SCENES = (6, 5)  # of the validation set: on a warm quilt, on a cool one, each with pieces of both gems
 RESULTS = Path(__file__).resolve().parents[1] / "data" / "results"
 
