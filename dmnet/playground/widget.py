@@ -21,7 +21,7 @@ from dmnet.zoo import load_pretrained
 EDITS = {
     "move": r"\d+ -?\d+ -?\d+",
     "size": r"\d+ -?\d+",
-    "remove": r"\d+",
+    "remove": r"\d+|all",
     "add": r"[a-z]+ -?\d+ -?\d+",
     "exchange": "warm|light",
     "turn": r"(warm|light) \d+",

@@ -331,7 +331,7 @@ def test_a_cell_changes_the_scene_and_hears_what_the_reader_changes(notebook: No
     expect(notebook.app().locator(".summary")).to_contain_text("from before")
     notebook.app().get_by_role("button", name="Change …").click()
     notebook.app().get_by_label("Chosen object").select_option("1")
-    canvas = notebook.app().locator(".stage canvas")
+    canvas = notebook.app().locator(".stage .frame canvas")
     canvas.focus()
     for step in range(REMEMBERED + 5):  # more pictures than the kernel keeps: the first is given to it anew
         notebook.page.evaluate(

@@ -161,9 +161,10 @@ def test_a_changed_scene(live: Remote) -> None:
     hold(logits, look_inside(dmnet.load_pretrained("demo_context"), x, [1] * 4).logits)
     live.click("button[title^='Move, add']")
     live.wait(
-        "!document.querySelector('.bench').closest('[hidden]') && document.querySelector('.stage canvas')"
+        "!document.querySelector('.bench').closest('[hidden]')"
+        " && document.querySelector('.stage .frame canvas')"
     )
-    live.script("document.querySelector('.stage canvas').focus()")
+    live.script("document.querySelector('.stage .frame canvas').focus()")
     live.script(f"{PLACE}.view.editor.choose(2)")
     live.press("ArrowRight")
     live.wait(f"{PLACE}.state.edits.at(-1).startsWith('move 2 ')")

@@ -403,37 +403,6 @@ def test_one_answer_is_held_beside_another(visit: Visit) -> None:
     assert tab.faults == []
 
 
-def test_the_tour(visit: Visit) -> None:
-    page = shown(visit).page
-    page.get_by_role("button", name="Tour").click()
-    outcome, ahead = page.locator(".tour .outcome"), page.get_by_role("button", name="Next")
-    expect(page.locator(".tour .count")).to_have_text("Step 1 of 5")
-    page.locator(".scale[data-k='7'] .switch").click()
-    expect(outcome).to_contain_text("Without 7 × 7: rubies")
-    ahead.click()
-    expect(switch(page, 7)).to_be_checked()
-    page.locator(".scale[data-k='3'] .switch").click()
-    expect(outcome).to_contain_text("Without 3 × 3: rubies")
-    ahead.click()
-    page.get_by_role("slider", name="Weight of scale 7 by 7").fill("2")
-    expect(outcome).to_contain_text("With weights of 1")
-    ahead.click()
-    page.get_by_label("Filters of").select_option(label="Quilt 6")
-    expect(outcome).to_contain_text("of the pixels have changed", timeout=90_000)
-    ahead.click()
-    expect(page.locator(".tour .count")).to_have_text("Step 5 of 5")
-    page.get_by_role("button", name="Done").click()
-    expect(page.locator(".tour")).to_be_hidden()
-
-
-def test_the_tour_can_be_skipped(visit: Visit) -> None:
-    page = shown(visit, live=False).page
-    page.get_by_role("button", name="Tour").click()
-    page.get_by_role("button", name="Skip the tour").click()
-    expect(page.locator(".tour")).to_be_hidden()
-    expect(page.get_by_role("button", name="Tour")).to_be_focused()
-
-
 def test_which_scale_matters(visit: Visit) -> None:
     page = shown(visit).page
     page.get_by_text("Which scale matters here?").click()

@@ -19,6 +19,7 @@ from dmnet.playground.catalogue import BY_ID, QUESTIONS, PlayScene
 from dmnet.playground.layers import pack_layers
 from dmnet.playground.scenes import window_votes
 from dmnet.transforms import evaluation_image
+from dmnet.worlds.demo import WORLDS
 from dmnet.worlds.drawing import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +75,13 @@ def assert_same_picture(picture: Any, expected: Any) -> None:
 def open_bench(page: Page) -> Locator:
     page.get_by_role("button", name="Change …").click()
     page.wait_for_function(f"{PLACE}.view.editor.composed")
-    return page.locator(".stage canvas")
+    return page.locator(".stage .frame canvas")
+
+
+def tool(page: Page, name: str) -> Locator:
+    """Return the button that says what a tap on the picture does."""
+    tools = page.get_by_role("group", name="What a tap on the picture does")
+    return tools.get_by_role("button", name=name, exact=True)
 
 
 def edits(page: Page) -> list[str]:
@@ -215,7 +222,7 @@ def test_by_keyboard_alone(visit: Visit) -> None:
     page.keyboard.press("Delete")
     assert edits(page)[-1] == "remove 5"
     expect(page.get_by_label("Chosen object")).to_have_value("0")
-    page.get_by_label("What a tap").select_option("light")
+    tool(page, "light ↔ dark").click()
     canvas.focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")
@@ -269,8 +276,8 @@ def test_adding_covering_turning_and_light(visit: Visit) -> None:
     page = shown(visit).page
     changed(page, {"scene": "context-13"})
     canvas = open_bench(page)
-    page.get_by_label("What to add").select_option("cover")
-    page.get_by_role("button", name="Add").click()
+    tool(page, "cover").click()
+    page.mouse.click(*point(canvas, 64, 64))
     assert edits(page) == ["add cover 64 64"]
     expect(page.get_by_label("Chosen object")).to_have_value("8")
     page.get_by_label("Size", exact=True).press("End")
@@ -278,7 +285,7 @@ def test_adding_covering_turning_and_light(visit: Visit) -> None:
     _, labels = shown_scene(page)
     assert (labels[20:108, 20:108] == 255).all()  # under a card nothing counts
     page.get_by_role("button", name="Remove").click()
-    page.get_by_label("What a tap").select_option("warm")
+    tool(page, "warm ↔ cool").click()
     plan = PlayScene("demo_context", 13).plan()
     free = np.argwhere(PlayScene("demo_context", 13).draw().mask == 0)
     y, x = free[len(free) // 2].tolist()
@@ -304,7 +311,7 @@ def test_a_stroke_turns_all_patches_that_it_crosses(visit: Visit) -> None:
     """To the kind that the first one was not, and one step back undoes it. What odd light does is said."""
     page = shown(visit, WELCOME).page
     canvas = open_bench(page)
-    page.get_by_label("What a tap").select_option("warm")
+    tool(page, "warm ↔ cool").click()
     layers = load(gzip.decompress(pack_layers(PlayScene("demo_context", 13))))
     row, versions = layers["patch"][122, 8:120].tolist(), layers["versions"]
     drag(page, canvas, (8, 122), (119, 122))
@@ -317,6 +324,145 @@ def test_a_stroke_turns_all_patches_that_it_crosses(visit: Visit) -> None:
     expect(note).to_be_hidden()
     page.get_by_label("Brightness of the light").fill("60")
     expect(note).to_be_visible()
+
+
+PLACES = {
+    "scale-26": {"ruby": [(30, 30), (128, 41)], "jade": [(60, 92), (100, 130)], "cross": [(80, 60)]},
+    "context-13": {"ruby": [(35, 35)], "jade": [(92, 40)], "ring": [(40, 95)], "frame": [(95, 95)]},
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_drawing_is_painted_and_labelled_as_the_world_does_it(visit: Visit, name: str) -> None:
+    """Drawn on the empty ground: picture, labels and what the network says of it are those of Python."""
+    scene = BY_ID[name]
+    plan, stock = scene.plan(), WORLDS[scene.world].stock()
+    painters = []
+    for kind, places in PLACES[name].items():
+        for x, y in places:
+            item = stock[kind].item
+            label = next(
+                (
+                    pair[0 if plan.truth[question.hidden][y, x] else 1]
+                    for question in QUESTIONS[scene.world]
+                    for pair in question.pairs
+                    if item.label in pair
+                ),
+                item.label,
+            )
+            item = dataclasses.replace(item, label=label, x=x + item.x % 1, y=y + item.y % 1)
+            painters.append(dataclasses.replace(stock[kind], item=item))
+    expected, expected_labels = clean(dataclasses.replace(plan, painters=painters))
+    page = shown(visit).page
+    adds = [f"add {kind} {x} {y}" for kind, places in PLACES[name].items() for x, y in places]
+    found = changed(page, {"scene": name, "edits": ["remove all", *adds]})
+    picture, labels = shown_scene(page)
+    covered = clean(plan)[1] > 0  # there the noise is that of an object that has gone
+    noise = np.where(covered[..., None], 0, scene.draw().image - clean(plan)[0])
+    error = np.abs(picture - (expected + noise).clip(0, 255))[~covered]
+    assert error.max() <= 12
+    assert np.quantile(error, 0.999) <= 2
+    assert (labels == expected_labels).all()
+    logits = look_inside(
+        dmnet.load_pretrained(scene.world),
+        evaluation_image(scene.world, picture.astype(np.uint8)),
+        [1] * 4,
+    ).logits.ravel()
+    np.testing.assert_allclose(found["logits"], logits, atol=1e-3 * float(logits.abs().max()), rtol=0)
+    expect(summary(page)).to_contain_text("· 0 % of the pixels differ from the full network")
+
+
+def open_pad(page: Page) -> Locator:
+    page.get_by_role("button", name="Draw …").click()
+    page.wait_for_function(f"{PLACE}.view.editor.composed?.arrangement.placed.length === 0")
+    return page.locator(".stage .frame canvas")
+
+
+def test_drawing_by_mouse(visit: Visit) -> None:
+    tab = shown(visit, WELCOME)
+    page = tab.page
+    canvas, names = open_pad(page), page.locator(".names")
+    assert edits(page) == ["remove all"]
+    expect(page.locator(".hint")).to_contain_text("Quilt 1, emptied for a drawing of yours")
+    expect(tool(page, "ruby")).to_have_attribute("aria-pressed", "true")
+    expect(names).to_have_text("")
+    page.mouse.click(*point(canvas, 35, 35))
+    expect(names).to_have_text("The network names the object rightly.")
+    tool(page, "ring").click()
+    page.mouse.click(*point(canvas, 92, 40))
+    expect(names).to_have_text("The network names both objects rightly.")
+    assert edits(page) == ["remove all", "add ruby 35 35", "add ring 92 40"]
+    tool(page, "jade").click()
+    drag(page, canvas, (40, 95), (60, 90))  # put, and moved while the button is down
+    assert edits(page)[-2:] == ["add jade 40 95", "move 10 60 90"]
+    page.keyboard.press("Control+z")  # both at once
+    assert edits(page) == ["remove all", "add ruby 35 35", "add ring 92 40"]
+    drag(page, canvas, (35, 35), (35, 50))  # what lies there is taken hold of, and nothing put on it
+    assert edits(page)[-1] == "move 8 35 50"
+    tool(page, "Erase").click()
+    page.mouse.click(*point(canvas, 35, 50))
+    assert edits(page)[-1] == "remove 8"
+    page.mouse.click(*point(canvas, 10, 120))  # nothing is there
+    assert edits(page)[-1] == "remove 8"
+    page.get_by_role("button", name="Done").click()
+    page.wait_for_url("**edits=remove+all,add+ruby+35+35,add+ring+92+40,remove+8")
+    drawn = edits(page)
+    page.get_by_role("button", name="Draw …").click()  # it is there yet
+    expect(tool(page, "Move")).to_be_visible()
+    assert edits(page) == drawn
+    page.get_by_role("button", name="As it was").click()
+    assert edits(page) == []
+    assert tab.faults == []
+
+
+def test_drawing_by_keys(visit: Visit) -> None:
+    page = shown(visit).page
+    canvas = open_pad(page)
+    tool(page, "ruby").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(tool(page, "cross")).to_have_attribute("aria-pressed", "true")
+    canvas.focus()
+    expect(page.locator(".marker")).to_be_visible()
+    for key in ("ArrowUp", "Enter", "ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowLeft", "Enter"):
+        page.keyboard.press(key)
+    assert edits(page) == ["remove all", "add cross 80 76", "add cross 60 76"]
+    expect(page.locator(".aloud")).to_contain_text("The network names both objects rightly.")
+    page.keyboard.press("Enter")  # takes hold of what lies there
+    expect(page.get_by_label("Chosen object")).not_to_have_value("0")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")  # and lets it go
+    expect(page.get_by_label("Chosen object")).to_have_value("0")
+    assert re.fullmatch(r"move \d+ 60 77", edits(page)[-1])
+
+
+def test_drawing_by_touch_on_a_telephone(visit: Visit) -> None:
+    viewport = {"width": 390, "height": 844}
+    page = shown(visit, viewport=viewport, has_touch=True, is_mobile=True, reduced_motion="reduce").page
+    canvas = open_pad(page)
+    for name, x, y in (("jade", 40, 40), ("ring", 110, 60), ("ruby", 80, 120)):
+        tool(page, name).tap()
+        page.touchscreen.tap(*point(canvas, x, y))
+    expect(page.locator(".names")).to_contain_text(re.compile("names (all 3|[012] of 3) objects rightly"))
+    assert edits(page) == ["remove all", "add jade 40 40", "add ring 110 60", "add ruby 80 120"]
+    for one in (canvas, tool(page, "Erase"), page.get_by_label("The network's labels")):
+        expect(one).to_be_in_viewport(ratio=0.9)  # all on one screen
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_a_wrong_name_is_found_in_the_picture(visit: Visit) -> None:
+    page = shown(visit).page
+    open_pad(page)
+    changed(page, {"edits": ["remove all", "add ruby 30 120", "add ring 100 60"], "gates": [1, 1, 1, 0]})
+    expect(page.locator(".names")).to_contain_text("names 1 of 2 objects rightly; not:")
+    page.locator(".names button").click()
+    expect(page.get_by_label("Chosen object")).to_have_value(re.compile(r"\d\d"))
+    expect(page.locator(".marker")).to_be_visible()
+    tiles = sorted(set(load(gzip.decompress(pack_layers(BY_ID["scale-26"])))["patch"].ravel().tolist()))
+    expect(page.locator(".bench")).to_contain_text("“Reveal” shows them")
+    changed(page, {"edits": ["remove all", *(f"turn warm {one}" for one in tiles)]})
+    expect(page.locator(".bench")).to_contain_text("Turned tiles move no line")
 
 
 def test_the_answer_follows_the_quilts_majority(visit: Visit) -> None:

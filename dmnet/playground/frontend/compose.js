@@ -81,7 +81,8 @@ export function arranged(layers, edits) {
       const kind = layers.objects.find((other) => !other.placed && other.name === name);
       order.push(objects.length);
       objects.push(kind ? { number: objects.length + 1, object: kind, x: numbers[0], y: numbers[1], step: 0 } : null);
-    } else if (verb === "move" && one) {
+    } else if (verb === "remove" && name === "all") objects.fill(null);
+    else if (verb === "move" && one) {
       [one.x, one.y] = numbers;
       order.push(...order.splice(order.indexOf(object - 1), 1));
     } else if (verb === "size" && one && numbers[0] in one.object.stamps) one.step = numbers[0];

@@ -11,12 +11,15 @@
  * @property {Arrangement} arrangement
  * @property {Uint16Array} owner
  */
-import { objectAt, QUALITIES, visibleShare } from "./compose.js";
-import { readEdit, withEdit } from "./edits.js";
+import { QUALITIES, visibleShare } from "./compose.js";
+import { EMPTY, readEdit, withEdit } from "./edits.js";
 import { make, makeButton, percent, say } from "./elements.js";
+import { Gestures } from "./gestures.js";
 import { inside } from "./maps.js";
+import { contradiction, namedWords, namesOf, PAIRS, Tools } from "./pad.js";
 
-const PAIRS = ["warm ↔ cool", "light ↔ dark"];
+const BEHIND = "The truth goes by the sides and blocks behind the tiles: “Reveal” shows them.";
+const MOST = 4; // objects that are listed
 
 /**
  * A line of the workbench.
@@ -57,11 +60,12 @@ export class Editor {
       const box = make("input", { type: "checkbox", onchange: () => this.say(`exchange ${name}`) });
       return { box, element: make("label.check", {}, box, PAIRS[bit]) };
     });
+    this.tools = new Tools(() => this.choose(0));
     this.makeControls(edit);
     for (const kind of ["pointerenter", "focus"]) this.share.addEventListener(kind, prepare);
     this.marker = make("div.marker", { hidden: true });
     panel.figure.querySelector(".frame")?.append(this.marker);
-    this.takeGestures();
+    this.gestures = new Gestures(this);
   }
 
   /** @param {() => void} close */
@@ -76,8 +80,8 @@ export class Editor {
     const resize = () => this.slide(`size ${this.chosen} ${this.steps[Number(this.size.value)]}`);
     this.size = make("input", { type: "range", oninput: resize, onchange: () => this.settle() });
     this.remove = makeButton("Remove", () => this.say(`remove ${this.chosen}`), "Take this object away");
-    this.kind = make("select", { "aria-label": "What to add" });
-    this.tap = make("select", { "aria-label": "What a tap on the ground does", onchange: () => this.showMarker() });
+    this.names = make("p.names");
+    this.contrary = make("p.fine", { hidden: true });
     this.share = slider("share", { min: 0, max: 100, step: 1, "aria-label": "Warm share of the ground, per cent" });
     this.shareValue = make("output");
     this.shareRow = make("label.ground", { hidden: true }, make("span", {}, "cool"), this.share, make("span", {}, "warm"));
@@ -87,26 +91,24 @@ export class Editor {
     this.undo = makeButton("Undo", () => this.goBack(), "Take the last change back");
     this.restore = makeButton("As it was", () => this.settle([]), "Take all changes back");
     const done = makeButton("Done", close, "Close the workbench; the changes stay");
-    const add = makeButton("Add", () => this.add(), "Put one more object into the picture");
+    const empty = makeButton("Empty", () => this.draw(), "Take all objects away; the ground stays");
     this.lightNote = make("p.fine", { hidden: true }, "This light is not that of the pictures it was trained on; it may take much for background.");
-    this.stage = make("div.stage");
+    this.stage = make("div.stage", {}, this.tools.element, this.names);
     this.bench = make("section.bench", { "aria-label": "Workbench" },
-      make("p.fine", {}, "Drag an object, or choose it: arrow keys move it, + and − change its size, Delete takes it away. " +
-        "Ctrl+Z takes a change back, Esc closes. Where a tap on the ground turns a patch, a stroke turns all that it crosses."),
       setting("Object", this.object, this.remove), setting("Size", this.size),
-      setting("New", this.kind, add),
       setting("Exchange", make("div.checks", {}, ...this.exchanges.map(({ element }) => element))),
-      setting("A tap", this.tap),
       setting("Light", make("span.ends", {}, "dim"), this.brightness, make("span.ends", {}, "bright")),
-      setting("", make("span.ends", {}, "blue"), this.warmth, make("span.ends", {}, "orange")), this.lightNote,
-      make("div.buttons", {}, this.undo, this.restore, done));
+      setting("", make("span.ends", {}, "blue"), this.warmth, make("span.ends", {}, "orange")), this.lightNote, this.contrary,
+      make("div.buttons", {}, this.undo, this.restore, empty, done),
+      make("p.fine", {}, "Objects can be dragged, whatever a tap does. By keys: arrows move the frame on the picture, and Enter is a tap; of a chosen object " +
+        "arrows change the place, + and − the size, Delete takes it away. Ctrl+Z takes a change back, Esc closes."));
   }
 
   // What it shows ---------------------------------------------------------------------------------------
 
   open() {
     this.isOpen = true;
-    this.stage.append(this.panel.figure);
+    this.stage.prepend(this.panel.figure);
     this.canvas.tabIndex = 0;
     this.canvas.role = "application"; // so that a screen reader leaves the keys to it
   }
@@ -129,8 +131,7 @@ export class Editor {
     if (composer !== this.composer) {
       this.composer = composer;
       this.spot = [composer.layers.width >> 1, composer.layers.height >> 1];
-      const kinds = composer.layers.objects.filter(({ placed }) => !placed).map(({ name }) => name);
-      this.kind.replaceChildren(...kinds.map((name) => make("option", { value: name }, name)));
+      this.tools.fill(composer.layers, composed.scene.facts.questions);
     }
     this.composed = composed;
     const { placed, exchanged } = composed.arrangement;
@@ -143,16 +144,25 @@ export class Editor {
       box.checked = ((exchanged >> bit) & 1) === 1;
       element.hidden = bit >= questions.length;
     });
-    if (this.tap.options.length !== questions.length + 1) {
-      this.tap.replaceChildren(make("option", { value: "" }, "does nothing"),
-        ...questions.map((_, bit) => make("option", { value: QUALITIES[bit] }, `turns patches ${PAIRS[bit]}`)));
-    }
+    say(this.contrary, questions.every(({ majority }) => majority) ? "" : contradiction(composed) || BEHIND);
+    this.contrary.hidden = !this.contrary.textContent;
     this.brightness.value = String(this.value("brightness", 100));
     this.warmth.value = String(this.value("warmth", 0));
     this.lightNote.hidden = this.warmth.value === "0" && this.brightness.value === "100";
     this.undo.disabled = !this.trail.past.length;
     this.restore.disabled = !edits.length;
     this.showChosen();
+  }
+
+  /**
+   * Say how many of the objects the network has named rightly.
+   * @param {ArrayLike<number>} labels the network's
+   */
+  tell(labels) {
+    if (!this.isOpen || this.composed?.owner.length !== labels.length) return;
+    const names = namesOf(this.composed, labels);
+    this.names.replaceChildren(namedWords(names), ...names.wrong.slice(0, MOST).map(({ number, object }) =>
+      makeButton(`${number} ${object.name}`, () => this.choose(number), "Choose it")), names.wrong.length > MOST ? " …" : "");
   }
 
   /**
@@ -211,6 +221,11 @@ export class Editor {
     return this.isOpen && placed ? `${placed.number} ${placed.object.name} at ${placed.x}, ${placed.y}. ` : "";
   }
 
+  /** How the network has named the objects, while the workbench is open. */
+  get said() {
+    return this.isOpen ? this.names.textContent : "";
+  }
+
   /** The sizes that the chosen object can have. */
   get steps() {
     return Object.keys(this.placed?.object.stamps ?? {}).map(Number).sort((a, b) => a - b);
@@ -231,18 +246,18 @@ export class Editor {
     this.showMarker();
   }
 
-  /** Show what the arrow keys move: the chosen object, or the spot whose patch would be turned. */
+  /** Show what the arrow keys move: the chosen object, or the spot where a tap would be. */
   showMarker() {
-    const { placed, composer } = this;
-    this.marker.hidden = !this.isOpen || !composer || !(placed || this.tap.value);
+    const { placed, composer, tools: { tool, stamp } } = this;
+    this.marker.hidden = !this.isOpen || !composer || !(placed || tool || this.canvas.matches(":focus-visible"));
     if (this.marker.hidden || !composer) return;
-    const [left, top, width, height] = placed
-      ? placed.object.stamps[placed.step].map((one, i) => one + (i === 0 ? placed.x : i === 1 ? placed.y : 0))
-      : [this.spot[0] - 2, this.spot[1] - 2, 5, 5];
+    const kind = placed?.object ?? composer.layers.objects.find(({ name, placed: there }) => !there && name === stamp);
+    const { x, y } = placed ?? { x: this.spot[0], y: this.spot[1] };
+    const [left, top, width, height] = kind ? kind.stamps[placed?.step ?? 0] : [-2, -2, 5, 5];
     const share = (/** @type {number} */ pixels, /** @type {number} */ whole) => `${(100 * pixels) / whole}%`;
     Object.assign(this.marker.style, {
-      left: share(left, composer.layers.width), width: share(width, composer.layers.width),
-      top: share(top, composer.layers.height), height: share(height, composer.layers.height),
+      left: share(x + left, composer.layers.width), width: share(width, composer.layers.width),
+      top: share(y + top, composer.layers.height), height: share(height, composer.layers.height),
     });
   }
 
@@ -304,13 +319,37 @@ export class Editor {
     this.change(edits);
   }
 
-  add() {
+  /**
+   * Put one more object into the picture, as the first change of a gesture.
+   * @param {string} kind
+   * @param {number} x
+   * @param {number} y
+   */
+  put(kind, x, y) {
     if (!this.composer) return;
     const { width, height, objects } = this.composer.layers;
     const scene = objects.filter(({ placed }) => placed).length;
     this.chosen = scene + this.edits.filter((edit) => edit.startsWith("add ")).length + 1;
-    this.say(`add ${this.kind.value} ${width >> 1} ${height >> 1}`);
-    this.canvas.focus();
+    this.slide(`add ${kind} ${inside(x, width)} ${inside(y, height)}`);
+  }
+
+  /** Choose nothing; the keyboard's spot is where the object was. */
+  letGo() {
+    if (this.placed) this.spot = [this.placed.x, this.placed.y];
+    this.choose(0);
+  }
+
+  /** @param {number[]} to where the next object would be put */
+  point(to) {
+    const { width, height } = /** @type {Composer} */ (this.composer).layers;
+    this.spot = [inside(to[0], width), inside(to[1], height)];
+    this.showMarker();
+  }
+
+  /** Begin a drawing: nothing but the ground, and a stamp in the hand. */
+  draw() {
+    this.settle(withEdit(this.edits, EMPTY));
+    this.tools.choose(this.tools.stamp || "ruby");
   }
 
   /**
@@ -329,86 +368,6 @@ export class Editor {
    */
   turn(x, y) {
     const { patch, width } = /** @type {Composer} */ (this.composer).layers;
-    if (this.tap.value) this.say(`turn ${this.tap.value} ${patch[y * width + x]}`);
-  }
-
-  takeGestures() {
-    /** @type {number[] | null} from the pointer to the centre of the object that is dragged */
-    let grip = null;
-    /** @type {Set<number> | null} the patches that a stroke has touched */
-    let stroke = null;
-    const paint = (/** @type {number[]} */ to) => {
-      const { layers: { patch, width, height } } = /** @type {Composer} */ (this.composer);
-      const [from, bit] = [this.spot, QUALITIES.indexOf(this.tap.value)];
-      const steps = Math.max(1, Math.ceil(Math.hypot(to[0] - from[0], to[1] - from[1])));
-      for (let step = 1; step <= steps && stroke; step++) {
-        const [x, y] = from.map((start, i) => Math.round(start + ((to[i] - start) * step) / steps));
-        const found = patch[inside(y, height) * width + inside(x, width)];
-        if (stroke.has(found)) continue;
-        stroke.add(found);
-        const now = ((this.composed?.arrangement.versions[found] ?? 0) >> bit) & 1;
-        if (stroke.size === 1) wanted = 1 - now;
-        if (now !== wanted) this.slide(`turn ${this.tap.value} ${found}`);
-      }
-      this.spot = to;
-    };
-    let wanted = 0; // of all patches of a stroke: the other kind than the first one was
-    const place = (/** @type {PointerEvent} */ event) => {
-      const box = this.canvas.getBoundingClientRect();
-      const [right, down] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-      return [Math.floor(right * this.canvas.width), Math.floor(down * this.canvas.height)];
-    };
-    this.canvas.addEventListener("pointerdown", (event) => {
-      if (!this.isOpen || !this.composer || !this.composed || event.button !== 0) return;
-      const [x, y] = this.spot = place(event);
-      const found = objectAt(this.composer.layers, this.composed.owner, x, y);
-      this.choose(found < 0 ? 0 : this.composed.arrangement.placed[found].number);
-      if (this.placed) grip = [this.placed.x - x, this.placed.y - y];
-      else if (this.tap.value) {
-        stroke = new Set();
-        paint([x, y]);
-      } else return;
-      this.canvas.setPointerCapture(event.pointerId);
-    });
-    this.canvas.addEventListener("pointermove", (event) => {
-      if (stroke) paint(place(event));
-      if (!grip || !this.placed) return;
-      const [x, y] = place(event).map((to, i) => to + /** @type {number[]} */ (grip)[i]);
-      if (this.placed.x !== x || this.placed.y !== y) this.move(x, y);
-    });
-    for (const end of ["pointerup", "pointercancel"]) {
-      this.canvas.addEventListener(end, () => {
-        if (grip || stroke) this.settle();
-        [grip, stroke] = [null, null];
-      });
-    }
-    this.canvas.addEventListener("keydown", (event) => this.key(event));
-    this.canvas.addEventListener("keyup", () => this.before && this.settle());
-  }
-
-  /** @param {KeyboardEvent} event */
-  key(event) {
-    if (!this.isOpen || !this.composer || event.ctrlKey || event.metaKey || event.altKey) return;
-    const { placed, steps } = this;
-    const along = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    const larger = { "+": 1, "=": 1, "-": -1 }[event.key];
-    const pace = event.shiftKey ? 8 : 1;
-    if (along && placed) this.move(placed.x + pace * along[0], placed.y + pace * along[1]);
-    else if (along) this.moveSpot(along);
-    else if (larger && placed) {
-      const step = steps[steps.indexOf(placed.step) + larger];
-      if (step !== undefined) this.slide(`size ${this.chosen} ${step}`);
-    } else if (placed && ["Delete", "Backspace"].includes(event.key)) this.say(`remove ${this.chosen}`);
-    else if (event.key === "Escape" && placed) this.choose(0);
-    else if (!placed && ["Enter", " "].includes(event.key)) this.turn(this.spot[0], this.spot[1]);
-    else return;
-    event.preventDefault();
-  }
-
-  /** @param {number[]} along */
-  moveSpot(along) {
-    const { width, height } = /** @type {Composer} */ (this.composer).layers;
-    this.spot = [inside(this.spot[0] + 4 * along[0], width), inside(this.spot[1] + 4 * along[1], height)];
-    this.showMarker();
+    this.say(`turn ${this.tools.quality} ${patch[y * width + x]}`);
   }
 }

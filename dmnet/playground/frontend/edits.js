@@ -4,6 +4,7 @@
  *     move 3 45 60      object 3 (counted from 1) has its centre at x = 45, y = 60
  *     size 3 -1         it is a step smaller; two steps halve or double it
  *     remove 3
+ *     remove all        nothing lies on the ground any more
  *     add ruby 30 40    one more object, which gets the next number
  *     exchange warm     warm and cool change places, everywhere, and with them the names that depend on it
  *     turn warm 17      warm and cool change places in patch 17 of the ground, and the names stay
@@ -14,7 +15,7 @@
  * @typedef {object} Edit
  * @property {string} verb
  * @property {number} object number of an object, from 1; 0 for the verbs that have none
- * @property {string} name of a kind of object, or of what a patch can be
+ * @property {string} name of a kind of object, or of what a patch can be; "all" for all objects
  * @property {number[]} numbers the rest
  */
 
@@ -23,7 +24,7 @@ const WHOLE = "(-?\\d{1,5})";
 const FORMS = {
   move: new RegExp(`^(\\d{1,3}) ${WHOLE} ${WHOLE}$`),
   size: new RegExp(`^(\\d{1,3}) ${WHOLE}$`),
-  remove: /^(\d{1,3})$/,
+  remove: /^(\d{1,3}|all)$/,
   add: new RegExp(`^([a-z]+) ${WHOLE} ${WHOLE}$`),
   exchange: /^([a-z]+)$/,
   turn: /^([a-z]+) (\d{1,5})$/,
@@ -35,6 +36,9 @@ const OF_OBJECTS = ["move", "size", "remove"];
 const OF_NAMES = ["add", "exchange", "turn"];
 const SWITCHES = ["exchange", "turn"]; // said twice, they are as if never said
 
+/** Takes every object away: the sentence that a drawing begins with. */
+export const EMPTY = "remove all";
+
 /**
  * Read one change; null if it is none.
  * @param {string} text
@@ -45,12 +49,9 @@ export function readEdit(text) {
   const found = Object.hasOwn(FORMS, verb) ? FORMS[verb].exec(rest.join(" ")) : null;
   if (!found) return null;
   const words = found.slice(1);
-  return {
-    verb,
-    object: OF_OBJECTS.includes(verb) ? Number(words.shift()) : 0,
-    name: OF_NAMES.includes(verb) ? String(words.shift()) : "",
-    numbers: words.map(Number),
-  };
+  const subject = [...OF_OBJECTS, ...OF_NAMES].includes(verb) ? String(words.shift()) : "";
+  const numbered = OF_OBJECTS.includes(verb) && subject !== "all";
+  return { verb, object: numbered ? Number(subject) : 0, name: numbered ? "" : subject, numbers: words.map(Number) };
 }
 
 /**
@@ -62,6 +63,7 @@ export function readEdit(text) {
 export function withEdit(edits, text) {
   const verb = text.split(" ", 1)[0];
   if (verb === "add") return [...edits, text];
+  if (text === EMPTY) return [...edits.filter((one) => ![...OF_OBJECTS, "add"].includes(one.split(" ", 1)[0])), text];
   if (SWITCHES.includes(verb)) return edits.includes(text) ? edits.filter((one) => one !== text) : [...edits, text];
   const subject = OF_OBJECTS.includes(verb) ? text.split(" ", 2).join(" ") : verb;
   return [...edits.filter((one) => one !== subject && !one.startsWith(`${subject} `)), text];

@@ -10,6 +10,7 @@
  */
 import { fromFragment, pixelIn, START, toFragment } from "./address.js";
 import { Composer, readLayers } from "./compose.js";
+import { EMPTY } from "./edits.js";
 import { isDark, make, paused, percent, say } from "./elements.js";
 import { BrowserEngine, KernelEngine, NO_FACTS, precomputed, readScene } from "./engines.js";
 import { VOID } from "./maps.js";
@@ -19,7 +20,8 @@ import { OwnPictures } from "./own.js";
 import { paintDifference, paintLabels, paintPicture, paintRevealed } from "./paint.js";
 import { toPicture } from "./pictures.js";
 import { Pointing } from "./point.js";
-import { classList, groupScores, legendOf, revealedIn } from "./results.js";
+import { classList, legendOf, revealedIn } from "./results.js";
+import { factsOf } from "./steps.js";
 import { Strip } from "./strip.js";
 import { Tour } from "./tour.js";
 import { View } from "./view.js";
@@ -99,7 +101,7 @@ export class Playground {
     this.ownWorld = null;
     /** @type {((state: State) => void)[]} */
     this.listeners = [];
-    this.tour = new Tour((changes) => this.set(changes), () => this.view.tour.focus());
+    this.tour = new Tour((changes) => this.set(changes), () => this.view, () => this.view.tour.focus());
     this.view = new View(this.actions(), this.tour.element, options.engine === "kernel"
       ? "A picture of your own goes to this notebook's kernel and nowhere else."
       : "A picture of your own never leaves this browser.");
@@ -134,6 +136,7 @@ export class Playground {
       matters: () => this.showMatters(),
       own: (file) => this.ownPictures.read(file),
       camera: () => this.ownPictures.camera(),
+      draw: () => this.draw(),
       save: () => this.view.save(`playground-${this.state.scene}-${this.state.gates.join("-")}.png`),
     };
   }
@@ -394,12 +397,12 @@ export class Playground {
     const world = this.world;
     this.view.editor.begin(scene, edits);
     this.view.scene.value = scene === OWN ? `${OWN} ${world.name}` : scene;
-    say(this.view.hint, scene !== OWN ? world.hint : `Your picture. The network that answers, ${world.name}, knows ` +
-      `${world.knows}, and takes everything for one of its classes.`);
+    const entry = this.entry(scene);
+    say(this.view.hint, this.drawn ? `${entry?.title}, emptied for a drawing of yours: choose what to put, and tap on the picture. The network answers as it grows.`
+      : scene !== OWN ? world.hint : `Your picture. The network that answers, ${world.name}, knows ${world.knows}, and takes everything for one of its classes.`);
     say(this.view.engine, this.words.get(world.name) ?? "");
-    const { credit, layers } = this.entry(scene) ?? {};
-    this.view.credits.hidden = !credit;
-    [this.view.credit.textContent, this.view.credit.href] = credit ?? ["", ""];
+    this.view.credits.hidden = !entry?.credit;
+    [this.view.credit.textContent, this.view.credit.href] = entry?.credit ?? ["", ""];
     const changed = edits.length > 0;
     const others = world.scenes.filter((one) => changed || one.id !== scene);
     this.view.fill(this.view.donor, `${world.name} ${scene} ${changed}`, [["", "this picture"],
@@ -407,7 +410,8 @@ export class Playground {
     this.view.donor.value = donor;
     this.view.donorChoice.hidden = !others.length;
     this.view.swap.hidden = !donor || donor === scene || scene === OWN;
-    this.view.edit.hidden = !layers;
+    this.view.edit.hidden = !entry?.layers;
+    this.view.draw.hidden = !this.canvasFor;
     this.view.edit.classList.toggle("ready", changed);
     this.view.fill(this.view.channel, world.name, Array.from({ length: world.channels }, (_, c) =>
       [c, `channel ${c + 1}${c === world.channel ? ", which varies most" : ""}`]));
@@ -423,10 +427,21 @@ export class Playground {
   get other() {
     const [scene, base] = [/** @type {Scene} */ (this.present), /** @type {Scene} */ (this.base)];
     if (this.comparable) return { scene: this.comparable.scene, answer: this.comparable.answer, words: "A" };
-    const before = scene !== base && this.state.gates.every((gate) => gate === 1) && !this.state.donor;
+    const before = scene !== base && !this.drawn && this.state.gates.every((gate) => gate === 1) && !this.state.donor;
     const compared = before ? base : scene;
     const answer = /** @type {Answer} */ (this.full.get(compared));
     return { scene: compared, answer, words: before ? "before" : "the full network" };
+  }
+
+  /** Whether the scene was emptied for a drawing of the reader's. */
+  get drawn() {
+    return this.state.edits.includes(EMPTY);
+  }
+
+  /** Id of the scene whose ground a drawing is made on: the one that is shown, or the first that can be changed. */
+  get canvasFor() {
+    const { scene } = this.state;
+    return this.entry(scene)?.layers ? scene : this.worlds.flatMap(({ scenes }) => scenes).find(({ layers }) => layers)?.id;
   }
 
   /** What is held, where it can be compared with what is shown: of the same network, and of the same size. */
@@ -461,8 +476,8 @@ export class Playground {
     clearTimeout(this.explaining);
     this.explaining = setTimeout(() => this.showMatters(), scene === base ? 0 : 400); // not while something is dragged
     this.announce();
-    const [now, full] = [this.scores, this.otherScores].map((scores) => groupScores(this.world, scores ?? []));
-    this.tour.look(this.state, { now, full, changed: this.changed });
+    this.view.editor.tell(answer.labels);
+    if (this.tour.running) this.tour.look(this.state, factsOf(this.world, scene, answer, this.full.get(scene) ?? answer));
     this.view.element.dispatchEvent(new CustomEvent("dmnet-answer", { bubbles: true }));
   }
 
@@ -562,7 +577,7 @@ export class Playground {
       const off = this.state.gates.flatMap((gate, i) => (gate === 0 ? [`${2 * i + 1} by ${2 * i + 1}`] : []));
       const scales = off.length ? `Off: ${off.join(", ")}.` : "All scales on.";
       const place = this.pointing.kept ? ` ${this.view.pointed.textContent}` : ""; // what was asked for last stays said
-      say(this.view.aloud, `${this.view.editor.words}${scales} ${this.view.summary.textContent}${place}`);
+      say(this.view.aloud, `${this.view.editor.words}${scales} ${this.view.summary.textContent}${place} ${this.view.editor.said}`);
     });
   }
 
@@ -591,6 +606,7 @@ export class Playground {
       return;
     }
     const target = /** @type {HTMLElement} */ (event.target);
+    if (event.key === "Escape" && this.tour.running && !this.tour.element.contains(target)) return this.tour.focus();
     if (event.ctrlKey || event.metaKey || event.altKey || target.matches("select, input:not([type=checkbox])")) return;
     const scale = ["1", "3", "5", "7"].indexOf(event.key);
     if (scale < 0) return;
@@ -656,6 +672,18 @@ export class Playground {
   toggleEditor() {
     this.view.toggleEditor();
     return this.refresh();
+  }
+
+  /** Open the workbench with nothing on the ground, or with the drawing that is there already. */
+  async draw() {
+    const scene = this.canvasFor;
+    if (!scene) return;
+    await this.set({ scene, donor: "", gates: ALL });
+    if (!this.view.editor.isOpen) await this.toggleEditor();
+    const { editor } = this.view;
+    if (!editor.isOpen) return; // the layers are missing, which is said
+    if (!this.drawn) editor.draw();
+    editor.stage.scrollIntoView();
   }
 
   async share() {

@@ -1,95 +1,71 @@
 /**
- * A tour of five steps: each asks for a guess, waits for one change, and reads the answer off the page.
+ * A tour of five steps: each asks for a guess, points at a control, waits for one change, and reads the answer off the page.
+ * A guess stays in this browser, beside those of the book's "Predict" boxes.
  *
  * @import { State } from "./address.js"
+ * @import { Facts } from "./steps.js"
+ * @import { View } from "./view.js"
  */
-import { make, percent, say } from "./elements.js";
+import { make, makeButton, say } from "./elements.js";
+import { STEPS } from "./steps.js";
+
+const STORE = "dmnet-guesses"; // where book/assets/guesses.js keeps the others
+
+/** @returns {Record<string, string>} */
+function readGuesses() {
+  try {
+    return JSON.parse(localStorage.getItem(STORE) ?? "{}") ?? {};
+  } catch {
+    return {}; // storage is forbidden, or somebody else's
+  }
+}
 
 /**
- * @typedef {object} Step
- * @property {string} title
- * @property {string} ask
- * @property {Partial<State>} set the state that the step begins with
- * @property {((state: State) => boolean) | null} done whether the reader has done what was asked
- * @property {(facts: Facts) => string} tell what has happened, in words
- *
- * @typedef {object} Facts what the page shows now
- * @property {Record<string, number>} now mean IoU of each group of classes
- * @property {Record<string, number>} full the same of the full network
- * @property {number} changed share of the pixels that differ from the full network
+ * Keep a guess; return whether this browser does so.
+ * @param {string} question
+ * @param {string} guess
  */
-
-/**
- * @param {Record<string, number>} some
- */
-const listed = (some) => Object.entries(some).map(([name, score]) => `${name} ${percent(score)}`).join(", ");
-
-/** @type {Step[]} */
-export const STEPS = [
-  {
-    title: "Switch off 7 × 7. What do you expect?",
-    ask: "A ruby is labelled by the side of the mosaic that it lies on, warm or cool; a jade by its block, light or dark. " +
-      "Guess first: which of the two will the network get wrong? Then move the switch 7 × 7.",
-    set: { scene: "scale-26", gates: [1, 1, 1, 1], channel: -1, donor: "", edits: [] },
-    done: (state) => state.gates[3] === 0,
-    tell: ({ now, full }) => `With all scales: ${listed(full)}. Without 7 × 7: ${listed(now)}. ` +
-      "A side is wide: only the largest filters average over enough tiles to see it.",
-  },
-  {
-    title: "Now 3 × 3",
-    ask: "7 × 7 is on again. What will happen without 3 × 3?",
-    set: { scene: "scale-26", gates: [1, 1, 1, 1], channel: -1, donor: "", edits: [] },
-    done: (state) => state.gates[1] === 0,
-    tell: ({ now, full }) => `With all scales: ${listed(full)}. Without 3 × 3: ${listed(now)}. ` +
-      "A block is three tiles wide: larger filters blend it with its neighbours.",
-  },
-  {
-    title: "More is not better",
-    ask: "Weights can also be raised. Push the slider of 7 × 7 to 2. Will the rubies gain?",
-    set: { scene: "scale-26", gates: [1, 1, 1, 1], channel: -1, donor: "", edits: [] },
-    done: (state) => state.gates[3] >= 1.9,
-    tell: ({ now, full }) => `With weights of 1: ${listed(full)}. Now: ${listed(now)}. ` +
-      "The network was trained with weights of 1, and what follows the filters expects them.",
-  },
-  {
-    title: "Borrowed filters",
-    ask: "This is the other world: what a piece of jewellery is called depends on the whole quilt, here a cool one. Lend it " +
-      "those of Quilt 6, a warm one: drag it onto the filter, or choose it under “Filters of”. No pixel of the picture changes. What will the network say?",
-    set: { scene: "context-13", gates: [1, 1, 1, 1], channel: -1, donor: "", edits: [] },
-    done: (state) => state.donor !== "",
-    tell: ({ now, full, changed }) => `With its own filters: ${listed(full)}. With borrowed ones: ${listed(now)}; ` +
-      `${percent(changed)} of the pixels have changed their label. What the network knows of the whole picture, it keeps in its filters.`,
-  },
-  {
-    title: "On your own",
-    ask: "“Change …” this scene: drag a coin, turn a tile, dim the light. Look at single channels, open “Which scale matters " +
-      "here?”, or give the network a picture of yours. “Share” makes an address of what you see.",
-    set: {},
-    done: null,
-    tell: () => "",
-  },
-];
+function keepGuess(question, guess) {
+  try {
+    localStorage.setItem(STORE, JSON.stringify({ ...readGuesses(), [question]: guess }));
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 export class Tour {
   /**
    * @param {(state: Partial<State>) => void} set
+   * @param {() => View} view what it points at
    * @param {() => void} closed
    */
-  constructor(set, closed) {
+  constructor(set, view, closed) {
     this.set = set;
+    this.view = view;
     this.closed = closed;
     this.step = -1;
     this.reached = false;
+    this.told = false; // after that a guess is none
+    this.guess = "";
+    /** @type {HTMLElement | null} the control that it points at */
+    this.target = null;
     this.count = make("span.count");
     this.title = make("h3", { tabindex: -1 });
-    this.text = make("p");
-    this.outcome = make("p.outcome");
-    this.next = make("button.primary", { type: "button", onclick: () => this.go(this.step + 1) }, "Next");
-    const skip = make("button", { type: "button", onclick: () => this.close() }, "Skip the tour");
-    this.skip = skip;
+    this.text = make("p.asked");
+    this.guesses = make("div.guesses", { role: "group", "aria-label": "Your guess" });
+    this.todo = make("p.todo", { role: "status" });
+    this.outcome = make("p.outcome", { role: "status" });
+    this.showing = makeButton("Show me", () => this.showMe(), "The playground does it itself");
+    this.back = makeButton("Back", () => this.go(this.step - 1), "The step before");
+    this.next = makeButton("Next", () => this.go(this.step + 1), "The next step");
+    this.skip = makeButton("Skip", () => this.close(), "Leave the tour");
+    this.skip.ariaLabel = "Skip the tour";
+    this.next.classList.add("primary");
     this.element = make(
       "section.tour", { hidden: true, "aria-label": "Guided tour" },
-      this.count, this.title, this.text, this.outcome, make("div.buttons", {}, this.next, skip),
+      this.count, this.title, this.text, this.guesses, this.todo, this.outcome,
+      make("div.buttons", {}, this.showing, this.back, this.next, this.skip),
     );
   }
 
@@ -97,26 +73,103 @@ export class Tour {
     return this.step >= 0;
   }
 
+  /** What a guess of this step is kept under. */
+  get question() {
+    return `tour: ${STEPS[this.step].title}`;
+  }
+
   /** @param {number} step */
   go(step) {
     if (step >= STEPS.length) return this.close();
-    const { title, ask, set } = STEPS[(this.step = step)];
-    this.reached = false;
+    this.leave();
+    const { title, ask, guesses, set } = STEPS[(this.step = step)];
+    const last = step + 1 === STEPS.length;
+    [this.reached, this.told] = [false, false];
     this.element.hidden = false;
     say(this.count, `Step ${step + 1} of ${STEPS.length}`);
     say(this.title, title);
     say(this.text, ask);
-    say(this.outcome, "");
-    say(this.next, step + 1 < STEPS.length ? "Next" : "Done");
-    this.skip.hidden = step + 1 === STEPS.length;
+    [this.todo, this.outcome].forEach((one) => say(one, ""));
+    say(this.next, last ? "Done" : "Next");
+    this.next.classList.toggle("ready", last);
+    this.text.hidden = false;
+    this.element.classList.remove("guessed");
+    [this.skip.hidden, this.showing.hidden, this.guesses.hidden, this.back.hidden] = [last, last, last, step === 0];
+    this.guesses.replaceChildren(...Object.entries(guesses).map(([outcome, text]) =>
+      make("button", { type: "button", "data-outcome": outcome, onclick: () => this.take(outcome) }, text)));
+    const kept = readGuesses()[this.question];
+    this.guess = Object.keys(guesses).find((outcome) => guesses[outcome] === kept) ?? "";
+    this.showGuess();
+    if (this.guess) this.point("Your guess of before is kept. ", false);
     this.set(set);
     this.title.focus({ preventScroll: true });
   }
 
   close() {
+    this.leave();
     this.step = -1;
     this.element.hidden = true;
     this.closed();
+  }
+
+  /** Where the reader comes back to, from a control. */
+  focus() {
+    (this.reached ? this.next : this.title).focus();
+  }
+
+  /**
+   * The reader guesses; once the outcome is told nothing can be guessed any more.
+   * @param {string} outcome
+   */
+  take(outcome) {
+    if (this.told) return;
+    this.guess = outcome;
+    this.showGuess();
+    this.point(keepGuess(this.question, STEPS[this.step].guesses[outcome]) ? "Kept in this browser. " : "");
+  }
+
+  showGuess() {
+    for (const button of this.guesses.children) {
+      button.ariaPressed = String(button.dataset.outcome === this.guess);
+      button.ariaDisabled = String(this.told);
+    }
+  }
+
+  showMe() {
+    this.point("Shown: watch the prediction. ");
+    this.told = true;
+    this.showGuess();
+    this.set({ ...STEPS[this.step].set, ...STEPS[this.step].show });
+  }
+
+  /**
+   * Point at the control, and say what to do with it.
+   * @param {string} before what is said first
+   * @param {boolean} [scroll] whether the page moves there
+   */
+  point(before, scroll = true) {
+    const { control, todo } = STEPS[this.step];
+    if (!control || this.reached) return;
+    this.leave();
+    this.target = control(this.view());
+    this.target.classList.add("here");
+    this.element.classList.add("guessed");
+    say(this.todo, `${before}${todo}`);
+    if (scroll) show(this.target);
+  }
+
+  /** Bring the prediction into sight, once the control is let go: the outcome can be seen there. */
+  bring() {
+    const { prediction } = this.view();
+    const held = this.target?.querySelector("input:active");
+    if (held) held.addEventListener("change", () => show(prediction.figure), { once: true });
+    else show(prediction.figure);
+  }
+
+  /** Point at nothing any more. */
+  leave() {
+    this.target?.classList.remove("here");
+    this.target = null;
   }
 
   /**
@@ -125,10 +178,29 @@ export class Tour {
    * @param {Facts} facts
    */
   look(state, facts) {
-    if (!this.running) return;
-    const { done, tell } = STEPS[this.step];
-    this.reached ||= done?.(state) ?? false;
-    if (this.reached && done?.(state)) say(this.outcome, tell(facts));
-    this.next.classList.toggle("ready", this.reached);
+    const { set: { scene }, done, outcome, tell, because, guesses } = STEPS[this.step];
+    if (state.scene !== scene || !done(state) || !outcome || !tell) return;
+    const found = outcome(facts);
+    const held = !this.guess ? "" : this.guess === found ? `As you guessed: “${guesses[found]}”. ` : `Not this time: you guessed “${guesses[this.guess]}”, it is “${guesses[found]}”. `;
+    const words = `${tell(facts)} ${because?.[found] ?? ""}`.trim();
+    if (!this.reached) this.bring();
+    [this.reached, this.told] = [true, true];
+    this.leave();
+    this.showGuess();
+    say(this.todo, "");
+    [this.text.hidden, this.showing.hidden] = [true, true];
+    if (this.outcome.textContent !== held + words) this.outcome.replaceChildren(make("b", {}, held), words);
+    this.next.classList.add("ready");
   }
+}
+
+/**
+ * Bring something into sight, unless it can be seen whole and lies under nothing that stays in place while the page is scrolled.
+ * @param {HTMLElement} element
+ */
+function show(element) {
+  const { left, top, bottom, width } = element.getBoundingClientRect();
+  const free = [top + 2, bottom - 2].every((y) => element.contains(document.elementFromPoint(left + width / 2, y)));
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  if (!free) element.scrollIntoView({ block: "end", behavior: still ? "auto" : "smooth" });
 }

@@ -20,6 +20,7 @@
  * @property {() => void} matters
  * @property {(file: Blob | undefined) => Promise<void>} own
  * @property {() => void} camera
+ * @property {() => void} draw
  * @property {() => void} save
  */
 import { Editor } from "./editor.js";
@@ -36,9 +37,11 @@ export class View {
    */
   constructor(actions, tour, privacy) {
     this.scene = make("select", { "aria-label": "Scene", onchange: () => actions.choose(this.scene.value) });
-    this.tour = makeButton("Tour", actions.tour, "Five steps, with a guess before each");
+    this.tour = makeButton("Tour", actions.tour, "Five steps, most of them with a guess");
     this.edit = makeButton("Change …", actions.edit, "Move, add and remove objects, change the ground and the light");
     this.share = makeButton("Share", actions.share, "Copy the address of what you see");
+    this.guide = tour;
+    this.draw = makeButton("Draw …", actions.draw, "A scene of your own, which the network answers as it grows");
     this.hint = make("p.hint");
     this.credit = make("a");
     this.credits = make("p.fine", {}, "Photograph: ", this.credit);
@@ -87,10 +90,11 @@ export class View {
     }).observe(this.element);
   }
 
-  /** Where there is little room, picture and prediction stay in sight; truth and what has changed stand below, and scroll. */
+  /** Where there is little room, picture and prediction stay in sight, and the tour with them; truth and what has changed stand below, and scroll. */
   arrange() {
     const apart = this.narrow && !this.editor.isOpen;
     const place = apart ? this.others : this.panels;
+    if (this.narrow !== this.field.contains(this.guide)) this.field[this.narrow ? "prepend" : "before"](this.guide);
     if (this.side.parentElement !== place) place.append(this.side);
     this.field.classList.toggle("staying", apart);
   }
@@ -122,7 +126,7 @@ export class View {
   footer(actions, privacy) {
     const file = make("input", { type: "file", accept: "image/*", hidden: true });
     file.addEventListener("change", () => actions.own(file.files[0]).finally(() => (file.value = "")));
-    const buttons = [makeButton("Own picture …", () => file.click(), "Or drop one anywhere here"), file];
+    const buttons = [this.draw, makeButton("Own picture …", () => file.click(), "Or drop one anywhere here"), file];
     if (globalThis.isSecureContext && navigator.mediaDevices) {
       buttons.push(makeButton("Camera …", actions.camera, "Take a picture"));
     }

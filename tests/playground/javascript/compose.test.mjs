@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { arranged, Composer, NONE, objectAt, painted, visibleShare } from "../../../dmnet/playground/frontend/compose.js";
 import { readEdit, withEdit } from "../../../dmnet/playground/frontend/edits.js";
+import { contradiction, namedWords, namesOf } from "../../../dmnet/playground/frontend/pad.js";
 import { statistics } from "../../../dmnet/playground/frontend/results.js";
 
 const [HEIGHT, WIDTH, AREA] = [4, 6, 24];
@@ -38,7 +39,8 @@ test("sentences are read, and others are not", () => {
   assert.deepEqual(readEdit("move 3 45 -6"), { verb: "move", object: 3, name: "", numbers: [45, -6] });
   assert.deepEqual(readEdit("turn warm 17"), { verb: "turn", object: 0, name: "warm", numbers: [17] });
   assert.deepEqual(readEdit(" add  ruby 1 2 ")?.name, "ruby");
-  for (const none of ["", "move 3 45", "move x 1 2", "size 1 1.5", "turn 17", "paint 1", "constructor 1", "share -1"]) assert.equal(readEdit(none), null, none);
+  assert.deepEqual(readEdit("remove all"), { verb: "remove", object: 0, name: "all", numbers: [] });
+  for (const none of ["", "move all 1 2", "move 3 45", "move x 1 2", "size 1 1.5", "turn 17", "paint 1", "constructor 1", "share -1"]) assert.equal(readEdit(none), null, none);
 });
 
 test("a change takes the place of an earlier one of the same thing", () => {
@@ -47,6 +49,35 @@ test("a change takes the place of an earlier one of the same thing", () => {
   assert.deepEqual(withEdit(["turn warm 1"], "turn warm 11"), ["turn warm 1", "turn warm 11"]);
   assert.deepEqual(withEdit(["exchange warm", "turn warm 1"], "exchange warm"), ["turn warm 1"]);
   assert.deepEqual(withEdit(["add ruby 1 1"], "add ruby 1 1"), ["add ruby 1 1", "add ruby 1 1"]);
+});
+
+test("a drawing begins with nothing on the ground, and keeps what the ground and the light are", () => {
+  assert.deepEqual(withEdit(["move 1 2 3", "turn warm 1", "add ruby 1 1", "size 1 1", "brightness 50", "remove 2"], "remove all"), ["turn warm 1", "brightness 50", "remove all"]);
+  const { scene: { truth, facts, picture }, owner } = put(["remove all"]);
+  assert.ok(owner.every((one) => one === NONE) && truth.every((one) => one === 0));
+  assert.deepEqual(facts.objects, []);
+  assert.equal(picture.pixels[0], 100 + (200 - (200 * 0.2 + 10))); // the ground is seen
+  const drawn = put(["remove all", "add ruby 4 2", "add ruby 1 1", "remove 3", "exchange all"]);
+  assert.deepEqual(drawn.scene.facts.objects, [[1, 4, 2]]);
+  assert.deepEqual(drawn.arrangement.placed.map(({ number }) => number), [2]);
+});
+
+test("an object's name is the label of most of its pixels that can be seen", () => {
+  const composed = put(["remove all", "add ruby 4 2", "add ruby 1 1"]); // three pixels each; the first has label 1, the second 2
+  const labels = new Uint8Array(AREA);
+  assert.equal(namedWords(namesOf(composed, labels)), "The network names 0 of 2 objects rightly; not:");
+  for (const at of [WIDTH + 3, WIDTH + 4]) labels[at] = 1;
+  const names = namesOf(composed, labels);
+  assert.deepEqual([names.count, ...names.wrong.map(({ number }) => number)], [2, 3]);
+  for (const at of [0, 1]) labels[at] = 2;
+  assert.equal(namedWords(namesOf(composed, labels)), "The network names both objects rightly.");
+  assert.equal(namedWords(namesOf(put(["remove all"]), labels)), "");
+});
+
+test("it is said where turned patches contradict what counts", () => {
+  assert.equal(contradiction(put([])), "Only 0 % of the ground on the side that counts as warm is warm now. Turned tiles move no line: the truth still goes by it.");
+  assert.equal(contradiction(put(["turn warm 1", "turn warm 2", "turn warm 0"])), "");
+  assert.equal(contradiction(put([], true)), ""); // there the patches decide
 });
 
 test("without changes the picture is the same, with one it differs only there", () => {

@@ -1,0 +1,209 @@
+"""The playground's tour on the built page: guesses, what it points at, outcomes read off the page."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playground_page import PLACE, Visit, shown, switch
+from playwright.sync_api import Locator, Page, expect
+
+import dmnet
+from dmnet.playground.catalogue import BY_ID
+
+ROOT = Path(__file__).resolve().parents[2]
+AXE = ROOT / ".venv" / "javascript" / "node_modules" / "axe-core" / "axe.min.js"
+TELEPHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+SUBJECT = {"rubies": (1, 2), "jades": (3, 4)}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def built() -> None:
+    if not (ROOT / "_build" / "html" / "_static" / "playground" / "playground.js").is_file():
+        pytest.skip("the book is not built: `make book` builds it")
+
+
+def begin(visit: Visit, **options: Any) -> tuple[Page, Locator, Locator]:
+    """Start the tour; return the page, the outcome, and what is pointed at."""
+    page = shown(visit, **options).page
+    page.get_by_role("button", name="Tour").click()
+    expect(page.locator(".tour h3")).to_be_focused()
+    return page, page.locator(".tour .outcome"), page.locator(".here")
+
+
+def button(page: Page, name: str) -> Locator:
+    return page.locator(".tour").get_by_role("button", name=name, exact=True)
+
+
+def step(page: Page) -> Locator:
+    return page.locator(".tour .count")
+
+
+def group_iou(gates: list[float], group: str) -> float:
+    """Mean IoU of two classes, as the page counts it."""
+    scene = BY_ID["scale-26"].draw()
+    labels = dmnet.predict(dmnet.load_pretrained("demo_scale"), scene.image, gates)
+    counted = scene.mask != 255
+    pairs = [((labels == c) & counted, (scene.mask == c) & counted) for c in SUBJECT[group]]
+    return float(np.mean([(one & other).sum() / (one | other).sum() for one, other in pairs]))
+
+
+def test_from_the_first_step_to_the_last(visit: Visit) -> None:
+    page, outcome, here = begin(visit)
+    ahead = button(page, "Next")
+    expect(step(page)).to_have_text("Step 1 of 5")
+    expect(button(page, "Back")).to_be_hidden()
+    expect(here).to_have_count(0)
+    assert page.locator(".guesses button").count() == 4
+    button(page, "The jades").click()
+    expect(here).to_contain_text("7 × 7")
+    expect(here).to_be_in_viewport()
+    here.click()
+    expect(outcome).to_contain_text("Not this time: you guessed “The jades”, it is “The rubies”.")
+    for gates, said in (([1, 1, 1, 1], "with all scales: "), ([1, 1, 1, 0], "Without 7 × 7: ")):
+        expect(outcome).to_contain_text(f"{said}rubies {100 * group_iou(gates, 'rubies'):.0f} %, jades")
+    expect(outcome).to_contain_text("A side is wide")
+    expect(here).to_have_count(0)
+    expect(page.get_by_label("The network's labels")).to_be_in_viewport(ratio=1)
+    button(page, "Both").click(force=True)  # afterwards a guess is none
+    expect(button(page, "The jades")).to_have_attribute("aria-pressed", "true")
+    ahead.click()
+    expect(switch(page, 7)).to_be_checked()
+    button(page, "The jades").click()
+    expect(here).to_be_in_viewport()
+    here.click()
+    expect(outcome).to_contain_text("As you guessed: “The jades”.")
+    ahead.click()
+    page.get_by_role("slider", name="Weight of scale 7 by 7").fill("2")  # without a guess
+    expect(outcome).to_contain_text(re.compile(r"^Scores \(IoU\) with weights of 1: rubies"))
+    ahead.click()
+    button(page, "Some of both").click()
+    expect(here).to_contain_text("Filters of")
+    expect(here).to_be_in_viewport()
+    page.get_by_label("Filters of").select_option(label="Quilt 6")
+    expect(outcome).to_contain_text("it is “The warm names”", timeout=90_000)
+    model = dmnet.load_pretrained("demo_context")
+    labels = dmnet.predict(model, BY_ID["context-13"].draw().image)
+    warm = np.isin(labels, (1, 3)).sum() / np.isin(labels, (1, 2, 3, 4)).sum()
+    expect(outcome).to_contain_text(f"With its own filters {100 * warm:.0f} %")
+    ahead.click()
+    expect(step(page)).to_have_text("Step 5 of 5")
+    assert page.locator(".guesses button").count() == 0
+    button(page, "Done").click()
+    expect(page.locator(".tour")).to_be_hidden()
+    expect(page.get_by_role("button", name="Tour")).to_be_focused()
+
+
+def test_another_change_is_not_what_was_asked_for(visit: Visit) -> None:
+    page, outcome, _ = begin(visit)
+    switch(page, 5).click(force=True)
+    page.wait_for_function(f"{PLACE}.state.gates[2] === 0 && !{PLACE}.asking")
+    switch(page, 7).click(force=True)
+    page.wait_for_function(f"{PLACE}.state.gates[3] === 0 && !{PLACE}.asking")
+    expect(outcome).to_have_text("")
+    switch(page, 5).click(force=True)
+    expect(outcome).to_contain_text("Without 7 × 7: rubies")
+
+
+def test_show_me_back_and_a_guess_that_is_kept(visit: Visit) -> None:
+    page, outcome, here = begin(visit)
+    button(page, "The rubies").click()
+    expect(page.locator(".tour .todo")).to_contain_text("Kept in this browser.")
+    kept = json.loads(page.evaluate("localStorage.getItem('dmnet-guesses')"))
+    assert list(kept.values()) == ["The rubies"]
+    page.evaluate(
+        """const all = JSON.parse(localStorage['dmnet-guesses']);
+        localStorage.setItem('dmnet-guesses', JSON.stringify({ ...all, other: '1' }))"""
+    )
+    button(page, "Show me").click()
+    expect(switch(page, 7)).not_to_be_checked()
+    expect(outcome).to_contain_text("As you guessed: “The rubies”.")
+    expect(button(page, "Show me")).to_be_hidden()
+    button(page, "Next").click()
+    button(page, "Show me").click()
+    expect(switch(page, 3)).not_to_be_checked()
+    expect(outcome).to_contain_text("Scores (IoU) with all scales")
+    expect(outcome).not_to_contain_text("guessed")
+    button(page, "Back").click()
+    expect(step(page)).to_have_text("Step 1 of 5")
+    expect(switch(page, 3)).to_be_checked()
+    expect(button(page, "The rubies")).to_have_attribute("aria-pressed", "true")
+    expect(outcome).to_have_text("")
+    expect(here).to_have_count(1)
+    button(page, "Both").click()
+    stored = json.loads(page.evaluate("localStorage.getItem('dmnet-guesses')"))
+    assert sorted(stored.values()) == ["1", "Both"]  # the book's own guesses are left alone
+    page.reload()
+    page.wait_for_function(f"{PLACE}?.answer?.logits", timeout=90_000)
+    page.get_by_role("button", name="Tour").click()
+    expect(button(page, "Both")).to_have_attribute("aria-pressed", "true")
+
+
+def test_by_keyboard_and_aloud(visit: Visit) -> None:
+    page, outcome, _ = begin(visit)
+    page.keyboard.press("Tab")
+    expect(button(page, "The rubies")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".tour [role=status]").first).to_contain_text("switch 7 × 7 off")
+    page.keyboard.press("7")
+    expect(outcome).to_contain_text("As you guessed")
+    assert outcome.get_attribute("role") == "status"
+    switch(page, 5).focus()
+    page.keyboard.press("Escape")
+    expect(button(page, "Next")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".tour h3")).to_be_focused()
+    expect(step(page)).to_have_text("Step 2 of 5")
+
+
+def test_it_can_be_skipped(visit: Visit) -> None:
+    page, _, here = begin(visit, live=False)
+    button(page, "Neither").click()
+    button(page, "Skip the tour").click()
+    expect(page.locator(".tour")).to_be_hidden()
+    expect(here).to_have_count(0)
+    expect(page.get_by_role("button", name="Tour")).to_be_focused()
+
+
+def test_where_nothing_can_be_kept(visit: Visit) -> None:
+    page, outcome, _ = begin(visit)
+    page.evaluate("() => { Storage.prototype.setItem = () => { throw new Error('full'); }; }")
+    button(page, "The jades").click()
+    expect(page.locator(".tour .todo")).to_have_text(re.compile("^Now switch 7 × 7 off"))
+    page.keyboard.press("7")
+    expect(outcome).to_contain_text("you guessed “The jades”")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_on_a_telephone_words_control_and_prediction_are_on_one_screen(visit: Visit, theme: Any) -> None:
+    page, outcome, here = begin(visit, **TELEPHONE, color_scheme=theme, reduced_motion="reduce")
+    for guess in ("The rubies", "The jades"):
+        button(page, guess).tap()
+        for one in (here, page.locator(".tour .todo"), page.get_by_label("The network's labels")):
+            expect(one).to_be_in_viewport(ratio=1)
+        box = here.bounding_box()
+        assert box
+        page.touchscreen.tap(box["x"] + 20, box["y"] + box["height"] / 2)  # nothing lies over it
+        expect(outcome).to_contain_text("As you guessed")
+        expect(outcome).to_be_in_viewport(ratio=1)
+        expect(page.get_by_label("The network's labels")).to_be_in_viewport(ratio=1)
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        button(page, "Next").tap()
+    button(page, "The rubies alone").tap()
+    assert here.evaluate("one => getComputedStyle(one).animationName") == "none"
+
+
+def test_axe_finds_nothing_in_tour_and_workbench(visit: Visit) -> None:
+    if not AXE.is_file():
+        pytest.skip("needs axe-core, which `make setup` fetches")
+    page, _, _ = begin(visit, bypass_csp=True)
+    button(page, "The jades").click()
+    page.add_script_tag(path=str(AXE))
+    findings = "async () => (await axe.run('.dmnet-app.playground')).violations.map(({ id }) => id)"
+    assert page.evaluate(findings) == []
+    button(page, "Skip the tour").click()
+    page.get_by_role("button", name="Draw …").click()
+    expect(page.locator(".tools")).to_be_visible()
+    assert page.evaluate(findings) == []
