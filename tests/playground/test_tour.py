@@ -29,7 +29,7 @@ def begin(visit: Visit, **options: Any) -> tuple[Page, Locator, Locator]:
     """Start the tour; return the page, the outcome, and what is pointed at."""
     page = shown(visit, **options).page
     page.get_by_role("button", name="Tour").click()
-    expect(page.locator(".tour h3")).to_be_focused()
+    expect(page.locator(".tour .question")).to_be_focused()
     return page, page.locator(".tour .outcome"), page.locator(".here")
 
 
@@ -154,7 +154,7 @@ def test_by_keyboard_and_aloud(visit: Visit) -> None:
     page.keyboard.press("Escape")
     expect(button(page, "Next")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator(".tour h3")).to_be_focused()
+    expect(page.locator(".tour .question")).to_be_focused()
     expect(step(page)).to_have_text("Step 2 of 5")
 
 

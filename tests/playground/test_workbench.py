@@ -405,7 +405,7 @@ def test_drawing_by_mouse(visit: Visit) -> None:
     page.mouse.click(*point(canvas, 10, 120))  # nothing is there
     assert edits(page)[-1] == "remove 8"
     page.get_by_role("button", name="Done").click()
-    page.wait_for_url("**edits=remove+all,add+ruby+35+35,add+ring+92+40,remove+8")
+    page.wait_for_url("**edits=remove+all,add+ruby+35+35,add+ring+92+40,move+8+35+50,remove+8")
     drawn = edits(page)
     page.get_by_role("button", name="Draw …").click()  # it is there yet
     expect(tool(page, "Move")).to_be_visible()

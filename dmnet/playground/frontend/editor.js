@@ -79,7 +79,7 @@ export class Editor {
     this.object = make("select", { "aria-label": "Chosen object", onchange: () => this.choose(Number(this.object.value)) });
     const resize = () => this.slide(`size ${this.chosen} ${this.steps[Number(this.size.value)]}`);
     this.size = make("input", { type: "range", oninput: resize, onchange: () => this.settle() });
-    this.remove = makeButton("Remove", () => this.say(`remove ${this.chosen}`), "Take this object away");
+    this.remove = makeButton("Remove", () => this.take(), "Take this object away");
     this.names = make("p.names");
     this.contrary = make("p.fine", { hidden: true });
     this.share = slider("share", { min: 0, max: 100, step: 1, "aria-label": "Warm share of the ground, per cent" });
@@ -161,7 +161,7 @@ export class Editor {
   tell(labels) {
     if (!this.isOpen || this.composed?.owner.length !== labels.length) return;
     const names = namesOf(this.composed, labels);
-    this.names.replaceChildren(namedWords(names), ...names.wrong.slice(0, MOST).map(({ number, object }) =>
+    this.names.replaceChildren(`${namedWords(names)} `, ...names.wrong.slice(0, MOST).map(({ number, object }) =>
       makeButton(`${number} ${object.name}`, () => this.choose(number), "Choose it")), names.wrong.length > MOST ? " …" : "");
   }
 
@@ -337,6 +337,13 @@ export class Editor {
   letGo() {
     if (this.placed) this.spot = [this.placed.x, this.placed.y];
     this.choose(0);
+  }
+
+  /** Take the chosen object away. */
+  take() {
+    const number = this.chosen;
+    this.letGo();
+    this.say(`remove ${number}`);
   }
 
   /** @param {number[]} to where the next object would be put */

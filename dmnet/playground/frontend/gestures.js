@@ -140,7 +140,7 @@ export class Gestures {
     else if (larger && placed) {
       const step = steps[steps.indexOf(placed.step) + larger];
       if (step !== undefined) editor.slide(`size ${editor.chosen} ${step}`);
-    } else if (placed && ["Delete", "Backspace"].includes(event.key)) editor.say(`remove ${editor.chosen}`);
+    } else if (placed && ["Delete", "Backspace"].includes(event.key)) editor.take();
     else if (placed && ["Escape", "Enter", " "].includes(event.key)) editor.letGo();
     else if (["Enter", " "].includes(event.key)) this.press();
     else return;

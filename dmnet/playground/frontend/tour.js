@@ -51,7 +51,7 @@ export class Tour {
     /** @type {HTMLElement | null} the control that it points at */
     this.target = null;
     this.count = make("span.count");
-    this.title = make("h3", { tabindex: -1 });
+    this.title = make("p.question", { tabindex: -1 }) ; // no heading: of which level it would be, depends on the page
     this.text = make("p.asked");
     this.guesses = make("div.guesses", { role: "group", "aria-label": "Your guess" });
     this.todo = make("p.todo", { role: "status" });
@@ -93,7 +93,7 @@ export class Tour {
     say(this.next, last ? "Done" : "Next");
     this.next.classList.toggle("ready", last);
     this.text.hidden = false;
-    this.element.classList.remove("guessed");
+    this.element.classList.remove("pointing");
     [this.skip.hidden, this.showing.hidden, this.guesses.hidden, this.back.hidden] = [last, last, last, step === 0];
     this.guesses.replaceChildren(...Object.entries(guesses).map(([outcome, text]) =>
       make("button", { type: "button", "data-outcome": outcome, onclick: () => this.take(outcome) }, text)));
@@ -153,7 +153,7 @@ export class Tour {
     this.leave();
     this.target = control(this.view());
     this.target.classList.add("here");
-    this.element.classList.add("guessed");
+    this.element.classList.add("pointing");
     say(this.todo, `${before}${todo}`);
     if (scroll) show(this.target);
   }
