@@ -51,7 +51,7 @@ export class Tour {
     /** @type {HTMLElement | null} the control that it points at */
     this.target = null;
     this.count = make("span.count");
-    this.title = make("p.question", { tabindex: -1 }) ; // no heading: of which level it would be, depends on the page
+    this.title = make("p.question", { tabindex: -1 }); // no heading: of which level it would be, depends on the page
     this.text = make("p.asked");
     this.guesses = make("div.guesses", { role: "group", "aria-label": "Your guess" });
     this.todo = make("p.todo", { role: "status" });
