@@ -29,7 +29,7 @@ def segmentation_loss(
     shift: tuple[int, int] | None = None,
     weight: Tensor | None = None,
 ) -> Loss:
-    r"""Return $L = \mathrm{CE}(\text{logits}) + \lambda\, \mathrm{CE}(\text{aux\_logits})$.
+    r"""Return $L = \mathrm{CE}(z) + \lambda\, \mathrm{CE}(z^\text{aux})$.
 
     Logits are upsampled to the labels' size first. With `recipe.label_stride` $s > 1$ the loss is taken on
     every $s$-th row and column alone, from a random one on: exact there, and $s^2$ times cheaper. The losses
