@@ -8,9 +8,13 @@ import re
 from inspect import signature
 from typing import get_type_hints
 
+from numpy.typing import ArrayLike
 from sphinx.application import Sphinx
 from sphinx.util.inspect import stringify_signature
+from sphinx.util.typing import stringify_annotation
 
+ANY_ARRAY = stringify_annotation(ArrayLike, "smart")
+ARRAY = re.compile(r"~numpy\.ndarray\[tuple\[~typing\.Any, \.\.\.\], ~numpy\.dtype\[(~[\w.]+)\]\]")
 CODE_OR_MATH = re.compile(r"(?<![`\w:])`([^`\n]+)`(?!`)|(?<![$\\\w])\$(?! )([^$\n]+)(?<! )\$(?![\w$])")
 
 
@@ -63,21 +67,22 @@ def process(app: Sphinx, what: str, name: str, item: object, options: object, li
 
 def plain_types(
     app: Sphinx, what: str, name: str, item: type, options: object, written: str, returned: str | None
-) -> tuple[str, str] | None:
-    """Show the fields of a checked dataclass by their types alone: their bounds are for pydantic to read.
+) -> tuple[str, str]:
+    """Name the types of a signature as one reads them.
 
-    A default that is made anew for every instance is shown as "..." (Python has "<factory>").
+    A checked dataclass shows its fields by their types alone, as their bounds are for pydantic to read. A
+    default that is made anew for every instance is "..." (Python has "<factory>"). NumPy's unions have names.
     """
-    if what != "class" or not hasattr(item, "__dataclass_fields__"):
-        return None
-    if not hasattr(item, "__pydantic_fields__"):
-        return written.replace("<factory>", "..."), returned or ""
-    hints, found = get_type_hints(item), signature(item)
-    fields = [field.replace(annotation=hints[name]) for name, field in found.parameters.items()]
-    plain = stringify_signature(
-        found.replace(parameters=fields), unqualified_typehints=True, show_return_annotation=False
-    )
-    return plain.replace("<factory>", "..."), ""
+    written, returned = written or "", returned or ""
+    if what == "class" and hasattr(item, "__pydantic_fields__"):
+        hints, found = get_type_hints(item), signature(item)
+        fields = [field.replace(annotation=hints[name]) for name, field in found.parameters.items()]
+        plain = found.replace(parameters=fields)
+        written = stringify_signature(plain, unqualified_typehints=True, show_return_annotation=False)
+    for text, short in ((ANY_ARRAY, "~numpy.typing.ArrayLike"), ("<factory>", "...")):
+        written, returned = (one.replace(text, short) for one in (written, returned))
+    written, returned = (ARRAY.sub(r"~numpy.typing.NDArray[\1]", one) for one in (written, returned))
+    return written, returned
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -2,12 +2,18 @@
 
 import importlib
 import sys
+from inspect import signature
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sphinx.util.inspect import stringify_signature
+from sphinx.util.typing import stringify_annotation
 
+from dmnet.plots import overlay
 from dmnet.systems import Evaluation
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book" / "extensions"))
@@ -47,4 +53,14 @@ def test_plain_words_stay_as_they_are(line: str) -> None:
 def test_a_checked_field_is_shown_by_its_type_alone() -> None:
     shown, _ = docstrings.plain_types(None, "class", "", Evaluation, None, "", None)
     assert "resize: tuple[int, int] | None = (2048, 512)" in shown and "pydantic" not in shown
-    assert docstrings.plain_types(None, "class", "", Path, None, "", None) is None
+    assert docstrings.plain_types(None, "class", "", Path, None, "(a=<factory>)", None) == ("(a=...)", "")
+
+
+def test_arrays_have_the_names_that_the_code_has() -> None:
+    written = stringify_signature(signature(overlay), unqualified_typehints=True)
+    arguments, returned = written.split(" -> ")
+    arguments, returned = docstrings.plain_types(None, "function", "", overlay, None, arguments, returned)
+    assert "labels: ~numpy.typing.ArrayLike, palette: ~numpy.typing.ArrayLike | None = None" in arguments
+    array = stringify_annotation(NDArray[np.uint8], "smart")
+    _, returned = docstrings.plain_types(None, "function", "", overlay, None, "()", f"{array} | None")
+    assert returned == "~numpy.typing.NDArray[~numpy.uint8] | None"
