@@ -66,7 +66,14 @@ def holds_import(part: ast.AST) -> bool:
 
 
 def name_folds(app: Sphinx, document: nodes.document) -> None:
-    """Give each folded cell of a page its title."""
+    """Give each folded cell of a page its title.
+
+    What a cell printed to stderr is removed, and leaves an output without content. There is one where scenes
+    were drawn for the first time, with a bar of progress, and none in the next build: it goes.
+    """
+    for part in list(document.findall(nodes.container)):
+        if part.get("nb_element") == "cell_code_output" and not part.children:
+            part.parent.remove(part)
     for cell in document.findall(nodes.container):
         if not cell.get("hide_mode") or cell.get("prompt_show") != UNNAMED:
             continue
@@ -89,11 +96,6 @@ def visit(self: Any, node: HideCodeCellNode) -> None:
 def depart(self: Any, node: HideCodeCellNode) -> None:
     """Close it."""
     self.body.append("</details>\n")
-
-
-def own_titles(app: Sphinx) -> None:
-    """Write folds with the functions above instead of MyST-NB's."""
-    app.add_node(HideCodeCellNode, override=True, html=(visit, depart))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -47,6 +47,16 @@ def test_a_title_of_the_cells_own_is_kept() -> None:
     assert titles == ["Code, 1 line: makes the table below", "What it gives", "Reads the table"]
 
 
+def test_an_output_of_which_nothing_is_shown_goes() -> None:
+    silent = cell("input", folds.UNNAMED)
+    silent[1].clear()
+    page = new_document("page")
+    page += silent
+    folds.name_folds(None, page)
+    assert silent["prompt_show"] == "Code, 1 line: sets x"
+    assert [part["nb_element"] for part in silent] == ["cell_code_source"]
+
+
 def test_the_built_pages() -> None:
     if not HTML.is_dir():
         pytest.skip("the book is not built: `make book` builds it")
@@ -56,5 +66,6 @@ def test_the_built_pages() -> None:
         for fold in soup.select("details.hide"):
             assert "aria-label" not in fold.summary.attrs  # what is heard is what is read
             titles.append(fold.summary.get_text(strip=True))
+        assert [one for one in soup.select(".cell_output") if not one.find(True)] == []
     assert len(titles) > 50
     assert [title for title in titles if not title or "code cell" in title] == []
