@@ -68,7 +68,7 @@ def holds_import(part: ast.AST) -> bool:
 def name_folds(app: Sphinx, document: nodes.document) -> None:
     """Give each folded cell of a page its title.
 
-    What a cell printed to `stderr` is removed, and leaves an output without content. There is one where scenes
+    What a cell says on `stderr` is removed, and leaves an output without content. There is one where scenes
     were drawn for the first time, with a bar of progress, and none in the next build: it goes.
     """
     for part in list(document.findall(nodes.container)):
