@@ -33,7 +33,8 @@ class LiveFigure(anywidget.AnyWidget):
     def __init__(self, name: str, data: Any, still: Figure, alt: str, later: Any = None) -> None:
         still.savefig(file := io.BytesIO(), format="svg", metadata={"Date": None})
         plt.close(still)
-        text, more = (json.dumps(one, default=_plain).replace("</", "<\\/") for one in (data, later))
+        texts = (json.dumps(one, default=_plain, separators=(",", ":")) for one in (data, later))
+        text, more = (one.replace("</", "<\\/") for one in texts)
         kind = 'script type="application/json"'  # it stands in a page
         self.html = f'<div data-dmnet-live="{name}"><{kind}>{text}</script>'
         self.html += f'<{kind} data-later="{name}">{more}</script>' * (later is not None)
@@ -50,10 +51,10 @@ def _plain(value: Any) -> Any:
     array = np.asarray(value)
     if array.dtype == np.int8:  # text: it compresses better than a list; a run is its letter and its length
         text = (array.astype(np.uint8) + 80).tobytes().decode("latin1")
-        text = re.sub(r"(.)\1{2,999}", lambda run: run[1] + chr(256 + len(run[0])), text, flags=re.DOTALL)
+        text = re.sub(r"(.)\1{11,999}", lambda run: run[1] + chr(256 + len(run[0])), text, flags=re.DOTALL)
         return {"shape": array.shape, "text": text}
     if array.ndim == 3:
-        Image.fromarray(array).save(file := io.BytesIO(), "webp", quality=50, method=6)
+        Image.fromarray(array).save(file := io.BytesIO(), "webp", quality=46, method=6)
         return _address(file)
     if array.ndim == 2 and array.dtype == bool:
         return {"shape": array.shape, "bits": b64encode(np.packbits(array).tobytes()).decode()}
