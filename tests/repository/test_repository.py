@@ -209,7 +209,8 @@ def all_requirements(project: dict) -> list[str]:
 
 def test_the_tests_import_what_is_declared(root: Path, project: dict) -> None:
     everything = declared(all_requirements(project))
-    everything |= {"sphinx", "docutils", "myst_nb", "jupyter_cache", "pytest"} | WITH_TORCH  # with jupyter-book
+    everything |= {"sphinx", "docutils", "myst_nb", "jupyter_cache"}  # they come with jupyter-book
+    everything |= {"pytest"} | WITH_TORCH
     everything |= {"ssseg"}  # what tools/speed.py measures beside, where somebody installed it
     for folder in ("tests", "tools", "book"):
         assert imported(root / folder, root) <= everything
