@@ -167,3 +167,14 @@ def test_the_card_says_what_was_measured(root: Path) -> None:
         low, high = (f"{runs['miou'].agg(end):.1f}" for end in ("min", "max"))
         score = f"{low} to {high}" if len(runs) > 1 else low
         assert line.startswith(f"| `{variant}`") and line.endswith(f"| {len(runs)} | {score} |")
+
+
+def test_the_chapters_say_what_switches_cost(root: Path) -> None:
+    """ "A few points at most" for one scale, and more for all four than for the four one by one, added up."""
+    table = pd.read_csv(root / "data" / "results" / "street_seeds.csv", dtype={"gates": str, "lent": str})
+    table = table[table["lent"] == "0000"]
+    scores = table.pivot_table(index=["variant", "held out", "seed"], columns="gates", values="miou")
+    lost = scores[["0111", "1011", "1101", "1110"]].rsub(scores["1111"], axis=0)
+    assert len(lost) >= 9 and 2 < lost.max(axis=None) < 5 and lost.median(axis=None) < 1
+    every = (scores["1111"] - scores["0000"]).dropna()
+    assert len(every) >= 3 and (every > lost.sum(axis=1)[every.index]).all()

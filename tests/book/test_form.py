@@ -123,7 +123,7 @@ def test_the_still_of_a_live_figure_is_a_drawing(tmp_path: Path) -> None:
     assert raw["format"] == "html"
     place = BeautifulSoup(raw.astext(), "html.parser").select_one("[data-dmnet-live=digits]")
     assert place is not None and place.img is None and place.script is not None
-    assert place.script.string == '{"k": 3}'
+    assert place.script.string == '{"k":3}'
     svg = place.select_one(".drawing-box > svg.drawing")
     assert svg is not None and svg["aria-label"] == 'A "still" & more'
     assert "a & b" in svg.get_text() and "var(--figure-ink)" in str(svg) and "#ffffff" not in str(svg)

@@ -23,4 +23,4 @@ def test_what_is_loaded_later_becomes_a_file(tmp_path: Path) -> None:
     file = tmp_path / "_static" / "playground" / "live-training.json"
     assert json.loads(file.read_text()) == {"later": "</script>"}
     assert 'data-file="../_static/playground/live-training.json?v=' in page["body"]
-    assert '{"now": 1}</script>' in page["body"] and "later" not in page["body"].replace("data-later", "")
+    assert '{"now":1}</script>' in page["body"] and "later" not in page["body"].replace("data-later", "")
