@@ -128,7 +128,10 @@ async function loadRuntime(assets) {
  * @returns {Promise<Compute>}
  */
 async function byRuntime(assets, file) {
-  runtime ??= loadRuntime(assets);
+  runtime ??= loadRuntime(assets).catch((error) => {
+    runtime = undefined; // who asks again shall not get the old failure
+    throw error;
+  });
   const [ort, bytes] = await Promise.all([runtime, file]);
   const session = await ort.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"] });
   return (inputs) => session.run(Object.fromEntries(Object.entries(inputs).map(([name, { data, dims }]) =>
