@@ -25,6 +25,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Respo
 HARMLESS = re.compile(r"^\[(PST|togglebutton)\]|^strict mode: use allowUnionTypes")
 # What the browser itself asks for, at its start and for fields that it could fill in.
 ITS_OWN = re.compile(r"\b(clients2|accounts)\.google\.com|\b(update|content-autofill)\.googleapis\.com")
+# The console lacks an error without an exception: that of a ResizeObserver which changes what it observes.
+UNTOLD = "addEventListener('error', ({ message, error }) => error || console.error(message))"
 COMPRESSED = {".html", ".js", ".mjs", ".css", ".json", ".svg"}  # by a host of pages
 OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -168,5 +170,6 @@ def open_tab(
     context.on("weberror", lambda error: tab.seen.append(f"exception: {error.error}"))
     context.on("requestfailed", lambda request: tab.seen.append(f"failed: {request.url} {request.failure}"))
     context.on("response", response)
+    context.add_init_script(UNTOLD)
     tab.page.goto(address, wait_until="load")
     return tab

@@ -81,7 +81,8 @@
     /** @type {NodeListOf<HTMLElement>} */
     const boxes = document.querySelectorAll(BOXES);
     const observer = new ResizeObserver((entries) => {
-      for (const { target } of entries) mark(/** @type {HTMLElement} */ (target));
+      // In the next frame: the words "scroll →" make a figure's box higher, which an observer may not do.
+      requestAnimationFrame(() => entries.forEach(({ target }) => mark(/** @type {HTMLElement} */ (target))));
     });
     for (const box of boxes) {
       box.dataset.name = box.getAttribute("aria-label") ?? nameOf(box);

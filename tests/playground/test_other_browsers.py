@@ -201,17 +201,19 @@ def test_live_figures_answer(browser: Remote, page: str) -> None:
 
 def test_on_a_telephone(live: Remote) -> None:
     """In a frame: windows cannot be as narrow."""
-    width = live.script("""
+    width, spoken = live.script("""
         const frame = document.createElement("iframe");
         Object.assign(frame, { src: location.pathname, width: 360, height: 740 });
         document.body.append(frame);
         const inside = () => frame.contentDocument?.querySelector(".dmnet-app .summary")?.textContent;
         while (!inside()) await new Promise((go) => setTimeout(go, 100));
         const { scrollWidth } = frame.contentDocument.documentElement;
+        const { spoken } = frame.contentWindow;
         frame.remove();
-        return scrollWidth;
+        return [scrollWidth, [...spoken]];
     """)
     assert 300 < width <= 360
+    assert spoken == []
 
 
 def test_what_goes_wrong_is_seen(live: Remote) -> None:

@@ -84,10 +84,12 @@ export class View {
       make("div.choices", {}, this.choice("Show", this.channel), this.donorChoice, this.revealChoice,
         make("div.choice", {}, this.hold, this.exchange, this.release)),
       make("div.below", {}, this.classes, this.mattersBox), this.footer(actions, privacy), this.message, this.aloud);
+    // Of what is as wide as the whole: arranging changes the height of that, which an observer may not do to what it observes.
     new ResizeObserver(([{ contentRect: { width } }]) => {
-      this.narrow = width < NARROW;
+      if (this.narrow === width < NARROW) return;
+      this.narrow = !this.narrow;
       this.arrange();
-    }).observe(this.element);
+    }).observe(this.hint);
   }
 
   /** Where there is little room, picture and prediction stay in sight, and the tour with them; truth and what has changed stand below, and scroll. */
