@@ -170,7 +170,8 @@ class Joined:
                 tag.summary.decompose()
                 box.extend([head, *list(tag.contents)])
                 tag = box
-            tag.insert(0, soup.new_tag("a", id=target))
+            # Within the title: before it, the page could end between them, and the box begin empty.
+            tag.select_one(".admonition-title").insert(0, soup.new_tag("a", id=target))
             moved.append(tag)
         if moved:
             self.answers.append((name, title, moved))
