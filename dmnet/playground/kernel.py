@@ -67,8 +67,7 @@ class Desk:
     def catalogue(self) -> dict[str, Any]:
         """Return what there is to choose from; see `dmnet.playground.catalogue.catalogue`."""
         if self.own is None:
-            worlds = sorted(catalogue()["worlds"], key=lambda world: world["name"] != self.name)
-            return {"worlds": worlds}
+            return {"worlds": sorted(catalogue()["worlds"], key=lambda world: world["name"] != self.name)}
         model = self.models[self.name]
         resize = model.system.evaluation.resize if model.system else None
         shown = [{"id": name, "title": name, "file": f"pictures/{name}", "layers": None} for name in self.own]
@@ -92,8 +91,7 @@ class Desk:
             return json.dumps(self.catalogue()).encode()
         for own, image in (self.own or {}).items():
             if name == f"pictures/{own}":
-                truth = {"truth": self.truths[own]} if own in self.truths else {}
-                return save({"image": image, **truth})
+                return save({"image": image} | ({"truth": self.truths[own]} if own in self.truths else {}))
         for scene in scenes().values():
             if name == scene.file:
                 return pack(scene, self.model(scene.world), answers=False)

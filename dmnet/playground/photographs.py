@@ -58,15 +58,13 @@ def photographs() -> list[Photograph]:
         package = find_spec("sklearn")  # which imports nothing
         folder = Path(package.origin or "").parent if package else Path()
         file = folder / "datasets" / "images" / "china.jpg"
-        pagoda = Photograph("street-china", "A pagoda", PAGODA, partial(_unlabelled, file))
-        return [pagoda] if file.is_file() else []
+        if not file.is_file():
+            return []
+        image = read_image(file)
+        example = image, np.full(image.shape[:2], VOID, np.uint8), file.name
+        return [Photograph("street-china", "A pagoda", PAGODA, lambda: example)]
     places = [len(camvid) * i // 6 for i in range(6)]  # along the drive
     return [
         Photograph(f"street-{i}", f"Street {i}", CAMVID, partial(camvid.__getitem__, place))
         for i, place in enumerate(places, 1)
     ]
-
-
-def _unlabelled(file: Path) -> Example:
-    image = read_image(file)
-    return image, np.full(image.shape[:2], VOID, np.uint8), file.name

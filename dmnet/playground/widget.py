@@ -55,8 +55,8 @@ class Playground(anywidget.AnyWidget):
         channel: which channel of filters and responses is shown; -1 is the one that varies most.
         donor: id of the picture whose filters are used instead of its own, or "".
         reveal: which of the scene's questions is answered on the picture; -1 is none.
-        edits: changes of the drawn scene, e.g. `["move 3 45 60", "exchange warm"]`; see `EDITS`. They end
-            with the scene. The number of an object is shown in the workbench, which "Change ..." opens.
+        edits: changes of the drawn scene, e.g. `["move 3 45 60", "exchange warm"]`; see `EDITS`. Each scene
+            keeps its own. The number of an object is shown in the workbench, which "Change ..." opens.
 
     Raises:
         DMNetError: if a scene or a weight is none; if the network's filter sizes are not 1, 3, 5 and 7; if
@@ -79,14 +79,19 @@ class Playground(anywidget.AnyWidget):
         truths: Mapping[str, NDArray[np.uint8]] | None = None,
         **state: Any,
     ) -> None:
-        if isinstance(model, str):
-            model = load_pretrained(model)
-        self._desk = Desk(model, pictures, truths)
+        self._desk = Desk(load_pretrained(model) if isinstance(model, str) else model, pictures, truths)
         known = self._desk.scene_ids
         state.setdefault("scene", known[0])
         super().__init__(**state)
         self.on_msg(lambda _, request, buffers: self.send(*self._desk.reply(request, buffers)))
-        self.observe(lambda _: self.set_trait("edits", []), "scene")  # they were of the scene before
+        self._edits = {self.scene: self.edits}  # of every scene: they come back with it
+        self.observe(lambda _: self._edits.update({self.scene: self.edits}), "edits")
+        self.observe(lambda _: self.set_trait("edits", self._edits.get(self.scene, [])), "scene")
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take what the page says. What it leaves out is as before, and the scene's own changes too."""
+        self._edits[sync_data.get("scene", self.scene)] = sync_data.get("edits", self.edits)
+        super().set_state(sync_data)
 
     @traitlets.validate("scale_gates")
     def _valid_gates(self, proposal: Any) -> list[float]:

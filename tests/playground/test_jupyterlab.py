@@ -340,10 +340,20 @@ def test_a_cell_changes_the_scene_and_hears_what_the_reader_changes(notebook: No
     assert int(notebook.run("print(max(playground._desk.registered))")) > REMEMBERED
     last = f"move 1 44 {40 + REMEMBERED + 4}"
     assert notebook.run("print(playground.edits)") == f"['exchange warm', '{last}']"
-    notebook.run("playground.edits = []")
+    scene = notebook.app().get_by_label("Scene")
+    scene.select_option("scale-1")
     notebook.unchanged()
-    notebook.run("playground.scene = 'scale-1'")
-    expect(notebook.app().get_by_label("Scene")).to_have_value("scale-1")
+    assert notebook.run("print(playground.scene, playground.edits)") == "scale-1 []"
+    notebook.run("playground.scene = 'context-13'")  # each scene keeps its changes, here and there
+    expect(scene).to_have_value("context-13")
+    notebook.page.wait_for_function(f"{APP}.state.edits.at(-1) === '{last}'")
+    scene.select_option("scale-1")
+    notebook.unchanged()
+    scene.select_option("context-13")
+    notebook.page.wait_for_function(f"{APP}.state.edits.at(-1) === '{last}'")
+    assert notebook.run("print(playground.edits)") == f"['exchange warm', '{last}']"
+    notebook.run("playground.edits = []; playground.scene = 'scale-1'")
+    expect(scene).to_have_value("scale-1")
     notebook.app().get_by_role("button", name="Done").click()
     assert notebook.tab.faults == []
 

@@ -298,10 +298,21 @@ class TestWidget:
         assert heard[-1] == [1, 1, 1, 0]
         assert playground.scene == "context-13"
 
-    def test_another_scene_is_unchanged(self, model: DMNet) -> None:
+    def test_each_scene_keeps_its_changes(self, model: DMNet) -> None:
         playground = Playground(model, scene="scale-1", edits=["remove 1"])
-        assert playground.edits == ["remove 1"]
         playground.scene = "scale-5"
+        assert playground.edits == []
+        playground.set_state({"edits": ["remove 2", "exchange warm"]})  # as the page would
+        playground.scene = "scale-1"
+        assert playground.edits == ["remove 1"]
+        playground.set_state({"scene": "scale-5", "edits": ["remove 3"]})
+        assert playground.edits == ["remove 3"]
+        playground.set_state({"scene": "scale-1"})  # a page leaves out what stays: it shows the same changes
+        assert playground.edits == ["remove 3"]
+        playground.edits = []
+        playground.scene = "scale-5"
+        assert playground.edits == ["remove 3"]
+        playground.scene = "scale-1"
         assert playground.edits == []
 
     @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ function render({ model, el }) {
   const take = (/** @type {{scene?: string}} */ own) => {
     const now = { ...read(), ...own };
     if (JSON.stringify(playground.state) === JSON.stringify(now)) return;
+    playground.visited.set(playground.state.scene, playground.state.edits);
     Object.assign(playground.state, now);
     playground.refresh();
   };

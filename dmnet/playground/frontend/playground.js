@@ -178,7 +178,7 @@ export class Playground {
     this.visited.set(scene, edits);
     Object.assign(this.state, changes);
     if (this.world !== world) [this.state.channel, this.state.reveal] = [-1, -1];
-    if (this.state.scene !== scene && !changes.edits) this.state.edits = this.options.kernel ? [] : this.visited.get(this.state.scene) ?? [];
+    if (this.state.scene !== scene && !changes.edits) this.state.edits = this.visited.get(this.state.scene) ?? [];
     if (this.state.donor === this.state.scene && !this.state.edits.length) this.state.donor = ""; // it is the same
     this.listeners.forEach((listener) => listener(this.state));
     this.writeAddress();
