@@ -65,7 +65,9 @@ export default liveFigure("holes", (data, live) => {
     const terms = weights.map((weight, u) => [weight, value(layer - 1, place + (u - 1) * net.reads[layer])]).filter(([, one]) => one !== undefined);
     const which = `Layer ${layer}, place ${place}, ${state.net === "old" ? `with stride ${stride}` : "without the stride"}`;
     const sum = terms.map(([weight, one]) => `${inBrackets(weight)}·${inBrackets(one)}`).join(" + ");
-    const reach = layer > 1 ? ` It goes back to ${read[0].length} pixels.` : "";
+    const all = new Set([-1, 0, 1].flatMap((u) => [-1, 0, 1].map((v) => u * net.reads[2] + v))).size;
+    const cut = read[0].length < all ? `, so near the end only ${read[0].length} of them` : "";
+    const reach = layer > 1 ? ` Such a unit sees ${all} pixels${cut}.` : "";
     return [
       `${which}: ${sum}${terms.length < 3 ? " + zeros beyond the end" : ""} = ${number(value(layer, place))}.${reach}`,
       `With dilation ${dilation}, ${back.filter(Boolean).length} of the ${back.length} numbers of the network with stride ${stride} stand in their places${back.every(Boolean) ? "" : "; a bar marks where not"}.`,

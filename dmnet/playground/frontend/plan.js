@@ -97,7 +97,7 @@ export default liveFigure("plan", (data, live) => {
   const told = (/** @type {any} */ state) => {
     const [now, before] = [state, as(state.network)].map((one) => sumOf(layersOf(one)));
     const change = (/** @type {number} */ i, /** @type {string} */ what) => (now[i] === before[i] ? `as many ${what}`
-      : `${amount(Math.abs(now[i] - before[i]))} ${what} ${now[i] > before[i] ? "more" : "fewer"} (${percent(now[i] / before[i])})`);
+      : `${amount(Math.abs(now[i] - before[i]))} ${what} ${now[i] > before[i] ? "more" : "fewer"} (${percent(Math.abs(now[i] / before[i] - 1))})`);
     const title = state.network === "demo" ? "the demo network" : "the published network";
     return isPlain(state) ? `This is ${title}.` : `Against ${title}: ${change(0, "parameters")}, ${change(1, "multiply-adds")}.`;
   };
