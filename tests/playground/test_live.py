@@ -83,6 +83,7 @@ def asked() -> tuple[Tensor, Tensor, list[Tensor]]:
 
 def why() -> LiveFigure:
     _, dividends, responses = asked()
+    busy = [one[one.std((1, 2)).argmax()] for one in responses]
     classes = WORLDS["demo_scale"].classes
     data = {
         "picture": SCENE.image,
@@ -91,7 +92,7 @@ def why() -> LiveFigure:
         "dividends": dividends.to(torch.int8),
         "step": 0.25,
         "scales": ["1×1", "3×3", "5×5", "7×7"],
-        "responses": [np.round(one[one.std((1, 2)).argmax()].numpy().astype(float), 1) for one in responses],
+        "responses": [(60 * one / one.max()).round().to(torch.int8) for one in busy],
         "names": classes.names,
         "palette": classes.palette,
         "colours": ["#e69f00", "#56b4e9", "#cc79a7", "#0072b2"],
@@ -1173,7 +1174,23 @@ class TestFilters:
         page.get_by_role("slider", name="flattened").fill("100")
         expect(page.locator(".slide output").nth(1)).to_have_text("100 %")
         page.get_by_role("button", name="Reset").click()
-        expect(page.locator(".sum")).to_contain_text("The filters moved by 0 %.")
+        expect(page.locator(".sum")).to_contain_text("The filters moved by 0 % of their norm.")
+
+    def test_a_channel_keeps_its_colour_scale(self, show: Callable[..., Tab]) -> None:
+        page = show("filters").page
+        both = behind_filters()[1]["filters"]  # [C, 2, 7, 7]: of this scene and of the lender
+        for changes in ({}, {"flat": 100}, {"mix": 100, "taps": "2" * 49}):
+            put(page, channel=11, **{"mix": 0, "flat": 0, "taps": "1" * 49} | changes)
+            shown = numbers(page, "7 × 7 filter").abs()
+            tints = (
+                grid(page, "7 × 7 filter")
+                .get_by_role("gridcell")
+                .evaluate_all("all => all.map((one) => Number(one.style.getPropertyValue('--tint')))")
+            )
+            close(
+                both[11].abs().max() * torch.tensor(tints).reshape(7, 7),
+                shown.clamp(max=both[11].abs().max()),
+            )
 
     def test_by_keys(self, show: Callable[..., Tab]) -> None:
         page = show("filters").page

@@ -130,7 +130,7 @@ export function makeAccount(scales, colours, change) {
   return {
     rows,
     element: make("div.account", {}, verdict,
-      make("p.keys", {}, make("span.first", {}, keys[0]), " against ", make("span.second", {}, keys[1])), make("table", {}, head, ...rows.map(({ element }) => element))),
+      make("p.keys", {}, make("span.first", {}, keys[0]), ", as all four say, against ", make("span.second", {}, keys[1])), make("table", {}, head, ...rows.map(({ element }) => element))),
     /**
      * @param {Account} account
      * @param {string} on

@@ -5,7 +5,7 @@
  * @typedef {Record<string, Float32Array>} Net `met` [C, h, w] is what the filters meet, `factor` and `shift` [C] what normalises
  *   their responses, `weigh` [C, O] what joins them to `rest` [O, h, w], `classify` [K, O] and `bias` [K] what names the sum
  */
-import { make, makeButton, percent, say } from "./elements.js";
+import { make, makeButton, number, percent, say } from "./elements.js";
 import { makeGrid } from "./grids.js";
 import { liveFigure, makeChoice, spelled } from "./live.js";
 import { inside, labelsOf } from "./maps.js";
@@ -102,7 +102,7 @@ export default liveFigure("filters", (data, live) => {
     const length = (/** @type {Float32Array} */ values) => Math.hypot(...values);
     const moved = length(filters.map((/** @type {number} */ value, /** @type {number} */ i) => value - first.filters[i])) / length(first.filters);
     const renamed = said.filter((/** @type {number} */ name, /** @type {number} */ i) => name !== first.said[i]).length;
-    return `The filters moved by ${percent(moved)}. Right: rubies ${right(said, [1, 2])}, jades ${right(said, [3, 4])}; ` +
+    return `The filters moved by ${percent(moved)} of their norm. Right: rubies ${right(said, [1, 2])}, jades ${right(said, [3, 4])}; ` +
       `with the scene's own filters ${right(first.said, [1, 2])} and ${right(first.said, [3, 4])}. Renamed (ringed): ${renamed}.`;
   };
 
@@ -112,6 +112,9 @@ export default liveFigure("filters", (data, live) => {
   const answer = make("canvas", { role: "img", "aria-label": "answer" });
   const rings = [0, 1].map(() => coins.map(([x, y]) => make("i.ring", { style: `left: ${(100 * x) / size}%; top: ${(100 * y) / size}%` })));
   const at = [0, 0];
+  /** What the darkest colour stands for, in every state of a channel: the largest tap that either scene has in it. @param {number} one */
+  const limitOf = (one) => Math.max(...net.filters.subarray(2 * one * TAPS, 2 * (one + 1) * TAPS).map(Math.abs));
+  const scale = make("div.tints", {}, make("span"), make("i"), make("span"));
   const grid = makeGrid("7 × 7 filter", (row, column) => { [at[0], at[1]] = [row, column]; });
   const brush = (/** @type {number} */ row, /** @type {number} */ column) => {
     const taps = [...live.state.taps];
@@ -119,6 +122,7 @@ export default liveFigure("filters", (data, live) => {
     if (taps.join("") !== live.state.taps) live.set({ taps: taps.join("") });
   };
   const body = grid.element.querySelector(".grid");
+  grid.element.append(scale);
   const paint = (/** @type {PointerEvent} */ { buttons, clientX, clientY }) => {
     const box = body.getBoundingClientRect();
     if (buttons & 1) brush(inside(((clientY - box.top) / box.height) * K - 0.5, K), inside(((clientX - box.left) / box.width) * K - 0.5, K));
@@ -154,12 +158,13 @@ export default liveFigure("filters", (data, live) => {
     elements: [
       make("p.ask", {}, "Change the filters: ", make("b", {}, "which coins get another name?")),
       make("div.three", {}, panel("scene", picture, ...rings[0]), panel("answer", answer, ...rings[1]), grid.element),
-      make("p.hint", {}, ...legend), verdict, make("div.slides", {}, mix.element, flat.element), make("div.controls", {}, turn.element, factor.element, reset, channel.element),
+      make("p.hint", {}, ...legend), make("div.slides", {}, mix.element, flat.element), verdict, make("div.controls", {}, turn.element, factor.element, reset, channel.element),
     ],
     draw: (state) => {
       const { filters, labels, said } = found(state);
       const rows = Array.from({ length: K }, (_, y) => [...filters.subarray(state.channel * TAPS + y * K, state.channel * TAPS + (y + 1) * K)]);
-      grid.show(rows, (y, x) => (state.taps[y * K + x] === "1" ? "" : "off"));
+      grid.show(rows, (y, x) => (state.taps[y * K + x] === "1" ? "" : "off"), limitOf(state.channel));
+      [-1, 1].forEach((sign) => say(scale.children[sign + 1], number(sign * limitOf(state.channel))));
       paintLabels(answer, labels, size, size, palette);
       rings.forEach((all) => all.forEach((/** @type {HTMLElement} */ ring, /** @type {number} */ i) => { ring.hidden = said[i] === first.said[i]; }));
       [[mix, state.mix], [flat, state.flat], [turn, state.turn], [factor, state.brush], [channel, state.channel]].forEach(([control, value]) => control.show(value));

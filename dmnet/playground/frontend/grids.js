@@ -90,8 +90,9 @@ export function makeGrid(title, point, edit) {
   /**
    * @param {number[][]} numbers
    * @param {(row: number, column: number) => string} [kind] a class for a cell, or ""
+   * @param {number} [limit] what the darkest colour stands for; else the largest magnitude
    */
-  const show = (numbers, kind = () => "") => {
+  const show = (numbers, kind = () => "", limit = 0) => {
     const [height, width] = [numbers.length, numbers[0].length];
     if (rows.length !== height || rows[0].length !== width) {
       cells = numbers.flat().map((_, i) => make("span.number", { role: "gridcell", tabindex: i ? -1 : 0, style:
@@ -102,7 +103,7 @@ export function makeGrid(title, point, edit) {
       body.style.setProperty("--columns", width);
     }
     rows = numbers;
-    const most = Math.max(...numbers.flat().map(Math.abs)) || 1;
+    const most = limit || Math.max(...numbers.flat().map(Math.abs)) || 1;
     cells.forEach((cell, i) => {
       const [y, x] = [Math.floor(i / width), i % width];
       const value = numbers[y][x];
@@ -111,7 +112,7 @@ export function makeGrid(title, point, edit) {
       shown[i] = now;
       say(cell, short(value));
       cell.className = `number ${value < 0 ? "minus" : "plus"} ${kind(y, x)}`;
-      cell.style.setProperty("--tint", String(Math.abs(value) / most));
+      cell.style.setProperty("--tint", String(Math.min(1, Math.abs(value) / most)));
       cell.ariaLabel = `row ${y + 1}, column ${x + 1}: ${number(value)}`;
     });
   };

@@ -4,7 +4,7 @@
  * @import { Dividends } from "./account.js"
  */
 import { askedWhy, holds, makeAccount, reader, SCALES, setOf, within16, wordsOf } from "./account.js";
-import { make, makeButton, percent, say } from "./elements.js";
+import { make, makeButton, number, percent, say } from "./elements.js";
 import { ARROWS, liveFigure, makeChoice, spelled } from "./live.js";
 import { inside, labelsOf } from "./maps.js";
 import { paintGrid, paintLabels } from "./paint.js";
@@ -73,7 +73,9 @@ export default liveFigure("why", (data, live) => {
   const pin = makeButton("", () => live.set({ pinned: 1 - live.state.pinned }), "A pinned pixel stays while you use the switches");
   const shown = makeChoice("maps", [["response", "response"], ["added", "what it adds"]], (value) => live.set({ maps: value }));
   const reset = makeButton("Reset", () => live.set(start), "Everything as it was");
-  const whole = make("div.whole", {}, maps, account.element);
+  const legend = names.slice(1).map((/** @type {string} */ name, /** @type {number} */ i) => make("span.key", { style: `--class: rgb(${palette[i + 1]})` }, name));
+  const note = make("p.hint");
+  const whole = make("div.whole", {}, make("div", {}, maps, note, make("p.hint", {}, ...legend)), account.element);
   /** @param {any} state */
   const sentence = (state) => {
     const { now, confidence } = asked(state);
@@ -118,7 +120,7 @@ export default liveFigure("why", (data, live) => {
   function paintMaps(added, on, [best, rival]) {
     const area = height * width;
     const grids = SCALES.map((k) => {
-      const grid = added ? new Float32Array(area) : Float32Array.from(data.responses[k].flat());
+      const grid = added ? new Float32Array(area) : Float32Array.from(spelled(data.responses[k]).values);
       for (const { set, size: members } of added ? within16(setOf(on)) : []) {
         const [one, other] = [best, rival].map((c) => (set * classes + c) * area);
         if (holds(set, k)) grid.forEach((_, i) => { grid[i] += (dividends.step * (dividends.values[one + i] - dividends.values[other + i])) / members; });
@@ -126,6 +128,7 @@ export default liveFigure("why", (data, live) => {
       return grid;
     });
     const most = Math.max(...grids.flatMap((grid) => [...grid].map(Math.abs)));
+    say(note, added ? `Red adds to the lead, blue takes from it; darkest: ±${number(most, 1)}.` : "One channel each, the one that varies most; each map has its own scale.");
     responses.forEach((one, k) => paintGrid(one, { values: grids[k], height, width }, added ? most : undefined));
   }
 });
