@@ -1,5 +1,5 @@
 // The choices of a "Predict" box become buttons, a range of numbers a slider. What the reader guessed is kept in this
-// browser and stands beside the answer when that is opened. Without this script the box has a list, and the answer its number.
+// browser and stands beside the answer when that is opened; while it is open the guess is fixed. Without this script the box has a list, and the answer its number.
 "use strict";
 
 (() => {
@@ -45,6 +45,7 @@
    * @property {(guess: string) => boolean} show shows a guess; false where there is none of this name
    * @property {(text: string) => string} answer what the answer that calls itself `text` is in full
    * @property {(guess: string, text: string) => HTMLElement[]} drawn guess and answer in a picture
+   * @property {(shut: boolean) => void} lock whether a guess can be made
    */
 
   /**
@@ -73,6 +74,7 @@
       },
       answer: (text) => texts[parseInt(text) - 1],
       drawn: () => [],
+      lock: (shut) => buttons.forEach((button) => button.toggleAttribute("disabled", shut)),
     };
   };
 
@@ -101,6 +103,7 @@
       },
       answer: (text) => text,
       drawn: (guess, text) => [make("div", { class: "guess-line", "aria-hidden": "true" }, make("i", { style: place(guess) }), make("b", { style: place(text) }))],
+      lock: (shut) => input.toggleAttribute("disabled", shut),
     };
   };
 
@@ -118,7 +121,8 @@
 
     const show = () => {
       if (!field.show(guess)) guess = "";
-      open.textContent = guess ? "Show the answer" : "Show the answer anyway";
+      open.textContent = fold.open ? (guess ? "Guess again" : "Hide the answer") : guess ? "Show the answer" : "Show the answer anyway";
+      field.lock(fold.open);
       const name = textOf(named).replace(/[.,]$/, "");
       const answer = field.answer(name);
       line.hidden = !guess;
@@ -134,8 +138,13 @@
       said.textContent = !text ? "Forgotten." : kept ? "Kept in this browser." : "This browser keeps nothing: it is forgotten when you leave.";
     };
     const field = list ? makeChoices(list, guessed) : makeSlider(/** @type {Element} */ (last), /** @type {RegExpExecArray} */ (range), guessed);
+    fold.addEventListener("toggle", show);
     open.addEventListener("click", () => {
-      fold.open = true;
+      fold.open = !fold.open;
+      if (!fold.open) {
+        if (guess) guessed("");
+        return;
+      }
       const summary = /** @type {HTMLElement} */ (fold.querySelector("summary"));
       summary.focus({ preventScroll: true });
       summary.scrollIntoView({ block: "start" });

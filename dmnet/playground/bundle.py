@@ -1,8 +1,8 @@
 """The front end: the playground as one JavaScript module, and each live figure as another.
 
 An anywidget's module runs from a `blob:` address, where relative imports lead nowhere. So a module of
-`frontend/` stands after those that it imports. Left out are their imports, their `export` words, and all
-comments, a third of all bytes. Names at the top of two modules must therefore differ.
+`frontend/` stands after those that it imports. Left out are their imports, their `export` words, all
+comments, a third of all bytes, and indents. Names at the top of two modules must therefore differ.
 """
 
 import re
@@ -20,7 +20,7 @@ EXPORT = re.compile(r"^export (?!default)", re.M)
 NOTES = re.compile(
     r"/\*.*?\*/\s*|^\s+|(?<=[;{},])\n|(?<=:) | (?={)", re.M | re.S
 )  # what a style sheet can do without
-TYPES = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n|/\*\*.*?\*/ ?|[ \t]+// [^\n]*$|^// [^\n]*\n", re.M | re.S)
+TYPES = re.compile(r"(?ms)^ */\*\*.*?\*/ *\n|/\*\*.*?\*/ ?| +// [^\n]*$|^// [^\n]*\n|(?<=\n ) +|\n(?=\n)")
 
 
 @cache

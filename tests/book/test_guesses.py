@@ -18,7 +18,7 @@ def built() -> None:
 
 
 def test_a_guess_is_kept_and_stands_beside_the_answer(visit: Callable[..., Tab]) -> None:
-    """Of a slider and of buttons; a second click on a button takes the guess back."""
+    """Of a slider and of buttons; a second click takes the guess back, but not while the answer is open."""
     tab = visit(PAGE)
     page = tab.page
     boxes, folds = page.locator(".admonition.predict"), page.locator("details.sd-dropdown:has(p.right)")
@@ -47,11 +47,19 @@ def test_a_guess_is_kept_and_stands_beside_the_answer(visit: Callable[..., Tab])
         "You guessed: 25; it saw seven pixels and sees five. "
         "The answer: 24; it saw seven pixels and sees five."
     )
-    choices.nth(2).click()
-    expect(folds.nth(1).locator(".guessed strong")).to_have_text("the same")
-    choices.nth(2).click()
-    expect(folds.nth(1).locator(".guessed")).to_be_hidden()
+    expect(choices.nth(2)).to_be_disabled()  # whoever has seen the answer no longer guesses
+    expect(slider).to_be_disabled()
+    boxes.nth(1).get_by_role("button", name="Guess again").click()
+    expect(folds.nth(1).locator(".right")).to_be_hidden()
     assert boxes.nth(1).locator("[aria-pressed=true]").count() == 0
+    choices.nth(2).click()
+    folds.nth(1).locator("> summary").click()
+    expect(folds.nth(1).locator(".guessed strong")).to_have_text("the same")
+    folds.nth(1).locator("> summary").click()
+    expect(choices.nth(2)).to_be_enabled()
+    choices.nth(2).click()
+    folds.nth(1).locator("> summary").click()
+    expect(folds.nth(1).locator(".guessed")).to_be_hidden()
     assert tab.faults == []
 
 

@@ -455,6 +455,25 @@ def numbers(page: Page, title: str) -> Tensor:
     return torch.tensor([place[2] for place in places]).reshape(rows, columns)
 
 
+def line(page: Page, title: str, apart: int) -> Tensor:
+    """Read a row whose numbers stand so many places apart: "place 4: 15"."""
+    labels = grid(page, title).get_by_role("gridcell").evaluate_all("all => all.map((one) => one.ariaLabel)")
+    found = [label.partition(": ") for label in labels]
+    assert [one[0] for one in found] == [f"place {apart * i}" for i in range(len(labels))]
+    return torch.tensor([[float(one[2].replace("−", "-")) for one in found]])
+
+
+def stays(page: Page, what: str, states: list[dict[str, Any]]) -> None:
+    """In all these states an element has one place, and what follows the figure has too."""
+    places = set()
+    for one in states:
+        put(page, **one)
+        boxes = [page.locator(f".live {what}").first.bounding_box(), page.locator(".live").bounding_box()]
+        assert boxes[0] and boxes[1]
+        places.add((round(boxes[0]["y"]), round(boxes[1]["height"])))
+    assert len(places) == 1, places
+
+
 def close(found: Tensor, wanted: Tensor) -> None:
     torch.testing.assert_close(found, wanted, rtol=0, atol=0.00501)  # two digits behind the point
 
@@ -519,15 +538,51 @@ class TestDigits:
         grid(page, "thumbnail").get_by_role("gridcell").nth(0).hover()
         expect(page.locator(".sum")).to_contain_text("average 4. Filter: 1·4 + (−1) = 3")
 
+    @pytest.mark.parametrize("width", [1280, 390])
+    def test_nothing_moves_under_the_pointer(self, show: Callable[..., Tab], width: int) -> None:
+        page = show("digits", viewport={"width": width, "height": 900}).page
+        moved = {"move": "shift", "before": "0" * 6 + ",000000" * 5}
+        for states in ([{"k": k} for k in (1, 2, 3, 4, 5)], [{"move": ""}, moved, {"kept": moved["before"]}]):
+            first, *others = states
+            put(page, **first)
+            before = page.get_by_role("button", name="flip").bounding_box()
+            for one in others:
+                put(page, **one)
+                assert page.get_by_role("button", name="flip").bounding_box() == before
+
+    def test_numbers_fit_their_cells(self, show: Callable[..., Tab]) -> None:
+        page = show("digits", **TELEPHONE).page
+        for k, w, b in ((5, 3, -3), (4, -2.5, 0.5), (3, -3, -3)):
+            put(page, k=k, w=w, b=b)
+            wide = (
+                grid(page, "response")
+                .locator(".number")
+                .evaluate_all(
+                    """all => all.map((one) => {
+                    const words = document.createRange();
+                    words.selectNodeContents(one);
+                    const part = words.getBoundingClientRect().width / one.getBoundingClientRect().width;
+                    return [part, parseFloat(getComputedStyle(one).fontSize)];
+                })"""
+                )
+            )
+            assert max(part for part, _ in wide) < 0.92 and min(size for _, size in wide) >= 8
+
     def test_by_keys(self, show: Callable[..., Tab]) -> None:
         page = show("digits").page
         page.keyboard.press("Tab")
+        page.keyboard.press("2")
+        expect(page.get_by_role("slider", name="w")).to_have_attribute("aria-valuenow", "2")
+        page.keyboard.press("-")
+        expect(page.get_by_role("slider", name="w")).to_have_attribute("aria-valuenow", "-2")
+        page.get_by_role("button", name="Reset").click()
+        page.get_by_role("slider", name="w").focus()
         page.keyboard.press("ArrowRight")
         expect(page.get_by_role("slider", name="w")).to_have_attribute("aria-valuenow", "1.5")
         page.keyboard.press("Tab")
         page.keyboard.press("Home")
         expect(page.get_by_role("slider", name="b")).to_have_text("−3")
-        page.keyboard.press("Tab")
+        grid(page, "image").get_by_role("gridcell").first.focus()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("9")
         expect(grid(page, "image").get_by_role("gridcell").nth(1)).to_have_text("9")
@@ -551,7 +606,7 @@ class TestDigits:
         page.get_by_role("button", name="crop").click()
         expect(verdict).to_contain_text("did not go along")
         page.get_by_text("static").click()
-        expect(verdict).to_contain_text("all 12 numbers that a border cannot reach went along")
+        expect(verdict).to_contain_text("all 12 numbers went along. Those near the border are not compared.")
 
     def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
         page = show("digits", hash="#live=digits&w=-2&k=5&image=nonsense").page
@@ -598,6 +653,23 @@ class TestVotes:
         assert len((page.locator("polyline.ruby").get_attribute("points") or "").split()) == 7
         page.locator(".coin.ruby").first.click()
         expect(page.locator(".votes > p").nth(2)).to_contain_text("The framed ruby: ")
+        expect(page.locator(".coin.chosen")).to_have_count(1)
+        scene = page.locator(".scene").bounding_box()
+        assert scene
+        page.mouse.move(scene["x"] + 4, scene["y"] + 4)  # between coins: the nearest is framed,
+        page.mouse.down()
+        nearest = min(range(len(COINS)), key=lambda i: np.hypot(COINS[i][2] - 2, COINS[i][3] - 2))
+        page.wait_for_function(
+            "index => document.querySelectorAll('.coin')[index].ariaChecked === 'true'", arg=nearest
+        )
+        page.mouse.move(scene["x"] + scene["width"] - 4, scene["y"] + scene["height"] - 4)
+        page.mouse.up()
+        nearest = min(range(len(COINS)), key=lambda i: np.hypot(COINS[i][2] - 158, COINS[i][3] - 158))
+        assert [SIDES[state(page)["stop"]], state(page)["coin"]] == [56, nearest]  # and the side stays
+        chart = page.locator(".votes svg").bounding_box()
+        assert chart
+        page.mouse.click(chart["x"] + 0.96 * chart["width"], chart["y"] + chart["height"] / 2)
+        assert SIDES[state(page)["stop"]] == 320
 
     def test_by_keys(self, show: Callable[..., Tab]) -> None:
         page = show("votes").page
@@ -607,7 +679,10 @@ class TestVotes:
         expect(page.locator("svg text.ruby")).to_have_text("rubies 90 %")
         expect(page.locator(".aloud")).to_contain_text("In 100 scenes: rubies 90 %, jades 60 %")
         page.get_by_role("radio", checked=True).focus()
-        page.keyboard.press("ArrowRight")
+        for key, axis, way in (("Right", 2, 1), ("Down", 3, 1), ("Left", 2, -1), ("Up", 3, -1)):
+            before = COINS[state(page)["coin"]][axis]
+            page.keyboard.press(f"Arrow{key}")  # to a coin that lies there
+            assert way * (COINS[state(page)["coin"]][axis] - before) > 0
         expect(page.locator(".aloud")).to_contain_text(f"The framed {COINS[state(page)['coin']][0]}: ")
 
     def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
@@ -781,8 +856,12 @@ class TestField:
 
     def test_repaired_too_early_or_not_at_all(self, show: Callable[..., Tab]) -> None:
         page = show("field").page
+        expect(page.locator(".sum")).to_contain_text("11 × 11 cells of stage 3, without holes")
+        expect(page.get_by_role("radio", name="too early")).to_be_disabled()  # no stride is gone
         for name in ("stage 3", "stage 4"):
             page.get_by_role("switch", name=f"Stride 2 in {name}").click()
+        expect(page.locator("td:has([role=switch])").last).to_have_text("1")
+        expect(page.locator(".sum")).to_contain_text("11 × 11 of 21 × 21 cells of stage 3: there are holes")
         expect(page.locator(".sum")).to_contain_text("sees 431 × 431 pixels")  # as before
         page.get_by_text("not repaired").click()
         expect(page.locator(".sum")).to_contain_text("sees 239 × 239 pixels")  # 95 + 8 * (2 * 6 + 2 * 3)
@@ -796,6 +875,8 @@ class TestField:
         page.mouse.click(box["x"] + 2, box["y"] + 2)
         expect(page.locator(".sum")).to_contain_text("cut at the border")
         page.locator("table").get_by_role("radio", name="stage 1").check()
+        for name in ("stage 1", "stage 3"):  # it reads of what is before it
+            expect(page.locator(".choice").get_by_role("radio", name=name)).to_be_disabled()
         page.locator(".scene").focus()
         before = state(page)["x"]
         page.keyboard.press("ArrowRight")
@@ -982,6 +1063,18 @@ class TestPlan:
         page.get_by_role("button", name="Reset").click()
         expect(page.locator(".box.scale3")).to_contain_text("k = 7")
 
+    @pytest.mark.parametrize("width", [1280, 390])
+    def test_what_opens_is_in_sight_and_moves_nothing(self, show: Callable[..., Tab], width: int) -> None:
+        page = show("plan", viewport={"width": width, "height": 900}).page
+        stays(
+            page, ".settings", [{"open": one} for one in ("scale3", "image", "f", "join", "fuse", "classify")]
+        )
+        for name in ("image", "labels"):
+            page.locator(f".box.{name}").click()
+            page.wait_for_timeout(200)
+            box = page.locator(".inside").bounding_box()
+            assert box and box["y"] >= 0 and box["y"] + box["height"] <= 900
+
     def test_by_keys(self, show: Callable[..., Tab]) -> None:
         page = show("plan").page
         page.locator(".box.classify").focus()
@@ -1046,9 +1139,11 @@ class TestBuild:
                 taps = 20 * u // k, -(-20 * (u + 1) // k), 20 * v // k, -(-20 * (v + 1) // k)
                 cells = projected[scene, channel, taps[0] : taps[1], taps[2] : taps[3]]
                 assert f"is the mean of the {cells.numel()} cells" in first
-                assert float(first.split()[-1].replace("−", "-")[:-1]) == pytest.approx(
-                    float(cells.mean()), abs=0.00501
-                )
+                both = re.search(r": (\S+)\. In (?:our scene|the witness) it is (\S+)\.$", first)
+                assert both
+                other = projected[1 - scene, channel, taps[0] : taps[1], taps[2] : taps[3]]
+                for text, one in zip(both.groups(), (cells, other), strict=True):
+                    assert float(text.replace("−", "-")) == pytest.approx(float(one.mean()), abs=0.00501)
                 told = re.search(r"response is (\S+), the sum of (\w+) product", second)
                 assert told
                 assert float(told[1].replace("−", "-")) == pytest.approx(float(responses[y, x]), abs=0.00501)
@@ -1080,8 +1175,22 @@ class TestBuild:
         page.locator(".choice").nth(2).get_by_text("3").click()
         expect(grid(page, "filter").get_by_role("gridcell")).to_have_count(9)
         expect(lit).to_have_attribute("d", "M0 0h7v7h-7z")
+        tap, products = (grid(page, name).get_by_role("gridcell") for name in ("filter", PRODUCTS))
+        page.get_by_role("application").click(position={"x": 90, "y": 90})
+        tap.nth(4).click()
+        held_by_clicks = state(page)
+        assert held_by_clicks["keptTap"] == held_by_clicks["keptCell"] == 1
+        page.get_by_role("application").hover(position={"x": 5, "y": 150})  # what is kept stays
+        products.nth(0).hover()
+        assert state(page) == held_by_clicks
+        products.nth(0).click()  # another tap is kept instead
+        assert state(page) == held_by_clicks | {"u": 0, "v": 0}
+        products.nth(0).click()
+        assert state(page)["keptTap"] == 0
+        page.keyboard.press("Escape")
+        assert state(page)["keptCell"] == 0
         before = numbers(page, "filter")
-        page.get_by_text("the witness").click()
+        page.locator(".choice").get_by_text("the witness").click()
         expect(page.locator(".map img")).to_have_attribute("src", held(build())["pictures"][1])
         assert not torch.equal(numbers(page, "filter"), before)
         page.get_by_role("button", name="Reset").click()
@@ -1093,6 +1202,8 @@ class TestBuild:
         page.keyboard.press("ArrowDown")
         page.keyboard.press("ArrowLeft")
         expect(page.locator(".aloud")).to_contain_text("At row 10, column 9 the response is")
+        page.keyboard.press("Enter")
+        assert state(page)["keptCell"] == 1
         grid(page, "filter").get_by_role("gridcell").first.focus()
         page.keyboard.press("ArrowRight")
         expect(page.locator(".aloud")).to_contain_text(
@@ -1245,11 +1356,11 @@ class TestHoles:
             put(tab.page, digits=digits, stride=stride, dilation=dilation, **kernel)
             first = conv(pixels, weights, stride, 1), conv(pixels, weights, 1, 1)
             old, dense = conv(first[0], weights, 1, 1), conv(first[1], weights, 1, dilation)
-            for name, layers in (("with", (first[0], old)), ("without", (first[1], dense))):
+            for name, apart, layers in (("with", stride, (first[0], old)), ("without", 1, (first[1], dense))):
                 group: Any = tab.page.get_by_role("group", name=re.compile(f"^{name} "))
-                close(numbers(group, "pixels"), pixels)
-                close(numbers(group, "layer 1"), layers[0])
-                close(numbers(group, "layer 2"), layers[1])
+                close(line(group, "pixels", 1), pixels)
+                close(line(group, "layer 1", apart), layers[0])
+                close(line(group, "layer 2", apart), layers[1])
             back = int((dense[:, ::stride] == old).sum())
             assert stride != dilation or back == old.numel()
             told = f"{back} of the {old.numel()} numbers of the network with stride {stride} stand"
@@ -1318,6 +1429,18 @@ class TestHoles:
         page.get_by_role("radio", checked=True).first.focus()
         page.keyboard.press("ArrowRight")
         expect(page.locator(".aloud")).to_contain_text("of the 3 numbers of the network with stride 3")
+
+    @pytest.mark.parametrize("width", [1280, 390])
+    def test_nothing_moves_under_the_pointer(self, show: Callable[..., Tab], width: int) -> None:
+        page = show("holes", viewport={"width": width, "height": 900}).page
+        weights = {"left": -2, "middle": -3, "right": -3}
+        places = [
+            {"net": net, "layer": layer, "place": i}
+            for net in ("old", "dense")
+            for layer in (1, 2)
+            for i in (0, 2, 6)
+        ]
+        stays(page, ".net", [*places, *({"dilation": d} for d in (1, 2, 3)), weights, *places])
 
     def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
         page = show(

@@ -51,9 +51,9 @@ export function consequences({ image, before, kept, move, w, b, k }) {
 export function verdict({ move, kept }, { off, compared }) {
   if (!off) return "Flip, turn, shift or crop the image: does the response go along?";
   const differ = off.flat().filter(Boolean).length;
-  const seen = `${compared} numbers${move === "shift" || move === "crop" ? " that a border cannot reach" : ""}`;
+  const rest = move === "shift" || move === "crop" ? " Those near the border are not compared." : "";
   const done = `After the ${move}, with ${kept ? "the filter of before" : "a new filter"}: `;
-  return done + (differ ? `${differ} of ${seen} did not go along (underlined).` : `all ${seen} went along.`);
+  return done + (differ ? `${differ} of ${compared} numbers did not go along (underlined).` : `all ${compared} numbers went along.`) + rest;
 }
 
 /** @param {number} value */
@@ -115,7 +115,7 @@ export default liveFigure("digits", (data, live) => {
     elements: [
       make("p.ask", {}, "The filter is ", w.element, " times the thumbnail, plus ", b.element, "."),
       make("p.hint", {}, "Drag these two numbers sideways, or any digit. Point at a number to see what it is made of."),
-      flow, sum, make("div.controls", {}, make("div.buttons", {}, ...buttons), kind.element, size.element, reset), answer,
+      answer, make("div.controls", {}, make("div.buttons", {}, ...buttons), kind.element, size.element, reset), flow, sum,
     ],
     draw: (state) => {
       const { found, place, text } = pointed(state);

@@ -84,7 +84,7 @@ export function reachOf(counts) {
 
 export default liveFigure("field", (data, live) => {
   const { layers: plain, size } = data;
-  const start = { x: size / 2, y: size / 2, map: 4, on: -1, strides: "222", rule: "repaired" };
+  const start = { x: size / 2, y: size / 2, map: 4, on: 3, strides: "222", rule: "repaired" };
   const found = (/** @type {any} */ { x, y, map, on, strides, rule }) => {
     const layers = layersOf(plain, strides, rule);
     const maps = walk(layers);
@@ -130,8 +130,9 @@ export default liveFigure("field", (data, live) => {
       live.set({ strides: strides.join("") });
     } });
     const values = [make("td"), make("td"), make("td")];
-    const stride = make("td", {}, ...(box ? [make("label", {}, box, "2")] : [map ? "1" : "4"]));
-    return { radio, box, values, element: make("tr", {}, make("th", { scope: "row" }, make("label", {}, radio, title)), stride, ...values) };
+    const now = make("span");
+    const stride = make("td", {}, ...(box ? [make("label", {}, box, now)] : [map ? "1" : "4"]));
+    return { radio, box, now, values, element: make("tr", {}, make("th", { scope: "row" }, make("label", {}, radio, title)), stride, ...values) };
   });
   const head = make("tr", {}, ...["a unit of", "stride", "dilation", "jump", "sees"].map((text) => make("th", { scope: "col" }, text)));
   const rule = makeChoice("a stride that is gone is", [["repaired", "repaired by dilation"], ["early", "too early"], ["dropped", "not repaired"]],
@@ -139,13 +140,13 @@ export default liveFigure("field", (data, live) => {
   const on = makeChoice("what it reads of", [["-1", "the pixels"], ...MAPS.slice(0, 4).map((title, i) => /** @type {[string, string]} */ ([String(i), title]))],
     (value) => live.set({ on: Number(value) }));
   const reset = makeButton("Reset", () => live.set(start), "Everything as it was");
-  const sum = make("p.sum");
+  const [sum, key] = [make("p.sum"), make("p.hint", {}, "Read along ", make("i.tint", { "aria-hidden": "true" }), " few to many paths; dark: not read.")];
 
   return {
     start,
     elements: [
-      make("p.ask", {}, "Point at the picture: ", make("b", {}, "what does the unit there see?"), " Then take strides away."),
-      make("div.two", {}, scene, make("div", {}, make("table", {}, head, ...rows.map(({ element }) => element)), sum)),
+      make("p.ask", {}, "Point at the picture: ", make("b", {}, "what does the unit there see?"), " Then take strides away: ", make("b", {}, "where are holes?")),
+      make("div.two", {}, scene, make("div", {}, make("table", {}, head, ...rows.map(({ element }) => element)), sum, key)),
       make("div.controls", {}, on.element, rule.element, reset),
     ],
     draw: (state) => {
@@ -158,12 +159,15 @@ export default liveFigure("field", (data, live) => {
         frame.classList.toggle("chosen", map === state.map);
         rows[map].radio.checked = map === state.map;
         if (rows[map].box) rows[map].box.checked = state.strides[map - 2] === "2";
+        say(rows[map].now, state.strides[map - 2] ?? "");
         rows[map].element.classList.toggle("chosen", map === state.map);
         [d, j, r].forEach((value, i) => say(rows[map].values[i], String(value)));
       });
       paintReads(counts, jump);
       rule.show(state.rule);
+      rule.element.disabled = state.strides === start.strides; // none is gone
       on.show(to);
+      for (const input of on.element.querySelectorAll("input")) input.disabled = Number(input.value) >= state.map; // a unit reads of what is before it
       say(sum, told(state));
     },
     words: (state) => {

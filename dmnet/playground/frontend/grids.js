@@ -2,7 +2,7 @@
  * Numbers that are pointed at and changed: one in a sentence, many in a grid.
  */
 import { onDrag, rove } from "./drag.js";
-import { make, number, say, within } from "./elements.js";
+import { make, number, paused, say, within } from "./elements.js";
 import { ARROWS } from "./live.js";
 
 /**
@@ -12,20 +12,28 @@ import { ARROWS } from "./live.js";
 export const short = (value) => [2, 1, 0].map((places) => number(value, places)).find((text) => text.length <= 4) ?? number(value, 0);
 
 /**
- * A number in a sentence that is dragged sideways, or changed by the arrow keys.
+ * A number in a sentence that is dragged sideways, changed by the arrow keys, or typed.
  * @param {string} label
  * @param {{min: number, max: number, step: number}} limits
  * @param {(value: number) => void} change
  */
 export function makeScrub(label, { min, max, step }, change) {
-  let value = 0;
+  let [value, typed] = [0, ""];
+  const forget = paused(1000);
   const give = (/** @type {number} */ next) => change(within(Math.round(next / step) * step, min, max));
   const element = make("span.scrub", {
-    role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": min, "aria-valuemax": max, title: "Drag sideways",
+    role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": min, "aria-valuemax": max, 
+    title: `${number(min)} to ${max}: drag sideways, or type`,
     onkeydown: (/** @type {KeyboardEvent} */ event) => {
       const [down, right] = ARROWS[event.key] ?? [0, 0];
       if (down || right) give(value + (right - down) * step);
       else if (event.key === "Home" || event.key === "End") give(event.key === "Home" ? min : max);
+      else if (event.key === "-") give(-value);
+      else if (/^\d$/.test(event.key) && !(event.ctrlKey || event.metaKey || event.altKey)) {
+        typed += event.key;
+        give(Number(typed));
+        forget(() => { typed = ""; });
+      }
       else return;
       event.preventDefault();
     },
@@ -46,10 +54,11 @@ export function makeScrub(label, { min, max, step }, change) {
 /**
  * A small grid of numbers: red is positive, blue negative. A cell is pointed at by mouse, finger or focus.
  * @param {string} title
- * @param {(row: number, column: number) => void} point
+ * @param {(row: number, column: number, how: string) => void} point `how` is "pointerover" or "focusin"
  * @param {(row: number, column: number, digit: number) => void} [edit] if given, the numbers are digits to be changed
+ * @param {(row: number, column: number) => string} called what a screen reader says of a place
  */
-export function makeGrid(title, point, edit) {
+export function makeGrid(title, point, edit, called = (row, column) => `row ${row + 1}, column ${column + 1}`) {
   /** @type {HTMLElement[]} */
   let cells = [];
   /** @type {number[][]} */
@@ -63,9 +72,9 @@ export function makeGrid(title, point, edit) {
     const i = cells.indexOf(/** @type {HTMLElement} */ (target));
     return i < 0 ? null : [Math.floor(i / rows[0].length), i % rows[0].length];
   };
-  const pointed = (/** @type {Event} */ { target }) => {
+  const pointed = (/** @type {Event} */ { target, type }) => {
     const place = at(target);
-    if (place) point(place[0], place[1]);
+    if (place) point(place[0], place[1], type);
   };
   body.addEventListener("pointerover", pointed);
   body.addEventListener("focusin", pointed);
@@ -107,13 +116,14 @@ export function makeGrid(title, point, edit) {
     cells.forEach((cell, i) => {
       const [y, x] = [Math.floor(i / width), i % width];
       const value = numbers[y][x];
-      const now = `${value} ${most} ${kind(y, x)}`;
+      const now = `${value} ${most} ${kind(y, x)} ${called(y, x)}`;
       if (shown[i] === now) return;
       shown[i] = now;
       say(cell, short(value));
       cell.className = `number ${value < 0 ? "minus" : "plus"} ${kind(y, x)}`;
       cell.style.setProperty("--tint", String(Math.min(1, Math.abs(value) / most)));
-      cell.ariaLabel = `row ${y + 1}, column ${x + 1}: ${number(value)}`;
+      cell.style.setProperty("--letters", String(short(value).length));
+      cell.ariaLabel = `${called(y, x)}: ${number(value)}`;
     });
   };
   /** @param {number[] | null} area top, left, bottom and right; the last two are no more part of it */

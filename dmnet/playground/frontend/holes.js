@@ -70,7 +70,7 @@ export default liveFigure("holes", (data, live) => {
     const reach = layer > 1 ? ` Such a unit sees ${all} pixels${cut}.` : "";
     return [
       `${which}: ${sum}${terms.length < 3 ? " + zeros beyond the end" : ""} = ${number(value(layer, place))}.${reach}`,
-      `With dilation ${dilation}, ${back.filter(Boolean).length} of the ${back.length} numbers of the network with stride ${stride} stand in their places${back.every(Boolean) ? "" : "; a bar marks where not"}.`,
+      `With dilation ${dilation}, ${back.filter(Boolean).length} of the ${back.length} numbers of the network with stride ${stride} stand in their places${back.every(Boolean) ? ": all are back" : "; a bar marks where not"}.`,
     ];
   };
 
@@ -84,11 +84,13 @@ export default liveFigure("holes", (data, live) => {
     const rows = ["pixels", "layer 1", "layer 2"].map((title, layer) => makeGrid(title, (_, i) => {
       const place = i * networks(live.state)[net].apart[layer];
       if (layer && (live.state.net !== net || live.state.layer !== layer || live.state.place !== place)) live.set({ net, layer, place });
-    }, layer ? undefined : edit));
+    }, layer ? undefined : edit, (_, i) => `place ${i * networks(live.state)[net].apart[layer]}`));
+    const places = make("div.panel", { "aria-hidden": "true" }, make("div.title", {}, "place"),
+      make("div.places", {}, ...Array.from({ length: count }, (_, i) => make("span", {}, String(i)))));
     const lines = [0, 1].map(() => draw("path", {}));
     const drawn = lines.map((line) => draw("svg", { viewBox: `0 0 ${count} 1`, preserveAspectRatio: "none", "aria-hidden": "true" }, line));
     const title = make("div.title");
-    return { rows, lines, title, element: make("div.net", { role: "group" }, title, rows[0].element, drawn[0], rows[1].element, drawn[1], rows[2].element) };
+    return { rows, lines, title, element: make("div.net", { role: "group" }, title, places, rows[0].element, drawn[0], rows[1].element, drawn[1], rows[2].element) };
   };
   const columns = { old: column("old"), dense: column("dense") };
   const weights = SIDES.map((side) => makeScrub(`weight, ${side}`, { min: -3, max: 3, step: 1 }, (value) => live.set({ [side]: value })));
@@ -102,7 +104,8 @@ export default liveFigure("holes", (data, live) => {
     elements: [
       make("p.ask", {}, "The stride is gone: ", make("b", {}, "which dilation brings the old numbers back?")),
       make("p.hint", {}, "Both layers add up ", weights[0].element, " · left, ", weights[1].element, " · itself and ", weights[2].element, " · right. Drag a weight or a digit sideways; point at a number."),
-      make("div.controls", {}, stride.element, dilation.element, reset), make("div.nets", {}, columns.old.element, columns.dense.element), sum, verdict,
+      make("div.controls", {}, stride.element, dilation.element, reset), verdict,
+      make("div.nets", {}, columns.old.element, columns.dense.element), sum,
     ],
     draw: (state) => {
       const { old, dense, net: chosen, place, read, back } = pointed(state);
@@ -129,6 +132,7 @@ export default liveFigure("holes", (data, live) => {
       }
       [...SIDES.map((side, i) => [weights[i], state[side]]), [stride, state.stride], [dilation, state.dilation]].forEach(([control, value]) => control.show(value));
       told(state).forEach((text, i) => say([sum, verdict][i], text));
+      verdict.classList.toggle("done", back.every(Boolean));
     },
     words: (state) => told(state).join(" "),
     known: ({ digits, left, middle, right, stride: s, dilation: d, net, layer, place }) => digits.length === count && /^\d+$/.test(digits) && net in columns &&

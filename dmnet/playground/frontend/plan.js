@@ -83,7 +83,7 @@ export default liveFigure("plan", (data, live) => {
       case "classify": return ["One 1×1 convolution: a map of logits for each class, red where it is likely.", [names.map((/** @type {string} */ name, /** @type {number} */ c) => ["", name, c])]];
       case "labels": return ["The logits are stretched to the size of the image, and the largest wins.",
         [[["", names[state.class], state.class], ["largest", "labels", "labels"], ["against", "truth", "truth"]]]];
-      default: return [`A dynamic module. Its filter is not learned but made of f: ${k}×${k} averages, and one 1×1 convolution for all of them. It slides over another projection of f.`,
+      default: return [`${isPlain({ ...state, c: as(state.network).c, side: as(state.network).side }) && state.network === "demo" ? "" : `Maps: the demo network’s, k = ${own[i]}. `}A dynamic module. Its filter is not learned but made of f: ${k}×${k} averages, and one 1×1 convolution for all of them. It slides over another projection of f.`,
         [[["", "f", scene.f], [`pool ${k}×${k}`, "thumbnail", scene.thumbnails[i]], ["1×1", "filter", scene.filters[i]]],
           [["", "f again", scene.f], ["1×1", "reduced", scene.reduced[i]], ["∗ filter", "response", scene.responses[i]]]]];
     }
@@ -102,10 +102,15 @@ export default liveFigure("plan", (data, live) => {
     return isPlain(state) ? `This is ${title}.` : `Against ${title}: ${change(0, "parameters")}, ${change(1, "multiply-adds")}.`;
   };
 
+  const openUp = (/** @type {string} */ id) => {
+    live.set({ open: id });
+    setTimeout(() => inside.scrollIntoView({ block: "nearest" }), 50); // when it is drawn
+  };
+
   // The plan.
   const parts = Object.fromEntries(Object.keys(boxesOf(start)).map((id) => {
     const [shown, title, shape] = [make("span.shown"), make("b"), make("small")];
-    return [id, { shown, title, shape, element: make(`button.box.${id}`, { type: "button", onclick: () => live.set({ open: id === "f2" ? "f" : id }) }, title, shown, shape) }];
+    return [id, { shown, title, shape, element: make(`button.box.${id}`, { type: "button", onclick: () => openUp(id === "f2" ? "f" : id) }, title, shown, shape) }];
   }));
   const row = (/** @type {string[]} */ ...ids) => make("div.chain", {}, ...ids.flatMap((id, i) => [...(i ? ["→"] : []), parts[id].element]));
   const fan = draw("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, ...FIVE.map((_, i) => draw("line", { x1: 84, y1: 0, x2: 10 + 20 * i, y2: 10 })));
@@ -123,7 +128,7 @@ export default liveFigure("plan", (data, live) => {
     network: makeChoice("count", [["demo", "demo"], ["resnet50", "ResNet-50"], ["resnet101", "ResNet-101"]], (value) => live.set(as(value))),
     c: makeScrub("C, channels of a scale", { min: 16, max: 1024, step: 16 }, (c) => live.set({ c })),
     side: makeScrub("side of the image in pixels", { min: 64, max: 1024, step: 32 }, (side) => live.set({ side })),
-    stride: makeChoice("output stride", [["8", "8"], ["16", "16"]], (value) => live.set({ stride: Number(value) })),
+    stride: makeChoice("output stride of a ResNet", [["8", "8"], ["16", "16"]], (value) => live.set({ stride: Number(value) })),
   };
   const rows = ROWS.map(([id, title]) => ({ id, element: make("tr", {}, make("th", { scope: "row" }, title), make("td"), make("td")) }));
   let [drawn, opened] = ["", ""];
@@ -133,9 +138,9 @@ export default liveFigure("plan", (data, live) => {
     elements: [
       make("p.ask", {}, "Open a box: ", make("b", {}, "what is done there, and what comes out?")),
       make("div.controls", {}, controls.scene.element, make("label", {}, "which input speaks for ", kind, " ?"), makeButton("Reset", () => live.set(start), "Everything as it was")),
-      make("div.whole", {}, net, inside, make("div.side", {}, make("div.settings", {}, controls.network.element, make("p", {}, "filter sizes k = ", ...ks.flatMap(({ element }) => [element, " "])),
-        make("p", {}, "C = ", controls.c.element, ", image ", controls.side.element, " pixels wide"), controls.stride.element),
-      make("table", {}, make("tr", {}, make("td"), ...["parameters", "multiply-adds"].map((text) => make("th", { scope: "col" }, text))), ...rows.map(({ element }) => element)), sum)),
+      make("div.whole", {}, net, inside, make("div.settings", {}, controls.network.element, make("p", {}, "filter sizes k = ", ...ks.flatMap(({ element }) => [element, " "])),
+        make("p", {}, "C = ", controls.c.element, ", image ", controls.side.element, " pixels wide"), controls.stride.element, sum),
+      make("table", {}, make("tr", {}, make("td"), ...["parameters", "multiply-adds"].map((text) => make("th", { scope: "col" }, text))), ...rows.map(({ element }) => element))),
     ],
     draw: (state) => {
       const [described, sizes, layers, added, [words, lines]] = [boxesOf(state), sizesOf(state.sizes), layersOf(state), shares(state), insideOf(state)];

@@ -4,9 +4,9 @@
  * @typedef {[kind: string, yes: boolean, x: number, y: number]} Coin what it asks, the true answer, its pixel
  * @typedef {{width: number, height: number, values: Uint8Array}} Tiles
  */
-import { onDrag, rove } from "./drag.js";
+import { onDrag } from "./drag.js";
 import { make, percent, say, within } from "./elements.js";
-import { liveFigure, unpacked } from "./live.js";
+import { ARROWS, liveFigure, unpacked } from "./live.js";
 import { paintLabels } from "./paint.js";
 import { draw } from "./shapes.js";
 
@@ -62,6 +62,33 @@ export function nearest(sides, pixels) {
 }
 
 /**
+ * Return the coin that is nearest to a pixel.
+ * @param {Coin[]} coins
+ * @param {number} x
+ * @param {number} y
+ */
+export function coinAt(coins, x, y) {
+  const distances = coins.map(([, , right, down]) => Math.hypot(right - x, down - y));
+  return distances.indexOf(Math.min(...distances));
+}
+
+/**
+ * Return the coin next to another in a direction, or that one where there is none: near, and rather straight ahead.
+ * @param {Coin[]} coins
+ * @param {number} from
+ * @param {number[]} direction rows down, columns to the right
+ */
+export function coinBeside(coins, from, [down, right]) {
+  const away = coins.map(([, , x, y]) => {
+    const [dx, dy] = [x - coins[from][2], y - coins[from][3]];
+    const [ahead, aside] = [dx * right + dy * down, Math.abs(dx * down) + Math.abs(dy * right)];
+    return ahead > 0 && aside <= 2 * ahead ? ahead + 2 * aside : Infinity;
+  });
+  const least = Math.min(...away);
+  return least < Infinity ? away.indexOf(least) : from;
+}
+
+/**
  * Say how many coins are right, and how the framed one has voted.
  * @param {Coin[]} coins
  * @param {Record<string, Tiles>} maps
@@ -90,8 +117,7 @@ export default liveFigure("votes", (data, live) => {
   const maps = Object.fromEntries(KINDS.map((kind) => [kind, unpacked(data.maps[kind])]));
   const [{ width }, last, axis] = [maps.ruby, sides.length - 1, places(sides)];
   const share = (/** @type {number} */ pixels) => `${(100 * pixels) / width}%`;
-  const distances = coins.map(([, , x, y]) => Math.hypot(x - width / 2, y - width / 2));
-  const start = { stop: 1, reached: 1, coin: distances.indexOf(Math.min(...distances)) };
+  const start = { stop: 1, reached: 1, coin: coinAt(coins, width / 2, width / 2) };
   const go = (/** @type {number} */ stop) => live.set({ stop, reached: Math.max(stop, live.state.reached) });
 
   // The scene: in the window its tiles, the coins, and a handle at the window's corner.
@@ -100,17 +126,32 @@ export default liveFigure("votes", (data, live) => {
   const buttons = coins.map(([kind, , x, y], i) => make(`button.coin.${kind}`, {
     type: "button", role: "radio", style: `left: ${share(x)}; top: ${share(y)}`,
     onfocus: () => live.set({ coin: i }), onclick: () => live.set({ coin: i }), // Safari focuses no button that is clicked
+    onkeydown: (/** @type {KeyboardEvent} */ event) => {
+      if (!ARROWS[event.key]) return;
+      buttons[coinBeside(coins, i, ARROWS[event.key])].focus();
+      event.preventDefault();
+    },
   }));
   const group = make("div", { role: "radiogroup", "aria-label": "Which coin's window is shown" }, ...buttons);
-  rove(group, () => buttons, () => 1);
   const picture = make("img", { src: data.picture, alt: "Coins with a ruby or a jade on a mosaic", draggable: "false" });
   const scene = make("div.scene", {}, picture, tiles, frame, group, handle);
-  onDrag(scene, ({ target }) => (buttons.includes(/** @type {any} */ (target)) ? undefined : (_, { clientX, clientY }) => {
+  const pixelAt = (/** @type {PointerEvent} */ { clientX, clientY }) => {
     const box = scene.getBoundingClientRect();
-    const [, , x, y] = coins[live.state.coin];
-    const [right, down] = [((clientX - box.left) * width) / box.width - x, ((clientY - box.top) * width) / box.width - y];
-    go(nearest(sides, 2 * Math.max(Math.abs(right), Math.abs(down))));
-  }));
+    return [((clientX - box.left) * width) / box.width, ((clientY - box.top) * width) / box.width];
+  };
+  onDrag(handle, () => (_, event) => {
+    const [[, , x, y], [right, down]] = [coins[live.state.coin], pixelAt(event)];
+    go(nearest(sides, 2 * Math.max(Math.abs(right - x), Math.abs(down - y))));
+  });
+  const frameAt = (/** @type {PointerEvent} */ event) => {
+    const [x, y] = pixelAt(event);
+    live.set({ coin: coinAt(coins, x, y) });
+  };
+  onDrag(scene, (down) => {
+    if (down.target === handle || buttons.includes(/** @type {any} */ (down.target))) return undefined;
+    frameAt(down); // the window goes to the nearest coin
+    return (_, event) => frameAt(event);
+  });
 
   // The curves, and below them the slider that is their axis.
   const across = (/** @type {number} */ i) => LEFT + ((RIGHT - LEFT) * (axis[i] - axis[0])) / (axis[last] - axis[0]);
@@ -125,16 +166,25 @@ export default liveFigure("votes", (data, live) => {
   const ticks = [...sides.keys()].filter((i) => i === last || (sides[i] % 24 === 0 && last - i > 1)).map((i) =>
     draw("text", { x: across(i), y: BOTTOM + 18, "text-anchor": "middle" }, i === last ? "all" : `${sides[i]}`));
   const chart = draw("svg", { viewBox: "0 0 360 244", "aria-hidden": "true" }, ...levels,
-    draw("text", { x: RIGHT, y: up(0.5) + 14, "text-anchor": "end" }, "a coin that is thrown"), ...ticks, cursor,
+    draw("text", { x: RIGHT, y: BOTTOM - 5, "text-anchor": "end" }, "50: a coin that is thrown"), ...ticks, cursor,
     ...curve.flatMap(({ line, dot, name }) => [line, dot, name]));
   const moved = () => go(Number(slider.value));
+  onDrag(/** @type {any} */ (chart), (down) => {
+    const follow = (/** @type {PointerEvent} */ { clientX }) => {
+      const box = chart.getBoundingClientRect();
+      const place = (360 * (clientX - box.left)) / box.width;
+      go(nearest(sides, axis[0] + ((axis[last] - axis[0]) * (place - LEFT)) / (RIGHT - LEFT)));
+    };
+    follow(down);
+    return (_, event) => follow(event);
+  });
   const slider = make("input", { type: "range", min: 0, max: last, "aria-label": "Side of the window", oninput: moved });
   const [counts, one] = [make("p.sum"), make("p")];
 
   return {
     start,
     elements: [
-      make("p.ask", {}, "Drag the corner of the window. All coins vote over a window of that size; ",
+      make("p.ask", {}, "Drag the corner of the window, or click another coin. All vote over a window of that size; ",
         make("b", {}, "the lit ones are right.")),
       make("div.two", {}, scene, make("div", {}, make("div.title", {}, "right in %, of 100 scenes"), chart, slider,
         make("div.title", {}, "side of the window in pixels"))),
@@ -153,7 +203,8 @@ export default liveFigure("votes", (data, live) => {
         button.classList.toggle("wrong", !now.found[i].right);
         button.tabIndex = i === coin ? 0 : -1;
         button.ariaChecked = String(i === coin);
-        button.ariaLabel = `${coins[i][0]}, ${now.found[i].right ? "right" : "wrong"}`;
+        button.classList.toggle("chosen", i === coin);
+        button.ariaLabel = `${coins[i][0]} at ${coins[i][2]}, ${coins[i][3]}: its vote is ${now.found[i].right ? "right" : "wrong"}`;
       });
       draw(cursor, { x1: across(stop), x2: across(stop) });
       const best = Math.max(...KINDS.map((name) => curves[name][stop]));
@@ -161,7 +212,7 @@ export default liveFigure("votes", (data, live) => {
         const [cx, cy] = [across(stop), up(curves[own][stop])];
         draw(line, { points: curves[own].slice(0, reached + 1).map((part, i) => `${across(i)},${up(part)}`).join(" ") });
         draw(dot, { cx, cy });
-        draw(name, { x: within(cx, LEFT + 44, RIGHT - 40), y: cy + (curves[own][stop] === best ? -12 : 22) });
+        draw(name, { x: within(cx, LEFT + 44, RIGHT - 40), y: cy + (curves[own][stop] === best && cy > TOP + 32 ? -12 : 22) });
         name.textContent = `${ASKED[own].many} ${percent(curves[own][stop])}`;
       }
       slider.value = String(stop);

@@ -60,8 +60,8 @@ test("a verdict says what was compared", () => {
   assert.match(told(state), /^Flip, turn, shift or crop/);
   assert.equal(told(after("flip")), "After the flip, with a new filter: all 36 numbers went along.");
   assert.equal(told(after("crop", { kept: L })),
-    "After the crop, with the filter of before: all 12 numbers that a border cannot reach went along.");
-  assert.match(told(after("shift")), /^After the shift, with a new filter: \d+ of 24 numbers that a border cannot reach did not go along/);
+    "After the crop, with the filter of before: all 12 numbers went along. Those near the border are not compared.");
+  assert.match(told(after("shift")), /^After the shift, with a new filter: \d+ of 24 numbers did not go along \(underlined\)\. Those/);
 });
 
 test("an account names every product, and the framed average of a tap", () => {

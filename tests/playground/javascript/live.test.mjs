@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { short } from "../../../dmnet/playground/frontend/grids.js";
 import { number, within } from "../../../dmnet/playground/frontend/elements.js";
 import { fromHash, toHash, unpacked } from "../../../dmnet/playground/frontend/live.js";
-import { average, nearest, places, told, votes } from "../../../dmnet/playground/frontend/votes.js";
+import { average, coinAt, coinBeside, nearest, places, told, votes } from "../../../dmnet/playground/frontend/votes.js";
 
 test("an address holds what has changed, and gives it back", () => {
   const start = { image: "53,44", w: 1, move: "" };
@@ -53,4 +53,11 @@ test("the sides stand evenly on the axis, the whole picture behind them", () => 
   const sides = [8, 16, 24, 320];
   assert.deepEqual(places(sides), [8, 16, 24, 32]);
   assert.deepEqual([0, 13, 27, 29, 500].map((pixels) => nearest(sides, pixels)), [0, 1, 2, 3, 3]);
+});
+
+test("an arrow key goes to a near coin in its direction, and nowhere where there is none", () => {
+  const coins = [[50, 50], [70, 55], [60, 90], [90, 50], [10, 10]].map(([x, y]) => ["ruby", true, x, y]);
+  assert.deepEqual([[0, 1], [1, 0], [0, -1], [-1, 0]].map((way) => coinBeside(coins, 0, way)), [1, 2, 4, 4]);
+  assert.equal(coinBeside(coins, 3, [0, 1]), 3);
+  assert.deepEqual([[52, 52], [0, 90], [80, 60]].map(([x, y]) => coinAt(coins, x, y)), [0, 2, 1]);
 });
