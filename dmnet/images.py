@@ -110,6 +110,8 @@ def decode(image: Image.Image, name: object) -> Image.Image:
     image.format = inside if inside in LOSSY else image.format  # a TIFF file can hold a JPEG
     if tags.get(277, bands) != bands:
         raise DataError(f"{name} has {tags[277]} bands, of which Pillow reads {bands}; {_REMEDY}")
+    if len(tags.get(273, "*")) * tags.get(278, image.height) < image.height:
+        raise DataError(f"{name} holds fewer rows than it says; save it anew as PNG, or leave it out")
     if tags.get(262) == 0 and image.mode[0] in "IF":
         raise DataError(f"{name} counts from white (0) to black, which Pillow overlooks; {_REMEDY}")
     if deep:

@@ -5,6 +5,7 @@ import re
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -149,6 +150,20 @@ def test_unreadable(tmp_path: Path, read, content: bytes) -> None:
     path = tmp_path / "broken.png"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"broken\.png"):
+        read(path)
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_a_tiff_with_fewer_rows_than_it_says(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    """Pillow leaves black what no strip holds."""
+    path = saved(tmp_path, Image.fromarray(RAMP), "short.tif")
+    assert np.array(read(path)).shape[0] == len(RAMP)
+    whole = bytearray(path.read_bytes())
+    entry = whole.index(struct.pack("<H", 257))  # ImageLength: tag, type, count, value
+    assert struct.unpack_from("<I", whole, entry + 8) == (len(RAMP),)
+    struct.pack_into("<I", whole, entry + 8, 5 * len(RAMP))
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match=r"short\.tif holds fewer rows than it says; save it anew"):
         read(path)
 
 

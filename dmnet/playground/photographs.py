@@ -56,8 +56,7 @@ def photographs() -> list[Photograph]:
         camvid = load_published("camvid", split="val")
     except DataError:
         package = find_spec("sklearn")  # which imports nothing
-        folder = Path(package.origin or "").parent if package else Path()
-        file = folder / "datasets" / "images" / "china.jpg"
+        file = Path(package.origin or "" if package else "").parent / "datasets/images/china.jpg"
         if not file.is_file():
             return []
         image = read_image(file)

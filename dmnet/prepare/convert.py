@@ -120,7 +120,7 @@ def _write(export: exports.Export, folder: Path, say: Callable[[str], object]) -
 
 def _tidy(name: object) -> str:
     """Return a name as one line, labelme's `_background_` and `__ignore__` as they are called here."""
-    if not isinstance(name, str) or not name.strip():
+    if not isinstance(name, str) or not name.strip() or name.encode(errors="ignore").decode() != name:
         raise DataError(f"{name!r} cannot be the name of a class; give it one, in YAML in quotes")
     name = unicodedata.normalize("NFC", " ".join(name.split()))
     known = {"background": "background", "_background_": "background", "__ignore__": files.IGNORED}

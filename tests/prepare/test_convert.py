@@ -662,6 +662,7 @@ def spoil_shape(**changes: Any) -> Callable[[dict[str, Any]], Any]:
         (spoil(imagePath=None), r"a\.json: "),
         (spoil_shape(label="gone"), "'label' is missing"),
         (spoil_shape(label=3), "3 cannot be the name of a class"),
+        (spoil_shape(label="half a \ud83c sign"), r"'half a .ud83c sign' cannot be the name of a class"),
         (spoil_shape(points=[[1, 1], [2, 2]]), "2 corners has no area"),
         (spoil_shape(points=[[1, 1], [2, 2], [3]]), r"shape 0 \(disc\)"),
         (spoil_shape(points=[[1, 1], [2, 2], [3, None]]), r"leaves the image, .* nan\]"),
