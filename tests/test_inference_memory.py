@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from dmnet import systems
+from dmnet import inference, systems
 from dmnet.inference import predict, tta_views
 from dmnet.systems import Architecture
 from dmnet.transforms import network_input
@@ -80,29 +80,34 @@ class Stub(nn.Module):
         return logits
 
 
-SLOW = pytest.mark.slow
-
-
 @pytest.mark.parametrize(
-    ("name", "classes"),
+    ("name", "classes", "part"),
     [
-        ("whole", 19),
-        ("whole", 150),
-        ("slide", 19),
-        ("slide", 150),
-        ("ms+flip", 19),
-        pytest.param("ms+flip", 150, marks=SLOW),
-        pytest.param("ms+flip, whole", 19, marks=SLOW),
-        pytest.param("ms+flip, whole", 150, marks=SLOW),
+        ("whole", 19, 1),
+        ("whole", 150, 1),
+        ("slide", 19, 1),
+        ("slide", 150, 4),
+        ("ms+flip", 19, 4),
+        ("ms+flip", 150, 4),
+        ("ms+flip, whole", 19, 4),
+        ("ms+flip, whole", 150, 4),
     ],
 )
-def test_full_size_logits_never_exist(name, classes):
-    """Beside the images and the network's own answers, a small part of them is all that is ever held."""
+def test_full_size_logits_never_exist(name, classes, part, monkeypatch):
+    """Beside the images and the network's own answers, a small part of them is all that is ever held.
+
+    Where every length is divided by `part`, all that is held is divided by its square; so are the strips
+    here, which are else of one size whatever the image.
+    """
+    monkeypatch.setattr(inference, "STRIP_VALUES", inference.STRIP_VALUES // part**2)
     system = systems.get("mmseg_r50_d8_cityscapes_769x769_80k")
     protocol = systems.protocol(system, name.removesuffix(", whole"))
+    lengths = {key: getattr(protocol, key) for key in ("resize", "window", "window_stride")}
     if name.endswith(", whole"):
-        protocol = replace(protocol, window=None, window_stride=None)
-    image = np.random.default_rng(0).integers(0, 256, (1024, 2048, 3), np.uint8)
+        lengths |= {"window": None, "window_stride": None}
+    smaller = {key: pair and tuple(-(side // -part) for side in pair) for key, pair in lengths.items()}
+    protocol = replace(protocol, **smaller)
+    image = np.random.default_rng(0).integers(0, 256, (1024 // part, 2048 // part, 3), np.uint8)
     tracemalloc.start()  # NumPy's and OpenCV's arrays, which prepare the images
     largest = network_input(image, tta_views(protocol, image.shape[:2])[-1].limits).nbytes
     _, preparing = tracemalloc.get_traced_memory()
