@@ -44,7 +44,8 @@ test: lint book  ## every check: lint, the book built with warnings as errors, a
 	@$(BIN)/python tools/find_browser.py
 	$(BIN)/pytest -n logical
 
-test-long: setup  ## feed the package with 10,000 inputs of every kind that nobody made on purpose
+test-long: setup  ## what would take too long every time, and 10,000 inputs of every kind that nobody made on purpose
+	$(BIN)/pytest -n logical -m long
 	$(BIN)/python tools/fuzz.py
 
 format: setup  ## put code and notebooks into the form that lint asks for

@@ -724,9 +724,9 @@ def test_no_remedy_makes_another_error_appear(tmp_path: Path, seed: int) -> None
     healed(tmp_path, seed)
 
 
-@pytest.mark.slow
-def test_no_remedy_makes_another_error_appear_in_many_pairs(tmp_path: Path) -> None:
-    for seed in range(20, 220):
+@pytest.mark.parametrize("seeds", [range(20, 60), pytest.param(range(60, 220), marks=pytest.mark.long)])
+def test_no_remedy_makes_another_error_appear_in_many_pairs(tmp_path: Path, seeds: range) -> None:
+    for seed in seeds:
         healed(tmp_path, seed)
         shutil.rmtree(tmp_path)
         tmp_path.mkdir()
