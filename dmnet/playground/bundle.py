@@ -18,7 +18,7 @@ FIGURES = (
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.M)
 EXPORT = re.compile(r"^export (?!default)", re.M)
 NOTES = re.compile(
-    r"/\*.*?\*/\s*|^\s+|(?<=[;{},])\n|(?<=:) | (?={)", re.M | re.S
+    r"/\*.*?\*/\s*|^\s+|(?<=[;{},])\n|(?<=[:,]) | (?={)", re.M | re.S
 )  # what a style sheet can do without
 TYPES = re.compile(r"(?ms)^ */\*\*.*?\*/ *\n|/\*\*.*?\*/ ?| +// [^\n]*$|^// [^\n]*\n|(?<=\n ) +|\n(?=\n)")
 

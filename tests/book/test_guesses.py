@@ -28,7 +28,10 @@ def test_a_guess_is_kept_and_stands_beside_the_answer(visit: Callable[..., Tab])
     assert choices.count() == 4 + 1
     folds.nth(1).locator("> summary").click()
     expect(folds.nth(1).locator(".guessed")).to_be_hidden()  # nobody has guessed
+    expect(choices.nth(0)).to_be_disabled()  # whoever has seen the answer no longer guesses
+    folds.nth(1).locator("> summary").click()
 
+    expect(choices.nth(0)).to_be_enabled()
     choices.nth(0).focus()
     page.keyboard.press("Enter")
     expect(choices.nth(0)).to_have_attribute("aria-pressed", "true")
@@ -47,7 +50,7 @@ def test_a_guess_is_kept_and_stands_beside_the_answer(visit: Callable[..., Tab])
         "You guessed: 25; it saw seven pixels and sees five. "
         "The answer: 24; it saw seven pixels and sees five."
     )
-    expect(choices.nth(2)).to_be_disabled()  # whoever has seen the answer no longer guesses
+    expect(choices.nth(2)).to_be_disabled()
     expect(slider).to_be_disabled()
     boxes.nth(1).get_by_role("button", name="Guess again").click()
     expect(folds.nth(1).locator(".right")).to_be_hidden()

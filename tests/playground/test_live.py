@@ -1051,7 +1051,9 @@ class TestPlan:
         expect(page.locator(".inside canvas")).to_have_count(6)
         page.locator(".box.f2").click()
         assert state(page)["open"] == "f"
-        drag(page, page.get_by_role("slider", name="k of scale 4"), 40)
+        scale = page.get_by_role("slider", name="k of scale 4")
+        scale.scroll_into_view_if_needed()
+        drag(page, scale, 40)
         expect(page.locator(".box.scale3")).to_contain_text("k = 11")
         expect(page.locator(".box.scale3")).to_have_class(re.compile("other"))
         expect(page.locator(".sum")).to_contain_text("as many parameters, 534.5 k multiply-adds more (2.5 %)")
@@ -1066,6 +1068,7 @@ class TestPlan:
     @pytest.mark.parametrize("width", [1280, 390])
     def test_what_opens_is_in_sight_and_moves_nothing(self, show: Callable[..., Tab], width: int) -> None:
         page = show("plan", viewport={"width": width, "height": 900}).page
+        stays(page, ".settings", [{"network": one} for one in ("resnet50", "demo")])
         stays(
             page, ".settings", [{"open": one} for one in ("scale3", "image", "f", "join", "fuse", "classify")]
         )

@@ -181,8 +181,7 @@ export default liveFigure("plan", (data, live) => {
       ks.forEach(({ show }, i) => show(sizes[i]));
       controls.stride.element.disabled = state.network === "demo"; // its backbone has one
       kind.value = String(state.class);
-      const whose = isPlain(state) && state.network === "demo" ? "" : " Maps and lines are the demo network’s, as it was trained; sizes follow what is counted.";
-      say(note, `Lines: what each input adds to the lead of “${names[state.class]}”, in logits; dashed, it takes away.${whose}`);
+      say(note, `Lines: what each input adds to the lead of “${names[state.class]}”, in logits; dashed, it takes away. Maps and lines are the demo network’s, as it was trained; sizes follow what is counted.`);
       say(sum, told(state));
     },
     words: (state) => {
