@@ -410,6 +410,9 @@ def test_which_scale_matters(visit: Visit) -> None:
     expect(page.locator(".drop").nth(3).locator(".score").first).to_contain_text("−")
     row = page.locator(".statistics tr", has_text="rubies")
     expect(row.locator("td.best")).to_have_text("10/10")
+    changed(page, {"gates": [1, 1, 1, 0]})  # it follows what is shown
+    expect(page.locator(".reasons p").first).to_contain_text("of Coins 1, 7 × 7 off:")
+    expect(page.locator(".drop").nth(3).locator(".score").first).to_have_text("0")
     page.get_by_label("Reveal").select_option(label="rubies: which side?")
     expect(page.locator(".picture .caption")).to_have_text(
         re.compile("red is warm, blue cool; the answer changes at")

@@ -110,7 +110,7 @@ def test_another_change_is_not_what_was_asked_for(visit: Visit) -> None:
 def test_show_me_back_and_a_guess_that_is_kept(visit: Visit) -> None:
     page, outcome, here = begin(visit)
     button(page, "The rubies").click()
-    expect(page.locator(".tour .todo")).to_contain_text("Kept in this browser.")
+    expect(page.locator(".tour .todo")).to_contain_text("Noted.")
     kept = json.loads(page.evaluate("localStorage.getItem('dmnet-guesses')"))
     assert list(kept.values()) == ["The rubies"]
     page.evaluate(

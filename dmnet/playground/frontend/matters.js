@@ -12,22 +12,23 @@ import { dropBars, groupScores, statistics, statisticsTable } from "./results.js
  * Return what the box holds; null if an answer is not to be had.
  * @param {World} world
  * @param {Scene} scene
- * @param {Answer} full the full network's answer
+ * @param {{answer: Answer, gates: number[], name: string}} now what is shown, in words where that isn't the full network
  * @param {(gates: number[]) => Promise<Answer | null>} answerTo
  * @returns {Promise<HTMLElement[] | null>}
  */
-export async function reasons(world, scene, full, answerTo) {
+export async function reasons(world, scene, { answer, gates, name: shown }, answerTo) {
   /** @type {Record<string, number[]>} */
   const drops = {};
   for (let i = 0; i < 4; i++) {
-    const without = await answerTo([1, 1, 1, 1].with(i, 0));
+    const without = gates[i] ? await answerTo(gates.with(i, 0)) : answer;
     if (!without) return null;
-    for (const [name, drop] of Object.entries(lost(world, scene, full, without))) (drops[name] ??= []).push(drop);
+    for (const [name, drop] of Object.entries(lost(world, scene, answer, without))) (drops[name] ??= []).push(drop);
   }
+  const whose = shown ? `, of ${shown}` : "";
   const parts = [
     make("p", {}, scene.truth
-      ? "What switching off this scale alone does to the IoU, in percentage points:"
-      : "Share of the pixels, in per cent, that change when this scale alone is switched off:"),
+      ? `What switching off this scale alone does to the IoU, in percentage points${whose}:`
+      : `Share of the pixels, in per cent, that change when this scale alone is switched off${whose}:`),
     dropBars(drops),
   ];
   if (!scene.facts.questions.length) return parts;

@@ -20,10 +20,10 @@ import { OwnPictures } from "./own.js";
 import { paintDifference, paintLabels, paintPicture, paintRevealed } from "./paint.js";
 import { toPicture } from "./pictures.js";
 import { Pointing } from "./point.js";
-import { classList, legendOf, revealedIn } from "./results.js";
+import { classList, described, legendOf, revealedIn } from "./results.js";
 import { factsOf } from "./steps.js";
 import { Strip } from "./strip.js";
-import { Tour } from "./tour.js";
+import { bring, Tour } from "./tour.js";
 import { View } from "./view.js";
 
 /** The scene that is a picture of the reader's. */
@@ -178,6 +178,7 @@ export class Playground {
     this.visited.set(scene, edits);
     Object.assign(this.state, changes);
     if (this.world !== world) [this.state.channel, this.state.reveal] = [-1, -1];
+    if (this.state.scene !== scene && this.pointing.kept) this.pointing.keep(null); // it is a place of that scene
     if (this.state.scene !== scene && !changes.edits) this.state.edits = this.visited.get(this.state.scene) ?? [];
     if (this.state.donor === this.state.scene && !this.state.edits.length) this.state.donor = ""; // it is the same
     this.listeners.forEach((listener) => listener(this.state));
@@ -412,7 +413,7 @@ export class Playground {
     this.view.swap.hidden = !donor || donor === scene || scene === OWN;
     this.view.edit.hidden = !entry?.layers;
     this.view.draw.hidden = !this.canvasFor;
-    this.view.edit.classList.toggle("ready", changed);
+    this.view.edit.classList.toggle("ready", this.view.editor.isOpen);
     this.view.fill(this.view.channel, world.name, Array.from({ length: world.channels }, (_, c) =>
       [c, `channel ${c + 1}${c === world.channel ? ", which varies most" : ""}`]));
     this.view.channel.value = String(this.channel);
@@ -474,7 +475,7 @@ export class Playground {
     this.view.reveal.value = String(this.state.reveal);
     this.view.revealChoice.hidden = !scene.facts.questions.length;
     clearTimeout(this.explaining);
-    this.explaining = setTimeout(() => this.showMatters(), scene === base ? 0 : 400); // not while something is dragged
+    this.explaining = setTimeout(() => this.showMatters(), 400); // not while something is dragged
     this.announce();
     this.view.editor.tell(answer.labels);
     if (this.tour.running) this.tour.look(this.state, factsOf(this.world, scene, answer, this.full.get(scene) ?? answer));
@@ -519,21 +520,11 @@ export class Playground {
     say(this.view.difference.caption, held ? `A: ${held.name}` : "changed (grey: not)");
     say(this.view.prediction.caption, held ? "prediction, B" : "prediction");
     [this.view.exchange.hidden, this.view.release.hidden] = [!this.held, !this.held];
-    this.view.prediction.canvas.ariaLabel = `The network's labels: ${this.described(answer.labels)}`;
-    if (truth) this.view.truth.canvas.ariaLabel = `The true labels: ${this.described(truth)}`;
+    this.view.prediction.canvas.ariaLabel = `The network's labels: ${described(this.world, answer.labels)}`;
+    if (truth) this.view.truth.canvas.ariaLabel = `The true labels: ${described(this.world, truth)}`;
     const changed = `${percent(this.changed ?? 0)} of the pixels`;
-    this.view.difference.canvas.ariaLabel = held ? `The labels of A, ${held.name}: ${this.described(labels)}`
+    this.view.difference.canvas.ariaLabel = held ? `The labels of A, ${held.name}: ${described(this.world, labels)}`
       : `Where the labels differ from ${words}: ${changed}`;
-  }
-
-  /**
-   * Say which classes a label map holds, the most frequent first.
-   * @param {Uint8Array} labels
-   */
-  described(labels) {
-    const { classes } = this.world;
-    return sharesOf(labels, classes.length).map((share, c) => ({ name: classes[c], share })).filter(({ share }) => share > 0)
-      .sort((a, b) => b.share - a.share).map(({ name, share }) => `${name} ${percent(share)}`).join(", ");
   }
 
   /**
@@ -542,32 +533,38 @@ export class Playground {
    */
   showScores(scene, answer) {
     const { other } = this;
+    const than = other.words.replace("the ", "");
     const maps = [answer.labels, other.answer.labels, scene.truth, other.scene.truth].filter((map) => map !== null);
     const { classes, resize } = this.world;
     const [now, full] = [answer, other.answer].map(({ labels }) => sharesOf(labels, classes.length));
     this.view.legend.replaceChildren(...legendOf(this.world, occurringIn(maps), scene.truth?.includes(VOID) ?? false));
     this.view.classes.replaceChildren(...(this.scores && this.otherScores
-      ? [resize ? make("p.fine", {}, "Bars: the IoU. Beside each name: the share of the picture that is labelled so.") : "",
+      ? [make("p.fine", {}, `Bars: the IoU of each class; tick: ${than}.${resize ? " Beside each name: the share of the picture that is labelled so." : ""}`),
         classList(this.world, occurringIn(maps), "IoU", this.scores, this.otherScores, resize && now)]
       : [make("p.fine", {}, "The share of the picture that is labelled so:"),
         classList(this.world, occurringIn(maps), "Share of the picture", now, full, null)]));
-    const changed = `${percent(this.changed ?? 0)} of the pixels differ from ${other.words}`;
+    const { base, state: { gates } } = this;
+    const as = base && scene !== base && !this.drawn && !this.comparable && !gates.every((gate) => gate === 1) && precomputed(base, gates);
+    const truth = as && base?.truth;
+    const [once, whole] = truth ? [as, this.full.get(base) ?? as].map(({ labels }) => percent(mean(iou(labels, truth, classes.length)))) : [];
+    const changed = `${percent(this.changed ?? 0)} of the pixels differ from ${other.words}${once ? `. In the picture as it was: mIoU ${once}, full network ${whole}` : ""}`;
     if (!this.scores || !this.otherScores) return say(this.view.summary, changed);
-    const than = other.words.replace("the ", "");
+    if (this.drawn && !scene.facts.objects.length) return say(this.view.summary, "Nothing is there to be scored yet.");
     say(this.view.summary, `mIoU ${percent(mean(this.scores))}, ${than} ${percent(mean(this.otherScores))} · ${changed}`);
   }
 
   /** Fill the box "Which scale matters here?", when it is open. */
   async showMatters() {
-    const [scene, { matters, mattersBox }] = [this.present, this.view];
-    const full = scene && this.full.get(scene);
-    const key = `${this.state.scene} ${this.state.edits.join()}`;
-    if (!mattersBox.open || !full || matters.dataset.for === key) return;
+    const { answer, present: scene, state: { donor, edits, gates }, view: { matters, mattersBox } } = this;
+    const key = `${this.state.scene} ${edits.join()} ${gates} ${donor}`;
+    if (!mattersBox.open || !scene || !answer || matters.dataset.for === key) return;
+    matters.style.opacity = "0.4"; // it speaks of before
     const engine = this.ready.get(this.world.name);
-    const parts = await reasons(this.world, scene, full, async (gates) =>
-      precomputed(scene, gates) ?? (engine ? engine.answer({ picture: scene.picture, gates, channel: this.channel, donor: null }) : null));
-    if (!parts || scene !== this.present) return;
-    matters.dataset.for = key;
+    const lent = donor ? (await this.scene(donor)).picture : null;
+    const parts = await reasons(this.world, scene, { answer, gates, name: gates.every((gate) => gate === 1) && !donor ? "" : this.name }, async (less) =>
+      (answer !== this.answer ? null : (!donor && precomputed(scene, less)) || engine?.answer({ picture: scene.picture, gates: less, channel: this.channel, donor: lent })) ?? null);
+    if (!parts || answer !== this.answer) return; // of before; the next is on its way
+    [matters.dataset.for, matters.style.opacity] = [key, ""];
     matters.replaceChildren(...parts);
   }
 
@@ -606,6 +603,7 @@ export class Playground {
       return;
     }
     const target = /** @type {HTMLElement} */ (event.target);
+    if (event.key === "Escape" && this.pointing.kept) return this.pointing.keep(null);
     if (event.key === "Escape" && this.tour.running && !this.tour.element.contains(target)) return this.tour.focus();
     if (event.ctrlKey || event.metaKey || event.altKey || target.matches("select, input:not([type=checkbox])")) return;
     const scale = ["1", "3", "5", "7"].indexOf(event.key);
@@ -618,11 +616,13 @@ export class Playground {
    * Show a picture of the reader's to the network that the last one was shown to, at first to one that knows photographs.
    * @param {HTMLCanvasElement} canvas
    */
-  takeOwn(canvas) {
+  async takeOwn(canvas) {
     this.own = canvas;
     if (this.held?.state.scene === OWN) this.held = null; // that picture is no longer there
     this.listScenes();
-    return this.showOwn(this.ownWorld ?? this.worlds.find(({ resize }) => resize) ?? this.world);
+    const shown = this.showOwn(this.ownWorld ?? this.worlds.find(({ resize }) => resize) ?? this.world);
+    bring(this.view.prediction.figure); // the button is at the foot
+    await shown;
   }
 
   /** @param {World} world whose network is to answer */

@@ -5,7 +5,7 @@
  */
 import { make, makeSwatch, percent } from "./elements.js";
 import { inside } from "./maps.js";
-import { mean, SIZES } from "./numbers.js";
+import { mean, sharesOf, SIZES } from "./numbers.js";
 import { CREAM } from "./paint.js";
 
 /**
@@ -23,6 +23,14 @@ import { CREAM } from "./paint.js";
  * @property {number[] | null} resize long and short side of a picture of the reader's; null if it knows no photographs
  * @property {{id: string, title: string, file: string, layers: string | null, credit?: [string, string]}[]} scenes
  */
+
+/**
+ * Say which classes a label map holds, the most frequent first.
+ * @param {World} world
+ * @param {Uint8Array} labels
+ */
+export const described = ({ classes }, labels) => sharesOf(labels, classes.length).map((share, c) => ({ name: classes[c], share }))
+  .filter(({ share }) => share > 0).sort((a, b) => b.share - a.share).map(({ name, share }) => `${name} ${percent(share)}`).join(", ");
 
 /**
  * Return the list of the classes with their colours and numbers; a tick marks the number of the full network.

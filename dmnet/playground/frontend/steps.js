@@ -138,7 +138,7 @@ export const STEPS = [
     ask: "“Draw …” a scene of your own, or “Change …” this one: drag a piece, turn a patch, dim the light. A click on a picture asks the network why. Look at single " +
       "channels, open “Which scale matters here?”, or give it a picture of yours. “Share” makes an address of what you see.",
     guesses: {},
-    set: {},
+    set: begin, // nothing is lent any more
     done: () => false,
   },
 ];

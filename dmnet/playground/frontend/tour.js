@@ -100,7 +100,7 @@ export class Tour {
     const kept = readGuesses()[this.question];
     this.guess = Object.keys(guesses).find((outcome) => guesses[outcome] === kept) ?? "";
     this.showGuess();
-    if (this.guess) this.point("Your guess of before is kept. ", false);
+    if (this.guess) this.point("You have guessed before. ", false);
     this.set(set);
     this.title.focus({ preventScroll: true });
   }
@@ -125,7 +125,7 @@ export class Tour {
     if (this.told) return;
     this.guess = outcome;
     this.showGuess();
-    this.point(keepGuess(this.question, STEPS[this.step].guesses[outcome]) ? "Kept in this browser. " : "");
+    this.point(keepGuess(this.question, STEPS[this.step].guesses[outcome]) ? "Noted. " : "");
   }
 
   showGuess() {
@@ -155,15 +155,15 @@ export class Tour {
     this.target.classList.add("here");
     this.element.classList.add("pointing");
     say(this.todo, `${before}${todo}`);
-    if (scroll) show(this.target);
+    if (scroll) bring(this.target);
   }
 
   /** Bring the prediction into sight, once the control is let go: the outcome can be seen there. */
   bring() {
     const { prediction } = this.view();
     const held = this.target?.querySelector("input:active");
-    if (held) held.addEventListener("change", () => show(prediction.figure), { once: true });
-    else show(prediction.figure);
+    if (held) held.addEventListener("change", () => bring(prediction.figure), { once: true });
+    else bring(prediction.figure);
   }
 
   /** Point at nothing any more. */
@@ -198,7 +198,7 @@ export class Tour {
  * Bring something into sight, unless it can be seen whole and lies under nothing that stays in place while the page is scrolled.
  * @param {HTMLElement} element
  */
-function show(element) {
+export function bring(element) {
   const { left, top, bottom, width } = element.getBoundingClientRect();
   const free = [top + 2, bottom - 2].every((y) => element.contains(document.elementFromPoint(left + width / 2, y)));
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
