@@ -927,7 +927,8 @@ class TestScore:
         drag(page, page.get_by_label("your prediction", exact=True), 70)
         labels = state(page)["labels"]
         assert labels != "".join(map(str, SAID.ravel())) and labels.count("3") >= 2
-        expect(page.locator(".sum")).to_contain_text("ring: 0 ∩")
+        expect(page.locator(".sum")).to_contain_text("ring: ∩ 0 / ∪ ")
+        expect(page.locator(".sum")).to_contain_text(re.compile(r"The last stroke: −[\d.]+ points of mIoU"))
         page.get_by_role("button", name="The truth").click()
         expect(page.locator(".sum")).to_contain_text("mIoU 100 %; 100 %")
 
@@ -937,11 +938,13 @@ class TestScore:
         page.keyboard.press("ArrowDown")
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Space")
-        expect(page.locator(".aloud")).to_contain_text("Row 2, column 2: background, in truth background.")
+        expect(page.locator(".aloud")).to_contain_text("Row 2, column 2: warm, in truth background.")
+        page.keyboard.press("2")
+        assert state(page)["brush"] == 2
 
     def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
         page = show("score", hash=f"#live=score&labels={'2' * 18}&brush=2").page
-        expect(page.locator(".sum")).to_contain_text("cool: 2 ∩ : 14 ∪")
+        expect(page.locator(".sum")).to_contain_text("cool: ∩ 2 / ∪ 14")
         assert state(show("score", hash="#live=score&labels=99").page)["labels"].startswith("001111")
 
     def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
@@ -1478,6 +1481,15 @@ class TestWindow:
             put(tab.page, row=top // STEP, column=left // STEP, whose=whose)
             place = np.s_[top : top + SIDE, left : left + SIDE]
             before, now = found["whole"][place], found[whose][i]
+            line = tab.page.locator(".edges").evaluate(
+                """one => {
+                    const copy = new OffscreenCanvas(one.width, one.height).getContext("2d");
+                    copy.drawImage(one, 0, 0);
+                    return [...copy.getImageData(0, 0, one.width, one.height).data];
+                }"""
+            )
+            drawn = np.reshape(line, (SIDE, SIDE, 4))[..., 3] > 0
+            assert (now != before)[drawn].all() and drawn.any() == (now != before).any()
             maps = {"truth in the window": SCENE.mask[place], "labels from the whole picture": before}
             for name, labels in (maps | {"labels from the window": now}).items():
                 seen = labels < 255
@@ -1502,7 +1514,7 @@ class TestWindow:
             for kind, kinds in (("rubies", (1, 2)), ("jades", (3, 4))):
                 asked = [one for one in coins if one[2] in kinds]
                 right = [sum(labels[y, x] == k for y, x, k in asked) for labels in (now, before)]
-                told = f"{kind} {right[0]} of {len(asked)} right, as a whole {right[1]}"
+                told = f"{kind} {right[1]} → {right[0]} of {len(asked)}"
                 assert (told if asked else f"no {kind}") in text
         assert tab.faults == []
 
@@ -1515,7 +1527,7 @@ class TestWindow:
         page.mouse.click(scene["x"] + 3, scene["y"] + scene["height"] - 3)
         assert state(page) | {"row": 3, "column": 0} == state(page)
         page.get_by_text("the whole picture's").click()
-        expect(page.locator(".sum")).to_contain_text("The filters move by 0 %.")
+        expect(page.locator(".sum")).to_contain_text("The filters move by 0 % of their norm.")
         page.get_by_role("button", name="Reset").click()
         assert state(page) == {"row": 1, "column": 1, "whose": "own"}
 
@@ -1627,7 +1639,7 @@ class TestTraining:
         now = [f"{round(one[39], 4):g}" for one in rates]
         expect(page.locator("text.name").last).to_have_text(f"Learning rate: ● {now[0]}, ● yours {now[1]}.")
         share = percent(sum(rates[1]) / sum(rates[0]))
-        expect(page.locator(".schedule")).to_contain_text(f"add up to {share} of the recipe's")
+        expect(page.locator(".schedule")).to_contain_text(f"learning rates is {share} of the recipe's")
         expect(page.locator("code")).to_contain_text("learning_rate=0.12 --set power=2.5 --set warmup=20")
 
     def test_other_runs_are_loaded_when_they_are_asked_for(self, show: Callable[..., Tab]) -> None:
@@ -1666,6 +1678,8 @@ class TestTraining:
         page.keyboard.press("ArrowRight")
         expect(slider).to_have_attribute("aria-valuetext", "40")
         expect(page.locator(".aloud")).to_contain_text("Seed 0, after 40 of 60 iterations. Loss:")
+        page.locator(".training svg").click(position={"x": 3, "y": 60})  # a chart is the slider too
+        assert state(page)["look"] == 0
         page.get_by_role("slider", name="base rate").focus()
         page.keyboard.press("End")
         expect(page.locator("code")).to_contain_text("learning_rate=0.16")

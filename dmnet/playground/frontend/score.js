@@ -1,11 +1,11 @@
 /**
  * A prediction is painted on a small truth; confusion matrix, intersection, union, IoU and mIoU follow.
  */
-import { make, makeButton, percent, say } from "./elements.js";
+import { make, makeButton, number, percent, say } from "./elements.js";
 import { ARROWS, liveFigure, makeChoice, spelled } from "./live.js";
 import { inside, VOID } from "./maps.js";
 import { mean } from "./numbers.js";
-import { paintLabels } from "./paint.js";
+import { CREAM, paintLabels } from "./paint.js";
 
 /**
  * Return the confusion matrix, [true class][predicted class], in pixels; void counts nowhere.
@@ -29,6 +29,9 @@ export const scores = (counts) => counts.map((row, c) => {
   return { intersection, union, iou: union ? intersection / union : null };
 });
 
+/** How a pixel stands to the chosen class: colour and words. @type {[number[], string][]} */
+const PARTS = [[[225, 228, 232], "in neither"], [[154, 154, 166], "only predicted"], [[217, 130, 43], "only true"], [[31, 95, 124], "in both: ∩"]];
+
 /** @param {string} text a letter per pixel, the class's number */
 const toLabels = (text) => Uint8Array.from(text, Number);
 
@@ -36,7 +39,10 @@ export default liveFigure("score", (data, live) => {
   const [{ shape: [height, width], values: given }, predicted] = [spelled(data.truth), spelled(data.prediction)];
   const { names, palette } = data;
   const [truth, classes] = [Uint8Array.from(given), names.length];
-  const start = { labels: [...predicted.values].join(""), brush: 0, border: "out", row: 0, column: 0 };
+  const first = scores(confusion(truth, Uint8Array.from(predicted.values), classes));
+  const worst = Math.min(...first.map(({ iou }, c) => (truth.includes(c) ? iou ?? 1 : 1))); // of those that are there
+  const start = { labels: [...predicted.values].join(""), brush: first.findIndex(({ iou }, c) => iou === worst && truth.includes(c)), border: "out", row: 0, column: 0 };
+  let before = start.labels; // the last stroke
   const counted = (/** @type {any} */ { labels, border }) => {
     const asked = border === "out" ? truth : truth.map((label) => (label === VOID ? 0 : label));
     const counts = confusion(asked, toLabels(labels), classes);
@@ -68,13 +74,18 @@ export default liveFigure("score", (data, live) => {
     const box = pad.getBoundingClientRect();
     put(inside(((clientY - box.top) / box.height) * height - 0.5, height), inside(((clientX - box.left) / box.width) * width - 0.5, width), true);
   };
+  const begins = () => { before = live.state.labels; };
+  pad.addEventListener("pointerdown", begins);
   pad.addEventListener("pointerdown", draws);
   pad.addEventListener("pointermove", draws);
   pad.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const { row, column } = live.state;
     const [down, right] = ARROWS[event.key] ?? [0, 0];
     if (down || right) put(inside(row + down, height), inside(column + right, width), false);
-    else if (event.key === " " || event.key === "Enter") put(row, column, true);
+    else if (event.key === " " || event.key === "Enter") {
+      begins();
+      put(row, column, true);
+    } else if (event.key in names) live.set({ brush: Number(event.key) });
     else return;
     event.preventDefault();
   });
@@ -82,12 +93,24 @@ export default liveFigure("score", (data, live) => {
   const brush = makeChoice("paint", names.map((/** @type {string} */ name, /** @type {number} */ i) => [String(i), name]), (value) => live.set({ brush: Number(value) }));
   brush.element.querySelectorAll("span").forEach((/** @type {HTMLElement} */ one, /** @type {number} */ i) => one.style.setProperty("--class", `rgb(${palette[i]})`));
   const border = makeChoice("void is", [["out", "left out"], ["background", `read as ${names[0]}`]], (value) => live.set({ border: value }));
-  const fill = (/** @type {string} */ text, /** @type {string} */ labels, /** @type {string} */ title) => makeButton(text, () => live.set({ labels }), title);
+  const fill = (/** @type {string} */ text, /** @type {string} */ labels, /** @type {string} */ title) => makeButton(text, () => {
+    begins();
+    live.set({ labels });
+  }, title);
   const buttons = [
     fill(`All ${names[0]}`, "0".repeat(width * height), "Start from nothing"),
     fill("The truth", Array.from(truth, (label) => (label === VOID ? 0 : label)).join(""), "A perfect prediction"),
-    makeButton("Reset", () => live.set(start), "The network's prediction"),
+    makeButton("Reset", () => {
+      before = start.labels;
+      live.set(start);
+    }, "The network's prediction"),
   ];
+  real.canvas.addEventListener("click", (/** @type {MouseEvent} */ { offsetX, offsetY, target }) => {
+    const { clientWidth, clientHeight } = /** @type {Element} */ (target);
+    const label = truth[Math.floor((offsetY / clientHeight) * height) * width + Math.floor((offsetX / clientWidth) * width)];
+    if (label in names) live.set({ brush: label });
+  });
+  const keys = [...PARTS.toReversed(), /** @type {[number[], string]} */ ([CREAM, "void"])].map(([rgb, text]) => make("span.key", { style: `--class: rgb(${rgb})` }, text));
 
   // The confusion matrix, a row per true class, and the scores beside it.
   const cells = names.map(() => names.map(() => make("td")));
@@ -97,13 +120,15 @@ export default liveFigure("score", (data, live) => {
     ...names.map((/** @type {string} */ name, /** @type {number} */ c) => make("th", { scope: "col", title: name, "aria-label": `predicted ${name}` }, swatch(c))),
     ...["∩", "∪", "IoU"].map((text, i) => make("th", { scope: "col", "aria-label": ["intersection", "union", "IoU"][i] }, text)));
   const rows = names.map((/** @type {string} */ name, /** @type {number} */ c) =>
-    make("tr", {}, make("th", { scope: "row" }, swatch(c), name), ...cells[c], ...ends[c]));
+    make("tr", { onclick: () => live.set({ brush: c }) }, make("th", { scope: "row" }, swatch(c), name), ...cells[c], ...ends[c]));
   const sum = make("p.sum");
   const told = (/** @type {any} */ state) => {
     const { each, miou, accuracy } = counted(state);
     const { intersection, union, iou } = each[state.brush];
-    const one = iou === null ? "occurs neither here nor there: no IoU, and no part in the mean" : `${intersection} ∩ : ${union} ∪ = ${percent(iou)}`;
-    return `${names[state.brush]}: ${one}. mIoU ${percent(miou)}; ${percent(accuracy)} of the pixels are right.`;
+    const one = iou === null ? "occurs neither here nor there: no IoU, and no part in the mean" : `∩ ${intersection} / ∪ ${union} = ${percent(iou)}`;
+    const change = 100 * (miou - counted({ ...state, labels: before }).miou);
+    const stroke = before === state.labels ? "" : ` The last stroke: ${change > 0 ? "+" : ""}${number(change, 1)} points of mIoU.`;
+    return `mIoU ${percent(miou)}; ${percent(accuracy)} of the pixels are right.${stroke} ${names[state.brush]}: ${one}.`;
   };
   paintLabels(real.canvas, truth, height, width, palette);
 
@@ -111,8 +136,8 @@ export default liveFigure("score", (data, live) => {
     start,
     elements: [
       make("p.ask", {}, "Paint the prediction: ", make("b", {}, "what raises the mIoU most?")),
-      make("div.controls", {}, brush.element),
-      make("div.three", {}, real.element, own.element, both.element), sum,
+      make("div.controls", {}, brush.element), sum,
+      make("div.three", {}, real.element, own.element, both.element), make("p.hint", {}, "Right: ", ...keys),
       make("div.table", { tabindex: 0, role: "region", "aria-label": "Confusion matrix" }, make("table", {}, head, ...rows)),
       make("div.controls", {}, border.element, make("div.buttons", {}, ...buttons)),
     ],
@@ -122,8 +147,8 @@ export default liveFigure("score", (data, live) => {
       paintLabels(own.canvas, labels, height, width, palette);
       // 0: neither, 1: in the prediction only, 2: in the truth only, 3: in both
       const parts = asked.map((label, i) => (label === VOID ? VOID : 2 * Number(label === chosen) + Number(labels[i] === chosen)));
-      paintLabels(both.canvas, parts, height, width, [[225, 228, 232], [150, 150, 160], [60, 65, 75], palette[chosen]]);
-      say(both.caption, `${names[chosen]}: in both coloured, only true dark, only predicted grey, in neither pale`);
+      paintLabels(both.canvas, parts, height, width, PARTS.map(([rgb]) => rgb));
+      say(both.caption, names[chosen]);
       both.canvas.setAttribute("aria-label", `intersection and union of ${names[chosen]}`);
       [cursor.style.left, cursor.style.top] = [`${(100 * state.column) / width}%`, `${(100 * state.row) / height}%`];
       [cursor.style.width, cursor.style.height] = [`${100 / width}%`, `${100 / height}%`];

@@ -86,6 +86,13 @@ export default liveFigure("training", (data, live) => {
   charts.rates.plot(0, own, (i) => i + 1);
   const cursor = draw("line", { class: "cursor", y1: 16, y2: 354 });
   const svg = draw("svg", { viewBox: "0 0 360 356", "aria-hidden": "true" }, ...Object.values(charts).flatMap(({ parts }) => parts), cursor);
+  const follow = (/** @type {PointerEvent} */ { buttons, clientX }) => {
+    const { left, width } = svg.getBoundingClientRect();
+    const away = looks.map((look) => Math.abs(across(look) - (360 * (clientX - left)) / width));
+    if (buttons & 1) live.set({ look: away.indexOf(Math.min(...away)) });
+  };
+  svg.addEventListener("pointerdown", follow);
+  svg.addEventListener("pointermove", follow);
   const slider = make("input", { type: "range", min: 0, max: looks.length - 1, "aria-label": "Iteration", style: `--first: ${across(looks[0]) / 3.6}%`,
     oninput: () => live.set({ look: Number(slider.value) }) });
 
@@ -132,11 +139,12 @@ export default liveFigure("training", (data, live) => {
     });
   };
   const plot = (/** @type {any} */ run) => {
-    charts.loss.scale(0, Math.ceil(2 * Math.max(...run.mean)) / 2, (value) => number(value));
+    const all = Object.values(runs); // one axis for all that are there
+    charts.loss.scale(0, Math.ceil(2 * Math.max(...all.flatMap(({ mean }) => mean))) / 2, (value) => number(value));
     charts.loss.plot(0, run.loss, (i) => i + 1);
     charts.loss.plot(1, run.mean, (i) => i + MEAN);
     ["mIoU", "gem", "quilt"].forEach((kind, i) => charts.scores.plot(i, run.scores[kind], (look) => looks[look]));
-    const most = Math.ceil(2 * Math.max(...run.taps.flat().map(Math.abs))) / 2;
+    const most = Math.ceil(2 * Math.max(...all.flatMap(({ taps }) => taps.flat()).map(Math.abs))) / 2;
     charts.taps.scale(-most, most, (value) => number(value));
     QUILTS.forEach((_, s) => charts.taps.plot(s, run.taps[s], (look) => looks[look]));
   };
@@ -152,18 +160,18 @@ export default liveFigure("training", (data, live) => {
       make("p.ask", {}, "Slide through the run: ", make("b", {}, "what climbs, what leaps, and what does the filter do meanwhile?")),
       make("div.controls", {}, which.element, reset),
       make("div.two", {}, make("div", {}, svg, slider, told), make("div", {}, make("div.tiles", {}, ...rows.flat().map(({ element }) => element)), make("p.hint", {}, ...legend))),
-      make("p.schedule", {}, "Drag a schedule: base rate ", rate.element, ", power ", power.element, ", warm-up ", warmup.element, " steps. ", size, command),
+      make("p.schedule", {}, "Another schedule, to be dragged, dashed in the lowest chart; what is shown stays the recipe's run: base rate ", rate.element, ", power ", power.element, ", warm-up ", warmup.element, " steps. ", size, command),
     ],
     draw: (state) => {
       const run = runs[state.seed];
       if (!run && !note) load(); // the page's address has asked for it
       which.show(state.seed);
-      say(told, where(state));
+      say(told, run ? `${where(state)} Each seed has filters of its own: shown is its filter ${run.channel}.` : note);
       if (!run) return;
       if (plotted !== run) plot(plotted = run);
       if (drawn !== yours(state)) charts.rates.plot(1, drawn = yours(state), (i) => i + 1);
       [rate.show(state.rate), power.show(state.power), warmup.show(state.warmup)];
-      say(size, `Its steps add up to ${percent(sum(drawn) / sum(own))} of the recipe's. What it does, only a run can tell: `);
+      say(size, `The sum of its learning rates is ${percent(sum(drawn) / sum(own))} of the recipe's. What it does, only a run can tell: `);
       say(command, `dmnet train ${data.system} --run mine --seed ${state.seed} --set learning_rate=${state.rate} --set power=${state.power} --set warmup=${state.warmup}`);
       slider.value = String(state.look);
       slider.setAttribute("aria-valuetext", `${looks[state.look]}`);

@@ -48,9 +48,9 @@ export default liveFigure("window", (data, live) => {
     const counts = Object.entries(KINDS).map(([kind, numbers]) => {
       const asked = coins.filter((/** @type {number[]} */ [, , name]) => numbers.includes(name));
       const right = (/** @type {Uint8Array} */ map) => asked.filter((/** @type {number[]} */ [x, y, name]) => map[y * side + x] === name).length;
-      return asked.length ? `${kind} ${right(labels)} of ${asked.length} right, as a whole ${right(before)}` : `no ${kind}`;
+      return asked.length ? `${kind} ${right(before)} → ${right(labels)} of ${asked.length}` : `no ${kind}`;
     });
-    return `The filters move by ${percent(moved)}. Of the ${side * side} pixels ${changed} get another name than in the whole picture. Coins with their middle in the window: ${counts.join("; ")}.`;
+    return `The filters move by ${percent(moved)} of their norm. Of the ${side * side} pixels ${changed} get another name than in the whole picture. Coins named rightly, as a whole → in the window: ${counts.join("; ")}.`;
   };
 
   // Above the scene and the two filters, below the labels in the window.
@@ -88,7 +88,18 @@ export default liveFigure("window", (data, live) => {
   });
   const whose = makeChoice("the window has", /** @type {[string, string][]} */ (Object.entries(WHOSE)), (value) => live.set({ whose: value }));
   const reset = makeButton("Reset", () => live.set(start), "Everything as it was");
-  const [mean, sum] = [panel("", here), make("p.sum")];
+  const [mean, sum, line] = [panel("", here), make("p.sum"), make("canvas.edges", { "aria-hidden": "true" })];
+  /** Draw a line within what has another name. @param {(i: number) => boolean} changed */
+  const outline = (changed) => {
+    [line.width, line.height] = [side, side];
+    const context = line.getContext("2d");
+    context.fillStyle = "#fff";
+    for (let i = 0; i < side * side; i++) {
+      const [y, x] = [Math.floor(i / side), i % side];
+      const edge = [x && i - 1, x + 1 < side && i + 1, y && i - side, y + 1 < side && i + side].some((near) => near && !changed(near));
+      if (edge && changed(i)) context.fillRect(x, y, 1, 1);
+    }
+  };
   const legend = names.slice(1).map((/** @type {string} */ name, /** @type {number} */ i) => make("span.key", { style: `--class: rgb(${palette[i + 1]})` }, name));
   paintGrid(everywhere, { values: general, height: 7, width: 7 }, most);
   const share = (/** @type {number} */ pixels) => `${(100 * pixels) / size}%`;
@@ -100,8 +111,8 @@ export default liveFigure("window", (data, live) => {
       make("p.ask", {}, "Drag the window: ", make("b", {}, "what becomes of the filter, and of the names in it?")),
       make("div.controls", {}, whose.element, reset),
       make("div.six", {}, make("div.panel", {}, make("div.title", {}, "scene"), scene), panel(`as a whole: mean ${average(general)}`, everywhere).element, mean.element,
-        panel("truth", truly).element, panel("labels, as a whole", earlier).element, panel("labels, in the window", now).element),
-      make("p.hint", {}, ...legend), sum,
+        panel("truth", truly).element, panel("labels, as a whole", earlier).element, panel("in the window", now, line).element),
+      make("p.hint", {}, ...legend), make("p.hint", {}, `In white: what has another name. Filters: one channel, red is positive, blue negative; darkest: ±${number(most)}.`), sum,
     ],
     draw: (state) => {
       const { corner, real, before, labels, taps } = found(state);
@@ -109,6 +120,7 @@ export default liveFigure("window", (data, live) => {
       paintGrid(here, { values: taps, height: 7, width: 7 }, most);
       say(mean.caption, `${state.whose === "own" ? "in the window" : "lent"}: mean ${average(taps)}`);
       [[truly, real], [earlier, before], [now, labels]].forEach(([one, map]) => paintLabels(one, map, side, side, palette));
+      outline((i) => labels[i] !== before[i]);
       whose.show(state.whose);
       say(sum, told(state));
     },
