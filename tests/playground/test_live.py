@@ -92,7 +92,7 @@ def why() -> LiveFigure:
         "dividends": dividends.to(torch.int8),
         "step": 0.25,
         "scales": ["1×1", "3×3", "5×5", "7×7"],
-        "responses": [(60 * one / one.max()).round().to(torch.int8) for one in busy],
+        "responses": [(24 * one / one.max()).round().to(torch.int8) for one in busy],
         "names": classes.names,
         "palette": classes.palette,
         "colours": ["#e69f00", "#56b4e9", "#cc79a7", "#0072b2"],
