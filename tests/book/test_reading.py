@@ -20,11 +20,16 @@ AUDITS = [
     (PHONE, "light", "color-contrast"),
     (PHONE, "dark", None),
 ]
-UNFOLD = """async () => {
+AT_ONCE = """const sheet = document.createElement("style");
+    sheet.textContent = "*, ::before, ::after { transition: none !important; animation: none !important; }";
+    document.head.append(sheet);
+    const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));"""
+UNFOLD = f"""async () => {{
+    {AT_ONCE}
     for (const fold of document.querySelectorAll("article details")) fold.open = true;
     for (const button of document.querySelectorAll(".toggle-hidden .toggle-button")) button.click();
-    await new Promise((done) => setTimeout(done, 700));  // until all has faded in
-}"""
+    await drawn();
+}}"""
 AUDIT = """async (rule) => {
     const only = rule ? { runOnly: { type: "rule", values: [rule] } } : {};
     const { violations } = await axe.run(document, { ...only, resultTypes: ["violations"] });
@@ -63,10 +68,11 @@ def test_axe_finds_nothing_serious(name: str, visit: Callable[..., Tab]) -> None
     assert found == {}
 
 
-SHOW_THEME = """async (theme) => {
+SHOW_THEME = f"""async (theme) => {{
+    {AT_ONCE}
     document.documentElement.dataset.theme = theme;
-    await new Promise((done) => setTimeout(done, 300));
-}"""
+    await drawn();
+}}"""
 
 
 def test_axe_would_tell(visit: Callable[..., Tab], tmp_path: Path) -> None:
