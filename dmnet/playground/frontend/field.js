@@ -135,7 +135,7 @@ export default liveFigure("field", (data, live) => {
     return { radio, box, now, values, element: make("tr", {}, make("th", { scope: "row" }, make("label", {}, radio, title)), stride, ...values) };
   });
   const head = make("tr", {}, ...["a unit of", "stride", "dilation", "jump", "sees"].map((text) => make("th", { scope: "col" }, text)));
-  const rule = makeChoice("a stride that is gone is", [["repaired", "repaired by dilation"], ["early", "too early"], ["dropped", "not repaired"]],
+  const rule = makeChoice("a stride that is gone is", [["repaired", "repaired by dilation"], ["early", "repaired one layer too early"], ["dropped", "not repaired"]],
     (value) => live.set({ rule: value }));
   const on = makeChoice("what it reads of", [["-1", "the pixels"], ...MAPS.slice(0, 4).map((title, i) => /** @type {[string, string]} */ ([String(i), title]))],
     (value) => live.set({ on: Number(value) }));
@@ -145,7 +145,7 @@ export default liveFigure("field", (data, live) => {
   return {
     start,
     elements: [
-      make("p.ask", {}, "Point at the picture: ", make("b", {}, "what does the unit there see?"), " Then take strides away: ", make("b", {}, "where are holes?")),
+      make("p.ask", {}, "Click on the picture, or drag: ", make("b", {}, "what does the unit there see?"), " Then take strides away: ", make("b", {}, "where are holes?")),
       make("div.two", {}, scene, make("div", {}, make("table", {}, head, ...rows.map(({ element }) => element)), sum, key)),
       make("div.controls", {}, on.element, rule.element, reset),
     ],
