@@ -216,9 +216,9 @@ def test_plain_javascript_refuses_what_it_cannot(root: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ssseg_r50_d8_voc", "ssseg_r101_d8_ade20k"])
-def test_the_exported_network_matches_the_public_implementation(name: str, tmp_path: Path) -> None:
-    """In full width, against outputs recorded from ssseg itself."""
+def test_the_exported_network_matches_the_public_implementation(tmp_path: Path) -> None:
+    """In full width and depth, against outputs recorded from ssseg itself."""
+    name = "ssseg_r101_d8_ade20k"  # ResNet-50 has the same blocks, and fewer
     golden = np.load(REFERENCE / f"golden_{GOLDENS[name]}.npz")
     batch, _, height, width, seed = golden["input"].tolist()
     done = export.export(filled_model(name), tmp_path / "system.onnx")
