@@ -135,7 +135,7 @@ export default liveFigure("field", (data, live) => {
     return { radio, box, now, values, element: make("tr", {}, make("th", { scope: "row" }, make("label", {}, radio, title)), stride, ...values) };
   });
   const head = make("tr", {}, ...["a unit of", "stride", "dilation", "jump", "sees"].map((text) => make("th", { scope: "col" }, text)));
-  const rule = makeChoice("a stride that is gone is", [["repaired", "repaired by dilation"], ["early", "repaired one layer too early"], ["dropped", "not repaired"]],
+  const rule = makeChoice("a stride that is gone is", [["repaired", "repaired by dilation"], ["early", "one layer too early"], ["dropped", "not repaired"]],
     (value) => live.set({ rule: value }));
   const on = makeChoice("what it reads of", [["-1", "the pixels"], ...MAPS.slice(0, 4).map((title, i) => /** @type {[string, string]} */ ([String(i), title]))],
     (value) => live.set({ on: Number(value) }));
