@@ -171,7 +171,7 @@ class Joined:
                 box.extend([head, *list(tag.contents)])
                 tag = box
             # Within the title: before it, the page could end between them, and the box begin empty.
-            tag.select_one(".admonition-title").insert(0, soup.new_tag("a", id=target))
+            tag.p.insert(0, soup.new_tag("a", id=target))
             moved.append(tag)
         if moved:
             self.answers.append((name, title, moved))

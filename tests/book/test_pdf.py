@@ -66,6 +66,11 @@ def test_answers_and_solutions_stand_at_the_end(joined: BeautifulSoup) -> None:
     assert "Solution to" not in before
     assert after.count("It is this.") == after.count("Solution to") == 2
     assert before.count("A remark.") == 2
+    targets = joined.select("a[id*='--answer-']")  # no page ends between one and its box's first line
+    assert [one.find_next_sibling(string=True) or one.find_next_sibling().text for one in targets] == [
+        "What is it?", "Solution to ", "What is it?", "Solution to "
+    ]  # fmt: skip
+    assert all(one.parent.name == "p" for one in targets)
 
 
 def test_folded_code_is_left_out_and_its_output_is_not(joined: BeautifulSoup) -> None:
