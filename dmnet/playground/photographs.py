@@ -55,12 +55,11 @@ def photographs() -> list[Photograph]:
     try:
         camvid = load_published("camvid", split="val")
     except DataError:
-        package = find_spec("sklearn")  # which imports nothing
-        file = Path(package.origin or "" if package else "").parent / "datasets/images/china.jpg"
+        folder = Path(getattr(find_spec("sklearn"), "origin", None) or "").parent  # which imports nothing
+        file = folder / "datasets/images/china.jpg"
         if not file.is_file():
             return []
-        image = read_image(file)
-        example = image, np.full(image.shape[:2], VOID, np.uint8), file.name
+        example = (image := read_image(file)), np.full(image.shape[:2], VOID, np.uint8), file.name
         return [Photograph("street-china", "A pagoda", PAGODA, lambda: example)]
     places = [len(camvid) * i // 6 for i in range(6)]  # along the drive
     return [

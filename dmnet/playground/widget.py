@@ -80,8 +80,7 @@ class Playground(anywidget.AnyWidget):
         **state: Any,
     ) -> None:
         self._desk = Desk(load_pretrained(model) if isinstance(model, str) else model, pictures, truths)
-        known = self._desk.scene_ids
-        state.setdefault("scene", known[0])
+        state.setdefault("scene", self._desk.scene_ids[0])
         super().__init__(**state)
         self.on_msg(lambda _, request, buffers: self.send(*self._desk.reply(request, buffers)))
         self._edits = {self.scene: self.edits}  # of every scene: they come back with it
@@ -90,8 +89,10 @@ class Playground(anywidget.AnyWidget):
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take what the page says. What it leaves out is as before, and the scene's own changes too."""
-        self._edits[sync_data.get("scene", self.scene)] = sync_data.get("edits", self.edits)
-        super().set_state(sync_data)
+        edits = sync_data.get("edits", self.edits)
+        with self.hold_sync():
+            super().set_state(sync_data)
+            self.edits = edits
 
     @traitlets.validate("scale_gates")
     def _valid_gates(self, proposal: Any) -> list[float]:
