@@ -55,14 +55,16 @@ def photographs() -> list[Photograph]:
     try:
         camvid = load_published("camvid", split="val")
     except DataError:
-        folder = Path(getattr(find_spec("sklearn"), "origin", None) or "").parent  # which imports nothing
-        file = folder / "datasets/images/china.jpg"
-        if not file.is_file():
-            return []
-        example = (image := read_image(file)), np.full(image.shape[:2], VOID, np.uint8), file.name
-        return [Photograph("street-china", "A pagoda", PAGODA, lambda: example)]
+        file = Path(getattr(find_spec("sklearn"), "origin", None) or "").parent / "datasets/images/china.jpg"
+        pagoda = Photograph("street-china", "A pagoda", PAGODA, partial(_unlabelled, file))
+        return [pagoda] if file.is_file() else []
     places = [len(camvid) * i // 6 for i in range(6)]  # along the drive
     return [
         Photograph(f"street-{i}", f"Street {i}", CAMVID, partial(camvid.__getitem__, place))
         for i, place in enumerate(places, 1)
     ]
+
+
+def _unlabelled(file: Path) -> Example:
+    image = read_image(file)
+    return image, np.full(image.shape[:2], VOID, np.uint8), file.name
