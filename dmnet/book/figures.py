@@ -1,7 +1,4 @@
-"""The figures of the chapters. A function `show_...` returns the matplotlib `Figure`.
-
-Two are parts of a figure and draw on the `Axes` that they are given: `show_reads` and `mark_square`.
-"""
+"""The figures of the chapters: each function that draws one returns it, a matplotlib `Figure`."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -11,7 +8,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -19,7 +15,6 @@ from torch import Tensor
 
 from dmnet.classes import colour_table
 from dmnet.transforms import MEAN, STD
-from dmnet.upsampling import interpolation_matrix
 
 Picture = NDArray[Any] | Tensor
 BARE: dict[str, Any] = {"xticks": (), "yticks": (), "frame_on": False}  # axes of which one sees nothing
@@ -188,58 +183,6 @@ def show_shares(values: "pd.Series[float]", colours: Sequence[str], label: str) 
     axis.invert_yaxis()
     axis.set(xlabel=label, xlim=(0, 1.4 * values.max()))
     return figure
-
-
-def show_upsampling(values: Tensor, size: int) -> Figure:
-    """Show values and the pixels between them, under both kinds of `align_corners`. See {doc}`04_dmnet`."""
-    figure, axes = plt.subplots(2, 1, figsize=(4.4, 3.2))
-    style: dict[str, Any] = {"ha": "center", "va": "center", "color": "black"}
-    index = torch.arange(len(values))
-    places = [(index + 0.5) * size / len(values) - 0.5, index * (size - 1) / (len(values) - 1)]
-    for axis, align, where in zip(axes, (False, True), places, strict=True):
-        pixels = interpolation_matrix(len(values), size, align) @ values
-        place = (-0.5, size - 0.5, -0.4, 0.4)
-        axis.imshow(pixels[None].numpy(), extent=place, cmap="YlGnBu", vmax=2 * float(values.max()))
-        for i, pixel in enumerate(pixels.tolist()):
-            axis.text(i, 0, f"{pixel:.2f}".rstrip("0").rstrip("."), **style)
-        for value, x in zip(values.tolist(), where.tolist(), strict=True):
-            axis.plot([x, x], [0.4, 0.6], color="0.3", linewidth=1)
-            circle = {"boxstyle": "circle", "facecolor": "white"}
-            axis.text(x, 0.85, f"{value:g}", bbox=circle, **style)
-        axis.set(xlim=(-0.6, size - 0.4), ylim=(-0.5, 1.2), title=f"align_corners = {align}")
-        axis.axis("off")
-    return figure
-
-
-def show_reads(axis: Axes, title: str, *, grid: int, step: int) -> None:
-    """Draw two stacked layers of three weights; light up all that the middle unit of the second one reads.
-
-    `grid` is the number of pixels between two neighbouring units of both layers, `step` that between the
-    places that a unit of the second layer reads; the first reads neighbours. Used in {doc}`02_backbone`.
-    """
-    pixels = 13
-    middle = pixels // 2
-    read = [middle - step, middle, middle + step]
-    seen = sorted({unit + offset for unit in read for offset in (-1, 0, 1)})
-    for unit in read:
-        axis.plot([middle, unit], [2, 1], "C0")
-        for offset in (-1, 0, 1):
-            axis.plot([unit, unit + offset], [1, 0], "C0")
-    rows = [(range(pixels), seen), (range(0, pixels, grid), read), (range(0, pixels, grid), [middle])]
-    for height, (units, lit) in enumerate(rows):
-        colours = ["C0" if unit in lit else "0.8" for unit in units]
-        axis.scatter(units, [height] * len(units), color=colours, s=70, zorder=3)
-    axis.set_title(f"{title}: sees {len(seen)} pixels", fontsize=12)
-    axis.set_yticks([0, 1, 2], ["pixels", "layer 1", "layer 2"], fontsize=11)
-    axis.tick_params(length=0, labelbottom=False)
-    axis.set(ylim=(-0.4, 2.3), frame_on=False)
-
-
-def mark_square(axis: Axes, *, centre: float, side: float, colour: str = "white") -> None:
-    """Frame the square of `side` pixels around (centre, centre), and say so. Used in {doc}`02_backbone`."""
-    corner = centre - side / 2
-    axis.add_patch(Rectangle((corner, corner), side, side, fill=False, edgecolor=colour, linestyle="--"))
-    axis.text(centre, corner + 4, f"{side:g} pixels", color=colour, ha="center", va="top", fontsize=11)
 
 
 def show_seeds(runs: pd.DataFrame) -> Figure:

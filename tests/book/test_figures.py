@@ -7,8 +7,6 @@ import pandas as pd
 import pytest
 import torch
 from drawing import texts, titles
-from matplotlib import pyplot as plt
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from dmnet.book import figures
@@ -19,13 +17,6 @@ PALETTE = voc_palette(21)
 SHAPES = ["image", "stage 3", "stage 4", "response", "joined", "fused", "logits", "labels", "auxiliary"]
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
-
-
-def lit(axis: plt.Axes, row: int) -> list[int]:
-    """Return the places of the coloured dots in one row of `show_reads`."""
-    dots: Any = axis.collections[row]
-    colours = [to_hex(colour) for colour in dots.get_facecolors()]
-    return [int(x) for (x, _), colour in zip(dots.get_offsets(), colours, strict=True) if colour != "#cccccc"]
 
 
 def test_a_table_has_a_row_per_example_and_a_column_per_kind() -> None:
@@ -91,34 +82,6 @@ def test_the_plan_of_the_network_needs_all_shapes() -> None:
         figures.show_architecture(dict.fromkeys(SHAPES[:-1], ""))
 
 
-def test_upsampling_is_shown_under_both_conventions() -> None:
-    figure = figures.show_upsampling(torch.tensor([0.0, 3.0]), size=4)
-    assert titles(figure) == ["align_corners = False", "align_corners = True"]
-    cells, corners = map(texts, figure.axes)
-    assert cells == ["0", "0.75", "2.25", "3", "0", "3"]  # four pixels, then the two values
-    assert corners == ["0", "1", "2", "3", "0", "3"]
-    assert [text.get_position()[0] for text in figure.axes[0].texts[4:]] == [0.5, 2.5]
-    assert [text.get_position()[0] for text in figure.axes[1].texts[4:]] == [0, 3]
-
-
-@pytest.mark.parametrize(
-    ("grid", "step", "seen"), [(2, 2, range(3, 10)), (1, 1, range(4, 9)), (1, 2, range(3, 10))]
-)
-def test_reads_light_up_what_is_seen(grid: int, step: int, seen: range) -> None:
-    axis = plt.subplot()
-    figures.show_reads(axis, "two layers", grid=grid, step=step)
-    assert axis.get_title() == f"two layers: sees {len(seen)} pixels"
-    assert [lit(axis, row) for row in range(3)] == [list(seen), [6 - step, 6, 6 + step], [6]]
-
-
-def test_a_square_is_framed_and_labelled() -> None:
-    axis = figures.show_images([np.zeros((50, 50))]).axes[0]
-    figures.mark_square(axis, centre=20, side=10, colour="black")
-    frame: Any = axis.patches[0]
-    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((15, 15), 10, 10)
-    assert texts(axis) == ["10 pixels"]
-
-
 def test_every_run_is_a_dot_of_its_own() -> None:
     runs = pd.DataFrame(
         {
@@ -150,7 +113,6 @@ def test_every_figure_can_be_drawn() -> None:
         figures.show_architecture(dict.fromkeys(SHAPES, "512×64×64")),
         figures.show_digits({"a": np.eye(3), "b": np.eye(5)}),
         figures.show_table({"a": [PICTURE]}, rows=("one",)),
-        figures.show_upsampling(torch.arange(4.0), size=8),
     ]
     for figure in drawn:
         assert isinstance(figure, Figure)
