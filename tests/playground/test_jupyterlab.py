@@ -358,6 +358,23 @@ def test_a_cell_changes_the_scene_and_hears_what_the_reader_changes(notebook: No
     assert notebook.tab.faults == []
 
 
+def test_the_tour_and_a_drawing_are_heard_by_a_cell(notebook: Notebook) -> None:
+    app = notebook.app()
+    app.get_by_role("button", name="Tour").click()
+    app.locator(".tour .guesses button").first.click()
+    app.locator(".here").click()
+    expect(app.locator(".tour .outcome")).to_contain_text("rubies")
+    assert notebook.run("print(playground.scale_gates)") == "[1.0, 1.0, 1.0, 0.0]"
+    app.get_by_role("button", name="Skip the tour").click()
+    app.get_by_role("button", name="Draw …").click()
+    emptied = f"{APP}.view.editor.composed?.arrangement.placed.length === 0"
+    notebook.page.wait_for_function(emptied)
+    app.locator(".stage .frame canvas").click()
+    app.get_by_role("button", name="Done").click()
+    assert notebook.run("print(playground.edits)").startswith("['remove all', 'add ruby ")
+    assert notebook.tab.faults == []
+
+
 def test_an_own_picture_answers_as_pytorch(notebook: Notebook) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (100, 137, 3), np.uint8)
     give(notebook.app(), "mine.png", png(picture))

@@ -172,6 +172,44 @@ def test_a_changed_scene(live: Remote) -> None:
     assert live.faults() == []
 
 
+def test_a_guess_in_the_tour(live: Remote) -> None:
+    """Guessed, done where the tour points, told; and kept for the next visit."""
+    live.script("localStorage.clear()")
+    live.click("button[title^='Five steps']")
+    live.wait("document.querySelectorAll('.tour .guesses button').length === 4")
+    live.click(".tour .guesses button")
+    guess = live.script("return document.querySelector('.tour .guesses button').textContent")
+    live.wait("document.querySelector('.here')?.checkVisibility()")
+    live.click(".here")
+    outcome = "document.querySelector('.tour .outcome').textContent"
+    live.wait(f"{outcome}.includes({json.dumps(guess)}) && {outcome}.includes('rubies')")
+    assert live.script("return localStorage.getItem('dmnet-guesses')").count(guess) == 1
+    live.click(".tour button[title^='Leave']")
+    live.wait("!document.querySelector('.tour')?.checkVisibility()")
+    assert live.faults() == []
+
+
+def test_a_drawing(live: Remote) -> None:
+    """A stamp on the empty ground is an object of the scene, and the network says what it is."""
+    live.click("button[title^='A scene of your own']")
+    live.wait(f"{PLACE}.view.editor.composed?.arrangement.placed.length === 0")
+    live.click(".stage .frame canvas")
+    live.wait("document.querySelector('.names').textContent.startsWith('The network names ')")
+    emptied, added = live.script(f"return {PLACE}.state.edits")
+    assert (emptied, added[:9]) == ("remove all", "add ruby ")
+    picture, answer = f"{PLACE}.present.picture", f"{PLACE}.answer.logits"
+    (height, width), pixels, logits = json.loads(
+        live.script(
+            f"await {PLACE}.refresh(); const {{ height, width, pixels }} = {picture};"
+            f"return JSON.stringify([[height, width], [...pixels], [...{answer}]])"
+        )
+    )
+    x = evaluation_image("demo_scale", np.array(pixels, np.uint8).reshape(height, width, 3))
+    hold(logits, look_inside(dmnet.load_pretrained("demo_scale"), x, [1] * 4).logits)
+    live.click("button[title^='Close the workbench']")
+    assert live.faults() == []
+
+
 @pytest.mark.parametrize("page", ["03_dynamic_filters", "07_evaluation"])
 def test_formulas_and_widgets(browser: Remote, page: str) -> None:
     browser.site.faults.clear()
