@@ -47,3 +47,23 @@ def test_groups_that_are_measured_again_are_replaced(
     assert (exact["difference"] < 1e-4).all()  # the same numbers, or the comparison would be worth nothing
     halved = table[(table["group"] == "predict") & (table["contender"] == "bfloat16")]
     assert (halved["difference"].between(1e-4, 0.2)).all()
+
+
+@pytest.mark.slow
+def test_other_runtimes_compute_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    openvino = pytest.importorskip("openvino", reason="there is no OpenVINO for this system, or no [fast]")
+    monkeypatch.setattr(speed, "RUNTIMES", {"demo_scale": (32, 48)})
+    monkeypatch.setattr(torch, "compile", lambda work: work)
+    file = tmp_path / "speed.csv"
+    arguments = ["--pairs", "1", "--output", str(file), "--only", "runtimes"]
+    monkeypatch.setattr(sys, "argv", ["speed.py", *arguments])
+    speed.main()
+    table = pd.read_csv(file).set_index("contender")
+    exact = {"ONNX Runtime", "OpenVINO", "torch.compile"}
+    half = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert set(table.index) == exact | ({"OpenVINO, bfloat16"} if half else set())
+    assert ("OpenVINO, bfloat16: not measured: precision" in capsys.readouterr().out) is not half
+    assert set(table["size"]) == {"demo_scale, 32 x 48"} and set(table["reference"]) == {"PyTorch"}
+    assert (table.loc[sorted(exact), "difference"] < 1e-4).all()

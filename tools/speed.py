@@ -1,7 +1,7 @@
-"""Measure how fast the network is: beside the public code, in bfloat16, compiled, and filtered otherwise.
+"""Measure how fast the network is: beside the public code, in bfloat16, by other runtimes and other filters.
 
     python tools/speed.py                  # data/results/speed.csv
-    python tools/speed.py --only dynamic   # some of: predict, train, memory, dynamic
+    python tools/speed.py --only dynamic   # some of: predict, runtimes, train, memory, dynamic
 
 A row is a contender beside a reference. In one process they take turns; `times` is the median over the pairs
 of (seconds of the reference) / (seconds of the contender), so above 1 the contender is faster, with the least
@@ -24,7 +24,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -33,8 +35,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import dmnet
-from dmnet import systems
+from dmnet import export, systems
 from dmnet.dynamic import dynamic_depthwise_conv
+from dmnet.errors import DMNetError
 from dmnet.files import atomic_write
 from dmnet.losses import segmentation_loss
 
@@ -42,6 +45,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / "data" / "results" / "speed.csv"
 SYSTEM, PAIRS = "ssseg_r50_d8_voc", 7
 PREDICTED, TRAINED = (1, 3, 512, 512), (2, 3, 256, 256)
+RUNTIMES = {"street": (360, 480), SYSTEM: (512, 512)}  # height and width of the image that each gets
 Work = Callable[[], Tensor]
 
 
@@ -146,6 +150,38 @@ def predict(pairs: int) -> Iterator[dict[str, Any]]:
     yield compare("ours", plain, "channels_last", lambda: last.logits(there), pairs)
     compiled = torch.compile(ours.logits)
     yield compare("ours", plain, "compiled", lambda: compiled(images), pairs)
+
+
+def runtimes(pairs: int) -> Iterator[dict[str, Any]]:
+    """One image of a size that the runtimes do not know beforehand, float32 where nothing else is said."""
+    for name, (height, width) in RUNTIMES.items():
+        torch.manual_seed(0)
+        trained = systems.get(name).weights
+        ours = dmnet.load_pretrained(name) if trained else dmnet.build_model(name).eval()
+        images = torch.randn(1, 3, height, width)
+        ways = {"ONNX Runtime": in_onnx_runtime(ours, images)}
+        for way, precision in (("OpenVINO", "fp32"), ("OpenVINO, bfloat16", "bf16")):
+            try:
+                ways[way] = partial(export.fast(ours, precision=precision).logits, images)
+            except DMNetError as error:  # the processor cannot, or it is not installed
+                print(f"{way}: not measured: {error}")
+        ways["torch.compile"] = partial(torch.compile(ours.logits), images)
+        for way, work in ways.items():
+            found = compare("PyTorch", partial(ours.logits, images), way, work, pairs)
+            yield found | {"size": f"{name}, {height} x {width}"}
+
+
+def in_onnx_runtime(network: dmnet.DMNet, images: Tensor) -> Work:
+    """Return the work of ONNX Runtime on an exported file, which takes any size."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors only
+    with TemporaryDirectory() as folder:
+        file = export.export(network, Path(folder, "network.onnx")).path
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return lambda: torch.from_numpy(session.run(["logits"], {"image": images.numpy()})[0])
 
 
 def train(pairs: int) -> Iterator[dict[str, Any]]:
@@ -304,7 +340,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    groups = {work.__name__: work for work in (predict, train, memory, dynamic)}
+    groups = {work.__name__: work for work in (predict, runtimes, train, memory, dynamic)}
     parser.add_argument("--only", nargs="+", choices=[*groups], default=[*groups])
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--threads", type=int, help="default: as many as there are cores")

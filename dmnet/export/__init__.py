@@ -22,17 +22,19 @@ it should be. The file's metadata say what it is, every value as JSON: `system`,
 `architecture` and `filter_sizes`; how `image` is normalised; its size, if fixed; and what it was made of.
 
 PyTorch's exporter writes the graph. ONNX has no adaptive pooling: `adaptive_pooling` says it as two products.
+`fast` hands the same graph to OpenVINO at once, so that `dmnet.predict` computes by it.
 """
 
 import copy
 import json
 import logging
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -41,7 +43,7 @@ from torch import Tensor, nn
 from dmnet.checkpoints import PathLike, weights_digest
 from dmnet.errors import DMNetError, extra
 from dmnet.files import atomic_write
-from dmnet.model import DMNet
+from dmnet.model import DMNet, ScaleGates
 from dmnet.transforms import MEAN, STD
 
 OPSET = 20  # of ONNX's operators; ONNX Runtime reads it since 1.18
@@ -103,12 +105,62 @@ def export(
             with torch.inference_mode():
                 if inner:
                     answers = network(*example.values())
-                    differences.append(_difference(session, network.outputs, example, answers))
+                    differences.append(_difference(session.run, network.outputs, example, answers))
                     example["other_weight"].zero_()
                 # The same by way of the model itself, with its own filters.
                 logits = plain(example["image"], example["scale_gates"]).logits
-                differences.append(_difference(session, ["logits"], example, [logits]))
+                differences.append(_difference(session.run, ["logits"], example, [logits]))
     return Exported(Path(path), Path(path).stat().st_size, size, max(differences))
+
+
+def fast(model: DMNet, *, precision: Literal["fp32", "bf16"] = "fp32") -> DMNet:
+    """Return a copy of a network whose `logits` OpenVINO computes, on the CPU. Shown in {doc}`11_faster`.
+
+    `dmnet.predict` and `dmnet.evaluate` take it as they take the model: images of any size, every protocol,
+    gates. All else of it, `forward` too, stays PyTorch's. Making it takes as long as `export`; it computes
+    with as many threads as PyTorch has then.
+
+    Args:
+        model: any system, on any device; it stays as it was.
+        precision: "bf16" multiplies in bfloat16, if OpenVINO can here. AVX-512 BF16 and AMX are instructions
+            for that; on a processor with AVX-512 alone OpenVINO imitates them, which is slow.
+
+    Raises:
+        DMNetError: if OpenVINO has no such precision on this processor, the network uses what cannot be
+            exported, or what is computed is not what PyTorch computes (in bfloat16: not finite).
+        MissingExtraError: if `openvino`, or what an export needs, isn't installed.
+    """
+    with extra("fast"):
+        import onnxscript  # noqa: F401  PyTorch's exporter needs it
+        import openvino
+    core, kinds = openvino.Core(), {"fp32": ("f32", TOLERANCE)}
+    if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):  # else it would take float32, unsaid
+        kinds["bf16"] = "bf16", sys.float_info.max
+    if precision not in kinds:
+        raise DMNetError(f"precision on this processor is one of {', '.join(kinds)}, not {precision!r}")
+    plain = copy.deepcopy(model).float().cpu().eval()
+    network = OpenNetwork(plain, inner=False).eval()
+    proto = _proto(network, None)
+    del proto.graph.initializer[-1]  # the gates' default, which OpenVINO would take for a constant
+    hint, tolerance = kinds[precision]
+    hints = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    compiled = core.compile_model(core.read_model(proto.SerializeToString()), "CPU", hints)
+    for seed, size in enumerate(CHECKED_SIZES):
+        example = network.example(size, seed)
+        with torch.inference_mode():
+            expected = network(*example.values())
+        _difference(lambda _, inputs: [compiled(inputs)[0]], ["logits"], example, expected, tolerance)
+
+    def logits(images: Tensor, scale_gates: ScaleGates = None) -> Tensor:
+        if torch.is_autocast_enabled("cpu"):
+            raise DMNetError("`fast` has set this network's precision: predict without one")
+        given = [1.0] * len(network.sizes) if scale_gates is None else scale_gates
+        gates = plain.head.gates(given, images.new_empty(0)).numpy()
+        answers = [compiled({"image": one[None].numpy(), "scale_gates": gates})[0].copy() for one in images]
+        return torch.from_numpy(np.concatenate(answers))  # copies: the runtime uses its memory again
+
+    plain.logits = logits  # type: ignore[method-assign]
+    return plain
 
 
 class OpenNetwork(nn.Module):
@@ -237,19 +289,23 @@ def _metadata(model: DMNet, size: tuple[int, int] | None) -> dict[str, str]:
 
 
 def _difference(
-    session: Any, names: Sequence[str], example: dict[str, Tensor], expected: Sequence[Tensor]
+    run: Callable[..., Sequence[Any]],
+    names: Sequence[str],
+    example: dict[str, Tensor],
+    expected: Sequence[Tensor],
+    tolerance: float = TOLERANCE,
 ) -> float:
     """Return the largest max|found - expected| / max|expected| of these outputs; too large is an error."""
-    found = session.run(names, {name: x.numpy() for name, x in example.items()})
+    found = run(names, {name: x.numpy() for name, x in example.items()})
     largest = 0.0
     for name, tensor, array in zip(names, expected, found, strict=True):
         scale = tensor.abs().max().item() or 1.0
         same_shape = tuple(tensor.shape) == array.shape
         difference = np.abs(array - tensor.numpy()).max().item() / scale if same_shape else math.inf
-        if not difference <= TOLERANCE:  # NaN too
+        if not difference <= tolerance:  # NaN too
             height, width = example["image"].shape[-2:]
             seen = f"{name} by {difference:.1e} of its largest value, for an image of {height} x {width}"
-            limit = f"allowed are {TOLERANCE:.0e}. Nothing was written. Are the model's weights finite?"
+            limit = f"allowed are {tolerance:.0e}. Nothing was written. Are the model's weights finite?"
             raise DMNetError(f"the exported network differs from PyTorch: {seen}; {limit}")
         largest = max(largest, difference)
     return largest

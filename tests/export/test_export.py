@@ -376,15 +376,22 @@ def test_a_size_without_pixels_is_refused(size: tuple[int, int], tmp_path: Path)
         export.export(build_model("demo_scale"), tmp_path / "x.onnx", size=size)
 
 
-def test_without_onnx_the_message_says_what_to_install() -> None:
+@pytest.mark.parametrize(
+    ("lacking", "call", "name"),
+    [
+        ("onnx", "export.export(build_model('demo_scale'), 'x.onnx')", "export"),
+        ("openvino", "export.fast(build_model('demo_scale'))", "fast"),
+    ],
+)
+def test_where_a_part_is_missing_the_message_says_what_to_install(lacking: str, call: str, name: str) -> None:
     code = (
-        "import sys; sys.modules['onnx'] = sys.modules['onnxruntime'] = None\n"
+        f"import sys; sys.modules['{lacking}'] = sys.modules['onnxruntime'] = None\n"
         "from dmnet import export; from dmnet.model import build_model\n"
-        "try: export.export(build_model('demo_scale'), 'x.onnx')\n"
+        f"try: {call}\n"
         "except ValueError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'dmnet[export]'" in done.stdout
+    assert f"{lacking} is not installed: pip install 'dmnet[{name}]'" in done.stdout
 
 
 def test_the_help_says_what_a_file_needs() -> None:

@@ -1,0 +1,107 @@
+"""OpenVINO behind one function: PyTorch's answers, by every protocol; what it cannot do is refused."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from onnxscript import opset20
+
+import dmnet
+from dmnet import datasets, export, systems
+from dmnet.errors import DMNetError
+from dmnet.model import DMNet, build_model, evaluating
+from dmnet.playground.photographs import photographs
+
+openvino = pytest.importorskip("openvino", reason="there is no OpenVINO for this system, or no [fast]")
+DEMOS = ["demo_scale", "demo_context"]
+TOLERANCE = 1e-4  # of the largest logit
+
+pytestmark = pytest.mark.slow  # an export takes its time
+
+
+@pytest.fixture(scope="module")
+def pairs() -> dict[str, tuple[DMNet, DMNet]]:
+    """Each small system, in training, as PyTorch computes it; and as OpenVINO does."""
+    models = {name: dmnet.load_pretrained(name).train() for name in (*DEMOS, "street")}
+    return {name: (model, export.fast(model)) for name, model in models.items()}
+
+
+def street_photograph() -> Any:
+    return photographs()[0].read()[0]
+
+
+@pytest.mark.parametrize("name", [*DEMOS, "street"])
+def test_the_logits_are_those_of_pytorch(name: str, pairs: dict[str, tuple[DMNet, DMNet]]) -> None:
+    """Batches, sizes that nothing was made for, gates; and an answer stays when the next is computed."""
+    plain, fast = pairs[name]
+    torch.manual_seed(0)
+    given: list[tuple[torch.Tensor, Any]] = [
+        (torch.randn(2, 3, 70, 51), None),
+        (torch.randn(1, 3, 33, 128), [0.5, 0.0, 1.0, 2.0]),
+    ]
+    found = [fast.logits(*one) for one in given]
+    with torch.inference_mode(), evaluating(plain):
+        expected = [plain.logits(*one) for one in given]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.shape == theirs.shape and ours.dtype == torch.float32
+        assert (ours - theirs).abs().max() <= TOLERANCE * theirs.abs().max()
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_the_score_is_that_of_pytorch(name: str, pairs: dict[str, tuple[DMNet, DMNet]]) -> None:
+    scenes = datasets.load(name, split="test", size=4)
+    scores = [dmnet.evaluate(model, scenes).miou() for model in pairs[name]]
+    assert scores[0] > 0.5 and abs(scores[0] - scores[1]) < 1e-4
+
+
+@pytest.mark.parametrize("how", ["published", "ms+flip", "slide"])
+def test_a_photograph_gets_the_same_labels_by_every_protocol(
+    how: str, pairs: dict[str, tuple[DMNet, DMNet]]
+) -> None:
+    protocol, image = systems.protocol(systems.get("street"), how), street_photograph()
+    plain, fast = (dmnet.predict(model, image, protocol=protocol) for model in pairs["street"])
+    assert plain.shape == image.shape[:2] and len(np.unique(plain)) > 3
+    assert (plain != fast).mean() < 1e-4
+
+
+def test_the_model_stays_as_it_was(pairs: dict[str, tuple[DMNet, DMNet]]) -> None:
+    for plain, fast in pairs.values():
+        assert plain.training and not fast.training
+        assert "logits" in vars(fast) and "logits" not in vars(plain)
+        assert fast.system == plain.system
+
+
+def test_bfloat16_where_the_processor_has_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Plain(openvino.Core):  # type: ignore[misc, name-defined]
+        def get_property(self, *_: str) -> list[str]:
+            return ["FP32", "INT8"]
+
+    monkeypatch.setattr(openvino, "Core", Plain)
+    with pytest.raises(DMNetError, match="precision on this processor is one of fp32, not 'bf16'"):
+        export.fast(build_model("demo_scale"), precision="bf16")
+
+
+def test_bfloat16_changes_few_labels(pairs: dict[str, tuple[DMNet, DMNet]]) -> None:
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("needs a processor on which OpenVINO multiplies in bfloat16")
+    plain, image = pairs["street"][0], street_photograph()
+    half = export.fast(plain, precision="bf16")
+    assert 0 < (dmnet.predict(plain, image) != dmnet.predict(half, image)).mean() < 0.02
+
+
+def test_what_is_asked_wrongly_is_refused(pairs: dict[str, tuple[DMNet, DMNet]]) -> None:
+    _, fast = pairs["demo_scale"]
+    with pytest.raises(DMNetError, match=r"one of fp32.*, not 'fp16'"):
+        export.fast(fast, precision="fp16")  # type: ignore[arg-type]
+    with pytest.raises(DMNetError, match="has set this network's precision: predict without one"):
+        dmnet.predict(fast, np.zeros((64, 64, 3), np.uint8), precision="bf16")
+    with pytest.raises(DMNetError, match="scale_gates needs 4 numbers"):
+        dmnet.predict(fast, np.zeros((64, 64, 3), np.uint8), [1.0, 1.0])
+
+
+def test_a_runtime_that_computes_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pooling = export.adaptive_pooling
+    monkeypatch.setattr(export, "adaptive_pooling", lambda x, bins: opset20.Add(pooling(x, bins), 1e-2))
+    with pytest.raises(DMNetError, match=r"differs from PyTorch: logits by .* 64 x 64; allowed are 1e-04"):
+        export.fast(dmnet.load_pretrained("demo_context"))
