@@ -118,7 +118,7 @@ def fast(model: DMNet, *, precision: Literal["fp32", "bf16"] = "fp32") -> DMNet:
 
     `dmnet.predict` and `dmnet.evaluate` take it as they take the model: images of any size, every protocol,
     gates. All else of it, `forward` too, stays PyTorch's. Making it takes as long as `export`; it computes
-    with as many threads as PyTorch has then.
+    with as many threads as PyTorch has then. OpenVINO's telemetry is kept from being loaded.
 
     Args:
         model: any system, on any device; it stays as it was.
@@ -130,6 +130,7 @@ def fast(model: DMNet, *, precision: Literal["fp32", "bf16"] = "fp32") -> DMNet:
             exported, or what is computed is not what PyTorch computes (in bfloat16: not finite).
         MissingExtraError: if `openvino`, or what an export needs, isn't installed.
     """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it reports every import
     with extra("fast"):
         import onnxscript  # noqa: F401  PyTorch's exporter needs it
         import openvino

@@ -1,5 +1,9 @@
 """OpenVINO behind one function: PyTorch's answers, by every protocol; what it cannot do is refused."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,7 @@ from dmnet.errors import DMNetError
 from dmnet.model import DMNet, build_model, evaluating
 from dmnet.playground.photographs import photographs
 
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as `fast` does
 openvino = pytest.importorskip("openvino", reason="there is no OpenVINO for this system, or no [fast]")
 DEMOS = ["demo_scale", "demo_context"]
 TOLERANCE = 1e-4  # of the largest logit
@@ -88,6 +93,20 @@ def test_bfloat16_changes_few_labels(pairs: dict[str, tuple[DMNet, DMNet]]) -> N
     plain, image = pairs["street"][0], street_photograph()
     half = export.fast(plain, precision="bf16")
     assert 0 < (dmnet.predict(plain, image) != dmnet.predict(half, image)).mean() < 0.02
+
+
+def test_nothing_is_told_to_anybody(tmp_path: Path) -> None:
+    """Imported as it comes, OpenVINO notes a number for this user in the home folder, and reports it."""
+    code = (
+        "import sys; from dmnet import export; from dmnet.model import build_model\n"
+        "try: export.fast(build_model('demo_scale'), precision='fp8')\n"
+        "except ValueError as error: print('openvino' in sys.modules, error)"
+    )
+    home = {name: str(tmp_path) for name in ("HOME", "USERPROFILE", "LOCALAPPDATA")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | home)
+    assert done.stdout.startswith("True precision on this processor")
+    assert [path.name for path in tmp_path.rglob("*") if "intel" in path.as_posix().lower()] == []
 
 
 def test_what_is_asked_wrongly_is_refused(pairs: dict[str, tuple[DMNet, DMNet]]) -> None:
