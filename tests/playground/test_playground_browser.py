@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 import dmnet
 from dmnet.analysis.inside import look_inside
 from dmnet.inference import labels_at
+from dmnet.metrics import ConfusionMatrix
 from dmnet.playground import bundle
 from dmnet.playground.catalogue import BY_ID, CHANNELS, STILL, SUBSETS
 from dmnet.playground.kernel import Desk
@@ -216,6 +217,25 @@ def test_a_switch_changes_the_prediction_and_says_so(visit: Visit) -> None:
     expect(summary(page)).to_contain_text("· 0 % of the pixels differ")
 
 
+def test_where_a_switch_does_little_it_is_said_where_it_does_more(visit: Visit) -> None:
+    page = shown(visit, WELCOME).page
+    page.get_by_role("slider", name="Warm share").fill("100")
+    page.locator(".between .switch").click()
+    scene = BY_ID["context-13"].draw()
+    score = []
+    for gates in ([1, 1, 1, 0], [1, 1, 1, 1]):
+        counted = ConfusionMatrix(7)
+        counted.update(dmnet.predict(dmnet.load_pretrained("demo_context"), scene.image, gates), scene.mask)
+        score.append(f"{100 * np.nanmean(counted.iou()):.0f} %")
+    said = f"On a cool quilt it matters more: there, without 7 × 7, mIoU {score[0]}, full network {score[1]}."
+    expect(page.locator(".opposite")).to_contain_text(said, timeout=30_000)
+    back = re.search(r"slider to (\d+) %", page.locator(".opposite").inner_text())
+    assert back
+    page.get_by_role("slider", name="Warm share").fill(back[1])
+    expect(summary(page)).to_contain_text(f"mIoU {score[0]}, full network {score[1]}")
+    expect(page.locator(".opposite")).to_be_empty()
+
+
 def test_by_keyboard_alone(visit: Visit) -> None:
     page = shown(visit).page
     switch(page, 3).focus()
@@ -262,6 +282,8 @@ def test_a_thumbnail_is_shown_or_lends_its_filters(visit: Visit) -> None:
     thumbs.first.click()  # no longer
     expect(page.get_by_label("Filters of")).to_have_value("")
     expect(page.get_by_label("Scene")).to_have_value("context-14")
+    page.get_by_role("button", name="Reset").click()
+    expect(page.get_by_label("Instead, a click lends")).not_to_be_checked()
     assert tab.faults == []
 
 
@@ -384,7 +406,8 @@ def test_one_answer_is_held_beside_another(visit: Visit) -> None:
     changed(page, {"gates": [1, 1, 1, 0]})
     page.get_by_role("button", name="Hold as A").click()
     less = labels_of(page)
-    expect(page.get_by_text("A: Coins 1, 7 × 7 off")).to_be_visible()
+    expect(page.get_by_text("A: Coins 1, 7 × 7 off")).to_be_in_viewport()
+    expect(page.get_by_text("A is the last picture above")).to_be_visible()
     expect(summary(page)).to_contain_text("· 0 % of the pixels differ from A")
     changed(page, {"gates": [1, 1, 1, 1]})
     share = np.mean(np.array(full) != less)
@@ -408,11 +431,18 @@ def test_which_scale_matters(visit: Visit) -> None:
     page.get_by_text("Which scale matters here?").click()
     expect(page.locator(".drop")).to_have_count(4)
     expect(page.locator(".drop").nth(3).locator(".score").first).to_contain_text("−")
+    for bar in page.locator(".drop .line").all():  # always by the same scale: a full one is 50 points
+        lost = float(bar.locator(".score").inner_text().replace("−", "").replace("+", "-"))
+        length = bar.locator(".fill").evaluate("one => one.offsetWidth / one.parentElement.offsetWidth")
+        assert length == pytest.approx(min(max(lost / 50, 0), 1), abs=0.03)
     row = page.locator(".statistics tr", has_text="rubies")
     expect(row.locator("td.best")).to_have_text("10/10")
     changed(page, {"gates": [1, 1, 1, 0]})  # it follows what is shown
     expect(page.locator(".reasons p").first).to_contain_text("of Coins 1, 7 × 7 off:")
     expect(page.locator(".drop").nth(3).locator(".score").first).to_have_text("0")
+    expect(page.locator(".reasons")).not_to_contain_text("No scale matters")
+    changed(page, {"gates": [0, 0, 0, 0]})  # there is none to be switched off
+    expect(page.locator(".reasons")).to_contain_text("No scale matters much here.")
     page.get_by_label("Reveal").select_option(label="rubies: which side?")
     expect(page.locator(".picture .caption")).to_have_text(
         re.compile("red is warm, blue cool; the answer changes at")

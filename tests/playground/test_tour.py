@@ -167,6 +167,38 @@ def test_it_can_be_skipped(visit: Visit) -> None:
     expect(page.get_by_role("button", name="Tour")).to_be_focused()
 
 
+def test_another_scene_ends_it_and_says_so(visit: Visit) -> None:
+    page, _, here = begin(visit, live=False)
+    button(page, "Neither").click()
+    page.get_by_label("Scene").select_option(label="Coins 2")
+    expect(page.locator(".tour")).to_contain_text("The tour has ended: this is another scene.")
+    expect(here).to_have_count(0)
+    button(page, "Close the tour").click()
+    expect(page.locator(".tour")).to_be_hidden()
+    page.get_by_role("button", name="Tour").click()  # and it begins anew
+    expect(step(page)).to_have_text("Step 1 of 5")
+    expect(button(page, "Next")).to_be_visible()
+
+
+@pytest.mark.parametrize("way", ["Escape", "Reset", "Skip"])
+def test_who_leaves_it_gets_the_scenes_own_filters_back(visit: Visit, way: str) -> None:
+    page, outcome, _ = begin(visit)
+    for _ in range(3):
+        button(page, "Next").click()
+    button(page, "Show me").click()
+    expect(page.get_by_label("Filters of")).to_have_value("context-15")
+    expect(outcome).to_contain_text("With its own filters", timeout=90_000)
+    if way == "Escape":
+        button(page, "Next").press("Escape")
+    elif way == "Reset":
+        page.get_by_role("button", name="Reset").click()
+    else:
+        button(page, "Skip the tour").click()
+    expect(page.locator(".tour")).to_be_hidden()
+    expect(page.get_by_role("button", name="Tour")).to_be_focused()
+    expect(page.get_by_label("Filters of")).to_have_value("")
+
+
 def test_where_nothing_can_be_kept(visit: Visit) -> None:
     page, outcome, _ = begin(visit)
     page.evaluate("() => { Storage.prototype.setItem = () => { throw new Error('full'); }; }")
@@ -181,6 +213,7 @@ def test_on_a_telephone_words_control_and_prediction_are_on_one_screen(visit: Vi
     page, outcome, here = begin(visit, **TELEPHONE, color_scheme=theme, reduced_motion="reduce")
     for guess in ("The rubies", "The jades"):
         button(page, guess).tap()
+        expect(page.locator(".tour .todo")).not_to_contain_text("key")  # there is none
         for one in (here, page.locator(".tour .todo"), page.get_by_label("The network's labels")):
             expect(one).to_be_in_viewport(ratio=1)
         box = here.bounding_box()

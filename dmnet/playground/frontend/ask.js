@@ -18,7 +18,7 @@ import { logitsShape, SIZES } from "./numbers.js";
 
 const NAMES = SIZES.map((k) => `${k}×${k}`);
 const NOTE = "First: the class that all four scales together give. Second: its strongest rival now. A row says what a part adds to " +
-  "both: Shapley values, exact, from the network's answers with each of the 16 sets of scales.";
+  "both; what scales add only together is shared out evenly among them. f: the features, with no scale on.";
 
 /**
  * Return the dividends of 16 sets from the logits, [classes, height, width], that the network gives with each.
@@ -121,6 +121,7 @@ export class PixelCard {
       for (let set = 0; set < 16; set++) {
         const gates = SCALES.map((k) => (holds(set, k) ? game.weights[k] : 0));
         const key = `${world.name} ${game.donor} ${gates}`;
+        say(this.note, `The network is asked 16 times: ${set + 1} of 16 …`);
         if (!answers.has(key)) answers.set(key, await engine?.logits({ picture: game.picture, gates, donor }));
         if (this.wanted !== game) return; // another one is wanted
         sets.push(answers.get(key));

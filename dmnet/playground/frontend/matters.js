@@ -6,7 +6,9 @@
  */
 import { make } from "./elements.js";
 import { iou, shareChanged } from "./numbers.js";
-import { dropBars, groupScores, statistics, statisticsTable } from "./results.js";
+import { dropBars, FULL_BAR, groupScores, statistics, statisticsTable } from "./results.js";
+
+const NEXT_TO_NOTHING = 0.03; // of IoU, or of the pixels
 
 /**
  * Return what the box holds; null if an answer is not to be had.
@@ -27,10 +29,11 @@ export async function reasons(world, scene, { answer, gates, name: shown }, answ
   const whose = shown ? `, of ${shown}` : "";
   const parts = [
     make("p", {}, scene.truth
-      ? `What switching off this scale alone does to the IoU, in percentage points${whose}:`
-      : `Share of the pixels, in per cent, that change when this scale alone is switched off${whose}:`),
+      ? `What switching off this scale alone does to the IoU, in percentage points (a full bar is ${100 * FULL_BAR})${whose}:`
+      : `Share of the pixels, in per cent, that change when this scale alone is switched off (a full bar is ${100 * FULL_BAR})${whose}:`),
     dropBars(drops),
   ];
+  if (Object.values(drops).flat().every((drop) => Math.abs(drop) < NEXT_TO_NOTHING)) parts.push(make("p", {}, "No scale matters much here."));
   if (!scene.facts.questions.length) return parts;
   const words = "And the true statistic: how many would be answered rightly by the majority of the tiles in a window " +
     "around them? A k × k filter averages over about 8k pixels.";

@@ -16,6 +16,7 @@ import { BrowserEngine, KernelEngine, NO_FACTS, precomputed, readScene } from ".
 import { VOID } from "./maps.js";
 import { reasons } from "./matters.js";
 import { breath, iou, mean, occurringIn, shareChanged, sharesOf, SIZES } from "./numbers.js";
+import { askTheOther } from "./opposite.js";
 import { OwnPictures } from "./own.js";
 import { paintDifference, paintLabels, paintPicture, paintRevealed } from "./paint.js";
 import { toPicture } from "./pictures.js";
@@ -101,7 +102,7 @@ export class Playground {
     this.ownWorld = null;
     /** @type {((state: State) => void)[]} */
     this.listeners = [];
-    this.tour = new Tour((changes) => this.set(changes), () => this.view, () => this.view.tour.focus());
+    this.tour = /** @type {Tour} */ (new Tour((changes) => this.set(changes), () => this.view, () => this.view.tour.focus()));
     this.view = new View(this.actions(), this.tour.element, options.engine === "kernel"
       ? "A picture of your own goes to this notebook's kernel and nowhere else."
       : "A picture of your own never leaves this browser.");
@@ -126,7 +127,7 @@ export class Playground {
       channel: (channel) => this.set({ channel }),
       lend: (donor) => this.set({ donor }),
       swap: () => this.set({ scene: this.state.donor, donor: this.state.scene }),
-      hold: () => this.hold(),
+      hold: () => { this.hold(); bring(this.view.difference.figure); }, // where it is shown
       exchange: () => this.exchange(),
       release: () => this.release(),
       edit: () => this.toggleEditor(),
@@ -200,6 +201,8 @@ export class Playground {
 
   reset() {
     this.view.scales.weights.fill(1);
+    this.strip.lends.checked = false;
+    if (!this.tour.element.hidden) this.tour.close();
     this.say("");
     this.release();
     const scene = this.state.scene === OWN ? this.start.scene : this.state.scene;
@@ -299,6 +302,7 @@ export class Playground {
   /** Ask for the answer to the present state, and show it unless the state has changed meanwhile. */
   async refresh() {
     const turn = ++this.turn;
+    this.tour.heed(this.state);
     if (this.view.editor.isOpen && !this.entry(this.state.scene)?.layers) this.view.toggleEditor(); // no drawing
     this.showControls();
     try {
@@ -418,6 +422,7 @@ export class Playground {
       [c, `channel ${c + 1}${c === world.channel ? ", which varies most" : ""}`]));
     this.view.channel.value = String(this.channel);
     this.view.scales.show(gates, null, "");
+    say(this.view.opposite, ""); // of before
     this.strip.show();
   }
 
@@ -475,7 +480,7 @@ export class Playground {
     this.view.reveal.value = String(this.state.reveal);
     this.view.revealChoice.hidden = !scene.facts.questions.length;
     clearTimeout(this.explaining);
-    this.explaining = setTimeout(() => this.showMatters(), 400); // not while something is dragged
+    this.explaining = setTimeout(() => { this.showMatters(); askTheOther(this).catch(() => {}); }, 400); // not while something is dragged
     this.announce();
     this.view.editor.tell(answer.labels);
     if (this.tour.running) this.tour.look(this.state, factsOf(this.world, scene, answer, this.full.get(scene) ?? answer));
@@ -519,7 +524,7 @@ export class Playground {
     else paintDifference(this.view.difference.canvas, answer.labels, labels, height, width, palette, isDark(this.view.element));
     say(this.view.difference.caption, held ? `A: ${held.name}` : "changed (grey: not)");
     say(this.view.prediction.caption, held ? "prediction, B" : "prediction");
-    [this.view.exchange.hidden, this.view.release.hidden] = [!this.held, !this.held];
+    [this.view.exchange.hidden, this.view.release.hidden, this.view.where.hidden] = [!this.held, !this.held, !held];
     this.view.prediction.canvas.ariaLabel = `The network's labels: ${described(this.world, answer.labels)}`;
     if (truth) this.view.truth.canvas.ariaLabel = `The true labels: ${described(this.world, truth)}`;
     const changed = `${percent(this.changed ?? 0)} of the pixels`;
@@ -543,11 +548,7 @@ export class Playground {
         classList(this.world, occurringIn(maps), "IoU", this.scores, this.otherScores, resize && now)]
       : [make("p.fine", {}, "The share of the picture that is labelled so:"),
         classList(this.world, occurringIn(maps), "Share of the picture", now, full, null)]));
-    const { base, state: { gates } } = this;
-    const as = base && scene !== base && !this.drawn && !this.comparable && !gates.every((gate) => gate === 1) && precomputed(base, gates);
-    const truth = as && base?.truth;
-    const [once, whole] = truth ? [as, this.full.get(base) ?? as].map(({ labels }) => percent(mean(iou(labels, truth, classes.length)))) : [];
-    const changed = `${percent(this.changed ?? 0)} of the pixels differ from ${other.words}${once ? `. In the picture as it was: mIoU ${once}, full network ${whole}` : ""}`;
+    const changed = `${percent(this.changed ?? 0)} of the pixels differ from ${other.words}`;
     if (!this.scores || !this.otherScores) return say(this.view.summary, changed);
     if (this.drawn && !scene.facts.objects.length) return say(this.view.summary, "Nothing is there to be scored yet.");
     say(this.view.summary, `mIoU ${percent(mean(this.scores))}, ${than} ${percent(mean(this.otherScores))} · ${changed}`);

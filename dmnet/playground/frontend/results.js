@@ -3,10 +3,12 @@
  *
  * @import { Scene } from "./engines.js"
  */
-import { make, makeSwatch, percent } from "./elements.js";
+import { make, makeSwatch, percent, within } from "./elements.js";
 import { inside } from "./maps.js";
 import { mean, sharesOf, SIZES } from "./numbers.js";
 import { CREAM } from "./paint.js";
+
+export const FULL_BAR = 0.5; // of IoU: always the same, so that a small loss looks small
 
 /**
  * @typedef {object} World
@@ -90,11 +92,10 @@ export function groupScores(world, scores) {
  */
 export function dropBars(drops) {
   const groups = Object.keys(drops);
-  const most = Math.max(0.05, ...Object.values(drops).flat().map(Math.abs));
   const rows = SIZES.map((k, i) =>
     make(
       "div.drop", {}, make("b", {}, `${k} × ${k}`),
-      make("div.bars", {}, ...groups.map((name) => dropBar(name, drops[name][i], most))),
+      make("div.bars", {}, ...groups.map((name) => dropBar(name, drops[name][i]))),
     ));
   return make("div.drops", {}, ...rows);
 }
@@ -102,14 +103,13 @@ export function dropBars(drops) {
 /**
  * @param {string} name
  * @param {number} drop
- * @param {number} most
  */
-function dropBar(name, drop, most) {
+function dropBar(name, drop) {
   const points = Math.round(100 * drop);
   const text = points > 0 ? `−${points}` : points < 0 ? `+${-points}` : "0";
   return make(
     "div.line", {}, make("span.name", {}, name),
-    make("span.track", {}, make("span.fill", { "data-of": name, style: `--length: ${Math.max(0, drop) / most}` })),
+    make("span.track", {}, make("span.fill", { "data-of": name, style: `--length: ${within(drop / FULL_BAR, 0, 1)}` })),
     make("span.score", {}, text),
   );
 }

@@ -31,7 +31,7 @@ import { groupScores } from "./results.js";
  * @property {number[]} warm of the pixels with a name that depends on the ground, the share that has the warm one: now, and by the full network
  */
 
-const GAP = 0.1; // of IoU: a loss that one sees
+export const GAP = 0.1; // of IoU: a loss that one sees
 const SLIGHT = 0.01; // a difference in IoU that is none
 const ON = [1, 1, 1, 1];
 
@@ -68,6 +68,7 @@ function winners({ now, full }) {
   return found.length ? (found.join() === "rubies" ? "rubies" : "others") : "nobody";
 }
 
+const orBy = (/** @type {number} */ key) => (globalThis.matchMedia?.("(hover: none)").matches ? "" : ` or by the key ${key}`);
 const COINS = { rubies: "The rubies", jades: "The jades", both: "Both", neither: "Neither" };
 const begin = { channel: -1, donor: "", reveal: -1, edits: [], gates: ON };
 
@@ -83,7 +84,7 @@ export const STEPS = [
     title: "Without 7 × 7: rubies or jades, which will be named wrongly?",
     ask: "A ruby is named by the side of the mosaic that it lies on, warm or cool; a jade by its block of tiles, light or dark.",
     guesses: COINS,
-    todo: "Now switch 7 × 7 off, here or by the key 7.",
+    todo: `Now switch 7 × 7 off, here${orBy(7)}.`,
     control: ({ scales }) => scales.toggle.parentElement,
     set: { ...begin, scene: "scale-26" },
     show: { gates: [1, 1, 1, 0] },
@@ -96,7 +97,7 @@ export const STEPS = [
     title: "And without 3 × 3?",
     ask: "7 × 7 is on again. Of rubies and jades, which need the filters of 3 × 3?",
     guesses: COINS,
-    todo: "Now switch 3 × 3 off, here or by the key 3.",
+    todo: `Now switch 3 × 3 off, here${orBy(3)}.`,
     control: ({ scales }) => scales.cards[1].toggle.parentElement,
     set: { ...begin, scene: "scale-26" },
     show: { gates: [1, 0, 1, 1] },

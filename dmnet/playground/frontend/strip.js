@@ -125,7 +125,7 @@ export class Strip {
  * Return what most of a scene's ground is, where that decides: "warm" or "cool".
  * @param {Scene} scene
  */
-function kindOf({ facts, picture, tensors }) {
+export function kindOf({ facts, picture, tensors }) {
   const question = facts.questions.find(({ majority }) => majority);
   if (!question) return "";
   return tensors.hidden.data[facts.hidden.indexOf(question.hidden) * picture.height * picture.width] ? "warm" : "cool";

@@ -60,13 +60,17 @@ export class Tour {
     this.back = makeButton("Back", () => this.go(this.step - 1), "The step before");
     this.next = makeButton("Next", () => this.go(this.step + 1), "The next step");
     this.skip = makeButton("Skip", () => this.close(), "Leave the tour");
-    this.skip.ariaLabel = "Skip the tour";
     this.next.classList.add("primary");
     this.element = make(
       "section.tour", { hidden: true, "aria-label": "Guided tour" },
       this.count, this.title, this.text, this.guesses, this.todo, this.outcome,
       make("div.buttons", {}, this.showing, this.back, this.next, this.skip),
     );
+    this.element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "Escape") return;
+      this.close();
+      event.stopPropagation();
+    });
   }
 
   get running() {
@@ -85,7 +89,8 @@ export class Tour {
     const { title, ask, guesses, set } = STEPS[(this.step = step)];
     const last = step + 1 === STEPS.length;
     [this.reached, this.told] = [false, false];
-    this.element.hidden = false;
+    this.element.hidden = this.next.hidden = false;
+    [this.skip.textContent, this.skip.ariaLabel] = ["Skip", "Skip the tour"];
     say(this.count, `Step ${step + 1} of ${STEPS.length}`);
     say(this.title, title);
     say(this.text, ask);
@@ -105,11 +110,29 @@ export class Tour {
     this.title.focus({ preventScroll: true });
   }
 
+  /** End it, and take back the filters that a step has lent. */
   close() {
+    const lent = this.running && Boolean(STEPS[this.step].show?.donor);
     this.leave();
     this.step = -1;
     this.element.hidden = true;
+    if (lent) this.set({ donor: "" });
     this.closed();
+  }
+
+  /**
+   * End it where another scene than the step's has been chosen, and say so.
+   * @param {State} state
+   */
+  heed(state) {
+    const wanted = STEPS[this.step]?.set.scene;
+    if (!wanted || state.scene === wanted) return;
+    this.leave();
+    this.step = -1;
+    [this.count, this.text, this.todo, this.outcome].forEach((one) => say(one, ""));
+    say(this.title, "The tour has ended: this is another scene.");
+    [this.showing, this.guesses, this.back, this.next].forEach((one) => { one.hidden = true; });
+    [this.skip.hidden, this.skip.textContent, this.skip.ariaLabel] = [false, "Close", "Close the tour"];
   }
 
   /** Where the reader comes back to, from a control. */

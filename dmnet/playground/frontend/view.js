@@ -59,6 +59,7 @@ export class View {
     this.narrow = false;
     this.pointed = make("p.pointed.idle");
     this.summary = make("p.summary");
+    this.opposite = make("p.opposite", { role: "status" });
     this.channel = make("select", { onchange: () => actions.channel(Number(this.channel.value)) });
     this.donor = make("select", { onchange: () => actions.lend(this.donor.value) });
     this.swap = makeButton("⇄", actions.swap, "The other way round: that picture with the filters of this one");
@@ -68,7 +69,8 @@ export class View {
     this.hold = makeButton("Hold as A", actions.hold, "Keep this answer beside those that follow");
     this.exchange = makeButton("A ⇄ B", actions.exchange, "Back to A, and hold this answer instead");
     this.release = makeButton("Let A go", actions.release, "Compare with the full network again");
-    this.exchange.hidden = this.release.hidden = true;
+    this.where = make("span.fine", {}, "A is the last picture above: change something, and compare.");
+    this.exchange.hidden = this.release.hidden = this.where.hidden = true;
     this.classes = make("div.scores");
     this.matters = make("div.reasons");
     this.mattersBox = make("details.matters", { ontoggle: actions.matters },
@@ -79,10 +81,10 @@ export class View {
     this.aloud = make("p.aloud", { role: "status", "aria-live": "polite" });
     /** @type {HTMLElement} */
     this.element = make("section.dmnet-app.playground", { "aria-label": "Playground: switch the network's scales on and off" },
-      this.hint, tour, this.field, this.others, this.credits, this.summary, this.pointed, this.toolbar(actions),
+      this.hint, tour, this.field, this.others, this.credits, this.summary, this.opposite, this.pointed, this.toolbar(actions),
       this.scales.element, this.scales.key,
       make("div.choices", {}, this.choice("Show", this.channel), this.donorChoice, this.revealChoice,
-        make("div.choice", {}, this.hold, this.exchange, this.release)),
+        make("div.choice", {}, this.hold, this.exchange, this.release, this.where)),
       make("div.below", {}, this.classes, this.mattersBox), this.footer(actions, privacy), this.message, this.aloud);
     // Of what is as wide as the whole: arranging changes the height of that, which an observer may not do to what it observes.
     new ResizeObserver(([{ contentRect: { width } }]) => {
