@@ -29,9 +29,9 @@ export function makeScrub(label, { min, max, step }, change) {
       if (down || right) give(value + (right - down) * step);
       else if (event.key === "Home" || event.key === "End") give(event.key === "Home" ? min : max);
       else if (event.key === "-") give(-value);
-      else if (/^\d$/.test(event.key) && !(event.ctrlKey || event.metaKey || event.altKey)) {
-        typed += event.key;
-        give(Number(typed));
+      else if (/^[\d.,]$/.test(event.key) && !(event.ctrlKey || event.metaKey || event.altKey)) {
+        typed += event.key.replace(",", ".");
+        if (Number.isFinite(Number(typed))) give(Number(typed)); // a point alone is no number yet
         forget(() => { typed = ""; });
       }
       else return;

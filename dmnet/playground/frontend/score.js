@@ -42,7 +42,8 @@ export default liveFigure("score", (data, live) => {
   const first = scores(confusion(truth, Uint8Array.from(predicted.values), classes));
   const worst = Math.min(...first.map(({ iou }, c) => (truth.includes(c) ? iou ?? 1 : 1))); // of those that are there
   const start = { labels: [...predicted.values].join(""), brush: first.findIndex(({ iou }, c) => iou === worst && truth.includes(c)), border: "out", row: 0, column: 0 };
-  let before = start.labels; // the last stroke
+  /** @type {string[]} the labels before each change, for "Undo" */
+  const earlier = [];
   const counted = (/** @type {any} */ { labels, border }) => {
     const asked = border === "out" ? truth : truth.map((label) => (label === VOID ? 0 : label));
     const counts = confusion(asked, toLabels(labels), classes);
@@ -69,13 +70,17 @@ export default liveFigure("score", (data, live) => {
   own.element.classList.add("own");
   const pad = own.canvas.parentElement;
   [["tabindex", 0], ["role", "application"], ["aria-label", "Your prediction: arrow keys move, space paints"]].forEach(([key, value]) => pad.setAttribute(key, value));
-  const draws = (/** @type {PointerEvent} */ { clientX, clientY, buttons }) => {
-    if (!buttons) return;
+  const draws = (/** @type {PointerEvent} */ { type, clientX, clientY, buttons }) => {
+    if (!(buttons & 1)) return;
     const box = pad.getBoundingClientRect();
-    put(inside(((clientY - box.top) / box.height) * height - 0.5, height), inside(((clientX - box.left) / box.width) * width - 0.5, width), true);
+    const to = [inside(((clientY - box.top) / box.height) * height - 0.5, height), inside(((clientX - box.left) / box.width) * width - 0.5, width)];
+    const from = type === "pointerdown" ? to : [live.state.row, live.state.column];
+    const steps = Math.max(1, Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1])); // a fast stroke has no holes
+    for (let i = 1; i <= steps; i++) put(Math.round(from[0] + ((to[0] - from[0]) * i) / steps), Math.round(from[1] + ((to[1] - from[1]) * i) / steps), true);
   };
-  const begins = () => { before = live.state.labels; };
-  pad.addEventListener("pointerdown", begins);
+  const begins = () => earlier.push(live.state.labels);
+  const undo = () => live.set({ labels: earlier.pop() ?? live.state.labels });
+  pad.addEventListener("pointerdown", (/** @type {PointerEvent} */ { buttons }) => buttons & 1 && begins());
   pad.addEventListener("pointerdown", draws);
   pad.addEventListener("pointermove", draws);
   pad.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
@@ -85,7 +90,8 @@ export default liveFigure("score", (data, live) => {
     else if (event.key === " " || event.key === "Enter") {
       begins();
       put(row, column, true);
-    } else if (event.key in names) live.set({ brush: Number(event.key) });
+    } else if (event.key === "z" && (event.ctrlKey || event.metaKey)) undo();
+    else if (event.key in names) live.set({ brush: Number(event.key) });
     else return;
     event.preventDefault();
   });
@@ -100,8 +106,9 @@ export default liveFigure("score", (data, live) => {
   const buttons = [
     fill(`All ${names[0]}`, "0".repeat(width * height), "Start from nothing"),
     fill("The truth", Array.from(truth, (label) => (label === VOID ? 0 : label)).join(""), "A perfect prediction"),
+    makeButton("Undo", undo, "The prediction before the last change"),
     makeButton("Reset", () => {
-      before = start.labels;
+      earlier.length = 0;
       live.set(start);
     }, "The network's prediction"),
   ];
@@ -126,29 +133,30 @@ export default liveFigure("score", (data, live) => {
     const { each, miou, accuracy } = counted(state);
     const { intersection, union, iou } = each[state.brush];
     const one = iou === null ? "occurs neither here nor there: no IoU, and no part in the mean" : `∩ ${intersection} / ∪ ${union} = ${percent(iou)}`;
-    const change = 100 * (miou - counted({ ...state, labels: before }).miou);
-    const stroke = before === state.labels ? "" : ` The last stroke: ${change > 0 ? "+" : ""}${number(change, 1)} points of mIoU.`;
-    return `mIoU ${percent(miou)}; ${percent(accuracy)} of the pixels are right.${stroke} ${names[state.brush]}: ${one}.`;
+    const last = earlier.at(-1) ?? state.labels;
+    const change = 100 * (miou - counted({ ...state, labels: last }).miou);
+    const stroke = last === state.labels ? "" : ` The last change: ${change > 0 ? "+" : ""}${number(change, 1)} points of mIoU.`;
+    return `mIoU ${percent(miou)}; ${number(accuracy < 1 ? Math.min(100 * accuracy, 99.9) : 100, 1)} % of the pixels are right.${stroke} ${names[state.brush]}: ${one}.`;
   };
-  paintLabels(real.canvas, truth, height, width, palette);
 
   return {
     start,
     elements: [
       make("p.ask", {}, "Paint the prediction: ", make("b", {}, "what raises the mIoU most?")),
       make("div.controls", {}, brush.element), sum,
-      make("div.three", {}, real.element, own.element, both.element), make("p.hint", {}, "Right: ", ...keys),
+      make("div.three", {}, real.element, own.element, both.element), make("p.hint", {}, "In the third picture: ", ...keys),
       make("div.table", { tabindex: 0, role: "region", "aria-label": "Confusion matrix" }, make("table", {}, head, ...rows)),
       make("div.controls", {}, border.element, make("div.buttons", {}, ...buttons)),
     ],
     draw: (state) => {
       const { asked, counts, each } = counted(state);
       const [labels, chosen] = [toLabels(state.labels), state.brush];
+      paintLabels(real.canvas, asked, height, width, palette);
       paintLabels(own.canvas, labels, height, width, palette);
       // 0: neither, 1: in the prediction only, 2: in the truth only, 3: in both
       const parts = asked.map((label, i) => (label === VOID ? VOID : 2 * Number(label === chosen) + Number(labels[i] === chosen)));
       paintLabels(both.canvas, parts, height, width, PARTS.map(([rgb]) => rgb));
-      say(both.caption, names[chosen]);
+      say(both.caption, `∩ and ∪: ${names[chosen]}`);
       both.canvas.setAttribute("aria-label", `intersection and union of ${names[chosen]}`);
       [cursor.style.left, cursor.style.top] = [`${(100 * state.column) / width}%`, `${(100 * state.row) / height}%`];
       [cursor.style.width, cursor.style.height] = [`${100 / width}%`, `${100 / height}%`];

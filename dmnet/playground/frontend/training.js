@@ -79,20 +79,23 @@ export default liveFigure("training", (data, live) => {
 
   // The charts, one below the other, and below them the slider that is their axis.
   const across = acrossOf(total);
-  const charts = { loss: makeChart(22, 62, across, ["each", "plus"]), scores: makeChart(110, 78, across, ["miou", "minus", "plus"]),
-    taps: makeChart(214, 56, across, QUILTS), rates: makeChart(296, 56, across, ["miou", "dragged"]) };
+  const charts = { loss: makeChart(22, 62, across, ["each", "loss"]), scores: makeChart(118, 76, across, ["miou", "gem", "quilt"]),
+    taps: makeChart(228, 54, across, QUILTS), rates: makeChart(316, 54, across, ["miou", "dragged"]) };
   charts.scores.scale(0, 1, (value) => `${100 * value}`);
   charts.rates.scale(0, 2 * recipe.rate, (value) => number(value, 3));
   charts.rates.plot(0, own, (i) => i + 1);
-  const cursor = draw("line", { class: "cursor", y1: 16, y2: 354 });
-  const svg = draw("svg", { viewBox: "0 0 360 356", "aria-hidden": "true" }, ...Object.values(charts).flatMap(({ parts }) => parts), cursor);
-  const follow = (/** @type {PointerEvent} */ { buttons, clientX }) => {
+  const cursor = draw("line", { class: "cursor", y1: 16, y2: 372 });
+  const svg = draw("svg", { viewBox: "0 0 360 374", "aria-hidden": "true" }, cursor, ...Object.values(charts).flatMap(({ parts }) => parts));
+  const follow = (/** @type {PointerEvent} */ { type, buttons, clientX }) => {
     const { left, width } = svg.getBoundingClientRect();
     const away = looks.map((look) => Math.abs(across(look) - (360 * (clientX - left)) / width));
-    if (buttons & 1) live.set({ look: away.indexOf(Math.min(...away)) });
+    if (buttons & 1 || type === "click") live.set({ look: away.indexOf(Math.min(...away)) });
   };
-  svg.addEventListener("pointerdown", follow);
+  let before = 0;
+  svg.addEventListener("pointerdown", () => { before = live.state.look; });
+  svg.addEventListener("pointercancel", () => live.set({ look: before })); // the finger scrolls the page
   svg.addEventListener("pointermove", follow);
+  svg.addEventListener("click", follow);
   const slider = make("input", { type: "range", min: 0, max: looks.length - 1, "aria-label": "Iteration", style: `--first: ${across(looks[0]) / 3.6}%`,
     oninput: () => live.set({ look: Number(slider.value) }) });
 
@@ -123,7 +126,7 @@ export default liveFigure("training", (data, live) => {
     const [quilt, gem, miou] = ["quilt", "gem", "mIoU"].map((kind) => percent(scores[kind][look] ?? NaN));
     const [recipes, other] = [own, yours(schedule)].map((rates) => number(rates[looks[look] - 1], 4));
     return {
-      loss: `Loss: ${number(mean[looks[look] - MEAN])}, mean of ${MEAN} steps.`, scores: `Right: {plus}quilt ${quilt}, {minus}gem ${gem}. {miou}mIoU ${miou}.`,
+      loss: `Loss: ${number(mean[looks[look] - MEAN])}, mean of ${MEAN} steps.`, scores: `Right: {quilt}quilt ${quilt}, {gem}gem ${gem}. {miou}mIoU ${miou}.`,
       taps: `Mean of the filter: ${QUILTS.map((name, s) => `{${name}}${name} ${signed(taps[s][look])}`).join(", ")}.`,
       rates: `Learning rate: {miou}${recipes}${other === recipes ? "" : `, {dragged}yours ${other}`}.`,
     };
@@ -160,13 +163,13 @@ export default liveFigure("training", (data, live) => {
       make("p.ask", {}, "Slide through the run: ", make("b", {}, "what climbs, what leaps, and what does the filter do meanwhile?")),
       make("div.controls", {}, which.element, reset),
       make("div.two", {}, make("div", {}, svg, slider, told), make("div", {}, make("div.tiles", {}, ...rows.flat().map(({ element }) => element)), make("p.hint", {}, ...legend))),
-      make("p.schedule", {}, "Another schedule, to be dragged, dashed in the lowest chart; what is shown stays the recipe's run: base rate ", rate.element, ", power ", power.element, ", warm-up ", warmup.element, " steps. ", size, command),
+      make("p.schedule", {}, "Another schedule, to be dragged, dashed in the lowest chart; what is shown stays the recipe's run. The rate decays from the first step, under the warm-up, too: base rate ", rate.element, ", power ", power.element, ", warm-up ", warmup.element, " steps. ", size, command),
     ],
     draw: (state) => {
       const run = runs[state.seed];
       if (!run && !note) load(); // the page's address has asked for it
       which.show(state.seed);
-      say(told, run ? `${where(state)} Each seed has filters of its own: shown is its filter ${run.channel}.` : note);
+      say(told, run ? `${where(state)} Filters: red +, blue −; darkest ±${number(run.most)}.` : note);
       if (!run) return;
       if (plotted !== run) plot(plotted = run);
       if (drawn !== yours(state)) charts.rates.plot(1, drawn = yours(state), (i) => i + 1);

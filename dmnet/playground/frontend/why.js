@@ -49,6 +49,7 @@ export default liveFigure("why", (data, live) => {
   /** @type {any} what was pinned when a finger or the mouse went down */
   let before = start;
   maps.addEventListener("pointerdown", () => { before = { ...live.state }; });
+  maps.addEventListener("pointercancel", () => live.set(before)); // the finger scrolls the page
   maps.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
     const place = placeOf(event);
     if (place && (event.buttons || !live.state.pinned)) live.set(place);
@@ -116,19 +117,24 @@ export default liveFigure("why", (data, live) => {
       [0, 1].includes(pinned) && ["response", "added"].includes(which),
   };
 
-  /** @param {boolean} added @param {string} on @param {number[]} pair */
-  function paintMaps(added, on, [best, rival]) {
+  /** What each scale adds to the lead. @param {string} on @param {number[]} pair */
+  function addedBy(on, [best, rival]) {
     const area = height * width;
-    const grids = SCALES.map((k) => {
-      const grid = added ? new Float32Array(area) : Float32Array.from(spelled(data.responses[k]).values);
-      for (const { set, size: members } of added ? within16(setOf(on)) : []) {
+    return SCALES.map((k) => {
+      const grid = new Float32Array(area);
+      for (const { set, size: members } of within16(setOf(on))) {
         const [one, other] = [best, rival].map((c) => (set * classes + c) * area);
         if (holds(set, k)) grid.forEach((_, i) => { grid[i] += (dividends.step * (dividends.values[one + i] - dividends.values[other + i])) / members; });
       }
       return grid;
     });
-    const most = Math.max(...grids.flatMap((grid) => [...grid].map(Math.abs)));
+  }
+
+  /** @param {boolean} added @param {string} on @param {number[]} pair */
+  function paintMaps(added, on, pair) {
+    const grids = added ? addedBy(on, pair) : SCALES.map((k) => Float32Array.from(spelled(data.responses[k]).values));
+    const most = added ? Math.max(...addedBy("1111", pair).flatMap((grid) => [...grid].map(Math.abs))) : 0; // a switch leaves the colours' scale
     say(note, added ? `Red adds to the lead, blue takes from it; darkest: ±${number(most, 1)}.` : "One channel each, the one that varies most; each map has its own scale.");
-    responses.forEach((one, k) => paintGrid(one, { values: grids[k], height, width }, added ? most : undefined));
+    responses.forEach((one, k) => paintGrid(one, { values: grids[k], height, width }, most || undefined));
   }
 });

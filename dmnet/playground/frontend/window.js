@@ -3,7 +3,7 @@
  */
 import { onDrag } from "./drag.js";
 import { make, makeButton, number, percent, say } from "./elements.js";
-import { ARROWS, liveFigure, makeChoice, spelled } from "./live.js";
+import { ARROWS, liveFigure, makeChoice, spelled, unpacked } from "./live.js";
 import { inside } from "./maps.js";
 import { paintGrid, paintLabels } from "./paint.js";
 
@@ -27,6 +27,7 @@ export default liveFigure("window", (data, live) => {
   const [truth, whole, filters] = [data.truth, data.whole, data.filters].map(spelled);
   /** @type {Record<string, {values: Int8Array}>} */
   const answers = { own: spelled(data.own), lent: spelled(data.lent) };
+  const { values: warm } = unpacked(data.warm);
   const size = truth.shape[1];
   const stops = (size - side) / step + 1;
   const start = { row: data.at[0], column: data.at[1], whose: "own" };
@@ -34,23 +35,24 @@ export default liveFigure("window", (data, live) => {
   const general = tapsOf(stops * stops); // the last filter is the whole picture's
   const most = data.unit * Math.max(...Array.from(filters.values, Math.abs));
   const average = (/** @type {Float32Array} */ taps) => number(taps.reduce((sum, value) => sum + value, 0) / AREA);
+  const shareOf = (/** @type {Uint8Array} */ bits) => bits.reduce((sum, bit) => sum + bit, 0) / bits.length;
   const found = (/** @type {any} */ { row, column, whose }) => {
     const [i, corner] = [row * stops + column, [row * step, column * step]];
     const labels = Uint8Array.from(answers[whose].values.subarray(i * side * side, (i + 1) * side * side));
     const [real, before] = [truth, whole].map(({ values }) => windowOf(values, size, corner, side));
     const coins = data.coins.map((/** @type {number[]} */ [x, y, name]) => [x - corner[1], y - corner[0], name])
       .filter((/** @type {number[]} */ [x, y]) => Math.min(x, y) >= 0 && Math.max(x, y) < side);
-    return { corner, real, before, labels, coins, taps: whose === "own" ? tapsOf(i) : general, moved: whose === "own" ? data.moved[i] : 0 };
+    return { corner, real, before, labels, coins, taps: whose === "own" ? tapsOf(i) : general, warmth: shareOf(windowOf(warm, size, corner, side)) };
   };
   const told = (/** @type {any} */ state) => {
-    const { before, labels, coins, moved } = found(state);
+    const { before, labels, coins, warmth } = found(state);
     const changed = labels.filter((label, i) => label !== before[i]).length;
     const counts = Object.entries(KINDS).map(([kind, numbers]) => {
       const asked = coins.filter((/** @type {number[]} */ [, , name]) => numbers.includes(name));
       const right = (/** @type {Uint8Array} */ map) => asked.filter((/** @type {number[]} */ [x, y, name]) => map[y * side + x] === name).length;
       return asked.length ? `${kind} ${right(before)} → ${right(labels)} of ${asked.length}` : `no ${kind}`;
     });
-    return `The filters move by ${percent(moved)} of their norm. Of the ${side * side} pixels ${changed} get another name than in the whole picture. Coins named rightly, as a whole → in the window: ${counts.join("; ")}.`;
+    return `Of the window ${percent(warmth)} is warm, of the scene ${percent(shareOf(warm))}. Of the ${side * side} pixels ${changed} get another name than in the whole picture. Coins named rightly, as a whole → in the window: ${counts.join("; ")}.`;
   };
 
   // Above the scene and the two filters, below the labels in the window.
@@ -61,8 +63,15 @@ export default liveFigure("window", (data, live) => {
   const canvas = (/** @type {string} */ text) => make("canvas", { role: "img", "aria-label": text });
   const [everywhere, here, truly, earlier, now] = ["filter of the whole picture", "filter of the window", "truth in the window", "labels from the whole picture", "labels from the window"].map(canvas);
   const pane = make("div.framed");
+  const halves = make("canvas.edges", { "aria-hidden": "true", width: size, height: size }); // where the warm half ends
+  warm.forEach((bit, i) => {
+    const edge = [i - size, i + size, i % size ? i - 1 : i, (i + 1) % size ? i + 1 : i].some((near) => (warm[near] ?? bit) !== bit);
+    if (!edge) return;
+    halves.getContext("2d").fillStyle = bit ? "#111" : "#fff";
+    halves.getContext("2d").fillRect(i % size, Math.floor(i / size), 1, 1);
+  });
   const scene = make("div.scene", { tabindex: 0, role: "application", "aria-label": "The window: arrow keys move it" },
-    make("img", { src: data.picture, alt: data.alt, draggable: "false" }), pane);
+    make("img", { src: data.picture, alt: data.alt, draggable: "false" }), halves, pane);
   const move = (/** @type {number} */ down, /** @type {number} */ right) => {
     const [row, column] = [inside(down, stops), inside(right, stops)];
     if (row !== live.state.row || column !== live.state.column) live.set({ row, column });
@@ -112,7 +121,7 @@ export default liveFigure("window", (data, live) => {
       make("div.controls", {}, whose.element, reset),
       make("div.six", {}, make("div.panel", {}, make("div.title", {}, "scene"), scene), panel(`as a whole: mean ${average(general)}`, everywhere).element, mean.element,
         panel("truth", truly).element, panel("labels, as a whole", earlier).element, panel("in the window", now, line).element),
-      make("p.hint", {}, ...legend), make("p.hint", {}, `In white: what has another name. Filters: one channel, red is positive, blue negative; darkest: ±${number(most)}.`), sum,
+      make("p.hint", {}, ...legend), make("p.hint", {}, `The line in the scene parts its warm half from its cool one. In white: what has another name. Filters: one channel, red is positive, blue negative; darkest: ±${number(most)}.`), sum,
     ],
     draw: (state) => {
       const { corner, real, before, labels, taps } = found(state);
