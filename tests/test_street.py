@@ -132,6 +132,13 @@ def test_seeds_have_other_protocols_and_a_confusion_matrix(
     confusion = pd.read_csv(tmp_path / "street_confusion.csv")
     assert list(confusion.true) == 4 * list(CAMVID.names)
     assert confusion[confusion["held out"] == "sixth"].loc[3, list(CAMVID.names)].sum() > 0  # road
+    # street_quick on stretches is the ablation's first variant: taken over, not trained again
+    monkeypatch.setattr(street, "run", lambda *_, **__: pytest.fail("it is trained again"))
+    again = ["street.py", "ablation", "--data", str(drawn), "--seeds", "4", "--variants", "dynamic 1,3,5,7"]
+    monkeypatch.setattr(sys, "argv", again)
+    street.main()
+    wanted = table[(table.variant == "street_quick") & (table["held out"] == "stretch")]
+    assert street.quick_of(table).miou.tolist() == wanted.miou.tolist() and len(wanted) == 11
 
 
 def test_shipped_weights_are_half_precision_small_and_of_the_whole_recipe() -> None:

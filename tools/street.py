@@ -7,8 +7,9 @@
 
 A row is one trained network, scored on photographs that it was not trained on. Two ways to hold them out:
 "sixth", every sixth in the order of names, which are neighbours in time of those beside them and so flatter;
-"stretch", the last fifth of each of the three drives. Rows that a file already holds are not computed again,
-and what was interrupted goes on: runs lie in `runs/street`.
+"stretch", the last fifth of each of the three drives. Rows that a file already holds are not computed again
+(the ablation takes those of `street_quick` from street_seeds.csv), and what was interrupted goes on: runs lie
+in `runs/street`.
 
 The photographs are found as `dmnet.datasets.load` finds them; --data names another folder.
 """
@@ -212,6 +213,12 @@ def keep_confusion(wanted: dict[str, Any], matrix: ConfusionMatrix, classes: Seq
         pd.concat([*before, pd.DataFrame(rows)]).to_csv(temporary, index=False)
 
 
+def quick_of(seeds: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `street_quick` under its name in the ablation: it is not trained twice."""
+    rows = seeds[(seeds["variant"] == "street_quick") & (seeds["held out"] == "stretch")]
+    return rows.filter(regex="^(?!miou )").assign(variant=next(iter(SCALES)))
+
+
 def experiment(
     name: str, base: System, variants: dict[str, dict[str, Any]], arguments: argparse.Namespace
 ) -> None:
@@ -219,6 +226,9 @@ def experiment(
     dataset, file = training_part(arguments.data), RESULTS / f"street_{name}.csv"
     table = pd.read_csv(file, dtype={"gates": str, "lent": str}) if file.exists() else pd.DataFrame()
     protocols = ("slide", "ms+flip") if name == "seeds" else ()
+    if name == "ablation" and (other := RESULTS / "street_seeds.csv").exists():
+        table = pd.concat([table, quick_of(pd.read_csv(other, dtype={"gates": str, "lent": str}))])
+        table = table.drop_duplicates(["variant", "seed", "held out", "gates", "lent"], ignore_index=True)
     for how in arguments.held_out:
         for seed in arguments.seeds:
             for variant in arguments.variants or variants:
