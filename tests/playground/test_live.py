@@ -1313,10 +1313,12 @@ class TestFilters:
         at = [(round(one.y), round(one.x), one.label) for one in SCENE.objects]
         renamed = sum(labels[y, x] != first[y, x] for y, x, _ in at)
         right = [sum(labels[y, x] == k for y, x, k in at if k in kinds) for kinds in ((1, 2), (3, 4))]
+        others = sum(labels[y, x] == k for y, x, k in at if k > 4)
         text = tab.page.locator(".sum").inner_text()
         assert f"Right: rubies {right[0]} of " in text and f", jades {right[1]} of " in text
         assert f"Renamed (ringed): {renamed}." in text
         assert tab.page.locator(".ring:visible").count() == 2 * renamed
+        assert tab.page.locator(".cross:visible").count() == 2 * (len(at) - sum(right) - others)
         moved = re.search(r"moved by ([\d.]+) %", text)
         assert moved
         assert float(moved[1]) == pytest.approx(100 * float((wanted - own).norm() / own.norm()), abs=0.51)
@@ -1352,7 +1354,8 @@ class TestFilters:
 
     def test_by_keys(self, show: Callable[..., Tab]) -> None:
         page = show("filters").page
-        page.get_by_text("× −1").click()
+        page.get_by_text("× −1", exact=True).click()
+        expect(page.get_by_text("Paint: drag over the taps (brush: × −1)")).to_be_visible()
         before = numbers(page, "7 × 7 filter")
         grid(page, "7 × 7 filter").get_by_role("gridcell").first.focus()
         page.keyboard.press("ArrowDown")

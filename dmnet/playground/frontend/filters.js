@@ -15,6 +15,9 @@ const [K, TAPS] = [7, 49];
 /** @type {Record<string, number>} what a tap is multiplied by */
 const TIMES = { 0: 0, 1: 1, 2: 2, "-": -1 };
 
+/** @type {Record<string, string>} */
+const BRUSHES = { 0: "× 0", "-": "× −1", 2: "× 2", 1: "× 1" };
+
 /**
  * Return numbers that came as small whole ones, with a step for every entry of the first axis.
  * @param {{values: {shape: number[], text: string}, steps: number[]}} packed
@@ -110,7 +113,8 @@ export default liveFigure("filters", (data, live) => {
   const panel = (/** @type {string} */ title, /** @type {HTMLElement[]} */ ...shown) => make("div.panel", {}, make("div.title", {}, title), make("div.map", {}, ...shown));
   const picture = make("img", { src: data.picture, alt: data.alt, draggable: "false" });
   const answer = make("canvas", { role: "img", "aria-label": "answer" });
-  const rings = [0, 1].map(() => coins.map(([x, y]) => make("i.ring", { style: `left: ${(100 * x) / size}%; top: ${(100 * y) / size}%` })));
+  const marks = (/** @type {string} */ kind) => [0, 1].map(() => coins.map(([x, y]) => make(`i.${kind}`, { style: `left: ${(100 * x) / size}%; top: ${(100 * y) / size}%` })));
+  const [rings, crosses] = [marks("ring"), marks("cross")];
   const at = [0, 0];
   /** What the darkest colour stands for, in every state of a channel: the largest tap that either scene has in it. @param {number} one */
   const limitOf = (one) => Math.max(...net.filters.subarray(2 * one * TAPS, 2 * (one + 1) * TAPS).map(Math.abs));
@@ -122,7 +126,8 @@ export default liveFigure("filters", (data, live) => {
     if (taps.join("") !== live.state.taps) live.set({ taps: taps.join("") });
   };
   const body = grid.element.querySelector(".grid");
-  grid.element.append(scale);
+  const brushed = make("div.brushed");
+  grid.element.append(brushed, scale);
   const paint = (/** @type {PointerEvent} */ { buttons, clientX, clientY }) => {
     const box = body.getBoundingClientRect();
     if (buttons & 1) brush(inside(((clientY - box.top) / box.height) * K - 0.5, K), inside(((clientX - box.left) / box.width) * K - 0.5, K));
@@ -147,7 +152,7 @@ export default liveFigure("filters", (data, live) => {
   };
   const [mix, flat] = [slider("mix", "mixed with another scene's", make("img", { src: data.lender, alt: "the other scene" })), slider("flat", "flattened to their means")];
   const turn = makeChoice("turned by", [0, 90, 180, 270].map((angle, i) => [String(i), `${angle}°`]), (value) => live.set({ turn: Number(value) }));
-  const factor = makeChoice("paint taps", [["0", "× 0"], ["-", "× −1"], ["2", "× 2"], ["1", "× 1"]], (value) => live.set({ brush: value }));
+  const factor = makeChoice("brush", ["0", "-", "2", "1"].map((sign) => [sign, BRUSHES[sign]]), (value) => live.set({ brush: value }));
   const channel = makeChoice("shown is channel", data.channels.map((/** @type {number} */ one) => [String(one), String(one)]), (value) => live.set({ channel: Number(value) }));
   const reset = makeButton("Reset", () => live.set({ ...start, channel: live.state.channel }), "The scene's own filters");
   const verdict = make("p.sum");
@@ -157,16 +162,18 @@ export default liveFigure("filters", (data, live) => {
     start,
     elements: [
       make("p.ask", {}, "Change the filters: ", make("b", {}, "which coins get another name?")),
-      make("div.three", {}, panel("scene", picture, ...rings[0]), panel("answer", answer, ...rings[1]), grid.element),
-      make("p.hint", {}, ...legend), make("div.slides", {}, mix.element, flat.element), verdict, make("div.controls", {}, turn.element, factor.element, reset, channel.element),
+      make("div.three", {}, panel("scene", picture, ...rings[0], ...crosses[0]), panel("answer", answer, ...rings[1], ...crosses[1]), grid.element),
+      make("p.hint", {}, ...legend, make("span.key.of-cross", {}, " a coin named wrongly")), make("div.slides", {}, mix.element, flat.element), verdict, make("div.controls", {}, turn.element, factor.element, reset, channel.element),
     ],
     draw: (state) => {
       const { filters, labels, said } = found(state);
       const rows = Array.from({ length: K }, (_, y) => [...filters.subarray(state.channel * TAPS + y * K, state.channel * TAPS + (y + 1) * K)]);
-      grid.show(rows, (y, x) => (state.taps[y * K + x] === "1" ? "" : "off"), limitOf(state.channel));
+      grid.show(rows, (y, x) => (state.taps[y * K + x] === "1" ? "" : "off"), limitOf(state.channel), (value) => value.toFixed(1).replace("-0.0", "0.0").replace("-", "−"));
       [-1, 1].forEach((sign) => say(scale.children[sign + 1], number(sign * limitOf(state.channel))));
       paintLabels(answer, labels, size, size, palette);
       rings.forEach((all) => all.forEach((/** @type {HTMLElement} */ ring, /** @type {number} */ i) => { ring.hidden = said[i] === first.said[i]; }));
+      crosses.forEach((all) => all.forEach((/** @type {HTMLElement} */ cross, /** @type {number} */ i) => { cross.hidden = said[i] === coins[i][2]; }));
+      say(brushed, `Paint: drag over the taps (brush: ${BRUSHES[state.brush]})`);
       [[mix, state.mix], [flat, state.flat], [turn, state.turn], [factor, state.brush], [channel, state.channel]].forEach(([control, value]) => control.show(value));
       say(verdict, told(state));
     },

@@ -100,8 +100,9 @@ export function makeGrid(title, point, edit, called = (row, column) => `row ${ro
    * @param {number[][]} numbers
    * @param {(row: number, column: number) => string} [kind] a class for a cell, or ""
    * @param {number} [limit] what the darkest colour stands for; else the largest magnitude
+   * @param {(value: number) => string} [text] what a cell shows
    */
-  const show = (numbers, kind = () => "", limit = 0) => {
+  const show = (numbers, kind = () => "", limit = 0, text = short) => {
     const [height, width] = [numbers.length, numbers[0].length];
     if (rows.length !== height || rows[0].length !== width) {
       cells = numbers.flat().map((_, i) => make("span.number", { role: "gridcell", tabindex: i ? -1 : 0, style:
@@ -119,10 +120,10 @@ export function makeGrid(title, point, edit, called = (row, column) => `row ${ro
       const now = `${value} ${most} ${kind(y, x)} ${called(y, x)}`;
       if (shown[i] === now) return;
       shown[i] = now;
-      say(cell, short(value));
+      say(cell, text(value));
       cell.className = `number ${value < 0 ? "minus" : "plus"} ${kind(y, x)}`;
       cell.style.setProperty("--tint", String(Math.min(1, Math.abs(value) / most)));
-      cell.style.setProperty("--letters", String(short(value).length));
+      cell.style.setProperty("--letters", String(text(value).length));
       cell.ariaLabel = `${called(y, x)}: ${number(value)}`;
     });
   };
