@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from playground_page import PLACE, Visit, changed, give, png, switch
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from safetensors.numpy import load
 
 import dmnet
@@ -175,7 +176,17 @@ def test_an_own_picture_is_shown_to_street_and_to_any_network_on_demand(
     tab = visit("page.html", folder=page)
     tab.page.wait_for_function(f"{PLACE}?.answer?.logits", timeout=90_000)
     picture = np.random.default_rng(0).integers(0, 256, (100, 137, 3), np.uint8)
+    held: list[Route] = []
+    tab.page.route("**/street.onnx.gz", lambda route: held.append(route))
     give(tab.page, "mine.png", png(picture))
+    place, opacity = tab.page.locator(".playground"), "one => getComputedStyle(one).opacity"
+    expect(place).to_have_class(re.compile("waiting"))  # beside it stands what is of the scene before
+    assert place.locator(".prediction").evaluate(opacity) == "0.12"
+    expect(place.locator(".legend").first).to_be_hidden()
+    tab.page.wait_for_timeout(100)
+    held[0].continue_()
+    expect(place).not_to_have_class(re.compile("waiting"), timeout=90_000)
+    assert place.locator(".prediction").evaluate(opacity) == "1"
     hint = tab.page.locator(".hint")
     expect(hint).to_contain_text("The network that answers, street, knows 11 things of a street in Cambridge")
     for world, size in (("street", (350, 480)), ("demo_scale", (100, 137))):  # as its protocol says; as it is

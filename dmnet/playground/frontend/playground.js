@@ -110,7 +110,10 @@ export class Playground {
     this.view.element.addEventListener("keydown", (event) => this.key(event));
     this.pointing = new Pointing(this, this.view);
     this.strip = new Strip(this, this.view);
-    this.ownPictures = new OwnPictures(this.view, (canvas) => this.takeOwn(canvas), (text) => this.say(text));
+    this.ownPictures = new OwnPictures(this.view, (canvas) => this.takeOwn(canvas), (text) => {
+      this.say(text);
+      if (text) bring(this.view.message);
+    });
   }
 
   /** @returns {import("./view.js").Actions} */
@@ -389,6 +392,8 @@ export class Playground {
   wait(scene) {
     this.paintScene(scene);
     this.view.scales.show(this.state.gates, null, "");
+    this.view.element.classList.add("waiting"); // what stands beside the picture is of before
+    this.view.prediction.canvas.ariaLabel = "No answer yet";
     say(this.view.summary, this.failed.has(this.world.name)
       ? "This needs the network, which cannot run here. Switches alone are answered."
       : "The network is still loading …");
@@ -467,6 +472,7 @@ export class Playground {
     this.scores = scene.truth && iou(answer.labels, scene.truth, classes.length);
     this.otherScores = other.scene.truth && iou(other.answer.labels, other.scene.truth, classes.length);
     this.changed = shareChanged(answer.labels, other.answer.labels);
+    this.view.element.classList.remove("waiting");
     this.paint();
     this.showScores(scene, answer);
     this.pointing.show();
