@@ -488,6 +488,14 @@ def drag(page: Page, start: Locator, right: float, down: float = 0) -> None:
     page.mouse.up()
 
 
+def scrolls_not(page: Page, what: Locator) -> None:
+    """A finger that goes up on it moves the figure's mark, and not the page."""
+    what.scroll_into_view_if_needed()
+    before = page.evaluate("scrollY")
+    swipe(page, what, 0, -60)
+    assert page.evaluate("scrollY") == before
+
+
 def swipe(page: Page, start: Locator, right: float, down: float = 0) -> None:
     """The same by a finger."""
     start.scroll_into_view_if_needed()
@@ -556,6 +564,11 @@ class TestDigits:
             for one in others:
                 put(page, **one)
                 assert page.get_by_role("button", name="flip").bounding_box() == before
+        flipped = {"move": "flip", "before": ",".join(row[::-1] for row in ROWS), "kept": ""}
+        said = [{"move": ""}, moved, flipped, {"kept": flipped["before"]}]  # shortest to longest verdict
+        for k in (3, 4):
+            put(page, k=k, kept="")
+            stays(page, ".flow", said)
 
     def test_numbers_fit_their_cells(self, show: Callable[..., Tab]) -> None:
         page = show("digits", **TELEPHONE).page
@@ -602,18 +615,27 @@ class TestDigits:
         page = show("digits").page
         verdict = page.locator(".verdict")
         page.get_by_role("button", name="flip").click()
-        expect(verdict).to_contain_text("with a new filter: all 36 numbers went along")
+        expect(verdict).to_contain_text("all 36 numbers went along. The filter went along, too.")
+        expect(verdict).to_have_class("verdict done")
+        grid(page, "image").get_by_role("gridcell").nth(8).press("7")
+        expect(grid(page, "image").get_by_role("gridcell").nth(8)).to_have_text("7")
+        expect(verdict).to_contain_text("After the flip, all 36")  # the digit was flipped, too
         page.get_by_text("static").click()
         expect(verdict).to_contain_text("of 36 numbers did not go along")
+        expect(verdict).to_contain_text("not made anew")
+        expect(verdict).to_have_class("verdict undone")
+        expect(page.locator(".ask")).to_contain_text("times the kept thumbnail")
         assert page.locator(".number.off").count() > 0
         page.get_by_text("dynamic", exact=True).click()
         page.locator(".choice").get_by_text("4", exact=True).click()
-        expect(verdict).to_contain_text("did not go along")
+        expect(verdict).to_contain_text(
+            "did not go along (underlined). Though the filter went along, too: k = 4 is"
+        )
         page.get_by_role("button", name="Reset").click()
         page.get_by_role("button", name="crop").click()
-        expect(verdict).to_contain_text("did not go along")
+        expect(verdict).to_contain_text("taps are others: the bins now divide half of the digits.")
         page.get_by_text("static").click()
-        expect(verdict).to_contain_text("all 12 numbers went along. Those near the border are not compared.")
+        expect(verdict).to_contain_text("all 12 numbers went along. The filter is the same as before.")
 
     def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
         page = show("digits", hash="#live=digits&w=-2&k=5&image=nonsense").page
@@ -636,6 +658,9 @@ class TestDigits:
         expect(page.locator(".sum")).to_contain_text("Response, row 6, column 6")
         fits(page)
         assert tab.faults == []
+
+
+COLOURS_OF = {"ruby": "blue is cool, orange warm", "jade": "grey is dark, white light"}
 
 
 class TestVotes:
@@ -691,6 +716,34 @@ class TestVotes:
             page.keyboard.press(f"Arrow{key}")  # to a coin that lies there
             assert way * (COINS[state(page)["coin"]][axis] - before) > 0
         expect(page.locator(".aloud")).to_contain_text(f"The framed {COINS[state(page)['coin']][0]}: ")
+
+    def test_names_stand_beside_the_curves(self, show: Callable[..., Tab]) -> None:
+        page = show("votes").page
+        for stop in (1, 6, 12, 19, 20):
+            put(page, stop=stop, reached=20)
+            boxes = page.locator("svg text:is(.ruby, .jade)").evaluate_all(
+                "all => all.map((one) => one.getBBox()).map((box) => [box.x, box.y, box.width, box.height])"
+            )
+            lines = page.locator("polyline").evaluate_all(
+                "all => all.map((one) => [...one.points].map(({ x, y }) => [x, y]))"
+            )
+            for line in lines:
+                along, heights = np.transpose(line)
+                for x, y, width, height in boxes:
+                    beside = np.interp(np.linspace(x, x + width, 30), along, heights)
+                    assert ((beside < y) | (beside > y + height)).all()
+
+    def test_a_small_window_is_not_hidden_and_reset_goes_back(self, show: Callable[..., Tab]) -> None:
+        page = show("votes").page
+        put(page, stop=0, coin=5)
+        frame, handle = (page.locator(one).bounding_box() for one in (".framed", ".handle"))
+        assert frame and handle
+        assert (
+            handle["x"] > frame["x"] + frame["width"] / 2 and handle["y"] > frame["y"] + frame["height"] / 2
+        )
+        expect(page.locator(".scene + .title")).to_contain_text(COLOURS_OF[COINS[5][0]])
+        page.get_by_role("button", name="Reset").click()
+        expect(page.get_by_role("slider")).to_have_attribute("aria-valuetext", "16 pixels")
 
     def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
         tab = show("votes", **TELEPHONE)
@@ -889,7 +942,9 @@ class TestField:
         box = page.locator(".scene").bounding_box()
         assert box
         page.mouse.click(box["x"] + 2, box["y"] + 2)
-        expect(page.locator(".sum")).to_contain_text("cut at the border")
+        expect(page.locator(".sum")).to_contain_text(
+            "431 × 431 pixels, of which 216 × 216 lie in the picture"
+        )
         page.locator("table").get_by_role("radio", name="stage 1").check()
         for name in ("stage 1", "stage 3"):  # it reads of what is before it
             expect(page.locator(".choice").get_by_role("radio", name=name)).to_be_disabled()
@@ -909,8 +964,19 @@ class TestField:
         tab = show("field", **TELEPHONE)
         swipe(tab.page, tab.page.locator(".scene"), 60)
         assert state(tab.page)["x"] > 300
+        scrolls_not(tab.page, tab.page.locator(".scene"))
+        assert state(tab.page)["y"] < 200
         fits(tab.page)
         assert tab.faults == []
+
+    @pytest.mark.parametrize("width", [1280, 390])
+    def test_nothing_moves_under_the_pointer(self, show: Callable[..., Tab], width: int) -> None:
+        page = show("field", viewport={"width": width, "height": 900}).page
+        corners: list[dict[str, Any]] = [{"x": 1, "y": 1}, {"x": 256, "y": 256}, {"x": 500, "y": 30}]
+        strides: list[dict[str, Any]] = [
+            {"strides": one, "on": on} for one in ("222", "111", "211") for on in (-1, 3)
+        ]
+        stays(page, ".scene", [*corners, *strides, *corners])
 
 
 class TestScore:
@@ -1099,8 +1165,15 @@ class TestPlan:
         scale.scroll_into_view_if_needed()
         drag(page, scale, 40)
         expect(page.locator(".box.scale3")).to_contain_text("k = 11")
-        expect(page.locator(".box.scale3")).to_have_class(re.compile("other"))
+        expect(page.locator(".origin").first).to_have_text(
+            "Faded: maps and lines of the demo network, k = 1, 3, 5, 7."
+        )
+        expect(page.locator(".inside")).to_contain_text("Faded: maps of the demo network")
+        maps = page.locator(":is(.shown, .inside canvas)")
+        for i in range(maps.count()):
+            expect(maps.nth(i)).to_have_css("opacity", "0.3")
         expect(page.locator(".sum")).to_contain_text("as many parameters, 534.5 k multiply-adds more (2.5 %)")
+        expect(page.locator(".sum")).to_contain_text("In all 37.35 k parameters, ")
         page.locator(".choice").get_by_text("ResNet-50").click()
         expect(page.locator(".box.join")).to_contain_text("4096×")
         page.locator(".choice").get_by_text("16", exact=True).click()
@@ -1108,14 +1181,26 @@ class TestPlan:
         expect(page.locator(".box.f")).to_contain_text("32×32")
         page.get_by_role("button", name="Reset").click()
         expect(page.locator(".box.scale3")).to_contain_text("k = 7")
+        expect(maps.first).to_have_css("opacity", "1")
+        expect(page.locator(".origin").last).to_be_hidden()
 
     @pytest.mark.parametrize("width", [1280, 390])
     def test_what_opens_is_in_sight_and_moves_nothing(self, show: Callable[..., Tab], width: int) -> None:
         page = show("plan", viewport={"width": width, "height": 900}).page
-        stays(page, ".settings", [{"network": one} for one in ("resnet50", "demo")])
-        stays(
-            page, ".settings", [{"open": one} for one in ("scale3", "image", "f", "join", "fuse", "classify")]
-        )
+        networks = [{"network": one} for one in ("resnet50", "demo")]
+        dragged = [
+            {"sizes": "1,3,5,7"},
+            {"sizes": "1,0,5,45"},
+            {"c": 1024},
+            {"side": 1024},
+            {"side": 160, "c": 16},
+        ]
+        classes = [{"class": one} for one in range(7)]
+        for element in (".box.image", ".settings", "table"):
+            stays(page, element, [*networks, *dragged, *classes])
+        opened = [{"open": one} for one in ("scale3", "image", "f", "join", "fuse", "classify")]
+        stays(page, ".settings", opened)
+        stays(page, "table", opened)
         for name in ("image", "labels"):
             page.locator(f".box.{name}").click()
             page.wait_for_timeout(200)
@@ -1270,6 +1355,22 @@ class TestBuild:
         before = state(tab.page)["x"]
         swipe(tab.page, tab.page.get_by_role("application"), 40)
         assert state(tab.page)["x"] > before
+        down = state(tab.page)["y"]
+        scrolls_not(tab.page, tab.page.get_by_role("application"))
+        assert state(tab.page)["y"] < down
+        for element, told in ((grid(tab.page, "filter"), 0), (tab.page.get_by_role("application"), 1)):
+            element.evaluate("one => one.scrollIntoView({ block: 'center' })")
+            shown = tab.page.locator(".sum").nth(told).bounding_box()
+            assert shown and shown["y"] >= 0 and shown["y"] + shown["height"] <= 844  # in sight
+        for name in ("filter", PRODUCTS):
+            texts = grid(tab.page, name).get_by_role("gridcell").all_inner_texts()
+            told_as = torch.tensor([float(text.replace("−", "-")) for text in texts], dtype=torch.double)
+            off = (told_as - numbers(tab.page, name).flatten()).abs()
+            assert any(  # all cells are rounded to the same place
+                (off < 0.5 / 10**places + 0.0051).all()
+                and torch.equal(told_as.round(decimals=places), told_as)
+                for places in (0, 1, 2)
+            )
         fits(tab.page)
         assert tab.faults == []
 
@@ -1415,8 +1516,10 @@ class TestHoles:
             assert stride != dilation or back == old.numel()
             told = f"{back} of the {old.numel()} numbers of the network with stride {stride} stand"
             expect(tab.page.locator(".verdict")).to_contain_text(told)
-            assert tab.page.locator(".number.back").count() == back
-            assert tab.page.locator(".number.off").count() == old.numel() - back
+            for group in tab.page.get_by_role("group", name=re.compile("stride")).all():
+                if group.locator(".places").count():  # both networks mark the same places
+                    assert group.locator(".number.back").count() == back
+                    assert group.locator(".number.off").count() == old.numel() - back
         assert tab.faults == []
 
     def test_shows_what_a_number_reads(self, show: Callable[..., Tab]) -> None:
@@ -1443,7 +1546,7 @@ class TestHoles:
             conv(conv(wide, [1, 1, 1], now, 1), [1, 1, 1], 1, apart)[0, 9 // now].backward()
             assert wide.grad is not None  # far from the ends
             count = int((wide.grad > 0).sum())
-            cut = f", so near the end only {reached} of them" if reached < count else ""
+            cut = f"; of these, {reached} lie within the ends" if reached < count else ""
             expect(page.locator(".sum")).to_contain_text(f"Such a unit sees {count} pixels{cut}.")
             assert page.locator(".lit").count() == int((pixels.grad > 0).sum() + (first.grad > 0).sum())
 
@@ -1455,7 +1558,7 @@ class TestHoles:
         page.get_by_role("group", name="with stride 2").get_by_role("gridcell").last.hover()
         told = "Layer 2, place 6, with stride 2: 1·15 + 1·11 + zeros beyond the end = 26."
         expect(page.locator(".sum")).to_have_text(
-            f"{told} Such a unit sees 7 pixels, so near the end only 4 of them."
+            f"{told} Such a unit sees 7 pixels; of these, 4 lie within the ends."
         )
         drag(page, page.get_by_role("slider", name="weight, left"), -20)
         expect(page.locator(".sum")).to_contain_text("(−1)·")

@@ -6,7 +6,7 @@
 import { make, makeButton, number, say } from "./elements.js";
 import { binOf, correlate, factors, pool } from "./filtering.js";
 import { makeGrid } from "./grids.js";
-import { ARROWS, liveFigure, makeChoice, spelled } from "./live.js";
+import { ARROWS, liveFigure, makeCanvas, makeChoice, spelled } from "./live.js";
 import { inside } from "./maps.js";
 import { paintGrid } from "./paint.js";
 import { draw } from "./shapes.js";
@@ -82,8 +82,7 @@ export default liveFigure("build", (data, live) => {
     const map = make("div.map", properties, shown, marks);
     return { map, bins, shade, lit, frame, cell, element: make("div.panel", {}, make("div.title", {}, title), map) };
   };
-  const canvas = (/** @type {string} */ text) => make("canvas", { role: "img", "aria-label": text });
-  const [projected, reduced, response] = ["w · f + b", "r(f)", "response"].map(canvas);
+  const [projected, reduced, response] = ["w · f + b", "r(f)", "response"].map(makeCanvas);
   const image = make("img", { alt: data.alt, draggable: "false" });
   const [scene, project, reduce, answer] = [panel("1. scene", image), panel("2. w · f + b, in bins", projected), panel("4. what it meets, r(f)", reduced),
     panel("6. response", response, { tabindex: 0, role: "application", "aria-label": "Response: arrow keys move the cell" })];
@@ -122,7 +121,7 @@ export default liveFigure("build", (data, live) => {
   });
   const reset = makeButton("Reset", () => live.set(start), "Everything as it was");
   const [hint, first, second] = [make("p.hint"), make("p.sum"), make("p.sum")];
-  const flow = make("div.flow", {}, scene.element, project.element, filter.element, reduce.element, products.element, answer.element);
+  const flow = make("div.flow", {}, scene.element, project.element, filter.element, first, reduce.element, products.element, answer.element, second);
   flow.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const [cell, [down, right]] = [event.target === answer.map, ARROWS[event.key] ?? [0, 0]];
     const kept = cell ? "keptCell" : "keptTap";
@@ -138,7 +137,7 @@ export default liveFigure("build", (data, live) => {
     start,
     elements: [
       make("p.ask", {}, "Point at a tap of the filter: ", make("b", {}, "which part of the scene is it made of?"), " Then at a cell of the response."),
-      make("div.controls", {}, which.element, channels.element, taps.element, reset), hint, flow, first, second,
+      make("div.controls", {}, which.element, channels.element, taps.element, reset), hint, flow,
     ],
     draw: (state) => {
       const { k, u, v, x, y } = state;

@@ -23,8 +23,12 @@ export const toRows = (text) => text.split(",").map((row) => Array.from(row, Num
 /** @param {Rows} rows */
 export const toText = (rows) => rows.map((row) => row.join("")).join(",");
 
+/** @param {number} one @param {number} other */
+const differ = (one, other) => Math.abs(one - other) > 1e-9;
+
 /**
- * Return all that follows from a state: in particular, where the response is not what was done to the response before.
+ * Return all that follows from a state: in particular, where the response is not what was done to the response before, and
+ * how many taps are not what the response would need.
  * @param {any} state
  */
 export function consequences({ image, before, kept, move, w, b, k }) {
@@ -32,28 +36,55 @@ export function consequences({ image, before, kept, move, w, b, k }) {
   const rows = toRows(image);
   const filter = made(kept || image);
   const response = correlate(rows, filter);
-  if (!move) return { rows, thumbnail: pool(rows, k), filter, response, off: null, compared: 0 };
-  const expected = MOVES[move](correlate(toRows(before), made(kept || before)));
+  if (!move) return { rows, thumbnail: pool(rows, k), filter, response, off: null, compared: 0, others: 0 };
+  const old = made(kept || before);
+  const expected = MOVES[move](correlate(toRows(before), old));
+  const wanted = move === "flip" || move === "turn" ? MOVES[move](old).flat() : old.flat();
+  const others = filter.flat().filter((tap, i) => differ(tap, wanted[i])).length;
   const width = rows[0].length;
   // The zeros that a shift brings in, and what it pushes out, are left out; and so is what reaches over the cut.
   const last = move === "shift" || move === "crop" ? width - Math.floor((k - 1) / 2) : width;
   const asked = (/** @type {number} */ x) => x >= (move === "shift" ? 1 : 0) && x < last;
-  const off = response.map((row, y) => row.map((value, x) => asked(x) && Math.abs(value - expected[y][x]) > 1e-9));
+  const off = response.map((row, y) => row.map((value, x) => asked(x) && differ(value, expected[y][x])));
   const compared = rows.length * rows[0].filter((_, x) => asked(x)).length;
-  return { rows, thumbnail: pool(rows, k), filter, response, off, compared };
+  return { rows, thumbnail: pool(rows, k), filter, response, off, compared, others };
+}
+
+/** Why taps are others than the response would need. @type {Record<string, string>} */
+const BECAUSE = { shift: "the shift has moved digits from bin to bin", crop: "the bins now divide half of the digits" };
+
+/**
+ * Say whether the response went along with the image, and why.
+ * @param {any} state
+ * @param {{off: boolean[][] | null, compared: number, others: number}} found
+ */
+export function verdict({ move, kept, k }, { off, compared, others }) {
+  if (!off) return { went: false, text: "Flip, turn, shift or crop the image: does the response go along?", why: "" };
+  const stayed = off.flat().filter(Boolean).length;
+  const turned = move === "flip" || move === "turn";
+  const rest = turned ? "" : " Numbers near the border are not compared.";
+  const filter = turned ? "the filter went along, too" : "the filter is the same as before";
+  let why = others ? "" : ` ${filter[0].toUpperCase()}${filter.slice(1)}.`;
+  if (stayed && others) why = kept ? ` The filter is the one of before, and not made anew: a ${move} would change ${others} of its ${k * k} taps.` : ` ${others} of ${k * k} taps are others: ${BECAUSE[move]}.`;
+  else if (stayed) why = ` Though ${filter}: k = ${k} is even, so no tap is the middle one, and the filter reaches further to the left and up.`;
+  return { went: stayed === 0, text: stayed ? `After the ${move}, ${stayed} of ${compared} numbers did not go along (underlined).` : `After the ${move}, all ${compared} numbers went along.`, why: why + rest };
 }
 
 /**
- * Say whether the response went along with the image.
+ * Return an image with another digit; where the image comes from a move, the one before has it too, so that both can still
+ * be compared. Where no digit of the one before stands there now, a zero that a shift brought in, nothing is compared any more.
  * @param {any} state
- * @param {{off: boolean[][] | null, compared: number}} found
+ * @param {number} row
+ * @param {number} column
+ * @param {number} digit
  */
-export function verdict({ move, kept }, { off, compared }) {
-  if (!off) return "Flip, turn, shift or crop the image: does the response go along?";
-  const differ = off.flat().filter(Boolean).length;
-  const rest = move === "shift" || move === "crop" ? " Those near the border are not compared." : "";
-  const done = `After the ${move}, with ${kept ? "the filter of before" : "a new filter"}: `;
-  return done + (differ ? `${differ} of ${compared} numbers did not go along (underlined).` : `all ${compared} numbers went along.`) + rest;
+export function withDigit({ image, before, move }, row, column, digit) {
+  const [rows, old] = [toRows(image), toRows(before)];
+  rows[row][column] = digit;
+  const from = move ? MOVES[move](old.map((line, y) => line.map((_, x) => y * line.length + x + 1)))[row][column] : 0;
+  if (!from) return { image: toText(rows), move: "" };
+  old[Math.floor((from - 1) / old[0].length)][(from - 1) % old[0].length] = digit;
+  return { image: toText(rows), before: toText(old) };
 }
 
 /** @param {number} value */
@@ -92,11 +123,7 @@ export default liveFigure("digits", (data, live) => {
     Object.assign(now, { at, row, column });
     live.set({});
   };
-  const edit = (/** @type {number} */ row, /** @type {number} */ column, /** @type {number} */ digit) => {
-    const rows = toRows(live.state.image);
-    rows[row][column] = digit;
-    live.set({ image: toText(rows), move: "" });
-  };
+  const edit = (/** @type {number} */ row, /** @type {number} */ column, /** @type {number} */ digit) => live.set(withDigit(live.state, row, column, digit));
   const [image, thumbnail, filter, response] = [makeGrid("image", () => {}, edit), makeGrid("thumbnail", point("tap")),
     makeGrid("filter", point("tap")), makeGrid("response", point("response"))];
   const [w, b] = ["w", "b"].map((name) => makeScrub(name, { min: -3, max: 3, step: 0.5 }, (value) => live.set({ [name]: value })));
@@ -106,16 +133,17 @@ export default liveFigure("digits", (data, live) => {
   const buttons = Object.entries({ flip: "⇆ flip", turn: "↺ turn", shift: "→ shift", crop: "◧ crop" }).map(([move, text]) =>
     makeButton(text, () => live.set({ before: live.state.image, move, image: toText(MOVES[move](toRows(live.state.image))) }), `${move} the image`));
   const reset = makeButton("Reset", () => live.set(start), "Everything as it was");
-  const [sum, answer] = [make("p.sum"), make("p.verdict")];
+  const [sum, answer, because, source] = [make("p.sum"), make("b"), make("span"), make("span")];
+  const outcome = make("p.verdict", {}, answer, because);
   const arrow = (/** @type {string} */ name) => make(`span.step.${name}`, { "aria-hidden": "true" }, "→");
   const flow = make("div.flow", {}, image.element, arrow("shrink"), thumbnail.element, arrow("make"), filter.element, arrow("slide"), response.element);
 
   return {
     start,
     elements: [
-      make("p.ask", {}, "The filter is ", w.element, " times the thumbnail, plus ", b.element, "."),
+      make("p.ask", {}, "The filter is ", w.element, " times ", source, ", plus ", b.element, "."),
       make("p.hint", {}, "Drag these two numbers sideways, or any digit. Point at a number to see what it is made of."),
-      answer, make("div.controls", {}, make("div.buttons", {}, ...buttons), kind.element, size.element, reset), flow, sum,
+      make("div.controls", {}, make("div.buttons", {}, ...buttons), kind.element, size.element, reset), outcome, flow, sum,
     ],
     draw: (state) => {
       const { found, place, text } = pointed(state);
@@ -135,9 +163,16 @@ export default liveFigure("digits", (data, live) => {
       [[w, state.w], [b, state.b], [size, state.k], [kind, state.kept && "kept"]].forEach(([control, value]) => control.show(value));
       buttons[3].disabled = state.image.length < 36; // it is cropped
       say(sum, text);
-      say(answer, verdict(state, found));
+      say(source, state.kept ? "the kept thumbnail" : "the thumbnail");
+      const told = verdict(state, found);
+      say(answer, told.text);
+      say(because, told.why);
+      outcome.className = `verdict ${found.off ? (told.went ? "done" : "undone") : ""}`;
     },
-    words: (state) => `${pointed(state).text}. ${state.move ? verdict(state, consequences(state)) : ""}`,
+    words: (state) => {
+      const { text, why } = verdict(state, consequences(state));
+      return `${pointed(state).text}. ${state.move ? text + why : ""}`;
+    },
     known: ({ image: digits, before, kept, move, w: times, b: plus, k }) => FORM.test(digits) &&
       [before, kept].every((text) => !text || FORM.test(text)) && (!move || (move in MOVES && before !== "")) &&
       Math.max(Math.abs(times), Math.abs(plus)) <= 3 && [1, 2, 3, 4, 5].includes(k),

@@ -96,7 +96,8 @@ export default liveFigure("field", (data, live) => {
   const told = (/** @type {any} */ state) => {
     const { maps, to, reach: [across, down], at } = found(state);
     const { r } = maps[state.map];
-    const cut = at.some((place) => place < (r - 1) / 2 || place + (r - 1) / 2 >= size) ? ", cut at the border of the picture" : "";
+    const [wide, high] = at.map((place) => Math.min(size - 1, place + (r - 1) / 2) - Math.max(0, place - (r - 1) / 2) + 1);
+    const cut = Math.min(wide, high) < r ? `, of which ${wide} × ${high} lie in the picture` : "";
     const seen = `Output stride ${maps[4].j}. A unit of ${MAPS[state.map]} sees ${r} × ${r} pixels${cut}. It reads ${across.read} × ${down.read}`;
     const [of, end] = across.read < across.span || down.read < down.span ? [` of ${across.span} × ${down.span}`, ": there are holes."] : ["", ", without holes."];
     return `${seen}${of} ${to < 0 ? "pixels" : `cells of ${MAPS[to]}`}${end}`;
@@ -140,7 +141,7 @@ export default liveFigure("field", (data, live) => {
   const on = makeChoice("what it reads of", [["-1", "the pixels"], ...MAPS.slice(0, 4).map((title, i) => /** @type {[string, string]} */ ([String(i), title]))],
     (value) => live.set({ on: Number(value) }));
   const reset = makeButton("Reset", () => live.set(start), "Everything as it was");
-  const [sum, key] = [make("p.sum"), make("p.hint", {}, "Read along ", make("i.tint", { "aria-hidden": "true" }), " few to many paths; dark: not read.")];
+  const [sum, key] = [make("p.sum"), make("p.hint", {}, "Read along ", make("i.tint", { "aria-hidden": "true" }), " few to many paths; dark: not read. Dashed: what units of earlier maps see.")];
 
   return {
     start,

@@ -66,7 +66,7 @@ export default liveFigure("holes", (data, live) => {
     const which = `Layer ${layer}, place ${place}, ${state.net === "old" ? `with stride ${stride}` : "without the stride"}`;
     const sum = terms.map(([weight, one]) => `${inBrackets(weight)}·${inBrackets(one)}`).join(" + ");
     const all = new Set([-1, 0, 1].flatMap((u) => [-1, 0, 1].map((v) => u * net.reads[2] + v))).size;
-    const cut = read[0].length < all ? `, so near the end only ${read[0].length} of them` : "";
+    const cut = read[0].length < all ? `; of these, ${read[0].length} lie within the ends` : "";
     const reach = layer > 1 ? ` Such a unit sees ${all} pixels${cut}.` : "";
     return [
       `${which}: ${sum}${terms.length < 3 ? " + zeros beyond the end" : ""} = ${number(value(layer, place))}.${reach}`,
@@ -119,7 +119,7 @@ export default liveFigure("holes", (data, live) => {
           row.element.style.setProperty("--apart", net.apart[layer]);
           row.show([net.layers[layer]], (_, i) => {
             const at = i * net.apart[layer];
-            const compared = name === "dense" && layer === 2 && at % state.stride === 0;
+            const compared = layer === 2 && at % state.stride === 0; // in both networks, place by place
             const here = lit(layer, at) ? (layer === state.layer && at === place ? "here" : "lit") : "";
             return `${here} ${compared ? (back[at / state.stride] ? "back" : "off") : ""}`;
           });

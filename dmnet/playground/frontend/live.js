@@ -126,6 +126,19 @@ export function spelled({ shape, text }) {
   return { shape, values: Int8Array.from(letters, (letter) => letter.charCodeAt(0) - 80) };
 }
 
+// What is seen --------------------------------------------------------------------------------------------
+
+/**
+ * The names of classes, underlined in their colours; the background is none of them.
+ * @param {string[]} names
+ * @param {number[][]} palette
+ */
+export const makeLegend = (names, palette) =>
+  make("p.hint", {}, ...names.slice(1).map((name, i) => make("span.key", { style: `--class: rgb(${palette[i + 1]})` }, name)));
+
+/** @param {string} text what there is to be seen */
+export const makeCanvas = (text) => make("canvas", { role: "img", "aria-label": text });
+
 // What the reader takes hold of ---------------------------------------------------------------------------
 
 /** @type {Record<string, number[]>} rows down, columns to the right */

@@ -83,7 +83,7 @@ export default liveFigure("plan", (data, live) => {
       case "classify": return ["One 1×1 convolution: a map of logits for each class, red where it is likely.", [names.map((/** @type {string} */ name, /** @type {number} */ c) => ["", name, c])]];
       case "labels": return ["The logits are stretched to the size of the image, and the largest wins.",
         [[["", names[state.class], state.class], ["largest", "labels", "labels"], ["against", "truth", "truth"]]]];
-      default: return [`${isPlain({ ...state, c: as(state.network).c, side: as(state.network).side }) && state.network === "demo" ? "" : `Maps: the demo network’s, k = ${own[i]}. `}A dynamic module. Its filter is not learned but made of f: ${k}×${k} averages, and one 1×1 convolution for all of them. It slides over another projection of f.`,
+      default: return [`A dynamic module. Its filter is not learned but made of f: ${k}×${k} averages, and one 1×1 convolution for all of them. It slides over another projection of f.`,
         [[["", "f", scene.f], [`pool ${k}×${k}`, "thumbnail", scene.thumbnails[i]], ["1×1", "filter", scene.filters[i]]],
           [["", "f again", scene.f], ["1×1", "reduced", scene.reduced[i]], ["∗ filter", "response", scene.responses[i]]]]];
     }
@@ -99,7 +99,8 @@ export default liveFigure("plan", (data, live) => {
     const change = (/** @type {number} */ i, /** @type {string} */ what) => (now[i] === before[i] ? `as many ${what}`
       : `${amount(Math.abs(now[i] - before[i]))} ${what} ${now[i] > before[i] ? "more" : "fewer"} (${percent(Math.abs(now[i] / before[i] - 1))})`);
     const title = state.network === "demo" ? "the demo network" : "the published network";
-    return isPlain(state) ? `This is ${title}.` : `Against ${title}: ${change(0, "parameters")}, ${change(1, "multiply-adds")}.`;
+    const all = `In all ${amount(now[0])} parameters, ${amount(now[1])} multiply-adds.`;
+    return `${all} ${isPlain(state) ? `This is ${title}.` : `Against ${title}: ${change(0, "parameters")}, ${change(1, "multiply-adds")}.`}`;
   };
 
   const openUp = (/** @type {string} */ id) => {
@@ -115,8 +116,9 @@ export default liveFigure("plan", (data, live) => {
   const row = (/** @type {string[]} */ ...ids) => make("div.chain", {}, ...ids.flatMap((id, i) => [...(i ? ["→"] : []), parts[id].element]));
   const fan = draw("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, ...FIVE.map((_, i) => draw("line", { x1: 84, y1: 0, x2: 10 + 20 * i, y2: 10 })));
   const edges = FIVE.map(() => make("div.edge", {}, make("i"), make("span")));
-  const [inside, cost, note, sum] = [make("div.inside"), make("p.hint"), make("p.hint"), make("p.sum")];
-  const net = make("div.net", {}, row("image", "stage3", "f"), fan, make("div.five", {}, ...FIVE.map((id) => parts[id].element)), make("div.five", {}, ...edges),
+  const [inside, cost, note, sum, origin] = [make("div.inside"), make("p.hint"), make("p.hint"), make("p.sum"), make("p.origin")];
+  const faded = make("p.origin", {}, `Faded: maps of the demo network, k = ${own.join(", ")}.`);
+  const net = make("div.net", {}, origin, row("image", "stage3", "f"), fan, make("div.five", {}, ...FIVE.map((id) => parts[id].element)), make("div.five", {}, ...edges),
     parts.join.element, make("div.down", { "aria-hidden": "true" }, "↓"), row("fuse", "classify", "labels"), note);
   const kind = make("select", { onchange: () => live.set({ class: Number(kind.value) }) }, ...names.map((/** @type {string} */ name, /** @type {number} */ value) => make("option", { value }, name)));
 
@@ -131,6 +133,10 @@ export default liveFigure("plan", (data, live) => {
     stride: makeChoice("output stride of a ResNet", [["8", "8"], ["16", "16"]], (value) => live.set({ stride: Number(value) })),
   };
   const rows = ROWS.map(([id, title]) => ({ id, element: make("tr", {}, make("th", { scope: "row" }, title), make("td"), make("td")) }));
+  const settings = make("div.settings", {}, controls.network.element, make("p", {}, "filter sizes k = ", ...ks.flatMap(({ element }) => [element, " "])),
+    make("p", {}, "C = ", controls.c.element, ", image ", controls.side.element, " pixels wide"), controls.stride.element, sum);
+  const whole = make("div.whole", {}, settings, net, inside,
+    make("table", {}, make("tr", {}, make("td"), ...["parameters", "multiply-adds"].map((text) => make("th", { scope: "col" }, text))), ...rows.map(({ element }) => element)));
   let [drawn, opened] = ["", ""];
 
   return {
@@ -138,9 +144,7 @@ export default liveFigure("plan", (data, live) => {
     elements: [
       make("p.ask", {}, "Open a box: ", make("b", {}, "what is done there, and what comes out?")),
       make("div.controls", {}, controls.scene.element, make("label", {}, "which input speaks for ", kind, " ?"), makeButton("Reset", () => live.set(start), "Everything as it was")),
-      make("div.whole", {}, net, inside, make("div.settings", {}, controls.network.element, make("p", {}, "filter sizes k = ", ...ks.flatMap(({ element }) => [element, " "])),
-        make("p", {}, "C = ", controls.c.element, ", image ", controls.side.element, " pixels wide"), controls.stride.element, sum),
-      make("table", {}, make("tr", {}, make("td"), ...["parameters", "multiply-adds"].map((text) => make("th", { scope: "col" }, text))), ...rows.map(({ element }) => element))),
+      whole,
     ],
     draw: (state) => {
       const [described, sizes, layers, added, [words, lines]] = [boxesOf(state), sizesOf(state.sizes), layersOf(state), shares(state), insideOf(state)];
@@ -155,7 +159,7 @@ export default liveFigure("plan", (data, live) => {
       if (opened !== `${drawn} ${state.open} ${words}`) {
         const steps = (/** @type {[string, string, Map][]} */ line) => line.flatMap(([step, caption, map]) =>
           [make("span.step", {}, step), make("figure", {}, keep(`${state.open} ${step}${caption}`, map, state.scene), make("figcaption", {}, caption))]);
-        inside.replaceChildren(make("p", {}, make("b", {}, `${described[state.open][0]}. `), words),
+        inside.replaceChildren(make("p", {}, make("b", {}, `${described[state.open][0]}. `), words), faded,
           make("div.lines", {}, ...lines.map((line) => make("div.line-of", {}, ...steps(line)))), cost);
       }
       opened = `${drawn} ${state.open} ${words}`;
@@ -166,7 +170,6 @@ export default liveFigure("plan", (data, live) => {
         edge.classList.toggle("minus", added[i] < 0);
         edge.firstChild.style.width = `${Math.max(1, Math.round((30 * Math.abs(added[i])) / total))}px`;
         say(edge.lastChild, signed(added[i]));
-        parts[FIVE[i]].element.classList.toggle("other", i > 0 && sizes[i - 1] !== own[i - 1]);
       });
       rows.forEach(({ id, element }) => {
         element.classList.toggle("chosen", id !== "" && belongs(id, { part: state.open, name: "" }));
@@ -181,13 +184,16 @@ export default liveFigure("plan", (data, live) => {
       ks.forEach(({ show }, i) => show(sizes[i]));
       controls.stride.element.disabled = state.network === "demo"; // its backbone has one
       kind.value = String(state.class);
-      say(note, `Lines: what each input adds to the lead of “${names[state.class]}”, in logits; dashed, it takes away. Maps and lines are the demo network’s, as it was trained; sizes follow what is counted.`);
+      const trained = state.network === "demo" && isPlain(state);
+      whole.classList.toggle("stale", !trained);
+      faded.hidden = trained || !lines.length;
+      say(origin, trained ? "Maps and lines are this network’s, as it was trained." : `Faded: maps and lines of the demo network, k = ${own.join(", ")}.`);
+      say(note, `Lines: what each input adds to the lead of “${names[state.class]}”, in logits; dashed, it takes away.`);
       say(sum, told(state));
     },
     words: (state) => {
       const added = shares(state).map((/** @type {number} */ value, /** @type {number} */ i) => `${i ? `k = ${own[i - 1]}` : "f"} ${signed(value)}`);
-      const [parameters, work] = sumOf(layersOf(state)).map(amount);
-      return `${boxesOf(state)[state.open][0]}: ${insideOf(state)[0]} ${costOf(state)} In all ${parameters} parameters, ${work} multiply-adds. For ${names[state.class]}: ${added.join(", ")}.`;
+      return `${boxesOf(state)[state.open][0]}: ${insideOf(state)[0]} ${costOf(state)} ${told(state)} For ${names[state.class]}: ${added.join(", ")}.`;
     },
     known: ({ scene, open, class: of, network, sizes, c, stride, side }) => scene in scenes && open in parts && open !== "f2" && of in names && network in NETWORKS &&
       /^\d\d?(,\d\d?){3}$/.test(sizes) && [[c, 1], [side, 32]].every(([value, least]) => Number.isInteger(value) && value >= least && value <= 2048) && (stride === 8 || (stride === 16 && network !== "demo")),

@@ -8,7 +8,7 @@
  */
 import { onDrag, rove } from "./drag.js";
 import { make, say } from "./elements.js";
-import { paintPicture } from "./paint.js";
+import { paintPicture } from "./overlays.js";
 
 const SLACK = 6; // pixels that a click may move
 

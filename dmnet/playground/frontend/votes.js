@@ -5,15 +5,15 @@
  * @typedef {{width: number, height: number, values: Uint8Array}} Tiles
  */
 import { onDrag } from "./drag.js";
-import { make, percent, say, within } from "./elements.js";
+import { make, makeButton, percent, say, within } from "./elements.js";
 import { ARROWS, liveFigure, unpacked } from "./live.js";
 import { paintLabels } from "./paint.js";
 import { draw } from "./shapes.js";
 
 /** What the two kinds of coins ask of the tiles; the colours are those of "no" and of "yes". */
 const ASKED = {
-  ruby: { many: "rubies", answers: ["cool", "warm"], about: "side", colours: [[86, 140, 200], [226, 122, 72]] },
-  jade: { many: "jades", answers: ["dark", "light"], about: "block", colours: [[70, 70, 70], [235, 230, 215]] },
+  ruby: { many: "rubies", answers: ["cool", "warm"], about: "side", colours: [[86, 140, 200], [226, 122, 72]], key: "blue is cool, orange warm" },
+  jade: { many: "jades", answers: ["dark", "light"], about: "block", colours: [[70, 70, 70], [235, 230, 215]], key: "grey is dark, white light" },
 };
 const KINDS = /** @type {("ruby" | "jade")[]} */ (Object.keys(ASKED));
 const [LEFT, RIGHT, TOP, BOTTOM] = [34, 346, 14, 222]; // of the curves, in a chart of 360 × 244
@@ -139,9 +139,13 @@ export default liveFigure("votes", (data, live) => {
     const box = scene.getBoundingClientRect();
     return [((clientX - box.left) * width) / box.width, ((clientY - box.top) * width) / box.width];
   };
-  onDrag(handle, () => (_, event) => {
-    const [[, , x, y], [right, down]] = [coins[live.state.coin], pixelAt(event)];
-    go(nearest(sides, 2 * Math.max(Math.abs(right - x), Math.abs(down - y))));
+  onDrag(handle, (begin) => {
+    const [[, , x, y], half, held] = [coins[live.state.coin], sides[live.state.stop] / 2, pixelAt(begin)];
+    const off = [held[0] - within(x + half, 0, width), held[1] - within(y + half, 0, width)]; // it stands a little outside of the corner
+    return (_, event) => {
+      const [right, down] = pixelAt(event).map((place, i) => place - off[i]);
+      go(nearest(sides, 2 * Math.max(Math.abs(right - x), Math.abs(down - y))));
+    };
   });
   const frameAt = (/** @type {PointerEvent} */ event) => {
     const [x, y] = pixelAt(event);
@@ -165,8 +169,10 @@ export default liveFigure("votes", (data, live) => {
     draw("text", { x: LEFT - 5, y: up(part) + 4, "text-anchor": "end" }, `${100 * part}`)]);
   const ticks = [...sides.keys()].filter((i) => i === last || (sides[i] % 24 === 0 && last - i > 1)).map((i) =>
     draw("text", { x: across(i), y: BOTTOM + 18, "text-anchor": "middle" }, i === last ? "all" : `${sides[i]}`));
+  const gap = (across(last - 1) + across(last)) / 2; // the whole picture is twice as far away as it stands: the axis is broken
   const chart = draw("svg", { viewBox: "0 0 360 244", "aria-hidden": "true" }, ...levels,
-    draw("text", { x: RIGHT, y: BOTTOM - 5, "text-anchor": "end" }, "50: a coin that is thrown"), ...ticks, cursor,
+    draw("path", { class: "gap", d: [-4, 2].map((dx) => `M${gap + dx - 2} ${BOTTOM + 6}l4 -12`).join("") }),
+    draw("text", { x: gap - 10, y: BOTTOM - 5, "text-anchor": "end" }, "50: a coin that is thrown"), ...ticks, cursor,
     ...curve.flatMap(({ line, dot, name }) => [line, dot, name]));
   const moved = () => go(Number(slider.value));
   onDrag(/** @type {any} */ (chart), (down) => {
@@ -179,15 +185,16 @@ export default liveFigure("votes", (data, live) => {
     return (_, event) => follow(event);
   });
   const slider = make("input", { type: "range", min: 0, max: last, "aria-label": "Side of the window", oninput: moved });
-  const [counts, one] = [make("p.sum"), make("p")];
+  const [counts, one, key] = [make("p.sum"), make("p"), make("div.title")];
+  const reset = makeButton("Reset", () => live.set(start), "Everything as it was");
 
   return {
     start,
     elements: [
       make("p.ask", {}, "Drag the corner of the window, or click another coin. All vote over a window of that size; ",
         make("b", {}, "the lit ones are right.")),
-      make("div.two", {}, scene, make("div", {}, make("div.title", {}, "right in %, of 100 scenes"), chart, slider,
-        make("div.title", {}, "side of the window in pixels"))),
+      make("div.two", {}, make("div", {}, scene, key), make("div", {}, make("div.title", {}, "right in %, of 100 scenes"), chart, slider,
+        make("div.title", {}, "side of the window in pixels"), make("div.controls", {}, reset))),
       counts, one,
     ],
     draw: ({ stop, reached, coin }) => {
@@ -197,7 +204,8 @@ export default liveFigure("votes", (data, live) => {
       const [left, top, right, bottom] = [x - half, y - half, x + half, y + half].map((edge) => within(edge, 0, width));
       const inset = [top, width - right, width - bottom, left].map(share).join(" ");
       [frame.style.inset, tiles.style.clipPath] = [inset, `inset(${inset})`];
-      [handle.style.left, handle.style.top] = [share(right), share(bottom)];
+      [handle.style.left, handle.style.top] = [right, bottom].map((edge) => `min(${share(edge)} + 0.8rem, 100%)`); // a small window is not hidden by it
+      say(key, `in the window: ${ASKED[/** @type {"ruby" | "jade"} */ (kind)].key}`);
       paintLabels(tiles, maps[kind].values, width, width, ASKED[/** @type {"ruby" | "jade"} */ (kind)].colours);
       buttons.forEach((button, i) => {
         button.classList.toggle("wrong", !now.found[i].right);
@@ -207,12 +215,13 @@ export default liveFigure("votes", (data, live) => {
         button.ariaLabel = `${coins[i][0]} at ${coins[i][2]}, ${coins[i][3]}: its vote is ${now.found[i].right ? "right" : "wrong"}`;
       });
       draw(cursor, { x1: across(stop), x2: across(stop) });
-      const best = Math.max(...KINDS.map((name) => curves[name][stop]));
+      // A name stands above or below all that is drawn of both curves where it is.
+      const [best, middle] = [Math.max(...KINDS.map((name) => curves[name][stop])), within(across(stop), LEFT + 44, RIGHT - 40)];
+      const near = [...sides.keys()].filter((i) => i <= reached && Math.abs(across(i) - middle) < 56).flatMap((i) => KINDS.map((name) => up(curves[name][i])));
       for (const { kind: own, line, dot, name } of curve) {
-        const [cx, cy] = [across(stop), up(curves[own][stop])];
         draw(line, { points: curves[own].slice(0, reached + 1).map((part, i) => `${across(i)},${up(part)}`).join(" ") });
-        draw(dot, { cx, cy });
-        draw(name, { x: within(cx, LEFT + 44, RIGHT - 40), y: cy + (curves[own][stop] === best && cy > TOP + 32 ? -12 : 22) });
+        draw(dot, { cx: across(stop), cy: up(curves[own][stop]) });
+        draw(name, { x: middle, y: curves[own][stop] === best ? Math.min(...near) - 11 : Math.max(...near) + 20 });
         name.textContent = `${ASKED[own].many} ${percent(curves[own][stop])}`;
       }
       slider.value = String(stop);

@@ -5,7 +5,7 @@
  */
 import { askedWhy, holds, makeAccount, reader, SCALES, setOf, within16, wordsOf } from "./account.js";
 import { make, makeButton, number, percent, say } from "./elements.js";
-import { ARROWS, liveFigure, makeChoice, spelled } from "./live.js";
+import { ARROWS, liveFigure, makeCanvas, makeChoice, makeLegend, spelled } from "./live.js";
 import { inside, labelsOf } from "./maps.js";
 import { paintGrid, paintLabels } from "./paint.js";
 
@@ -34,8 +34,7 @@ export default liveFigure("why", (data, live) => {
     const caption = make("div.title", {}, title);
     return { caption, element: make("div.panel", { style: colour && `--kind: ${colour}` }, make("div.map", {}, shown), caption) };
   };
-  const canvas = (/** @type {string} */ text) => make("canvas", { role: "img", "aria-label": text });
-  const [predicted, true_, ...responses] = [canvas("prediction"), canvas("truth"), ...scales.map((/** @type {string} */ k) => canvas(`response of scale ${k}`))];
+  const [predicted, true_, ...responses] = [makeCanvas("prediction"), makeCanvas("truth"), ...scales.map((/** @type {string} */ k) => makeCanvas(`response of scale ${k}`))];
   const scene = make("img", { src: data.picture, alt: "Coins with gems on a mosaic", draggable: "false" });
   const tops = [panel("picture", scene), panel("prediction", predicted), panel("truth", true_)];
   const lower = responses.map((one, k) => panel(scales[k], one, colours[k]));
@@ -74,9 +73,8 @@ export default liveFigure("why", (data, live) => {
   const pin = makeButton("", () => live.set({ pinned: 1 - live.state.pinned }), "A pinned pixel stays while you use the switches");
   const shown = makeChoice("maps", [["response", "response"], ["added", "what it adds"]], (value) => live.set({ maps: value }));
   const reset = makeButton("Reset", () => live.set(start), "Everything as it was");
-  const legend = names.slice(1).map((/** @type {string} */ name, /** @type {number} */ i) => make("span.key", { style: `--class: rgb(${palette[i + 1]})` }, name));
   const note = make("p.hint");
-  const whole = make("div.whole", {}, make("div", {}, maps, note, make("p.hint", {}, ...legend)), account.element);
+  const whole = make("div.whole", {}, make("div", {}, maps, note, makeLegend(names, palette)), account.element);
   /** @param {any} state */
   const sentence = (state) => {
     const { now, confidence } = asked(state);

@@ -1,7 +1,7 @@
 /** The digits' arithmetic by hand-made examples; tests/playground/test_live.py holds it against PyTorch. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { account, consequences, MOVES, toRows, toText, verdict } from "../../../dmnet/playground/frontend/digits.js";
+import { account, consequences, MOVES, toRows, toText, verdict, withDigit } from "../../../dmnet/playground/frontend/digits.js";
 import { binOf, correlate, factors, pool } from "../../../dmnet/playground/frontend/filtering.js";
 
 const L = "530000,440000,351000,442100,443523,534421"; // the chapter's image
@@ -55,13 +55,32 @@ test("an odd dynamic filter goes along with flip and turn, a static one with shi
   }
 });
 
-test("a verdict says what was compared", () => {
-  const told = (/** @type {object} */ changed) => verdict(changed, consequences(changed));
+test("a verdict says what was compared, and why it is so", () => {
+  const told = (/** @type {object} */ changed) => {
+    const { text, why } = verdict(changed, consequences(changed));
+    return text + why;
+  };
   assert.match(told(state), /^Flip, turn, shift or crop/);
-  assert.equal(told(after("flip")), "After the flip, with a new filter: all 36 numbers went along.");
+  assert.equal(told(after("flip")), "After the flip, all 36 numbers went along. The filter went along, too.");
   assert.equal(told(after("crop", { kept: L })),
-    "After the crop, with the filter of before: all 12 numbers went along. Those near the border are not compared.");
-  assert.match(told(after("shift")), /^After the shift, with a new filter: \d+ of 24 numbers did not go along \(underlined\)\. Those/);
+    "After the crop, all 12 numbers went along. The filter is the same as before. Numbers near the border are not compared.");
+  assert.match(told(after("flip", { kept: L })), /30 of 36 numbers did not .* not made anew: a flip would change 6 of its 9 taps\.$/);
+  assert.match(told(after("turn", { k: 4 })), /Though the filter went along, too: k = 4 is even/);
+  assert.match(told(after("shift")), /^After the shift, \d+ of 24 numbers did not go along \(underlined\)\. 8 of 9 taps are others: the shift has moved/);
+  assert.match(told(after("crop")), /of 9 taps are others: the bins now divide half of the digits\. Numbers near/);
+  assert.match(told(after("shift", { w: 0 })), /went along\. The filter is the same as before\./);
+});
+
+test("a digit is changed before the move, too, and both stay comparable", () => {
+  for (const move of Object.keys(MOVES)) {
+    const moved = after(move);
+    const edited = { ...moved, ...withDigit(moved, 2, 1, 8) };
+    assert.equal(toRows(edited.image)[2][1], 8);
+    assert.deepEqual(MOVES[move](toRows(edited.before)), toRows(edited.image), move);
+    assert.equal(edited.move, move);
+  }
+  assert.equal(withDigit(after("shift"), 0, 0, 8).move, ""); // a zero that has come in
+  assert.equal(withDigit(state, 0, 0, 8).move, "");
 });
 
 test("an account names every product, and the framed average of a tap", () => {
