@@ -1,9 +1,11 @@
 // The choices of a "Predict" box become buttons, a range of numbers a slider. What the reader guessed is kept in this
-// browser and stands beside the answer when that is opened; while it is open the guess is fixed. Without this script the box has a list, and the answer its number.
+// browser. When the answer is opened the box says whether the guess was right, and marks the right choice; the page stays where it is, and the guess is
+// fixed. An answer that was open beside a guess is open again when the reader comes back. Without this script the box has a list, and the answer its number.
 "use strict";
 
 (() => {
   const KEPT = "dmnet-guesses";
+  const SEEN = " (answered)"; // behind a question that is kept: its answer is open
   const RANGE = /^From (\d+) to (\d+)(.*)\.$/;
 
   /** @returns {Record<string, string>} */
@@ -44,6 +46,8 @@
    * @property {HTMLElement} element
    * @property {(guess: string) => boolean} show shows a guess; false where there is none of this name
    * @property {(text: string) => string} answer what the answer that calls itself `text` is in full
+   * @property {(guess: string, text: string) => string} judge says in a few words whether a guess is right
+   * @property {(answer: string) => void} mark marks the right guess; "" marks none
    * @property {(guess: string, text: string) => HTMLElement[]} drawn guess and answer in a picture
    * @property {(shut: boolean) => void} lock whether a guess can be made
    */
@@ -73,6 +77,8 @@
         return texts.includes(guess);
       },
       answer: (text) => texts[parseInt(text) - 1],
+      judge: (guess, text) => (guess === texts[parseInt(text) - 1] ? "Right" : "Not quite"),
+      mark: (answer) => buttons.forEach((button, place) => button.classList.toggle("right", texts[place] === answer)),
       drawn: () => [],
       lock: (shut) => buttons.forEach((button) => button.toggleAttribute("disabled", shut)),
     };
@@ -102,6 +108,8 @@
         return guess !== "";
       },
       answer: (text) => text,
+      judge: (guess, text) => (parseFloat(guess) === parseFloat(text) ? "Right" : `Off by ${Math.abs(parseFloat(guess) - parseFloat(text))}`),
+      mark: () => {},
       drawn: (guess, text) => [make("div", { class: "guess-line", "aria-hidden": "true" }, make("i", { style: place(guess) }), make("b", { style: place(text) }))],
       lock: (shut) => input.toggleAttribute("disabled", shut),
     };
@@ -117,6 +125,8 @@
     const question = `${page}: ${textOf(box.querySelector("p:not(.admonition-title)") ?? box).slice(0, 80)}`;
     const [said, line] = [make("span", { role: "status" }), make("div", { class: "guessed" })];
     const open = make("button", { type: "button", class: "guess-open" });
+    fold.id ||= `answer-${++answers}`;
+    const why = make("a", { href: `#${fold.id}` }, "Read why ↓");
     let guess = read()[question] ?? "";
 
     const show = () => {
@@ -125,9 +135,16 @@
       field.lock(fold.open);
       const name = textOf(named).replace(/[.,]$/, "");
       const answer = field.answer(name);
+      const verdict = guess && field.judge(guess, name);
+      const found = list ? parseInt(name) : name;
+      field.mark(fold.open ? answer : "");
+      if (fold.open) said.textContent = !guess ? `The answer is ${found}.` : verdict === "Right" ? "Right." : `${verdict}: it is ${found}.`;
+      else if (said.className) said.textContent = "";
+      said.classList.toggle("verdict", fold.open);
+      why.hidden = !fold.open;
       line.hidden = !guess;
       line.replaceChildren(
-        make("p", {}, "You guessed: ", make("span", {}, guess.replace(/\.$/, "")), ". The answer: ", make("strong", {}, answer === guess ? "the same" : answer.replace(/\.$/, "")), "."),
+        make("p", {}, make("b", {}, `${verdict}.`), " You guessed: ", make("span", {}, guess.replace(/\.$/, "")), ". The answer: ", make("strong", {}, answer === guess ? "the same" : answer.replace(/\.$/, "")), "."),
         ...(guess ? field.drawn(guess, name) : []),
       );
     };
@@ -139,21 +156,19 @@
     };
     const field = list ? makeChoices(list, guessed) : makeSlider(/** @type {Element} */ (last), /** @type {RegExpExecArray} */ (range), guessed);
     fold.addEventListener("toggle", show);
+    fold.querySelector("summary")?.addEventListener("click", () => keep(question + SEEN, guess && !fold.open ? "yes" : ""));
     open.addEventListener("click", () => {
       fold.open = !fold.open;
-      if (!fold.open) {
-        if (guess) guessed("");
-        return;
-      }
-      const summary = /** @type {HTMLElement} */ (fold.querySelector("summary"));
-      summary.focus({ preventScroll: true });
-      summary.scrollIntoView({ block: "start" });
+      keep(question + SEEN, guess && fold.open ? "yes" : "");
+      if (!fold.open && guess) guessed("");
     });
-    field.element.append(make("div", { class: "guess-more" }, open, said));
+    field.element.append(make("div", { class: "guess-more" }, open, said, why));
     fold.querySelector(".sd-summary-content")?.prepend(line);
+    if (guess && read()[question + SEEN]) fold.open = true;
     show();
   };
 
+  let answers = 0;
   const start = () => {
     /** @type {Element | null} */
     let asked = null;

@@ -1,6 +1,7 @@
 """A guess in a "Predict" box: by mouse, finger and keys, kept in the browser, readable without a script."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from browser import Tab
@@ -37,33 +38,65 @@ def test_a_guess_is_kept_and_stands_beside_the_answer(visit: Callable[..., Tab])
     expect(choices.nth(0)).to_have_attribute("aria-pressed", "true")
     expect(boxes.nth(1).get_by_role("status")).to_have_text("Kept in this browser.")
     choices.nth(1).click()
-    expect(boxes.nth(1).locator("[aria-pressed=true]")).to_have_text("25; it saw seven pixels and sees five")
+    expect(boxes.nth(1).locator("[aria-pressed=true]")).to_have_text("24: its neighbours are others now")
+    choices.nth(2).click()
     slider.press("ArrowRight")
 
     page.reload()
     expect(slider).to_have_attribute("aria-valuetext", "1 %")
     boxes.nth(0).get_by_role("button", name="Show the answer").click()
-    expect(folds.nth(0).locator(".guessed p")).to_have_text("You guessed: 1 %. The answer: 46 %.")
-    expect(folds.nth(0).locator("> summary")).to_be_focused()
+    expect(folds.nth(0).locator(".guessed p")).to_have_text("Off by 45. You guessed: 1 %. The answer: 46 %.")
+    expect(boxes.nth(0).locator("span[role=status]")).to_have_text("Off by 45: it is 46 %.")
     boxes.nth(1).get_by_role("button", name="Show the answer").click()
     expect(folds.nth(1).locator(".guessed p")).to_have_text(
-        "You guessed: 25; it saw seven pixels and sees five. "
-        "The answer: 24; it saw seven pixels and sees five."
+        "Not quite. You guessed: 43: it now adds five numbers. The answer: 24: its neighbours are others now."
     )
     expect(choices.nth(2)).to_be_disabled()
+    expect(boxes.nth(1).get_by_role("status")).to_have_text("Not quite: it is 2.")
+    expect(boxes.nth(1).locator("button.right")).to_have_text("24: its neighbours are others now")
     expect(slider).to_be_disabled()
     boxes.nth(1).get_by_role("button", name="Guess again").click()
     expect(folds.nth(1).locator(".right")).to_be_hidden()
     assert boxes.nth(1).locator("[aria-pressed=true]").count() == 0
-    choices.nth(2).click()
+    choices.nth(1).click()
     folds.nth(1).locator("> summary").click()
     expect(folds.nth(1).locator(".guessed strong")).to_have_text("the same")
+    expect(boxes.nth(1).get_by_role("status")).to_have_text("Right.")
     folds.nth(1).locator("> summary").click()
-    expect(choices.nth(2)).to_be_enabled()
-    choices.nth(2).click()
+    expect(choices.nth(1)).to_be_enabled()
+    choices.nth(1).click()
     folds.nth(1).locator("> summary").click()
     expect(folds.nth(1).locator(".guessed")).to_be_hidden()
     assert tab.faults == []
+
+
+@pytest.mark.parametrize("viewport", [PHONE, {"width": 1280, "height": 900}])
+def test_the_verdict_stands_at_the_question(viewport: Any, visit: Callable[..., Tab]) -> None:
+    """The page stays where it is; a link leads on; what was open is open again."""
+    page = visit(PAGE, viewport=viewport).page
+    boxes, folds = page.locator(".admonition.predict"), page.locator("details.sd-dropdown:has(p.right)")
+    box, fold = boxes.nth(1), folds.nth(1)
+    box.get_by_role("button").nth(0).click()
+    show = box.get_by_role("button", name="Show the answer")
+    show.scroll_into_view_if_needed()
+    before = show.bounding_box()
+    show.click()
+    expect(box.get_by_role("status")).to_have_text("Not quite: it is 2.")
+    after = box.get_by_role("button", name="Guess again").bounding_box()
+    assert before and after and abs(before["y"] - after["y"]) < 1
+    page.reload()
+    expect(fold.locator(".guessed")).to_be_visible()
+    expect(box.get_by_role("status")).to_have_text("Not quite: it is 2.")
+    expect(folds.nth(2).locator(".right")).to_be_hidden()
+    box.get_by_role("link", name="Read why").click()
+    expect(fold.locator(".guessed")).to_be_in_viewport()
+    box.get_by_role("button", name="Guess again").click()
+    expect(box.get_by_role("status")).to_have_text("Forgotten.")
+    page.reload()
+    expect(fold.locator(".right")).to_be_hidden()
+    folds.nth(2).locator("> summary").click()  # nothing was guessed there
+    page.reload()
+    expect(folds.nth(2).locator(".right")).to_be_hidden()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -90,7 +123,7 @@ def test_without_a_script_and_without_storage(visit: Callable[..., Tab]) -> None
     assert page.locator(".admonition.predict ol > li").count() == 4 + 4 + 3 + 4
     assert page.locator(".admonition.predict").first.locator("p").last.inner_text() == "From 0 to 100 %."
     page.locator("details.sd-dropdown > summary").nth(1).click()
-    assert page.locator("details[open] p.right > strong").inner_text() == "3."
+    assert page.locator("details[open] p.right > strong").inner_text() == "2."
 
     tab = visit(PAGE)
     tab.page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw Error(); } })")
