@@ -150,8 +150,9 @@ export default liveFigure("build", (data, live) => {
       }
       painted = now.key;
       const here = (/** @type {number} */ row, /** @type {number} */ column) => (row === u && column === v ? "here" : "");
-      filter.show(now.filter, here);
-      products.show(factors(now.reduced, now.filter, y, x).map((row) => row.map((pair) => (pair ? pair[0] * pair[1] : 0))), here);
+      const like = (/** @type {number} */ value) => number(value, 1); // one precision in both grids; the text has two places
+      filter.show(now.filter, here, 0, like);
+      products.show(factors(now.reduced, now.filter, y, x).map((row) => row.map((pair) => (pair ? pair[0] * pair[1] : 0))), here, 0, like);
       const box = (/** @type {number} */ row, /** @type {number} */ column) => {
         const [[top, bottom], [left, right]] = [binOf(row, k, size), binOf(column, k, size)];
         return around(left, top, right - left, bottom - top);
