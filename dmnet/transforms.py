@@ -100,7 +100,7 @@ def random_crop(
         if cat_max_ratio >= 1:
             break
         counts = cv2.calcHist([mask[window]], [0], None, [IGNORE], [0, IGNORE])  # of each label but 255
-        if (counts > 0).sum() > 1 and counts.max() < cat_max_ratio * counts.sum():
+        if counts.max() < cat_max_ratio * counts.sum():  # so there are two classes at least
             break
     return image[window], mask[window]
 

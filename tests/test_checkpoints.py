@@ -40,7 +40,7 @@ from small_weights import (
 )
 
 from dmnet import systems
-from dmnet.checkpoints import save_weights
+from dmnet.checkpoints import listed, save_weights
 from dmnet.download import sha256_of
 from dmnet.errors import CheckpointError
 from dmnet.model import DMNet, build_model
@@ -506,3 +506,8 @@ def test_an_old_file_survives_a_kill_and_a_full_disk(
         assert [file.name for file in tmp_path.iterdir()] == ["best.safetensors"]
     assert sha256_of(path) == before
     load_pretrained(path)
+
+
+def test_names_are_listed_up_to_three() -> None:
+    assert listed(["a", "b", "c"]) == "a; b; c"
+    assert listed(["a", "b", "c", "d", "e"]) == "a; b; c and 2 more"

@@ -197,6 +197,15 @@ def test_static_filters_ignore_the_image() -> None:
     assert torch.equal(filters[0], filters[1])
 
 
+@pytest.mark.parametrize("k", [1, 3, 7])
+def test_static_filters_begin_as_a_depthwise_convolutions_do(k: int) -> None:
+    torch.manual_seed(0)
+    module, conv = StaticConvModule(8, 512, k), torch.nn.Conv2d(512, 512, k, groups=512)
+    assert module.filter_size == k
+    largest, theirs = module.kernel.abs().max().item(), conv.weight.abs().max().item()
+    assert 0.98 / k < largest <= 1 / k and 0.98 / k < theirs <= 1 / k
+
+
 @torch.no_grad()
 def test_the_module_is_not_shift_equivariant() -> None:
     torch.manual_seed(0)

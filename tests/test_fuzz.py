@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,6 +35,15 @@ def test_what_is_made_by_chance_is_used_or_refused_by_an_error_of_ours(kind: str
 def test_addresses_of_pages() -> None:
     row, faults = fuzz.addresses(2000)
     assert faults == [] and row["inputs"] == 2000 and row["used"] and row["refused"]
+
+
+def test_the_committed_report_has_every_kind_and_no_fault() -> None:
+    """`make test-long` wrote it: README and CONTRIBUTING speak of 10,000 inputs a kind."""
+    table = pd.read_csv(fuzz.OUTPUT).set_index("kind")
+    assert set(table.index) == {*fuzz.KINDS, "addresses"}
+    assert (table["inputs"] >= 10_000).all() and not table["faults"].any()
+    assert (table[["used", "refused"]] > 0).all(axis=None)
+    assert table["slowest_ms"].max() < 1000 * fuzz.SECONDS and table["megabytes"].max() < fuzz.MEGABYTES
 
 
 def test_the_same_number_makes_the_same_input() -> None:

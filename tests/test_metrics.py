@@ -232,5 +232,9 @@ def test_table_names_the_classes_and_counts_their_pixels():
     assert table.index.tolist() == ["sky", "sea", "land"]
     assert table.loc["sky", "IoU"] == pytest.approx(50)
     assert table["pixels"].tolist() == [2, 1, 0]
+    assert table["precision"].tolist()[:2] == [100, 50] and np.isnan(table["precision"]["land"])
+    assert table["accuracy"].tolist()[:2] == [50, 100] and np.isnan(table["accuracy"]["land"])
+    wrong = matrix_of(3, [1, 1], [0, 0]).table(["sky", "sea", "land"])
+    assert "most often predicted as sea" in wrong["why"]["sky"]
     with pytest.raises(ValueError, match="length"):
         ConfusionMatrix(3).table(["a", "b"])

@@ -298,6 +298,18 @@ def test_a_window_is_drawn_again_up_to_ten_times(stripe, draws, monkeypatch):
     np.testing.assert_array_equal(window, mask)
 
 
+def test_a_ratio_of_one_takes_the_first_window(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(transforms, "integer", lambda low, *_: drawn.append(low) or low)
+    mask = np.zeros((8, 8), np.uint8)  # of one class
+    random_crop(mask, mask, (8, 8), 1.0, generator())
+    assert len(drawn) == 2
+
+
+def test_whole_numbers_are_drawn_from_both_ends():
+    assert {transforms.integer(3, 5, generator(seed)) for seed in range(40)} == {3, 4, 5}
+
+
 def test_a_crop_of_one_class_is_taken_if_there_is_no_other():
     mask = np.full((60, 60), 3, np.uint8)
     image, window = random_crop(photo(60, 60), mask, (90, 40), 0.75, generator())
@@ -312,8 +324,9 @@ def test_crops_reach_every_corner():
 
 def test_resize_factors_cover_their_range():
     mask = np.zeros((100, 150), np.uint8)
-    heights = [random_resize(mask, mask, (2048, 64), (0.5, 2.0), generator(s))[1].shape[0] for s in range(80)]
-    assert 31 <= min(heights) < 40 and 120 < max(heights) <= 128
+    for limits in ((2048, 64), (64, 2048)):
+        heights = [random_resize(mask, mask, limits, (0.5, 4.0), generator(s))[1].shape[0] for s in range(80)]
+        assert 31 <= min(heights) < 48 and 240 < max(heights) <= 256
 
 
 def test_flips_happen_half_the_time_and_turns_in_quarters():
