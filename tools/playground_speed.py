@@ -8,6 +8,9 @@ A pause is a task of the main thread of more than 50 ms (0: there was none): whi
 while the network loads behind it, while all subsets are switched three times, while an object is moved to
 40 places in the workbench. A photograph is the first one that the build has, at most 480x360.
 
+Of every live figure of the chapters, one control is moved 30 times, a slider, an area or a grid: from the
+change to the next task of the browser after it was drawn. At 30 frames a second that is 33 ms at most.
+
 The slow phone: 390x844 pixels, 4 Mbit/s, 20 ms, the page's processor slowed four times, as Chromium emulates
 them (workers are not slowed), and a host that compresses. Live is then the answer to a slider at 0.35, which
 no file holds; medians of three visits. With `--phone` these rows alone are measured, and the others kept.
@@ -16,6 +19,7 @@ no file holds; medians of three visits. With `--phone` these rows alone are meas
 import argparse
 import csv
 import gzip
+import re
 import statistics
 import sys
 from itertools import product
@@ -61,6 +65,27 @@ PHOTOGRAPH = """async () => {
     await playground.set({ scene: scene.id });
     await playground.engine();
 }"""
+FIGURE = """async (name) => {
+    const figure = document.querySelector(`section.live.${name}`);
+    const sliders = figure.querySelectorAll("input[type=range]:not([disabled])");
+    const keys = figure.querySelectorAll("[role=application], [role=slider], [role=gridcell][tabindex='0']");
+    const control = [...sliders, ...keys].find((one) => one.checkVisibility());
+    const times = [];
+    for (let i = 0; i < 30; i++) {
+        const begin = performance.now();
+        if (control.type === "range") {
+            control.value = Number(control.min) + ((control.max - control.min) * ((7 * i) % 30)) / 29;
+            control.dispatchEvent(new Event("input", { bubbles: true }));
+        } else {
+            const options = { key: i % 8 < 4 ? "ArrowRight" : "ArrowLeft", bubbles: true };
+            control.dispatchEvent(new KeyboardEvent("keydown", options));
+        }
+        await new Promise(requestAnimationFrame);
+        await new Promise((done) => { setTimeout(done); });
+        times.push(performance.now() - begin);
+    }
+    return times.slice(1);
+}"""
 CHANGE = """async (state) => {
     const playground = document.querySelector("[data-dmnet-playground]").playground;
     const begin = performance.now();
@@ -88,6 +113,7 @@ def main():
             rows = [row for row in kept if not row[0].startswith("slow phone")] + rows
         else:
             rows = measure(browser, f"{site.address}/book/welcome.html") + rows
+            rows += figures(browser, site.address)
         browser.close()
     site.close()
     host.close()
@@ -129,6 +155,26 @@ def measure(browser: Browser, address: str) -> list[tuple[str, float, str, str]]
         ("welcome page to the live network", round(middle["live"], 2), "s", "4"),
         ("welcome page to the live network, compressed", round(middle["live kB"]), "kB", "6000"),
     ]
+
+
+def figures(browser: Browser, address: str) -> list[tuple[str, float, str, str]]:
+    """Return a row for every live figure: until a moved control is drawn."""
+    rows = []
+    for path in sorted((ROOT / "book").glob("*.ipynb")):
+        names = re.findall(r'LiveFigure\(\\"(\w+)\\"', path.read_text("utf8"))
+        page = browser.new_page()
+        if names:
+            page.goto(f"{address}/book/{path.stem}.html")
+        for name in names:
+            place = page.locator(f"[data-dmnet-live={name}]")
+            place.scroll_into_view_if_needed()
+            page.wait_for_selector(f"section.live.{name}", timeout=60_000)
+            page.wait_for_timeout(500)
+            times = page.evaluate(FIGURE, name)
+            middle = round(statistics.median(times), 1)
+            rows.append((f"figure {name}: moved to drawn, median", middle, "ms", "33"))
+        page.close()
+    return rows
 
 
 def phone(browser: Browser, address: str) -> list[tuple[str, float, str, str]]:

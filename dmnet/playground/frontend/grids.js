@@ -22,7 +22,7 @@ export function makeScrub(label, { min, max, step }, change) {
   const forget = paused(1000);
   const give = (/** @type {number} */ next) => change(within(Math.round(next / step) * step, min, max));
   const element = make("span.scrub", {
-    role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": min, "aria-valuemax": max, 
+    role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": min, "aria-valuemax": max,
     title: `${number(min)} to ${max}: drag sideways, or type`,
     onkeydown: (/** @type {KeyboardEvent} */ event) => {
       const [down, right] = ARROWS[event.key] ?? [0, 0];

@@ -15,7 +15,7 @@
 import { acrossOf, makeChart, titled, unkeyed } from "./charts.js";
 import { make, makeButton, number, percent, say } from "./elements.js";
 import { makeScrub } from "./grids.js";
-import { liveFigure, makeChoice, spelled } from "./live.js";
+import { liveFigure, makeChoice, makeLegend, spelled } from "./live.js";
 import { paintGrid } from "./paint.js";
 import { draw } from "./shapes.js";
 
@@ -108,7 +108,6 @@ export default liveFigure("training", (data, live) => {
     tile(`${quilt} quilt`, make("img", { src: data.pictures[s], alt: `Jewellery on a ${quilt} quilt` })),
     tile("labels", make("img", { src: data.truths[s], alt: "Its true labels" })),
     tile("", make("canvas", { role: "img" })), tile("", make("canvas", { role: "img" }))]);
-  const legend = data.names.slice(1).map((/** @type {string} */ name, /** @type {number} */ i) => make("span.key", { style: `--class: rgb(${data.palette[i + 1]})` }, name));
 
   const which = makeChoice("seed", seeds.map((seed) => [String(seed), String(seed)]), (seed) => {
     if (!(seed in runs) && note !== WAIT) load();
@@ -162,7 +161,7 @@ export default liveFigure("training", (data, live) => {
     elements: [
       make("p.ask", {}, "Slide through the run: ", make("b", {}, "what climbs, what leaps, and what does the filter do meanwhile?")),
       make("div.controls", {}, which.element, reset),
-      make("div.two", {}, make("div", {}, svg, slider, told), make("div", {}, make("div.tiles", {}, ...rows.flat().map(({ element }) => element)), make("p.hint", {}, ...legend))),
+      make("div.two", {}, make("div", {}, svg, slider, told), make("div", {}, make("div.tiles", {}, ...rows.flat().map(({ element }) => element)), makeLegend(data.names, data.palette))),
       make("p.schedule", {}, "Another schedule, to be dragged, dashed in the lowest chart; what is shown stays the recipe's run. The rate decays from the first step, under the warm-up, too: base rate ", rate.element, ", power ", power.element, ", warm-up ", warmup.element, " steps. ", size, command),
     ],
     draw: (state) => {

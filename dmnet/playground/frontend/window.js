@@ -3,7 +3,7 @@
  */
 import { onDrag } from "./drag.js";
 import { make, makeButton, number, percent, say } from "./elements.js";
-import { ARROWS, liveFigure, makeChoice, spelled, unpacked } from "./live.js";
+import { ARROWS, liveFigure, makeChoice, makeLegend, spelled, unpacked } from "./live.js";
 import { inside } from "./maps.js";
 import { paintGrid, paintLabels } from "./paint.js";
 
@@ -105,11 +105,10 @@ export default liveFigure("window", (data, live) => {
     context.fillStyle = "#fff";
     for (let i = 0; i < side * side; i++) {
       const [y, x] = [Math.floor(i / side), i % side];
-      const edge = [x && i - 1, x + 1 < side && i + 1, y && i - side, y + 1 < side && i + side].some((near) => near && !changed(near));
+      const edge = [x ? i - 1 : i, x + 1 < side ? i + 1 : i, y ? i - side : i, y + 1 < side ? i + side : i].some((near) => !changed(near));
       if (edge && changed(i)) context.fillRect(x, y, 1, 1);
     }
   };
-  const legend = names.slice(1).map((/** @type {string} */ name, /** @type {number} */ i) => make("span.key", { style: `--class: rgb(${palette[i + 1]})` }, name));
   paintGrid(everywhere, { values: general, height: 7, width: 7 }, most);
   const share = (/** @type {number} */ pixels) => `${(100 * pixels) / size}%`;
   [pane.style.width, pane.style.height] = [share(side), share(side)];
@@ -121,7 +120,7 @@ export default liveFigure("window", (data, live) => {
       make("div.controls", {}, whose.element, reset),
       make("div.six", {}, make("div.panel", {}, make("div.title", {}, "scene"), scene), panel(`as a whole: mean ${average(general)}`, everywhere).element, mean.element,
         panel("truth", truly).element, panel("labels, as a whole", earlier).element, panel("in the window", now, line).element),
-      make("p.hint", {}, ...legend), make("p.hint", {}, `The line in the scene parts its warm half from its cool one. In white: what has another name. Filters: one channel, red is positive, blue negative; darkest: ±${number(most)}.`), sum,
+      makeLegend(names, palette), make("p.hint", {}, `The line in the scene parts its warm half from its cool one. In white: what has another name. Filters: one channel, red is positive, blue negative; darkest: ±${number(most)}.`), sum,
     ],
     draw: (state) => {
       const { corner, real, before, labels, taps } = found(state);
