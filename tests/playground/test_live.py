@@ -821,7 +821,7 @@ class TestWhy:
             )
         page.mouse.down()
         page.mouse.up()
-        assert state(page)["pinned"] == 1
+        expect(page.locator(".whole")).to_have_class(re.compile("pinned"))  # and so drawn
         before = shown(page)
         page.get_by_label("prediction", exact=True).hover()  # it stays
         assert torch.equal(shown(page), before)
