@@ -189,7 +189,7 @@ def evaluate(
     Several processes share the images of a system: torchrun --nproc-per-node 4 -m -- dmnet evaluate SYSTEM
     """
     if confusion is not None and confusion.suffix != ".png":
-        raise DMNetError(f"--confusion draws a PNG: {confusion} should end in .png")
+        raise DMNetError(f"--confusion draws a PNG: {confusion} should end in `.png`")
     speed: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "progress": True}
     if every:
         given = (system, split, weights, protocol, window, stride, scales, flip, confusion)
