@@ -36,6 +36,13 @@ OPTIONS = [
 ]  # fmt: skip
 
 
+def live_figures() -> dict[str, list[str]]:
+    """Return the live figures of each chapter that has some, by the names that its cells give them."""
+    pages = sorted((Path(__file__).resolve().parents[1] / "book").glob("*.ipynb"))
+    found = {one.stem: re.findall(r'LiveFigure\(\\"(\w+)\\"', one.read_text("utf8")) for one in pages}
+    return {page: names for page, names in found.items() if names}
+
+
 def launch(playwright: Playwright, executable: str) -> Browser:
     """Start the browser, without a window and without what it does of its own accord."""
     return playwright.chromium.launch(executable_path=executable, headless=True, args=OPTIONS)

@@ -19,7 +19,6 @@ no file holds; medians of three visits. With `--phone` these rows alone are meas
 import argparse
 import csv
 import gzip
-import re
 import statistics
 import sys
 from itertools import product
@@ -31,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import find_browser  # noqa: E402
-from browser import Site, launch  # noqa: E402
+from browser import Site, launch, live_figures  # noqa: E402
 
 from dmnet.files import atomic_write  # noqa: E402
 
@@ -160,11 +159,9 @@ def measure(browser: Browser, address: str) -> list[tuple[str, float, str, str]]
 def figures(browser: Browser, address: str) -> list[tuple[str, float, str, str]]:
     """Return a row for every live figure: until a moved control is drawn."""
     rows = []
-    for path in sorted((ROOT / "book").glob("*.ipynb")):
-        names = re.findall(r'LiveFigure\(\\"(\w+)\\"', path.read_text("utf8"))
+    for chapter, names in live_figures().items():
         page = browser.new_page()
-        if names:
-            page.goto(f"{address}/book/{path.stem}.html")
+        page.goto(f"{address}/book/{chapter}.html")
         for name in names:
             place = page.locator(f"[data-dmnet-live={name}]")
             place.scroll_into_view_if_needed()

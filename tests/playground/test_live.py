@@ -1619,11 +1619,6 @@ class TestHoles:
         assert took < 50  # milliseconds; other work may slow some
 
 
-def told_share(share: float) -> str:
-    """A share as the page says it."""
-    return f"{100 * share:.{int(0 < share < 0.0995)}f} %"
-
-
 def rgba(canvas: Locator, side: int) -> Any:
     """The pixels of a canvas, with their opacity."""
     data = canvas.evaluate(
@@ -1662,7 +1657,7 @@ class TestWindow:
             text = tab.page.locator(".sum").inner_text()
             assert f"Of the 4096 pixels {(now != before).sum()} get another name" in text
             warm = SCENE.truth["warm_side"]
-            shares = [told_share(one) for one in (warm[place].mean(), warm.mean())]
+            shares = [percent(one) for one in (warm[place].mean(), warm.mean())]
             assert f"Of the window {shares[0]} is warm, of the scene {shares[1]}." in text
             coins = [(round(one.y) - top, round(one.x) - left, one.label) for one in SCENE.objects]
             coins = [one for one in coins if 0 <= min(one[:2]) <= max(one[:2]) < SIDE]
@@ -1722,18 +1717,12 @@ class TestWindow:
 
 
 def pixels(page: Page, name: str, side: int) -> Any:
-    painted = page.get_by_label(name, exact=True).evaluate(
-        """one => {
-            const copy = new OffscreenCanvas(one.width, one.height).getContext("2d");
-            copy.drawImage(one, 0, 0);
-            return [...copy.getImageData(0, 0, one.width, one.height).data];
-        }"""
-    )
-    return np.reshape(painted, (side, side, 4))[..., :3]
+    return rgba(page.get_by_label(name, exact=True), side)[..., :3]
 
 
 def percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f} %"
+    """A share as the page says it: with a decimal below ten per cent."""
+    return "–" if share is None else f"{100 * share:.{int(0 < share < 0.0995)}f} %"
 
 
 def curve(page: Page, kind: str) -> Tensor:

@@ -4,7 +4,6 @@ Neither is needed: where one is missing, its tests are skipped. Debian has both 
 """
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import find_browser
 import numpy as np
 import pytest
-from browser import DEAD_WIDGETS, Site
+from browser import DEAD_WIDGETS, Site, live_figures
 from playground_page import PLACE, WELCOME, png
 from webdriver import RECORDER, Remote, start
 
@@ -35,11 +34,7 @@ ANSWERS = f"""
     }}
     return JSON.stringify(answers);
 """
-NAMED = {
-    page.stem: re.findall(r'LiveFigure\(\\"(\w+)\\"', page.read_text("utf8"))
-    for page in sorted((ROOT / "book").glob("*.ipynb"))
-}
-ALIVE = {page: names for page, names in NAMED.items() if names}
+ALIVE = live_figures()
 # Moves each control of a live figure, and tells which kinds of them changed what is seen.
 TOUCH = """
     const figure = document.querySelector(`section.live.${values[0]}`);

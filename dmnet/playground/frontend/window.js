@@ -36,6 +36,7 @@ export default liveFigure("window", (data, live) => {
   const most = data.unit * Math.max(...Array.from(filters.values, Math.abs));
   const average = (/** @type {Float32Array} */ taps) => number(taps.reduce((sum, value) => sum + value, 0) / AREA);
   const shareOf = (/** @type {Uint8Array} */ bits) => bits.reduce((sum, bit) => sum + bit, 0) / bits.length;
+  const warmScene = shareOf(warm);
   const found = (/** @type {any} */ { row, column, whose }) => {
     const [i, corner] = [row * stops + column, [row * step, column * step]];
     const labels = Uint8Array.from(answers[whose].values.subarray(i * side * side, (i + 1) * side * side));
@@ -52,7 +53,7 @@ export default liveFigure("window", (data, live) => {
       const right = (/** @type {Uint8Array} */ map) => asked.filter((/** @type {number[]} */ [x, y, name]) => map[y * side + x] === name).length;
       return asked.length ? `${kind} ${right(before)} → ${right(labels)} of ${asked.length}` : `no ${kind}`;
     });
-    return `Of the window ${percent(warmth)} is warm, of the scene ${percent(shareOf(warm))}. Of the ${side * side} pixels ${changed} get another name than in the whole picture. Coins named rightly, as a whole → in the window: ${counts.join("; ")}.`;
+    return `Of the window ${percent(warmth)} is warm, of the scene ${percent(warmScene)}. Of the ${side * side} pixels ${changed} get another name than in the whole picture. Coins named rightly, as a whole → in the window: ${counts.join("; ")}.`;
   };
 
   // Above the scene and the two filters, below the labels in the window.
@@ -64,11 +65,12 @@ export default liveFigure("window", (data, live) => {
   const [everywhere, here, truly, earlier, now] = ["filter of the whole picture", "filter of the window", "truth in the window", "labels from the whole picture", "labels from the window"].map(canvas);
   const pane = make("div.framed");
   const halves = make("canvas.edges", { "aria-hidden": "true", width: size, height: size }); // where the warm half ends
+  const border = halves.getContext("2d");
   warm.forEach((bit, i) => {
     const edge = [i - size, i + size, i % size ? i - 1 : i, (i + 1) % size ? i + 1 : i].some((near) => (warm[near] ?? bit) !== bit);
     if (!edge) return;
-    halves.getContext("2d").fillStyle = bit ? "#111" : "#fff";
-    halves.getContext("2d").fillRect(i % size, Math.floor(i / size), 1, 1);
+    border.fillStyle = bit ? "#111" : "#fff";
+    border.fillRect(i % size, Math.floor(i / size), 1, 1);
   });
   const scene = make("div.scene", { tabindex: 0, role: "application", "aria-label": "The window: arrow keys move it" },
     make("img", { src: data.picture, alt: data.alt, draggable: "false" }), halves, pane);
