@@ -1,6 +1,7 @@
 """What the tests share: reference data, and settings that keep them quick and repeatable."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,24 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("book")
+
+
+DOWN: list[str] = []  # how processes of tests have ended that should not have
+
+
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Keep how a process has ended that takes its tests with it: pytest-xdist says only that it has."""
+    if error:
+        try:
+            status = f"exit status {node.gateway._io.popen.wait(10)} (negative: a signal)"
+        except subprocess.TimeoutExpired:
+            status = "it still runs: its pipe is shut"
+        DOWN.append(f"{node.gateway.id}: {error}; {status}")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for line in DOWN:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
