@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from browser import live_figures
 
@@ -12,9 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_every_goal_is_reached() -> None:
     table = pd.read_csv(ROOT / "data" / "results" / "playground_speed.csv")
     goals = table.dropna(subset="goal")
-    # The first answer takes 0.75 s to 1.2 s on the shared machine of the table, by the hour.
-    wanted = goals["goal"] * np.where(goals["what"] == "welcome page to the first answer", 1.25, 1)
-    assert (goals["value"] <= wanted).all(), goals[goals["value"] > wanted]
+    assert (goals["value"] <= goals["goal"]).all(), goals[goals["value"] > goals["goal"]]
     assert {"photograph answered and redrawn, median", "slow phone: live"} < set(goals["what"])
 
 
