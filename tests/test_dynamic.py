@@ -207,6 +207,17 @@ def test_static_filters_begin_as_a_depthwise_convolutions_do(k: int) -> None:
 
 
 @torch.no_grad()
+def test_the_projection_is_rectified_and_filters_that_are_given_replace_the_modules_own():
+    torch.manual_seed(0)
+    module, features = DynamicConvModule(3, 2, 3).eval(), torch.randn(2, 3, 6, 5)
+    given = torch.randn(2, 2, 3, 3)
+    reduced = module.reduce(features)
+    assert reduced.min() == 0
+    expected = F.relu(module.norm(loops(reduced, given)))
+    torch.testing.assert_close(module(features, given), expected)
+    assert (module(features) - expected).abs().max() > 0.1
+
+
 def test_the_module_is_not_shift_equivariant() -> None:
     torch.manual_seed(0)
     module = DynamicConvModule(8, 16, 3).eval()

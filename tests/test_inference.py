@@ -341,6 +341,16 @@ def test_classes_in_another_order_are_not_scored_by_number():
             evaluate(model, data)
 
 
+def test_gates_and_protocol_are_those_of_predict(scenes):
+    model = scenes[0]
+    few = datasets.load("demo_context", split="test", size=2)
+    gated = evaluate(model, few, scale_gates=[0, 0, 0, 0])
+    labels = [predict(model, image, scale_gates=[0, 0, 0, 0]) for image, _, _ in few]
+    for row, found in zip(gated.counts.sum(axis=0), np.bincount(np.ravel(labels), minlength=9), strict=False):
+        assert row <= found  # less what is labelled void
+    assert (gated.counts != evaluate(model, few).counts).any()
+
+
 # Any number of processes
 
 

@@ -149,7 +149,8 @@ def test_no_pixel_is_nan_and_warns_of_nothing():
         ([0, -1], [0, 1], "predicted label is -1"),
         ([0, 1, 2], [0, 1], "shape"),
         ([0.0, 1.0], [0, 1], "arg-max"),
-        ([0, 256], [0, 1], "predicted label is 256"),
+        ([0, 256], [0, 1], r"predicted label is 256.*3 classes, 0 to 2 \(and 255"),
+        (["a", "b"], [0, 1], "arg-max"),
         ([0, 1], [0, 2**40], "true label is 1099511627776"),
     ],
 )
@@ -227,9 +228,19 @@ def test_counting_is_at_least_five_times_as_fast_as_histograms():
     assert theirs >= 5 * ours
 
 
+def test_one_pixel_is_no_pixels():
+    once, twice = matrix_of(3, [1], [0]).why(), matrix_of(3, [1, 1], [0, 0]).why()
+    for one, two in zip(once[:2], twice[:2], strict=True):  # the labelled class, the predicted one
+        assert "in 1 pixel" in one and "pixels" not in one and "in 2 pixels" in two
+
+
+def test_a_matrix_says_how_many_pixels_it_holds():
+    assert "3" in repr(matrix_of(2, [0, 1, 1], [0, 1, 0]))
+
+
 def test_table_names_the_classes_and_counts_their_pixels():
     table = matrix_of(3, [0, 1, 1], [0, 1, 0]).table(["sky", "sea", "land"])
-    assert table.index.tolist() == ["sky", "sea", "land"]
+    assert table.index.tolist() == ["sky", "sea", "land"] and table.index.name == "class"
     assert table.loc["sky", "IoU"] == pytest.approx(50)
     assert table["pixels"].tolist() == [2, 1, 0]
     assert table["precision"].tolist()[:2] == [100, 50] and np.isnan(table["precision"]["land"])

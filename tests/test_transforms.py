@@ -329,6 +329,13 @@ def test_resize_factors_cover_their_range():
         assert 31 <= min(heights) < 48 and 240 < max(heights) <= 256
 
 
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_both_limits_are_multiplied_by_the_factor(factor):
+    mask = np.zeros((100, 150), np.uint8)
+    resized = random_resize(mask, mask, (150, 100), (factor, factor), generator(0))[1]
+    assert resized.shape == (100 * factor, 150 * factor)
+
+
 def test_flips_happen_half_the_time_and_turns_in_quarters():
     mask = np.arange(9, dtype=np.uint8).reshape(3, 3)
     transform = TrainingTransform(replace(NEUTRAL, flip=0.5, quarter_turns=True))
