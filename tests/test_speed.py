@@ -1,5 +1,6 @@
 """The tool that measures speed: its other filters are the same filter, its table what it measured."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -72,3 +73,13 @@ def test_other_runtimes_compute_the_same(
     assert refused is ("OpenVINO, bfloat16" not in table.index)
     assert set(table["size"]) == {"demo_scale, 32 x 48"} and set(table["reference"]) == {"PyTorch"}
     assert (table.loc[sorted(exact), "difference"] < 1e-4).all()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux keeps who has started a process")
+def test_the_memory_of_who_starts_the_process_is_not_counted() -> None:
+    held = bytearray(b"x" * 2**30)
+    folder = str(Path(speed.__file__).parent)
+    code = f"import sys; sys.path.insert(0, {folder!r}); import speed; print(speed.peak())"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert speed.peak() > 1024 > float(run.stdout)
+    del held
