@@ -23,6 +23,7 @@ from dmnet import datasets, inference, systems, zoo
 from dmnet.analysis.boundaries import Trimap
 from dmnet.errors import DataError, DMNetError
 from dmnet.inference import evaluate, fuse, predict, predict_batch
+from dmnet.metrics import ConfusionMatrix
 from dmnet.model import Output, build_model, evaluating, from_system
 from dmnet.systems import Architecture, Evaluation
 from dmnet.transforms import evaluation_image
@@ -333,7 +334,9 @@ def test_a_data_set_of_other_classes_is_told():
 def test_classes_in_another_order_are_not_scored_by_number():
     model, data = build_model("demo_scale"), Ramp(build_model("demo_scale"))
     learned = systems.get("demo_scale").classes
-    for classes in (learned[::-1], (*learned[:5], learned[6], "new"), systems.get("demo_context").classes):
+    turned = (*learned[1:], learned[0])  # none has its number
+    renamed = (*learned[:5], learned[6], "new")
+    for classes in (learned[::-1], turned, renamed, systems.get("demo_context").classes):
         data.classes = tuple(classes)
         with pytest.raises(
             DataError, match=r"a number means another class in each.*Classes in another order"
@@ -341,14 +344,32 @@ def test_classes_in_another_order_are_not_scored_by_number():
             evaluate(model, data)
 
 
+def test_one_new_name_among_the_old_ones_is_told_alone():
+    model, data = build_model("demo_scale"), Ramp(build_model("demo_scale"))
+    data.classes = (*systems.get("demo_scale").classes[:-1], "new")
+    with pytest.warns(UserWarning, match=r"ring, the data set has.*, new: labels are compared"):
+        evaluate(model, data)
+
+
+@pytest.mark.filterwarnings("error")
+def test_other_classes_than_the_systems_and_no_system_are_nothing_to_warn_of(model):
+    evaluate(model, Ramp(model))  # five, and demo_context has more
+    model.system = None
+    assert evaluate(model, Ramp(model)).counts.sum() > 0
+
+
 def test_gates_and_protocol_are_those_of_predict(scenes):
     model = scenes[0]
     few = datasets.load("demo_context", split="test", size=2)
-    gated = evaluate(model, few, scale_gates=[0, 0, 0, 0])
-    labels = [predict(model, image, scale_gates=[0, 0, 0, 0]) for image, _, _ in few]
-    for row, found in zip(gated.counts.sum(axis=0), np.bincount(np.ravel(labels), minlength=9), strict=False):
-        assert row <= found  # less what is labelled void
-    assert (gated.counts != evaluate(model, few).counts).any()
+    as_it_is = evaluate(model, few).counts
+    ways: list[dict[str, Any]] = [{"scale_gates": [0, 0, 0, 0]}]
+    ways += [{"protocol": systems.protocol(model.system, "ms+flip")}]
+    for way in ways:
+        matrix = ConfusionMatrix(len(few.classes))
+        for image, mask, _ in few:
+            matrix.update(predict(model, image, **way), mask)
+        np.testing.assert_array_equal(evaluate(model, few, **way).counts, matrix.counts)
+        assert (matrix.counts != as_it_is).any()
 
 
 # Any number of processes
