@@ -1024,6 +1024,23 @@ class TestScore:
         page.get_by_role("button", name="The truth").click()
         expect(page.locator(".sum")).to_contain_text("mIoU 100 %; 100 %")
 
+    def test_what_void_is_read_as_is_a_change_too(self, show: Callable[..., Tab]) -> None:
+        page = show("score").page
+        drag(page, page.get_by_label("your prediction", exact=True), 70)
+        before = state(page)
+        page.get_by_text("read as").click()
+        expect(page.locator(".sum")).to_contain_text("The last change")
+        labels = np.reshape([*map(int, before["labels"])], SAID.shape)
+        scores = [ConfusionMatrix(4), ConfusionMatrix(4)]
+        scores[0].update(labels, TRUTH)
+        scores[1].update(labels, np.where(TRUTH == 255, 0, TRUTH))
+        told = re.search(r"The last change: ([+−][\d.]+) points", page.locator(".sum").inner_text())
+        assert told
+        change = 100 * (scores[1].miou() - scores[0].miou())
+        assert float(told[1].replace("−", "-")) == pytest.approx(change, abs=0.051)
+        page.get_by_role("button", name="Undo").click()
+        assert state(page)["labels"] == before["labels"] and state(page)["border"] == "out"
+
     def test_a_fast_stroke_has_no_holes(self, show: Callable[..., Tab]) -> None:
         page = show("score").page
         page.get_by_role("button", name="All").click()

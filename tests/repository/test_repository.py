@@ -1,6 +1,7 @@
 """The repository itself: what is committed, what is declared, and that nothing of one machine is in it."""
 
 import ast
+import csv
 import itertools
 import json
 import re
@@ -248,6 +249,14 @@ def test_torch_and_torchvision_are_pinned_as_pairs(root: Path) -> None:
     for pair in pins.values():  # torch 2.m.p belongs to torchvision 0.(m + 15).p
         _, minor, patch = pair["torch"]
         assert pair["torchvision"] == (0, minor + 15, patch)
+
+
+def test_every_mutant_that_survives_has_a_reason(root: Path) -> None:
+    with (root / "data" / "results" / "mutation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        assert row["why"] and row["before"] != row["after"]
+        assert f"def {row['function'].split('.')[-1]}(" in (root / row["file"]).read_text(), row
 
 
 def test_versions_agree(root: Path, project: dict) -> None:

@@ -42,7 +42,7 @@ export default liveFigure("score", (data, live) => {
   const first = scores(confusion(truth, Uint8Array.from(predicted.values), classes));
   const worst = Math.min(...first.map(({ iou }, c) => (truth.includes(c) ? iou ?? 1 : 1))); // of those that are there
   const start = { labels: [...predicted.values].join(""), brush: first.findIndex(({ iou }, c) => iou === worst && truth.includes(c)), border: "out", row: 0, column: 0 };
-  /** @type {string[]} the labels before each change, for "Undo" */
+  /** @type {{ labels: string, border: string }[]} what there was before each change, for "Undo" */
   const earlier = [];
   const counted = (/** @type {any} */ { labels, border }) => {
     const asked = border === "out" ? truth : truth.map((label) => (label === VOID ? 0 : label));
@@ -78,8 +78,8 @@ export default liveFigure("score", (data, live) => {
     const steps = Math.max(1, Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1])); // a fast stroke has no holes
     for (let i = 1; i <= steps; i++) put(Math.round(from[0] + ((to[0] - from[0]) * i) / steps), Math.round(from[1] + ((to[1] - from[1]) * i) / steps), true);
   };
-  const begins = () => earlier.push(live.state.labels);
-  const undo = () => live.set({ labels: earlier.pop() ?? live.state.labels });
+  const begins = () => earlier.push({ labels: live.state.labels, border: live.state.border });
+  const undo = () => live.set(earlier.pop() ?? {});
   pad.addEventListener("pointerdown", (/** @type {PointerEvent} */ { buttons }) => buttons & 1 && begins());
   pad.addEventListener("pointerdown", draws);
   pad.addEventListener("pointermove", draws);
@@ -98,7 +98,10 @@ export default liveFigure("score", (data, live) => {
 
   const brush = makeChoice("paint", names.map((/** @type {string} */ name, /** @type {number} */ i) => [String(i), name]), (value) => live.set({ brush: Number(value) }));
   brush.element.querySelectorAll("span").forEach((/** @type {HTMLElement} */ one, /** @type {number} */ i) => one.style.setProperty("--class", `rgb(${palette[i]})`));
-  const border = makeChoice("void is", [["out", "left out"], ["background", `read as ${names[0]}`]], (value) => live.set({ border: value }));
+  const border = makeChoice("void is", [["out", "left out"], ["background", `read as ${names[0]}`]], (value) => {
+    begins(); // the question changes, and with it the score
+    live.set({ border: value });
+  });
   const fill = (/** @type {string} */ text, /** @type {string} */ labels, /** @type {string} */ title) => makeButton(text, () => {
     begins();
     live.set({ labels });
@@ -106,7 +109,7 @@ export default liveFigure("score", (data, live) => {
   const buttons = [
     fill(`All ${names[0]}`, "0".repeat(width * height), "Start from nothing"),
     fill("The truth", Array.from(truth, (label) => (label === VOID ? 0 : label)).join(""), "A perfect prediction"),
-    makeButton("Undo", undo, "The prediction before the last change"),
+    makeButton("Undo", undo, "As it was before the last change"),
     makeButton("Reset", () => {
       earlier.length = 0;
       live.set(start);
@@ -133,9 +136,9 @@ export default liveFigure("score", (data, live) => {
     const { each, miou, accuracy } = counted(state);
     const { intersection, union, iou } = each[state.brush];
     const one = iou === null ? "occurs neither here nor there: no IoU, and no part in the mean" : `∩ ${intersection} / ∪ ${union} = ${percent(iou)}`;
-    const last = earlier.at(-1) ?? state.labels;
-    const change = 100 * (miou - counted({ ...state, labels: last }).miou);
-    const stroke = last === state.labels ? "" : ` The last change: ${change > 0 ? "+" : ""}${number(change, 1)} points of mIoU.`;
+    const last = earlier.at(-1) ?? state;
+    const change = 100 * (miou - counted(last).miou);
+    const stroke = last.labels === state.labels && last.border === state.border ? "" : ` The last change: ${change > 0 ? "+" : ""}${number(change, 1)} points of mIoU.`;
     return `mIoU ${percent(miou)}; ${number(accuracy < 1 ? Math.min(100 * accuracy, 99.9) : 100, 1)} % of the pixels are right.${stroke} ${names[state.brush]}: ${one}.`;
   };
 
