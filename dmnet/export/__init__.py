@@ -50,6 +50,7 @@ OPSET = 20  # of ONNX's operators; ONNX Runtime reads it since 1.18
 TOLERANCE = 1e-4  # largest difference from PyTorch, as a fraction of the largest value
 EXAMPLE_SIZE = (72, 104)  # pixels; the exporter follows an image of this size through the network
 CHECKED_SIZES = ((64, 64), (65, 97))  # odd ones too, which no stride divides
+_RUNTIME: list[Any] = []  # OpenVINO's, once it has been asked for
 
 
 @dataclass(frozen=True)
@@ -117,13 +118,11 @@ def fast(model: DMNet, *, precision: Literal["fp32", "bf16"] = "fp32") -> DMNet:
     """Return a copy of a network whose `logits` OpenVINO computes, on the CPU. Shown in {doc}`11_faster`.
 
     `dmnet.predict` and `dmnet.evaluate` take it as they take the model: images of any size, every protocol,
-    gates. All else of it, `forward` too, stays PyTorch's. Making it takes as long as `export`; it computes
-    with as many threads as PyTorch has then. OpenVINO's telemetry is kept from being loaded.
+    gates. All else, `forward` too, stays PyTorch's. It has as many threads as PyTorch has when it is made.
 
     Args:
         model: any system, on any device; it stays as it was.
-        precision: "bf16" multiplies in bfloat16, if OpenVINO can here. AVX-512 BF16 and AMX are instructions
-            for that; on a processor with AVX-512 alone OpenVINO imitates them, which is slow.
+        precision: "bf16" multiplies in bfloat16, if OpenVINO can here: slowly without AVX-512 BF16 or AMX.
 
     Raises:
         DMNetError: if OpenVINO has no such precision on this processor, the network uses what cannot be
@@ -134,7 +133,9 @@ def fast(model: DMNet, *, precision: Literal["fp32", "bf16"] = "fp32") -> DMNet:
     with extra("fast"):
         import onnxscript  # noqa: F401  PyTorch's exporter needs it
         import openvino
-    core, kinds = openvino.Core(), {"fp32": ("f32", TOLERANCE)}
+    if not _RUNTIME:  # one for ever: as a second one ends, the stack is freed that signals are handled on
+        _RUNTIME.append(openvino.Core())
+    core, kinds = _RUNTIME[0], {"fp32": ("f32", TOLERANCE)}
     if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):  # else it would take float32, unsaid
         kinds["bf16"] = "bf16", sys.float_info.max
     if precision not in kinds:
@@ -192,8 +193,7 @@ class OpenNetwork(nn.Module):
     def forward(self, image: Tensor, scale_gates: Tensor, *other: Tensor) -> tuple[Tensor, ...]:
         """Return logits [1, K, h, w]; with `inner` then all filters [C, k, k], all responses [C, h, w].
 
-        The image is [1, 3, H, W], the gates are [S]; with `inner` follow the weights [S] and the filters
-        [C, k, k] of another image, for each scale.
+        Image [1, 3, H, W], gates [S]; with `inner` weights [S] and, for each k, another's filters [C, k, k].
         """
         features = self.backbone(image).stage4
         filters = self.head.filters(features)

@@ -124,3 +124,18 @@ def test_a_runtime_that_computes_something_else_is_refused(monkeypatch: pytest.M
     monkeypatch.setattr(export, "adaptive_pooling", lambda x, bins: opset20.Add(pooling(x, bins), 1e-2))
     with pytest.raises(DMNetError, match=r"differs from PyTorch: logits by .* 64 x 64; allowed are 1e-04"):
         export.fast(dmnet.load_pretrained("demo_context"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="alternate signal stacks are a thing of POSIX")
+def test_ctrl_c_is_no_crash_after_two_networks_are_gone() -> None:
+    """OpenVINO sets the stack that signals are handled on, and frees it as its last runtime but one ends."""
+    code = (
+        "import gc, signal, dmnet\n"
+        "from dmnet import export\n"
+        "networks = [export.fast(dmnet.load_pretrained('demo_scale')) for _ in range(2)]\n"
+        "while networks: networks.pop(0); gc.collect()\n"
+        "try: signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt: print('stopped')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
