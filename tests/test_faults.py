@@ -76,7 +76,7 @@ class Deadly(Blocks):
 @pytest.mark.parametrize("what", ["train", "evaluate"])
 def test_a_killed_loading_process_ends_with_advice(what: str, tmp_path: Path) -> None:
     # the parent reads: killed; or, in the middle of a batch: reset by peer
-    gone = r"loads images is gone \(.*\).*fewer than 2 \(workers, --workers\)"
+    gone = r"loads images is gone \(.*(worker|reset by peer).*\).*fewer than 2 \(workers, --workers\)"
     with pytest.raises(DMNetError, match=gone):
         if what == "train":
             train("demo_scale", Deadly(), None, tmp_path, workers=2, **SMALL)

@@ -28,33 +28,16 @@ def in_the_foreground():
     signal.signal(signal.SIGINT, before)
 
 
-NOTED = """
-import signal, sys
-from dmnet.training import stop_request
-
-number = int(sys.argv[1])
-signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-before = signal.getsignal(number)
-try:
-    with stop_request() as signals:
+@pytest.mark.parametrize("number", ENDS)
+def test_the_first_is_noted_and_the_second_stops(number, capsys):
+    before = signal.getsignal(number)
+    with pytest.raises(ENDS[number]), stop_request() as signals:
         assert not signals
         signal.raise_signal(number)
         assert signals == [number]
-        print("noted")
+        assert "a second signal stops at once" in capsys.readouterr().err
         signal.raise_signal(number)
-except BaseException as error:
-    print(type(error).__name__)
-assert signal.getsignal(number) == before
-"""
-
-
-@pytest.mark.parametrize("number", ENDS)
-def test_the_first_is_noted_and_the_second_stops(number):
-    """In a process and a session of its own: no other test's signal reaches it, nor its own a worker."""
-    command = [sys.executable, "-c", NOTED, str(int(number))]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True, start_new_session=True)
-    assert ended.stdout.split() == ["noted", ENDS[number].__name__]
-    assert ended.stderr.count("a second signal stops at once") == 1
+    assert signal.getsignal(number) == before
 
 
 def test_without_a_run_to_save_nothing_changes():

@@ -235,7 +235,7 @@ def test_one_pixel_is_no_pixels():
 
 
 def test_a_matrix_says_how_many_pixels_it_holds():
-    assert "3" in repr(matrix_of(2, [0, 1, 1], [0, 1, 0]))
+    assert "3 pixels" in repr(matrix_of(2, [0, 1, 1], [0, 1, 0]))
 
 
 def test_table_names_the_classes_and_counts_their_pixels():
