@@ -34,6 +34,7 @@ from unittest import mock
 import pandas as pd
 import torch
 from fuzz_inputs import KINDS, Use
+from peak_memory import memory
 
 from dmnet.errors import DMNetError
 from dmnet.files import atomic_write
@@ -72,15 +73,6 @@ def attempt(use: Use, kind: str, number: int) -> BaseException | None:
 def refused(error: BaseException) -> bool:
     """Return whether that is how an input may be refused: by an error of ours, or a picture by its size."""
     return isinstance(error, DMNetError) or (isinstance(error, MemoryError) and "cut it" in str(error))
-
-
-def memory() -> float:
-    """Return the most megabytes that this process has had."""
-    if sys.platform == "win32":
-        return 0.0
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def feed(kind: str, numbers: range, folder: Path, tell: Callable[[int, str], None]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ Where it cannot be imported its rows are not measured, and a line says so.
 import argparse
 import copy
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+import peak_memory
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -305,14 +305,7 @@ def child(kind: str, who: str) -> None:
             take = step(ours, lambda: segmentation_loss(ours(images), labels, recipe).total)
         for _ in range(2):
             take()
-    print(peak())
-
-
-def peak() -> float:
-    """Return the most megabytes this process has had; Linux's `ru_maxrss` also counts who has started it."""
-    if (status := Path("/proc/self/status")).exists():
-        return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    print(peak_memory.memory())
 
 
 # How it is measured --------------------------------------------------------------------------------------
