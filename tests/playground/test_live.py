@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -1176,8 +1176,11 @@ class TestPlan:
         expect(page.locator(".box.scale1")).to_have_attribute("aria-pressed", "true")
         expect(page.locator(".inside")).to_contain_text("3×3 averages")
         expect(page.locator(".inside canvas")).to_have_count(6)
-        page.locator(".box.f2").click()
-        assert state(page)["open"] == "f"
+        page.locator(".box.f2").click()  # it is the output of stage 4, and a box of its own
+        expect(page.locator(".box[aria-pressed=true]")).to_have_class("box f2")
+        expect(page.locator(".inside")).to_contain_text("f itself. What stage 4 gave, unchanged")
+        expect(page.locator(".inside")).to_contain_text("0 parameters, 0 multiply-adds.")
+        expect(page.locator(".inside canvas")).to_have_count(1)
         scale = page.get_by_role("slider", name="k of scale 4")
         scale.scroll_into_view_if_needed()
         drag(page, scale, 40)
@@ -1215,7 +1218,7 @@ class TestPlan:
         classes = [{"class": one} for one in range(7)]
         for element in (".box.image", ".settings", "table"):
             stays(page, element, [*networks, *dragged, *classes])
-        opened = [{"open": one} for one in ("scale3", "image", "f", "join", "fuse", "classify")]
+        opened = [{"open": one} for one in ("scale3", "image", "f", "f2", "join", "fuse", "classify")]
         stays(page, ".settings", opened)
         stays(page, "table", opened)
         for name in ("image", "labels"):
@@ -1243,7 +1246,7 @@ class TestPlan:
         expect(page.locator(".inside")).to_contain_text("One 3×3 convolution over all 4096 channels")
         put(page, scene=1)
         page.wait_for_function("location.hash.includes('scene=1')")
-        for wrong in ("stride=16", "open=f2", "sizes=1,3", "network=vgg", "c=0"):
+        for wrong in ("stride=16", "open=f3", "sizes=1,3", "network=vgg", "c=0"):
             assert state(show("plan", hash=f"#live=plan&scene=1&{wrong}").page)["scene"] == 0
 
     def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
@@ -1773,8 +1776,8 @@ class TestTraining:
             ).to_be_visible()
             told = "\n".join(tab.page.locator("text.name").all_text_contents())
             gem, quilt, miou = (percent(run["scores"][kind][look]) for kind in ("gem", "quilt", "mIoU"))
-            assert f"Right: ● quilt {quilt}, ● gem {gem}. ● mIoU {miou}." in told
-            found = re.search(r"Loss: (\S+), mean of 20(?s:.*) warm (\S+), ● cool (\S+)\.", told)
+            assert f"Right: — quilt {quilt}, - - gem {gem}. — mIoU {miou}." in told
+            found = re.search(r"Loss: (\S+), mean of 20(?s:.*) warm (\S+), - - cool (\S+)\.", told)
             assert found
             values = run["filters"][look].astype(float)
             wanted = [run["loss"][20 * look :][:20].mean(), *(run["step"] * values.mean((1, 2)))]
@@ -1803,7 +1806,7 @@ class TestTraining:
         quilt = torch.tensor(followed(0)["scores"]["quilt"][1:])
         torch.testing.assert_close(curve(page, "quilt")[:, 1], 194 - 76 * quilt, **near)
         now = [f"{round(one[39], 4):g}" for one in rates]
-        expect(page.locator("text.name").last).to_have_text(f"Learning rate: ● {now[0]}, ● yours {now[1]}.")
+        expect(page.locator("text.name").last).to_have_text(f"Learning rate: — {now[0]}, - - yours {now[1]}.")
         share = percent(sum(rates[1]) / sum(rates[0]))
         expect(page.locator(".schedule")).to_contain_text(f"learning rates is {share} of the recipe's")
         expect(page.locator("code")).to_contain_text("learning_rate=0.12 --set power=2.5 --set warmup=20")
@@ -1836,6 +1839,32 @@ class TestTraining:
         page.get_by_role("button", name="Reset").click()
         expect(page.get_by_text("after 20 of 60").first).to_be_visible()
         assert state(page) | {"power": 0.9, "seed": 0} == state(page)
+
+    def test_reset_takes_back_the_axes_of_other_runs(self, show: Callable[..., Tab]) -> None:
+        page = show("training").page
+        axes = page.locator(".training svg text:not(.name)")
+        before = axes.all_text_contents()
+        page.locator(".choice").get_by_text("2").click()
+        expect(page.get_by_text("Seed 2, after 20 of 60 iterations").first).to_be_visible()
+        assert axes.all_text_contents() != before
+        page.get_by_role("button", name="Reset").click()
+        expect(page.get_by_text("Seed 0, after 20 of 60 iterations").first).to_be_visible()
+        assert axes.all_text_contents() == before
+        page.locator(".choice").get_by_text("1").click()  # and they come again
+        expect(page.get_by_text("Seed 1, after 20 of 60 iterations").first).to_be_visible()
+
+    def test_the_legend_is_not_of_colours_alone(self, show: Callable[..., Tab]) -> None:
+        page = show("training").page
+        put(page, power=2)  # so that there is a schedule of one's own
+        found = page.locator(".training svg tspan").evaluate_all(
+            """all => all.map((one) => {
+                const name = one.getAttribute("class");
+                const line = document.querySelector(`.training polyline.${name}`);
+                return [name, one.textContent.trim(), getComputedStyle(line).strokeDasharray !== "none"];
+            })"""
+        )
+        assert {name for name, _, dashed in found if dashed} == {"gem", "cool", "dragged"}
+        assert all((text == "- -") == dashed for _, text, dashed in found) and len(found) == 7
 
     def test_by_keys(self, show: Callable[..., Tab]) -> None:
         page = show("training").page
@@ -1895,6 +1924,99 @@ def quickest(page: Page, states: list[dict[str, Any]]) -> float:
         states,
     )
     return took
+
+
+@pytest.mark.parametrize("name", ["digits", "plan", "training"])
+class TestNumbersThatAreTyped:
+    """The same in every figure: what is typed, how that ends, and what is said of what cannot be."""
+
+    FIELD: ClassVar = {  # label, one that holds, another, one too large, the largest, where they stand
+        "digits": ("w", "2", "0.5", "40", "3", "w"),
+        "plan": ("C, channels", "512", "64", "5000", "1024", "c"),
+        "training": ("warm-up", "20", "10", "400", "30", "warmup"),
+    }
+
+    def test_enter_ends_it(self, show: Callable[..., Tab], name: str) -> None:
+        label, one, other, *_, key = self.FIELD[name]
+        page = show(name).page
+        number = page.get_by_role("slider", name=label).first
+        number.focus()
+        for text in (one, other):
+            page.keyboard.type(text)
+            expect(number).to_have_text(text)
+            expect(number).to_have_css("border-bottom-style", "solid")
+            page.keyboard.press("Enter")
+            expect(number).to_have_attribute("aria-valuenow", text)
+            assert state(page)[key] == float(text)
+        page.keyboard.type(one)
+        page.keyboard.press("Tab")  # so does who leaves
+        assert state(page)[key] == float(one)
+        number.focus()
+        page.keyboard.type(other)
+        expect(number).to_have_css("border-bottom-style", "dashed")  # and who waits
+        page.keyboard.type(one)
+        expect(number).to_have_text(one)
+        assert state(page)[key] == float(one)
+
+    def test_escape_puts_back_what_was_there(self, show: Callable[..., Tab], name: str) -> None:
+        label, one, other, large, *_, key = self.FIELD[name]
+        page = show(name).page
+        number = page.get_by_role("slider", name=label).first
+        number.focus()
+        page.keyboard.type(one)
+        page.keyboard.press("Enter")
+        for text in (other, large, "0.", "."):
+            page.keyboard.type(text)
+            page.keyboard.press("Escape")
+            expect(number).to_have_text(one)
+            assert state(page)[key] == float(one)
+        page.keyboard.type(other)
+        for _ in other:
+            page.keyboard.press("Backspace")
+        page.keyboard.press("Enter")
+        assert state(page)[key] == float(one)
+
+    @pytest.mark.parametrize("width", [1280, 390])
+    def test_limits_are_said(self, show: Callable[..., Tab], name: str, width: int) -> None:
+        label, one, _, large, most, key = self.FIELD[name]
+        tab = show(name, viewport={"width": width, "height": 844})
+        number = tab.page.get_by_role("slider", name=label).first
+        said = tab.page.locator(".entry", has=number).get_by_role("status")
+        number.focus()
+        tab.page.keyboard.type(large)
+        expect(said).to_have_text("")  # it may be the beginning of a number
+        tab.page.keyboard.press("Enter")
+        expect(said).to_have_text(re.compile(rf"^between \S+ and {most}; {most} taken$"))
+        expect(said).to_be_in_viewport(ratio=0.95)  # it stands between two pixels
+        assert state(tab.page)[key] == float(most)
+        fits(tab.page)
+        tab.page.keyboard.type(one)
+        tab.page.keyboard.press("Enter")
+        expect(said).to_have_text("")
+        number.scroll_into_view_if_needed()
+        drag(tab.page, number, 1500)  # by the mouse, too
+        expect(said).to_contain_text(f"and {most}; {most} taken")
+        assert tab.faults == []
+
+
+def test_a_number_between_two_steps_is_said(show: Callable[..., Tab]) -> None:
+    page = show("plan").page
+    page.get_by_role("slider", name="C, channels").focus()
+    page.keyboard.type("500")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("in steps of 16; 496 taken")).to_be_visible()
+    assert state(page)["c"] == 496
+
+
+def test_a_sign_can_be_typed_before_and_after(show: Callable[..., Tab]) -> None:
+    page = show("digits").page
+    number = page.get_by_role("slider", name="w")
+    number.focus()
+    for text, wanted in (("-2", -2), ("2-", -2), ("-", 2), ("-1", -1)):
+        page.keyboard.type(text)
+        page.keyboard.press("Enter")
+        expect(number).to_have_attribute("aria-valuenow", str(wanted))
+        assert state(page)["w"] == wanted
 
 
 DRAGS: dict[str, list[dict[str, Any]]] = {

@@ -5,6 +5,7 @@ import { draw } from "./shapes.js";
 
 const [LEFT, RIGHT] = [36, 346];
 const KEY = /\{(\w+)\}/g; // in a title, before what it says of the line of this class
+const DASHED = ["gem", "cool", "dragged"]; // as in the style sheet
 
 /**
  * Return what says where a step stands.
@@ -14,11 +15,11 @@ const KEY = /\{(\w+)\}/g; // in a title, before what it says of the line of this
 export const acrossOf = (total) => (step) => LEFT + ((RIGHT - LEFT) * step) / total;
 
 /**
- * Set a chart's title, with a dot of its line's colour for each key.
+ * Set a chart's title, with a dash of its line's colour for each key, or two where the line is dashed.
  * @param {SVGElement} title
  * @param {string} text e.g. "Right: {plus}quilt 52 %"
  */
-export const titled = (title, text) => title.replaceChildren(...text.split(KEY).map((part, i) => (i % 2 ? draw("tspan", { class: part }, "● ") : part)));
+export const titled = (title, text) => title.replaceChildren(...text.split(KEY).map((part, i) => (i % 2 ? draw("tspan", { class: part }, DASHED.includes(part) ? "- - " : "— ") : part)));
 
 /**
  * Return such a text without its keys.

@@ -5,8 +5,9 @@
  */
 import { make, makeButton, number, say } from "./elements.js";
 import { binOf, correlate, factors, pool } from "./filtering.js";
-import { makeGrid, makeScrub } from "./grids.js";
+import { makeGrid } from "./grids.js";
 import { liveFigure, makeChoice } from "./live.js";
+import { makeScrub } from "./scrub.js";
 
 /** @type {Record<string, (rows: Rows) => Rows>} What can be done to an image, and to its response. */
 export const MOVES = {

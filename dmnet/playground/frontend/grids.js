@@ -1,55 +1,14 @@
 /**
- * Numbers that are pointed at and changed: one in a sentence, many in a grid.
+ * Numbers in a grid, which are pointed at and changed.
  */
 import { onDrag, rove } from "./drag.js";
-import { make, number, paused, say, within } from "./elements.js";
-import { ARROWS } from "./live.js";
+import { make, number, say, within } from "./elements.js";
 
 /**
  * The same in four characters, where that can be: for a cell.
  * @param {number} value
  */
 export const short = (value) => [2, 1, 0].map((places) => number(value, places)).find((text) => text.length <= 4) ?? number(value, 0);
-
-/**
- * A number in a sentence that is dragged sideways, changed by the arrow keys, or typed.
- * @param {string} label
- * @param {{min: number, max: number, step: number}} limits
- * @param {(value: number) => void} change
- */
-export function makeScrub(label, { min, max, step }, change) {
-  let [value, typed] = [0, ""];
-  const forget = paused(1000);
-  const give = (/** @type {number} */ next) => change(within(Math.round(next / step) * step, min, max));
-  const element = make("span.scrub", {
-    role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": min, "aria-valuemax": max,
-    title: `${number(min)} to ${max}: drag sideways, or type`,
-    onkeydown: (/** @type {KeyboardEvent} */ event) => {
-      const [down, right] = ARROWS[event.key] ?? [0, 0];
-      if (down || right) give(value + (right - down) * step);
-      else if (event.key === "Home" || event.key === "End") give(event.key === "Home" ? min : max);
-      else if (event.key === "-") give(-value);
-      else if (/^[\d.,]$/.test(event.key) && !(event.ctrlKey || event.metaKey || event.altKey)) {
-        typed += event.key.replace(",", ".");
-        if (Number.isFinite(Number(typed))) give(Number(typed)); // a point alone is no number yet
-        forget(() => { typed = ""; });
-      }
-      else return;
-      event.preventDefault();
-    },
-  });
-  onDrag(element, () => {
-    const from = value;
-    return (right) => give(from + Math.round(right / 10) * step);
-  });
-  const show = (/** @type {number} */ now) => {
-    value = now;
-    say(element, number(now));
-    element.setAttribute("aria-valuenow", now);
-    element.setAttribute("aria-valuetext", number(now));
-  };
-  return { element, show };
-}
 
 /**
  * A small grid of numbers: red is positive, blue negative. A cell is pointed at by mouse, finger or focus.

@@ -2,8 +2,9 @@
  * Seven digits, two layers: what becomes of a strided network when its stride is taken away and its second layer dilated.
  */
 import { make, makeButton, number, say } from "./elements.js";
-import { makeGrid, makeScrub } from "./grids.js";
+import { makeGrid } from "./grids.js";
 import { liveFigure, makeChoice } from "./live.js";
+import { makeScrub } from "./scrub.js";
 import { draw } from "./shapes.js";
 
 const SIDES = ["left", "middle", "right"];

@@ -5,10 +5,10 @@
  */
 import { amount, layersOf, NETWORKS, sizesOf, sumOf } from "./cost.js";
 import { make, makeButton, number, percent, say } from "./elements.js";
-import { makeScrub } from "./grids.js";
 import { liveFigure, makeChoice, spelled } from "./live.js";
 import { labelsOf } from "./maps.js";
 import { paintGrid, paintLabels } from "./paint.js";
+import { makeScrub } from "./scrub.js";
 import { draw } from "./shapes.js";
 
 const FIVE = ["f2", "scale0", "scale1", "scale2", "scale3"];
@@ -77,6 +77,7 @@ export default liveFigure("plan", (data, live) => {
         [[["", "image", "picture"], ["convolve", "stage 3", scene.stage3]]]];
       case "f": return [blocks ? "The last stage. All that follows looks at f." : "A 2×2 convolution with stride 2, and four of 1×1. A unit of f sees 11 pixels: whatever looks further, here, is a dynamic filter.",
         [[["", "stage 3", scene.stage3], ["convolve", "f", scene.f]]]];
+      case "f2": return ["What stage 4 gave, unchanged: beside the four responses it goes to the fusion. Nothing is computed.", [[["", "f", scene.f]]]];
       case "join": return [`f and the responses, one behind the other: ${joined(state)} channels. Nothing is computed.`, []];
       case "fuse": return [`One ${kernel}×${kernel} convolution over all ${joined(state)} channels is a sum of five. One channel of it, and what batch norm and ReLU make of that sum:`,
         [[...scene.summands.map((/** @type {Map} */ one, /** @type {number} */ j) => [j ? "+" : "", j ? `k = ${own[j - 1]}` : "f", one]), ["→", "fused", scene.fused]]]];
@@ -111,7 +112,7 @@ export default liveFigure("plan", (data, live) => {
   // The plan.
   const parts = Object.fromEntries(Object.keys(boxesOf(start)).map((id) => {
     const [shown, title, shape] = [make("span.shown"), make("b"), make("small")];
-    return [id, { shown, title, shape, element: make(`button.box.${id}`, { type: "button", onclick: () => openUp(id === "f2" ? "f" : id) }, title, shown, shape) }];
+    return [id, { shown, title, shape, element: make(`button.box.${id}`, { type: "button", onclick: () => openUp(id) }, title, shown, shape) }];
   }));
   const row = (/** @type {string[]} */ ...ids) => make("div.chain", {}, ...ids.flatMap((id, i) => [...(i ? ["→"] : []), parts[id].element]));
   const fan = draw("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, ...FIVE.map((_, i) => draw("line", { x1: 84, y1: 0, x2: 10 + 20 * i, y2: 10 })));
@@ -195,7 +196,7 @@ export default liveFigure("plan", (data, live) => {
       const added = shares(state).map((/** @type {number} */ value, /** @type {number} */ i) => `${i ? `k = ${own[i - 1]}` : "f"} ${signed(value)}`);
       return `${boxesOf(state)[state.open][0]}: ${insideOf(state)[0]} ${costOf(state)} ${told(state)} For ${names[state.class]}: ${added.join(", ")}.`;
     },
-    known: ({ scene, open, class: of, network, sizes, c, stride, side }) => scene in scenes && open in parts && open !== "f2" && of in names && network in NETWORKS &&
+    known: ({ scene, open, class: of, network, sizes, c, stride, side }) => scene in scenes && open in parts && of in names && network in NETWORKS &&
       /^\d\d?(,\d\d?){3}$/.test(sizes) && [[c, 1], [side, 32]].every(([value, least]) => Number.isInteger(value) && value >= least && value <= 2048) && (stride === 8 || (stride === 16 && network !== "demo")),
   };
 });

@@ -14,9 +14,9 @@
  */
 import { acrossOf, makeChart, titled, unkeyed } from "./charts.js";
 import { make, makeButton, number, percent, say } from "./elements.js";
-import { makeScrub } from "./grids.js";
 import { liveFigure, makeChoice, makeLegend, spelled } from "./live.js";
 import { paintGrid } from "./paint.js";
+import { makeScrub } from "./scrub.js";
 import { draw } from "./shapes.js";
 
 const MEAN = 20; // steps that the loss is averaged over
@@ -67,7 +67,7 @@ export default liveFigure("training", (data, live) => {
     return dragged.rates;
   };
   /** @type {Record<string, any>} by seed */
-  const runs = {};
+  let runs = {};
   const take = (/** @type {Record<string, Run>} */ more) => Object.entries(more).forEach(([seed, run]) => {
     runs[seed] = prepared(run, () => paint(live.state));
   });
@@ -113,7 +113,12 @@ export default liveFigure("training", (data, live) => {
     if (!(seed in runs) && note !== WAIT) load();
     live.set({ seed: Number(seed) });
   });
-  const reset = makeButton("Reset", () => live.set(start), "The first look, the recipe's schedule");
+  const reset = makeButton("Reset", () => {
+    runs = {}; // the axes are for all that are there
+    take(data.runs);
+    note = "";
+    live.set(start);
+  }, "The first look, the recipe's schedule");
   const scrub = (/** @type {string} */ label, /** @type {string} */ key, /** @type {number} */ min, /** @type {number} */ max, /** @type {number} */ step) =>
     makeScrub(label, { min, max, step }, (value) => live.set({ [key]: Number(value.toFixed(2)) }));
   const [rate, power, warmup] = [scrub("base rate", "rate", 0.01, 2 * recipe.rate, 0.01), scrub("power", "power", 0.1, 4, 0.1), scrub("warm-up", "warmup", 0, total / 2, 10)];

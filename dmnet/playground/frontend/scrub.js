@@ -1,0 +1,95 @@
+/**
+ * A number in a sentence, which is dragged or typed: the same in every figure.
+ */
+import { onDrag } from "./drag.js";
+import { make, number, paused, say, within } from "./elements.js";
+import { ARROWS } from "./live.js";
+
+/**
+ * A number in a sentence that is dragged sideways, changed by the arrow keys, or typed. What is typed holds at once where it can; Enter, or a
+ * pause, ends it, and Escape puts back what was there before. Of a number that cannot be taken it is said which one is.
+ * @param {string} label
+ * @param {{min: number, max: number, step: number}} limits
+ * @param {(value: number) => void} change
+ */
+export function makeScrub(label, { min, max, step }, change) {
+  let [value, typed] = [0, ""];
+  /** @type {number | null} what Escape puts back */
+  let before = null;
+  const [ended, hushed] = [paused(1500), paused(6000)];
+  const told = make("small", { role: "status" });
+  const tell = (/** @type {string} */ text) => {
+    say(told, text);
+    told.style.translate = "";
+    told.style.translate = `${Math.min(0, document.documentElement.clientWidth - 8 - told.getBoundingClientRect().right)}px`; // all within the page
+    if (text) told.scrollIntoView({ block: "nearest" });
+    hushed(() => say(told, ""));
+  };
+  const nearest = (/** @type {number} */ next) => within(Math.round(next / step) * step, min, max);
+  const take = (/** @type {number} */ next) => change(value = next);
+  const give = (/** @type {number} */ next) => {
+    const near = nearest(next);
+    take(near);
+    tell(Math.abs(next - near) < 1e-9 ? "" : `${next < min || next > max ? `between ${number(min)} and ${max}` : `in steps of ${step}`}; ${number(near)} taken`);
+  };
+  const write = () => {
+    const text = typed.replace("-", "−") || number(value);
+    say(element, text);
+    element.style.borderBottomStyle = typed ? "solid" : "";
+    element.setAttribute("aria-valuenow", value);
+    element.setAttribute("aria-valuetext", text);
+  };
+  const end = () => {
+    const next = typed === "-" ? -value : Number(typed || NaN);
+    typed = "";
+    if (Number.isFinite(next)) give(next); // a point alone is no number
+    write();
+  };
+  const type = (/** @type {string} */ text) => {
+    if (!/^-?\d*\.?\d*$/.test(text)) return;
+    if (!typed || before === null) before = value;
+    typed = text;
+    const next = Number(typed || before);
+    if (Math.abs(next - nearest(next)) < 1e-9) take(next); // else it may be the beginning of one
+    write();
+    ended(end);
+  };
+  const keys = (/** @type {KeyboardEvent} */ { key, ctrlKey, metaKey, altKey }) => {
+    const [down, right] = ARROWS[key] ?? [0, 0];
+    if (ctrlKey || metaKey || altKey) return false;
+    if (/^[\d.,]$/.test(key)) type(typed + key.replace(",", "."));
+    else if (key === "-") type(typed.startsWith("-") ? typed.slice(1) : `-${typed}`);
+    else if (key === "Backspace" && typed) type(typed.slice(0, -1));
+    else if (key === "Escape" && before !== null) {
+      [typed, value, before] = ["", before, null];
+      give(value);
+      write();
+    } else {
+      const moves = down || right || key === "Home" || key === "End";
+      if (!moves && (key !== "Enter" || before === null)) return false;
+      if (moves) typed = "";
+      else end();
+      before = null;
+      if (moves) give(key === "Home" ? min : key === "End" ? max : value + (right - down) * step);
+    }
+    return true;
+  };
+  const element = make("span.scrub", {
+    role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": min, "aria-valuemax": max,
+    title: `${number(min)} to ${max}: drag sideways, or type; Escape puts it back`,
+    onkeydown: (/** @type {KeyboardEvent} */ event) => keys(event) && event.preventDefault(),
+    onblur: () => {
+      end();
+      before = null;
+    },
+  });
+  onDrag(element, () => {
+    const from = value;
+    return (right) => give(from + Math.round(right / 10) * step);
+  });
+  const show = (/** @type {number} */ now) => {
+    value = now;
+    write();
+  };
+  return { element: make("span.entry", {}, element, told), show };
+}
