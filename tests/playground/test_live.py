@@ -1457,6 +1457,19 @@ class TestFilters:
         page.get_by_role("button", name="Reset").click()
         expect(page.locator(".sum")).to_contain_text("The filters moved by 0 % of their norm.")
 
+    def test_flattened_keeps_the_mean_and_is_not_off(self, show: Callable[..., Tab]) -> None:
+        page = show("filters").page
+        mean = float(behind_filters()[1]["filters"][2, 0].mean())
+        assert abs(mean) > 0.5  # else the two would look alike
+        for flat in (0, 100):
+            put(page, channel=2, flat=flat)
+            told = page.get_by_text("Mean of the taps: ").inner_text().removeprefix("Mean of the taps: ")
+            assert float(told.replace("−", "-")) == pytest.approx(mean, abs=0.0051)
+        close(numbers(page, "7 × 7 filter"), torch.full((7, 7), mean))
+        put(page, taps="0" * 49)
+        expect(page.get_by_text("Mean of the taps: 0", exact=True)).to_be_visible()
+        expect(page.locator(".slide")).to_contain_text(["another scene's", "only their means stay"])
+
     def test_a_channel_keeps_its_colour_scale(self, show: Callable[..., Tab]) -> None:
         page = show("filters").page
         both = behind_filters()[1]["filters"]  # [C, 2, 7, 7]: of this scene and of the lender

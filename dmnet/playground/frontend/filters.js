@@ -126,8 +126,8 @@ export default liveFigure("filters", (data, live) => {
     if (taps.join("") !== live.state.taps) live.set({ taps: taps.join("") });
   };
   const body = grid.element.querySelector(".grid");
-  const brushed = make("div.brushed");
-  grid.element.append(brushed, scale);
+  const [mean, brushed] = [make("div.brushed"), make("div.brushed")];
+  grid.element.append(mean, brushed, scale);
   const paint = (/** @type {PointerEvent} */ { buttons, clientX, clientY }) => {
     const box = body.getBoundingClientRect();
     if (buttons & 1) brush(inside(((clientY - box.top) / box.height) * K - 0.5, K), inside(((clientX - box.left) / box.width) * K - 0.5, K));
@@ -150,7 +150,7 @@ export default liveFigure("filters", (data, live) => {
     };
     return { element: make("label.slide", {}, make("span", {}, text, ...more), input, value), show };
   };
-  const [mix, flat] = [slider("mix", "mixed with another scene's", make("img", { src: data.lender, alt: "the other scene" })), slider("flat", "flattened to their means")];
+  const [mix, flat] = [slider("mix", "mixed with another scene's", make("img", { src: data.lender, alt: "the other scene" })), slider("flat", "flattened: only their means stay")];
   const turn = makeChoice("turned by", [0, 90, 180, 270].map((angle, i) => [String(i), `${angle}°`]), (value) => live.set({ turn: Number(value) }));
   const factor = makeChoice("brush", ["0", "-", "2", "1"].map((sign) => [sign, BRUSHES[sign]]), (value) => live.set({ brush: value }));
   const channel = makeChoice("shown is channel", data.channels.map((/** @type {number} */ one) => [String(one), String(one)]), (value) => live.set({ channel: Number(value) }));
@@ -169,6 +169,7 @@ export default liveFigure("filters", (data, live) => {
       const { filters, labels, said } = found(state);
       const rows = Array.from({ length: K }, (_, y) => [...filters.subarray(state.channel * TAPS + y * K, state.channel * TAPS + (y + 1) * K)]);
       grid.show(rows, (y, x) => (state.taps[y * K + x] === "1" ? "" : "off"), limitOf(state.channel), (value) => value.toFixed(1).replace("-0.0", "0.0").replace("-", "−"));
+      say(mean, `Mean of the taps: ${number(rows.flat().reduce((sum, tap) => sum + tap) / TAPS)}`);
       [-1, 1].forEach((sign) => say(scale.children[sign + 1], number(sign * limitOf(state.channel))));
       paintLabels(answer, labels, size, size, palette);
       rings.forEach((all) => all.forEach((/** @type {HTMLElement} */ ring, /** @type {number} */ i) => { ring.hidden = said[i] === first.said[i]; }));
