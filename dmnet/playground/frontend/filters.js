@@ -153,7 +153,7 @@ export default liveFigure("filters", (data, live) => {
   const [mix, flat] = [slider("mix", "mixed with another scene's", make("img", { src: data.lender, alt: "the other scene" })), slider("flat", "flattened: only their means stay")];
   const turn = makeChoice("turned by", [0, 90, 180, 270].map((angle, i) => [String(i), `${angle}°`]), (value) => live.set({ turn: Number(value) }));
   const factor = makeChoice("brush", ["0", "-", "2", "1"].map((sign) => [sign, BRUSHES[sign]]), (value) => live.set({ brush: value }));
-  const channel = makeChoice("shown is channel", data.channels.map((/** @type {number} */ one) => [String(one), String(one)]), (value) => live.set({ channel: Number(value) }));
+  const channel = makeChoice("channel", data.channels.map((/** @type {number} */ one) => [String(one), String(one)]), (value) => live.set({ channel: Number(value) }));
   const reset = makeButton("Reset", () => live.set({ ...start, channel: live.state.channel }), "The scene's own filters");
   const verdict = make("p.sum");
   const legend = data.names.slice(1).map((/** @type {string} */ name, /** @type {number} */ i) => make("span.key", { style: `--class: rgb(${palette[i + 1]})` }, name));
