@@ -488,6 +488,20 @@ def drag(page: Page, start: Locator, right: float, down: float = 0) -> None:
     page.mouse.up()
 
 
+def one_screen(page: Page, first: str, last: str) -> None:
+    """What the reader moves and what follows stand on one screen, with some room for the browser's bar."""
+    boxes = [page.locator(f".live {one}").first.bounding_box() for one in (first, last)]
+    assert boxes[0] and boxes[1]
+    height = boxes[1]["y"] + boxes[1]["height"] - boxes[0]["y"]
+    assert 0 < height < 780, height
+    sizes = page.locator(".live *").evaluate_all(
+        """all => all.filter((one) => one.checkVisibility()
+                && !one.children.length && /\\d/.test(one.innerText))
+            .map((one) => parseFloat(getComputedStyle(one).fontSize))"""
+    )
+    assert min(sizes) >= 9
+
+
 def scrolls_not(page: Page, what: Locator) -> None:
     """A finger that goes up on it moves the figure's mark, and not the page."""
     what.scroll_into_view_if_needed()
@@ -1673,8 +1687,10 @@ class TestWindow:
             put(tab.page, row=top // STEP, column=left // STEP, whose=whose)
             place = np.s_[top : top + SIDE, left : left + SIDE]
             before, now = found["whole"][place], found[whose][i]
-            drawn = rgba(tab.page.locator(".map .edges"), SIDE)[..., 3] > 0
+            hatched = rgba(tab.page.locator(".map .edges"), SIDE)
+            drawn = hatched[..., 3] > 0
             assert (now != before)[drawn].all() and drawn.any() == (now != before).any()
+            assert (hatched[drawn][:, :3] < 50).all()  # white is the frame of the window alone
             maps = {"truth in the window": SCENE.mask[place], "labels from the whole picture": before}
             for name, labels in (maps | {"labels from the window": now}).items():
                 seen = labels < 255
@@ -1725,7 +1741,7 @@ class TestWindow:
         for key in ("ArrowLeft", "ArrowLeft", "ArrowDown"):
             page.keyboard.press(key)
         assert state(page) | {"row": 2, "column": 0} == state(page)
-        expect(page.locator(".aloud")).to_contain_text("Window from row 65, column 1, its own filters.")
+        expect(page.locator(".aloud")).to_contain_text("Window from row 65, column 1, with its own filters.")
         page.get_by_role("radio", checked=True).focus()
         page.keyboard.press("ArrowRight")
         assert state(page)["whose"] == "lent"
@@ -1739,6 +1755,7 @@ class TestWindow:
 
     def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
         tab = show("window", **TELEPHONE)
+        one_screen(tab.page, ".ask", ".sum")
         swipe(tab.page, tab.page.locator(".framed"), 70, 70)
         assert state(tab.page)["row"] > 1 and state(tab.page)["column"] > 1
         fits(tab.page)

@@ -272,7 +272,7 @@ class TestBundle:
         script = bundle.script()
         assert "/**" not in script and "*/" not in script
         assert "new Float32Array(3 * area);" in script
-        assert "// " in (bundle.FRONTEND / "elements.js").read_text("utf8") and "// " not in script
+        assert "// " in (bundle.FRONTEND / "panels.js").read_text("utf8") and "// " not in script
 
     def test_every_module_of_the_front_end_is_in_one(self) -> None:
         scripts = [bundle.script(name) for name in (*SCRIPTS, "load", "onnx")]

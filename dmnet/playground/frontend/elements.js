@@ -28,22 +28,6 @@ export function make(tag, properties = {}, ...children) {
 export const makeButton = (text, act, title) => make("button", { type: "button", onclick: act, title }, text);
 
 /**
- * A square of a colour, for a legend.
- * @param {ArrayLike<number>} rgb 0..255
- */
-export const makeSwatch = (rgb) => make("i.swatch", { style: `background: rgb(${Array.from(rgb).join(" ")})` });
-
-/**
- * A picture with its caption; the canvas tells its content to who cannot see it.
- * @param {string} text one word: the class of the figure too
- */
-export function makePanel(text) {
-  const canvas = make("canvas", { role: "img", width: 160, height: 160 });
-  const caption = make("div.caption", {}, text);
-  return { figure: make(`div.panel.${text}`, {}, make("div.frame", {}, canvas), caption), canvas, caption };
-}
-
-/**
  * Set what an element says, if it is not what it says already.
  * @param {HTMLElement} element
  * @param {string} text
@@ -72,15 +56,6 @@ export function paused(wait) {
  */
 export function percent(share) {
   return Number.isFinite(share) ? `${(100 * share).toFixed(share > 0 && share < 0.0995 ? 1 : 0)} %` : "–";
-}
-
-/**
- * Whether the page is dark around an element.
- * @param {Element} element
- */
-export function isDark(element) {
-  const [r, g, b] = (getComputedStyle(element).color.match(/[\d.]+/g) ?? []).map(Number);
-  return r + g + b > 384; // the ink is light
 }
 
 /**

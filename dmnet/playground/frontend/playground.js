@@ -11,7 +11,7 @@
 import { fromFragment, pixelIn, START, toFragment } from "./address.js";
 import { Composer, readLayers } from "./compose.js";
 import { EMPTY } from "./edits.js";
-import { isDark, make, paused, percent, say } from "./elements.js";
+import { make, paused, percent, say } from "./elements.js";
 import { BrowserEngine, KernelEngine, NO_FACTS, precomputed, readScene } from "./engines.js";
 import { VOID } from "./maps.js";
 import { reasons } from "./matters.js";
@@ -20,6 +20,7 @@ import { askTheOther } from "./opposite.js";
 import { paintDifference, paintPicture, paintRevealed } from "./overlays.js";
 import { OwnPictures } from "./own.js";
 import { paintLabels } from "./paint.js";
+import { isDark } from "./panels.js";
 import { toPicture } from "./pictures.js";
 import { Pointing } from "./point.js";
 import { classList, described, legendOf, revealedIn } from "./results.js";

@@ -16,10 +16,11 @@
  * @property {number} scale number of the scale, for the last two
  */
 import { PixelCard } from "./ask.js";
-import { make, makeSwatch, paused, percent, say } from "./elements.js";
+import { make, paused, percent, say } from "./elements.js";
 import { inside, VOID } from "./maps.js";
 import { chancesAt, logitsShape, SIZES } from "./numbers.js";
 import { CREAM } from "./paint.js";
+import { makeSwatch } from "./panels.js";
 
 const IDLE = "Point at a picture, a filter or a response: what is there stands here. A click keeps the place; on a picture it asks why.";
 const PACE = 4; // pixels, for the arrow keys

@@ -3,10 +3,11 @@
  *
  * @import { Scene } from "./engines.js"
  */
-import { make, makeSwatch, percent, within } from "./elements.js";
+import { make, percent, within } from "./elements.js";
 import { inside } from "./maps.js";
 import { mean, sharesOf, SIZES } from "./numbers.js";
 import { CREAM } from "./paint.js";
+import { makeSwatch } from "./panels.js";
 
 export const FULL_BAR = 0.5; // of IoU: always the same, so that a small loss looks small
 

@@ -4,9 +4,10 @@
  * @import { Answer } from "./engines.js"
  * @import { Grid } from "./numbers.js"
  */
-import { make, makePanel, say } from "./elements.js";
+import { make, say } from "./elements.js";
 import { distanceOf, SIZES } from "./numbers.js";
 import { paintGrid, RAMP } from "./paint.js";
+import { makePanel } from "./panels.js";
 import { signed } from "./point.js";
 
 export class ScaleCards {

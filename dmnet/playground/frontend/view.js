@@ -24,7 +24,8 @@
  * @property {() => void} save
  */
 import { Editor } from "./editor.js";
-import { make, makeButton, makePanel } from "./elements.js";
+import { make, makeButton } from "./elements.js";
+import { makePanel } from "./panels.js";
 import { ScaleCards } from "./scales.js";
 
 const NARROW = 34 * 16; // pixels, as in the style sheet

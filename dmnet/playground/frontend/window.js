@@ -9,7 +9,7 @@ import { paintGrid, paintLabels } from "./paint.js";
 
 const KINDS = { rubies: [1, 2], jades: [3, 4] };
 /** @type {Record<string, string>} */
-const WHOSE = { own: "its own filters", lent: "the whole picture's" };
+const WHOSE = { own: "its own", lent: "the whole picture's" };
 const AREA = 49; // of a filter
 
 /**
@@ -97,18 +97,18 @@ export default liveFigure("window", (data, live) => {
     move(live.state.row + down, live.state.column + right);
     event.preventDefault();
   });
-  const whose = makeChoice("the window has", /** @type {[string, string][]} */ (Object.entries(WHOSE)), (value) => live.set({ whose: value }));
+  const whose = makeChoice("filters", /** @type {[string, string][]} */ (Object.entries(WHOSE)), (value) => live.set({ whose: value }));
   const reset = makeButton("Reset", () => live.set(start), "Everything as it was");
   const [mean, sum, line] = [panel("", here), make("p.sum"), make("canvas.edges", { "aria-hidden": "true" })];
-  /** Draw a line within what has another name. @param {(i: number) => boolean} changed */
-  const outline = (changed) => {
+  /** Hatch what has another name, and draw a line within it. @param {(i: number) => boolean} changed */
+  const hatch = (changed) => {
     [line.width, line.height] = [side, side];
     const context = line.getContext("2d");
-    context.fillStyle = "#fff";
+    context.fillStyle = "#111";
     for (let i = 0; i < side * side; i++) {
       const [y, x] = [Math.floor(i / side), i % side];
       const edge = [x ? i - 1 : i, x + 1 < side ? i + 1 : i, y ? i - side : i, y + 1 < side ? i + side : i].some((near) => !changed(near));
-      if (edge && changed(i)) context.fillRect(x, y, 1, 1);
+      if ((edge || (x + y) % 4 === 0) && changed(i)) context.fillRect(x, y, 1, 1);
     }
   };
   paintGrid(everywhere, { values: general, height: 7, width: 7 }, most);
@@ -122,7 +122,7 @@ export default liveFigure("window", (data, live) => {
       make("div.controls", {}, whose.element, reset),
       make("div.six", {}, make("div.panel", {}, make("div.title", {}, "scene"), scene), panel(`as a whole: mean ${average(general)}`, everywhere).element, mean.element,
         panel("truth", truly).element, panel("labels, as a whole", earlier).element, panel("in the window", now, line).element),
-      makeLegend(names, palette), make("p.hint", {}, `The line in the scene parts its warm half from its cool one. In white: what has another name. Filters: one channel, red is positive, blue negative; darkest: ±${number(most)}.`), sum,
+      sum, makeLegend(names, palette), make("p.hint", {}, `Hatched in black: what has another name than in the whole picture. The line in the scene parts its warm half from its cool one. Filters: one channel, red is positive, blue negative; darkest: ±${number(most)}.`),
     ],
     draw: (state) => {
       const { corner, real, before, labels, taps } = found(state);
@@ -130,11 +130,11 @@ export default liveFigure("window", (data, live) => {
       paintGrid(here, { values: taps, height: 7, width: 7 }, most);
       say(mean.caption, `${state.whose === "own" ? "in the window" : "lent"}: mean ${average(taps)}`);
       [[truly, real], [earlier, before], [now, labels]].forEach(([one, map]) => paintLabels(one, map, side, side, palette));
-      outline((i) => labels[i] !== before[i]);
+      hatch((i) => labels[i] !== before[i]);
       whose.show(state.whose);
       say(sum, told(state));
     },
-    words: (state) => `Window from row ${state.row * step + 1}, column ${state.column * step + 1}, ${WHOSE[state.whose]}. ${told(state)}`,
+    words: (state) => `Window from row ${state.row * step + 1}, column ${state.column * step + 1}, with ${WHOSE[state.whose]} filters. ${told(state)}`,
     known: ({ row, column, whose: filter }) => [row, column].every((at) => inside(at, stops) === at) && filter in WHOSE,
   };
 });
