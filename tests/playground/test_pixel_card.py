@@ -160,6 +160,32 @@ def test_by_keys_and_without_the_network(visit: Visit) -> None:
     expect(page.locator(".why")).to_contain_text("only the network can say, which cannot run here")
 
 
+@pytest.mark.parametrize("options", [{}, TELEPHONE], ids=["wide", "narrow"])
+def test_reset_and_escape_let_the_pixel_go(visit: Visit, options: Any) -> None:
+    tab = shown(visit, **options)
+    page = tab.page
+    expect(page.locator(".aloud").first).to_contain_text("All scales on")  # nothing else will be said
+    for panel in ("picture", "prediction"):
+        for way in ("Escape", "Reset", "Escape on the card"):
+            page.locator(f".panel.{panel} canvas").click(position={"x": 40, "y": 40})
+            page.mouse.move(1, 1)
+            expect(page.locator(".why")).to_be_visible()
+            page.wait_for_function("location.hash.includes('pixel=')")
+            if way == "Escape":  # the click on the picture has left the focus nowhere
+                page.keyboard.press("Escape")
+                expect(page.locator(".aloud").first).to_have_text("No place is kept any more.")
+            elif way == "Reset":
+                page.get_by_role("button", name="Reset").click()
+            else:
+                page.get_by_role("button", name="Let go of the pixel").press("Escape")
+                expect(page.get_by_label("The network's labels")).to_be_focused()
+            expect(page.locator(".why")).to_be_hidden()
+            expect(page.locator(".pointed")).to_have_class("pointed idle")
+            expect(page.locator(".mark:visible")).to_have_count(0)
+            page.wait_for_function("!location.hash.includes('pixel=')")
+    assert tab.faults == []
+
+
 def test_after_an_error_it_can_be_asked_again(visit: Visit) -> None:
     page = shown(visit).page
     page.evaluate(f"""() => {{

@@ -121,7 +121,8 @@ def test_show_me_back_and_a_guess_that_is_kept(visit: Visit) -> None:
     expect(switch(page, 7)).not_to_be_checked()
     expect(outcome).to_contain_text("As you guessed: “The rubies”.")
     expect(button(page, "Show me")).to_be_hidden()
-    button(page, "Next").click()
+    expect(button(page, "Next")).to_be_focused()  # the keyboard's place is not lost with that button
+    page.keyboard.press("Enter")
     button(page, "Show me").click()
     expect(switch(page, 3)).not_to_be_checked()
     expect(outcome).to_contain_text("Scores (IoU) with all scales")
@@ -226,6 +227,68 @@ def test_on_a_telephone_words_control_and_prediction_are_on_one_screen(visit: Vi
         button(page, "Next").tap()
     button(page, "The rubies alone").tap()
     assert here.evaluate("one => getComputedStyle(one).animationName") == "none"
+
+
+# Nothing lies over an element: five points of it are its own, or those of a mark on it.
+OPEN = """(element) => {
+    const { left, top, width, height } = element.getBoundingClientRect();
+    return [[0.5, 0.5], [0.1, 0.1], [0.9, 0.1], [0.1, 0.9], [0.9, 0.9]].every(([x, y]) =>
+        element.contains(document.elementFromPoint(left + x * width, top + y * height)));
+}"""
+
+
+def in_sight(page: Page, *those: Locator) -> None:
+    for one in those:
+        expect(one).to_be_in_viewport(ratio=0.98)  # it may stand between two pixels
+        page.wait_for_function(OPEN, arg=one.element_handle())
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (1280, 640), (768, 1024), (390, 844), (390, 664), (375, 553)])
+def test_pictures_control_and_words_are_in_sight_at_every_step(visit: Visit, size: tuple[int, int]) -> None:
+    telephone = TELEPHONE if size[0] < 500 else {}
+    viewport = {"viewport": dict(zip(("width", "height"), size, strict=True))}
+    page, outcome, here = begin(visit, **telephone | viewport, reduced_motion="reduce")
+    pictures = [page.locator(f".panel.{kind} canvas") for kind in ("picture", "prediction")]
+    words = page.locator(".tour .todo")
+    for guess in ("The rubies", "The jades", "Nobody", "Some of both"):
+        in_sight(page, *pictures, page.locator(".tour .question"), button(page, "Next"))
+        button(page, guess).click()
+        in_sight(page, *pictures, here, words, button(page, "Next"))
+        button(page, "Show me").press("Enter")
+        expect(outcome).not_to_have_text("", timeout=90_000)
+        in_sight(page, *pictures, button(page, "Next"))
+        expect(button(page, "Next")).to_be_focused()
+        page.keyboard.press("Enter")
+    button(page, "Done").click()
+    expect(page.locator(".panels .side")).to_have_count(0 if telephone else 1)
+    expect(page.locator(".field.staying")).to_have_count(1 if telephone else 0)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_begun_further_down_it_points_at_what_can_be_seen(visit: Visit, width: int) -> None:
+    page, _, here = begin(visit, viewport={"width": width, "height": 800}, reduced_motion="reduce")
+    button(page, "The rubies").click()
+    button(page, "Next").click()
+    button(page, "The jades").click()  # both guesses are kept
+    button(page, "Skip the tour").click()
+    page.locator(".footer").scroll_into_view_if_needed()
+    page.evaluate("document.querySelector('.toolbar').scrollIntoView()")
+    page.get_by_role("button", name="Tour").press("Enter")
+    for words in ("switch 7 × 7 off", "switch 3 × 3 off"):
+        expect(page.locator(".tour .todo")).to_contain_text(f"You have guessed before. Now {words}")
+        in_sight(page, here, page.get_by_label("The network's labels"))
+        expect(page.locator(".tour .question")).to_be_focused()
+        button(page, "Next").press("Enter")
+
+
+def test_the_workbench_opens_and_closes_on_a_tour(visit: Visit) -> None:
+    page, _, _ = begin(visit)
+    for opens in (True, False):
+        page.get_by_role("button", name="Change …").click()
+        expect(page.locator(".field.editing")).to_have_count(int(opens))
+        expect(page.locator(".field.staying")).to_have_count(int(not opens))
+        expect(page.locator(".tour .question")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == 1280
 
 
 def test_axe_finds_nothing_in_tour_and_workbench(visit: Visit) -> None:

@@ -210,6 +210,7 @@ export class Playground {
     if (!this.tour.element.hidden) this.tour.close();
     this.say("");
     this.release();
+    this.pointing.keep(null);
     const scene = this.state.scene === OWN ? this.start.scene : this.state.scene;
     return this.set({ ...START, edits: [], scene });
   }
@@ -612,7 +613,7 @@ export class Playground {
       return;
     }
     const target = /** @type {HTMLElement} */ (event.target);
-    if (event.key === "Escape" && this.pointing.kept) return this.pointing.keep(null);
+    if (event.key === "Escape" && this.pointing.kept) return this.pointing.release();
     if (event.key === "Escape" && this.tour.running && !this.tour.element.contains(target)) return this.tour.focus();
     if (event.ctrlKey || event.metaKey || event.altKey || target.matches("select, input:not([type=checkbox])")) return;
     const scale = ["1", "3", "5", "7"].indexOf(event.key);

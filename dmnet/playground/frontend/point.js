@@ -50,10 +50,7 @@ export class Pointing {
       ...scales.cards.flatMap(({ filter, response }, i) => [target(filter, "filter", i), target(response, "response", i)]),
     ];
     this.announcing = paused(300);
-    this.card = new PixelCard(playground, view, () => {
-      this.keep(null);
-      prediction.canvas.focus();
-    });
+    this.card = new PixelCard(playground, view, () => this.release());
     prediction.canvas.tabIndex = 0;
     prediction.canvas.role = "application"; // so that a screen reader leaves the arrow keys to it
     this.listen();
@@ -78,6 +75,17 @@ export class Pointing {
       this.keep(kept?.target === spot.target && old?.join() === now.join() ? null : spot);
     });
     prediction.canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.key(event));
+    document.addEventListener("keydown", ({ key, target }) => { // a click on a picture leaves the focus with what is around the playground
+      if (key === "Escape" && this.kept && /** @type {Node} */ (target).contains(element)) this.release();
+    });
+  }
+
+  /** Keep nothing any more; the keyboard's place, where it was on the card, is the prediction. */
+  release() {
+    const held = this.card.element.contains(document.activeElement);
+    this.keep(null);
+    if (held) this.view.prediction.canvas.focus();
+    this.playground.announcing(() => say(this.view.aloud, "No place is kept any more."));
   }
 
   /** @param {Spot | null} spot */
@@ -106,15 +114,15 @@ export class Pointing {
   key(event) {
     const along = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     const { width, height } = this.view.prediction.canvas;
-    if (event.key === "Escape" && this.kept) this.keep(null);
+    if (event.key === "Escape" && this.kept) this.release();
     else if (along && !(event.ctrlKey || event.metaKey || event.altKey)) {
       const [x, y] = this.kept?.target === this.predicted ? this.cellOf(this.kept) : [width >> 1, height >> 1];
       const pace = event.shiftKey ? 1 : PACE;
       this.over = null;
       this.pin([x + pace * along[0], y + pace * along[1]]);
+      this.announcing(() => say(this.view.aloud, `${this.view.pointed.textContent} ${this.card.words}`));
     } else return;
     event.preventDefault();
-    this.announcing(() => say(this.view.aloud, `${this.view.pointed.textContent} ${this.card.words}`));
   }
 
   /**

@@ -90,6 +90,7 @@ export class Tour {
     const last = step + 1 === STEPS.length;
     [this.reached, this.told] = [false, false];
     this.element.hidden = this.next.hidden = false;
+    this.view().arrange();
     [this.skip.textContent, this.skip.ariaLabel] = ["Skip", "Skip the tour"];
     say(this.count, `Step ${step + 1} of ${STEPS.length}`);
     say(this.title, title);
@@ -105,9 +106,10 @@ export class Tour {
     const kept = readGuesses()[this.question];
     this.guess = Object.keys(guesses).find((outcome) => guesses[outcome] === kept) ?? "";
     this.showGuess();
-    if (this.guess) this.point("You have guessed before. ", false);
     this.set(set);
     this.title.focus({ preventScroll: true });
+    bring(this.view().field); // the page may be somewhere else
+    if (this.guess) this.point("You have guessed before. ");
   }
 
   /** End it, and take back the filters that a step has lent. */
@@ -116,6 +118,7 @@ export class Tour {
     this.leave();
     this.step = -1;
     this.element.hidden = true;
+    this.view().arrange();
     if (lent) this.set({ donor: "" });
     this.closed();
   }
@@ -168,9 +171,8 @@ export class Tour {
   /**
    * Point at the control, and say what to do with it.
    * @param {string} before what is said first
-   * @param {boolean} [scroll] whether the page moves there
    */
-  point(before, scroll = true) {
+  point(before) {
     const { control, todo } = STEPS[this.step];
     if (!control || this.reached) return;
     this.leave();
@@ -178,7 +180,7 @@ export class Tour {
     this.target.classList.add("here");
     this.element.classList.add("pointing");
     say(this.todo, `${before}${todo}`);
-    if (scroll) bring(this.target);
+    bring(this.target);
   }
 
   /** Bring the prediction into sight, once the control is let go: the outcome can be seen there. */
@@ -211,7 +213,9 @@ export class Tour {
     this.leave();
     this.showGuess();
     say(this.todo, "");
+    const pressed = document.activeElement === this.showing;
     [this.text.hidden, this.showing.hidden] = [true, true];
+    if (pressed) this.next.focus({ preventScroll: true }); // that button is gone
     if (this.outcome.textContent !== held + words) this.outcome.replaceChildren(make("b", {}, held), words);
     this.next.classList.add("ready");
   }
