@@ -55,6 +55,21 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(line)
 
 
+@pytest.hookimpl(tryfirst=True)  # before those that are not wanted go
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test's variants leave `few`, spread over all; the others are `long`."""
+    variants: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("few"):
+            variants.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for all_of_it in variants.values():
+        (count,) = all_of_it[0].get_closest_marker("few").args  # type: ignore[union-attr]
+        kept = {round(i * (len(all_of_it) - 1) / max(count - 1, 1)) for i in range(count)}
+        for place, item in enumerate(all_of_it):
+            if place not in kept:
+                item.add_marker("long")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """Root of the repository."""

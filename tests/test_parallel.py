@@ -169,6 +169,7 @@ UNEQUAL = """
 """
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("mishap", "words"),
     [

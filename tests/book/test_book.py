@@ -187,14 +187,23 @@ def test_formulas_are_set_by_our_own_mathjax() -> None:
         assert ((HTML / name).parent / urlsplit(own[0]).path).is_file()
 
 
+WEIGHT = """() => [performance.getEntriesByType("navigation")[0], ...performance.getEntriesByType("resource")]
+  .map((one) => [one.name, one.decodedBodySize])"""
+
+
 @pytest.mark.parametrize("name", listed_pages())
 def test_in_a_browser_without_a_network(name: str, visit: Callable[..., Tab]) -> None:
-    """No word in the console, no failed request, none to another host; formulas set, widgets alive."""
+    """No word in the console, no failed request, none to another host; formulas set, widgets alive.
+
+    And 2.5 MB at most, uncompressed: everything that is fetched until it is at rest, but for the playground.
+    """
     tab = visit(f"{name}.html")
     tab.settle()
     assert tab.faults == []
     assert tab.broken_formulas() == []
     assert tab.dead_widgets() == []
+    fetched = [one for one in tab.page.evaluate(WEIGHT) if not re.search("/playground/|onnxruntime", one[0])]
+    assert sum(size for _, size in fetched) <= 2.5e6, sorted(fetched, key=lambda one: -one[1])[:8]
 
 
 def test_every_script_that_is_served_has_its_licence_on_a_page() -> None:

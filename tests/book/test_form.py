@@ -192,8 +192,6 @@ FONT_SIZES = """() => [...document.querySelectorAll("svg.drawing")].flatMap((one
   return [...one.querySelectorAll("text")].filter((word) => /\\d/.test(word.textContent))
     .map((word) => [word.textContent, scale * parseFloat(getComputedStyle(word).fontSize)]);
 })"""
-WEIGHT = """() => [performance.getEntriesByType("navigation")[0], ...performance.getEntriesByType("resource")]
-  .map((one) => [one.name, one.decodedBodySize])"""
 
 
 @built
@@ -205,19 +203,6 @@ def test_digits_are_9_pixels_high_on_a_telephone(name: str, visit: Visit) -> Non
     small = {word: round(size, 1) for word, size in tab.page.evaluate(FONT_SIZES) if 0.72 * size < 9}
     assert small == {}
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
-@built
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_weighs_at_most_two_and_a_half_megabytes(name: str, visit: Visit) -> None:
-    """Uncompressed, everything that was fetched until it is at rest, but for the playground."""
-    tab = visit(f"{name}.html")
-    tab.settle()
-    fetched = [
-        (address, size) for address, size in tab.page.evaluate(WEIGHT) if "/playground/" not in address
-    ]
-    fetched = [(address, size) for address, size in fetched if "onnxruntime" not in address]
-    assert sum(size for _, size in fetched) <= 2.5e6, sorted(fetched, key=lambda one: -one[1])[:8]
 
 
 @built

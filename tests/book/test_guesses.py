@@ -99,6 +99,7 @@ def test_the_verdict_stands_at_the_question(viewport: Any, visit: Callable[..., 
     expect(folds.nth(2).locator(".right")).to_be_hidden()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_finger_finds_it_and_axe_nothing(theme: str, visit: Callable[..., Tab]) -> None:
     tab = visit(PAGE, viewport=PHONE, has_touch=True, is_mobile=True, bypass_csp=True)

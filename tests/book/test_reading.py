@@ -13,10 +13,16 @@ AXE = (
     Path(__file__).resolve().parents[2] / ".venv" / "javascript" / "node_modules" / "axe-core" / "axe.min.js"
 )
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-# What is heard depends on the width, what is seen on the theme: two audits with all rules meet each of them.
-# The two others ask for contrast alone.
+# What is heard depends on the width, what is seen on the theme: two audits with all rules meet each of them,
+# the one on every second page, the other on the rest. Two more ask for contrast alone.
 AUDITS = [(DESK, "light", None), (PHONE, "dark", None)]
 MORE_AUDITS = [(DESK, "dark", "color-contrast"), (PHONE, "light", "color-contrast")]
+PLACES = list(enumerate(listed_pages()))
+EVERY_TIME = [pytest.param(name, AUDITS[i % 2 :][:1], id=name) for i, name in PLACES]
+LATER = [
+    pytest.param(name, AUDITS[1 - i % 2 :][:1] + MORE_AUDITS, id=f"{name}-long", marks=pytest.mark.long)
+    for i, name in PLACES
+]
 AT_ONCE = """const sheet = document.createElement("style");
     sheet.textContent = "*, ::before, ::after { transition: none !important; animation: none !important; }";
     document.head.append(sheet);
@@ -47,12 +53,9 @@ def axe_findings(page: Page, rule: str | None) -> list[str]:
     return [one for one in found if one.startswith(("critical", "serious"))]
 
 
-@pytest.mark.parametrize(
-    "audits", [AUDITS, pytest.param(MORE_AUDITS, marks=pytest.mark.long)], ids=["", "long"]
-)
-@pytest.mark.parametrize("name", listed_pages())
+@pytest.mark.parametrize(("name", "audits"), EVERY_TIME + LATER)
 def test_axe_finds_nothing_serious(name: str, audits: list[Any], visit: Callable[..., Tab]) -> None:
-    """At a desk and on a telephone, light and dark, with every fold open."""
+    """At a desk or on a telephone, light or dark, with every fold open."""
     if not AXE.is_file():
         pytest.skip("needs axe-core, which `make setup` fetches")
     tab = visit(f"{name}.html", reduced_motion="reduce", bypass_csp=True)
@@ -103,6 +106,7 @@ WALK = """() => {
 }"""
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", ["book/05_data", "book/notation"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_the_keyboards_place_is_always_seen(name: str, size: Any, visit: Callable[..., Tab]) -> None:
@@ -179,6 +183,7 @@ def test_what_is_wider_than_a_telephone_says_so(name: str, visit: Callable[..., 
 A4 = {"width": 718, "height": 1000}  # between margins of a centimetre
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["book/05_data", "book/04_dmnet"])
 def test_paper(name: str, theme: Any, visit: Callable[..., Tab]) -> None:

@@ -42,6 +42,7 @@ def roots(tmp_path_factory):
     return folder
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("name", [name for name in systems.names() if systems.get(name).published])
 @pytest.mark.filterwarnings("ignore::UserWarning")  # three drawn scenes are no data set of 150 classes
 def test_every_published_system_is_one_command(name, roots, tmp_path):

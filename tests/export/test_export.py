@@ -98,6 +98,7 @@ def one_of_each() -> list[str]:
     return list(kinds.values())
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", one_of_each())
 @pytest.mark.usefixtures("narrow")
 def test_every_kind_of_published_system_exports_and_runs(name: str, tmp_path: Path) -> None:

@@ -274,6 +274,7 @@ def test_it_says_where_the_network_runs(notebook: Notebook) -> None:
     assert notebook.tab.faults == []
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("scene", STILL, ids=lambda scene: scene.id)
 def test_every_subset_answers_as_pytorch(notebook: Notebook, scene: Any) -> None:
     model, image = dmnet.load_pretrained(scene.world), scene.draw().image
@@ -494,6 +495,7 @@ def shut_down(notebook: Notebook) -> None:
     notebook.app().locator(".scale[data-k='7'] .switch").click()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("end", [restart, die, shut_down])
 def test_a_kernel_that_is_gone_is_missed(notebook: Notebook, end: Callable[[Notebook], None]) -> None:
     """Also by who has asked it before it went, and would wait for ever."""

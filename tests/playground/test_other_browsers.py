@@ -93,6 +93,7 @@ def test_the_search_finds_under_its_policy(browser: Remote) -> None:
     assert browser.faults() == []
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("scene", STILL, ids=lambda scene: scene.id)
 def test_every_subset_answers_as_pytorch(live: Remote, scene: PlayScene) -> None:
     model, image = dmnet.load_pretrained(scene.world), scene.draw().image

@@ -88,6 +88,7 @@ def pin(page: Page, x: int, y: int) -> list[int]:
     return [column, row]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "state",
     [
@@ -208,6 +209,7 @@ def test_after_an_error_it_can_be_asked_again(visit: Visit) -> None:
     expect(again).to_be_hidden()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_telephone(theme: Any, visit: Visit) -> None:
     options = {"color_scheme": theme, "reduced_motion": "reduce", "bypass_csp": True}

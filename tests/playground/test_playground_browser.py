@@ -47,6 +47,7 @@ def built() -> None:
         pytest.skip("the book is not built: `make book` builds it")
 
 
+@pytest.mark.few(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("small", [True, False], ids=["before the runtime", "in the runtime"])
 @pytest.mark.parametrize("scene", STILL, ids=lambda scene: scene.id)

@@ -181,6 +181,7 @@ def test_another_scene_ends_it_and_says_so(visit: Visit) -> None:
     expect(button(page, "Next")).to_be_visible()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("way", ["Escape", "Reset", "Skip"])
 def test_who_leaves_it_gets_the_scenes_own_filters_back(visit: Visit, way: str) -> None:
     page, outcome, _ = begin(visit)
@@ -209,6 +210,7 @@ def test_where_nothing_can_be_kept(visit: Visit) -> None:
     expect(outcome).to_contain_text("you guessed “The jades”")
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_telephone_words_control_and_prediction_are_on_one_screen(visit: Visit, theme: Any) -> None:
     page, outcome, here = begin(visit, **TELEPHONE, color_scheme=theme, reduced_motion="reduce")

@@ -105,6 +105,7 @@ def drag(page: Page, canvas: Locator, start: tuple[int, int], end: tuple[int, in
     page.mouse.up()
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("name", "edit", "number", "changes"),
     [
