@@ -67,8 +67,8 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, width, H / stride, W / stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(x)) + shortcut)
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return F.relu(self.bn2(self.conv2(x)).add_(shortcut), inplace=True)  # in place: no map is made twice
 
 
 class Bottleneck(nn.Module):
@@ -93,9 +93,9 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, 4 * width, H / stride, W / stride]."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = F.relu(self.bn2(self.conv2(x)))
-        return F.relu(self.bn3(self.conv3(x)) + shortcut)
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
+        return F.relu(self.bn3(self.conv3(x)).add_(shortcut), inplace=True)  # in place: no map is made twice
 
 
 Block = type[BasicBlock] | type[Bottleneck]
@@ -141,7 +141,7 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Features:
         """Images [B, 3, H, W] -> features of stages 3 and 4, at ceil(H / stride) x ceil(W / stride)."""
-        x = self.stem(images) if hasattr(self, "stem") else F.relu(self.bn1(self.conv1(images)))
+        x = self.stem(images) if hasattr(self, "stem") else F.relu(self.bn1(self.conv1(images)), inplace=True)
         stage2 = self.layer2(self.layer1(self.maxpool(x)))
         stage3 = self.layer3(stage2)
         return Features(stage3, self.layer4(stage3))
@@ -165,7 +165,7 @@ class PointwiseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
-        return F.relu(x + self.body(x))
+        return F.relu(x + self.body(x), inplace=True)
 
 
 class PatchEncoder(nn.Module):

@@ -61,7 +61,7 @@ class DynamicConvModule(nn.Module):
         """Return $y_k$: [B, C_in, H, W] -> [B, C, H, W]; `filters` [B, C, k, k] replace the module's own."""
         reduced = self.reduce(features)  # before the filters: gradients add up in this order, to the last bit
         filters = self.filters(features) if filters is None else filters
-        return F.relu(self.norm(dynamic_depthwise_conv(reduced, filters)))
+        return F.relu(self.norm(dynamic_depthwise_conv(reduced, filters)), inplace=True)
 
 
 class StaticConvModule(DynamicConvModule):

@@ -15,6 +15,7 @@ from test_inference_memory import CountedBytes
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dmnet.analysis.counting import multiply_adds
+from dmnet.backbone import Bottleneck
 from dmnet.dynamic import dynamic_depthwise_conv
 from dmnet.inference import predict
 from dmnet.losses import segmentation_loss
@@ -115,6 +116,18 @@ def test_a_step_multiplies_three_times_as_often_as_the_network_forwards(model: D
     found = products(step(model))
     network = sum(counts.values()) + auxiliary(model, SIDE // 8)
     assert found["convolution"] + found["convolution_backward"] == BATCH * (3 * network - counts[first])
+
+
+def test_no_map_is_made_twice(model: DMNet) -> None:
+    """ReLUs and the sums of shortcuts change the map that is there, in a prediction as in a step."""
+    blocks = sum(isinstance(one, Bottleneck) for one in model.modules())
+    assert blocks >= 4
+    for work in (lambda: predict(model, image(), protocol=Evaluation(resize=None)), step(model)):
+        with Counted() as counted:
+            work()
+        assert counted.calls["relu"] == 0
+        assert counted.calls["relu_"] > 3 * blocks
+        assert counted.calls["add_"] >= blocks
 
 
 # Bytes of all that operations return, while it lives: measured with PyTorch 2.14, and a tenth more.
