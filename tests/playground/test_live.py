@@ -1451,13 +1451,24 @@ class TestFilters:
         others = sum(labels[y, x] == k for y, x, k in at if k > 4)
         text = tab.page.locator(".sum").inner_text()
         assert f"Right: rubies {right[0]} of " in text and f", jades {right[1]} of " in text
-        assert f"Renamed (ringed): {renamed}." in text
+        turned = [(k, labels[y, x], first[y, x]) for y, x, k in at if labels[y, x] != first[y, x]]
+        was, now = sum(k == old for k, _, old in turned), sum(k == new for k, new, _ in turned)
+        told = f"{renamed}; of them {was} right before, {now} now." if renamed else "0."
+        assert text.endswith(f"Renamed (ringed): {told}")
+        before = [sum(first[y, x] == k for y, x, k in at if k in kinds) for kinds in ((1, 2), (3, 4), (5, 6))]
+        assert f"with the scene's own filters {', '.join(map(str, before))}." in text
+        assert sum(right) + others == sum(before) - was + now  # so the counts and the renamed agree
         assert tab.page.locator(".ring:visible").count() == 2 * renamed
         assert tab.page.locator(".cross:visible").count() == 2 * (len(at) - sum(right) - others)
         moved = re.search(r"moved by ([\d.]+) %", text)
         assert moved
         assert float(moved[1]) == pytest.approx(100 * float((wanted - own).norm() / own.norm()), abs=0.51)
         assert tab.faults == []
+
+    @pytest.mark.parametrize("width", [1280, 390])
+    def test_what_it_says_moves_nothing(self, show: Callable[..., Tab], width: int) -> None:
+        page = show("filters", viewport={"width": width, "height": 900}).page
+        stays(page, ".controls", [{"mix": mix} for mix in (0, 30, 60, 100)])
 
     def test_by_mouse(self, show: Callable[..., Tab]) -> None:
         page = show("filters").page

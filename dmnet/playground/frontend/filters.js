@@ -96,17 +96,24 @@ export default liveFigure("filters", (data, live) => {
     return last;
   };
   const first = found(start);
-  const right = (/** @type {number[]} */ said, /** @type {number[]} */ kinds) => {
-    const asked = coins.map(([, , name], i) => [name, said[i]]).filter(([name]) => kinds.includes(name));
-    return `${asked.filter(([name, now]) => name === now).length} of ${asked.length}`;
+  /** How many coins of a kind have their true name, and of how many. */
+  const right = (/** @type {number[]} */ said, /** @type {(name: number) => boolean} */ kind) => {
+    const asked = coins.map(([, , name], i) => [name, said[i]]).filter(([name]) => kind(name));
+    return [asked.filter(([name, now]) => name === now).length, asked.length];
   };
+  /** @type {((name: number) => boolean)[]} rubies, jades, all others */
+  const kinds = [(name) => name < 3, (name) => name === 3 || name === 4, (name) => name > 4];
   const told = (/** @type {any} */ state) => {
     const { filters, said } = found(state);
     const length = (/** @type {Float32Array} */ values) => Math.hypot(...values);
     const moved = length(filters.map((/** @type {number} */ value, /** @type {number} */ i) => value - first.filters[i])) / length(first.filters);
-    const renamed = said.filter((/** @type {number} */ name, /** @type {number} */ i) => name !== first.said[i]).length;
-    return `The filters moved by ${percent(moved)} of their norm. Right: rubies ${right(said, [1, 2])}, jades ${right(said, [3, 4])}; ` +
-      `with the scene's own filters ${right(first.said, [1, 2])} and ${right(first.said, [3, 4])}. Renamed (ringed): ${renamed}.`;
+    const renamed = coins.filter((_, i) => said[i] !== first.said[i]);
+    const [was, is] = [first.said, said].map((names) => renamed.filter((coin) => names[coins.indexOf(coin)] === coin[2]).length);
+    const [now, before] = [said, first.said].map((names) => kinds.map((kind) => right(names, kind)));
+    const [rubies, jades, others] = now.map(([count, all]) => `${count} of ${all}`);
+    return `The filters moved by ${percent(moved)} of their norm. Right: rubies ${rubies}, jades ${jades}, others ${others}; ` +
+      `with the scene's own filters ${before.map(([count]) => count).join(", ")}. ` +
+      `Renamed (ringed): ${renamed.length}${renamed.length ? `; of them ${was} right before, ${is} now` : ""}.`;
   };
 
   // What is seen.
