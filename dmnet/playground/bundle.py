@@ -17,7 +17,7 @@ FIGURES = (
 )  # fmt: skip
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.M)
 EXPORT = re.compile(r"^export (?!default)", re.M)
-NOTES = re.compile(r"(?ms)/\*.*?\*/\s*|^\s+|(?<=[;{},])\n|(?<=[:,]) | (?={)")  # what CSS can do without
+NOTES = re.compile(r"(?ms)/\*.*?\*/\s*|^\s+|(?<=[;{},])\n|(?<=[:,>~]) | (?=[{>~])|;(?=\s+})|\b0(?=\.\d)")
 TYPES = re.compile(r"(?ms)^ */\*\*.*?\*/ *\n|/\*\*.*?\*/ ?| +// [^\n]*$|^// [^\n]*\n|(?<=\n ) +|\n(?=\n)")
 
 

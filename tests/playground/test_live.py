@@ -808,9 +808,15 @@ class TestWhy:
             others = z[on].index_fill(0, torch.tensor(best), -torch.inf)
             assert rival != best and others[rival] > others.max() - 1e-3  # one of them, in a tie
             wanted = rows[:, [best, rival]]
-            torch.testing.assert_close(
-                shown(tab.page), torch.cat([wanted, wanted.diff(dim=1).neg()], 1), rtol=0, atol=0.0501
-            )
+            table = (10 * shown(tab.page)).round().int()  # [f, scales, sum; first, second, lead], tenths
+            assert torch.equal(table[:5].sum(0), table[5])  # it adds up as it stands, down
+            assert torch.equal(table[:, 0] - table[:, 1], table[:, 2])  # and across
+            torch.testing.assert_close(table[:, :2] / 10, wanted, rtol=0, atol=0.1001)
+            torch.testing.assert_close(table[5, :2] / 10, wanted[5], rtol=0, atol=0.0501)
+            on_now = [k for k, there in zip(("1×1", "3×3", "5×5", "7×7"), on, strict=True) if there]
+            pair = tab.page.locator(".keys").inner_text()
+            assert pair.endswith(f"{names[rival]}, with {', '.join(on_now) or 'no scale'} on") != all(on)
+            assert ("as all four say" in pair) == all(on)
             told = tab.page.locator(".verdict").inner_text()
             assert z[on][names.index(told.split(",")[0])] > z[on].max() - 1e-3
             expect(tab.page.locator(".verdict")).to_contain_text(f"Truth: {names[SCENE.mask[y, x]]}.")
@@ -839,8 +845,11 @@ class TestWhy:
         before = shown(page)
         page.get_by_label("prediction", exact=True).hover()  # it stays
         assert torch.equal(shown(page), before)
-        page.get_by_role("switch", name="Scale 3×3").click()
+        three = page.get_by_role("switch", name="Scale 3×3")
+        place = three.bounding_box()
+        three.click()
         expect(page.locator(".why tr").nth(3)).to_contain_text("off")
+        assert three.bounding_box() == place  # it stays under the pointer
         assert not torch.equal(shown(page), before)
         page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
         assert state(page)["pinned"] == 0
@@ -876,6 +885,7 @@ class TestWhy:
 
     def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
         tab = show("why", **TELEPHONE)
+        one_screen(tab.page, ".ask", ".account")
         tab.page.get_by_label("prediction", exact=True).tap()
         assert state(tab.page)["pinned"] == 1 and abs(state(tab.page)["x"] - 80) <= 1
         tab.page.get_by_role("switch", name="Scale 1×1").tap()
@@ -1054,6 +1064,24 @@ class TestScore:
         assert float(told[1].replace("−", "-")) == pytest.approx(change, abs=0.051)
         page.get_by_role("button", name="Undo").click()
         assert state(page)["labels"] == before["labels"] and state(page)["border"] == "out"
+
+    def test_the_third_picture_is_in_marks_of_no_class(self, show: Callable[..., Tab]) -> None:
+        for scheme in ("light", "dark"):
+            page = show("score", color_scheme=scheme).page
+            put(page, brush=1)
+            asked, said = TRUTH == 1, SAID == 1
+            wanted = np.select(
+                [TRUTH == 255, asked & said, asked, said], ["void", "both", "true", "said"], "neither"
+            )
+            marks = page.locator(".marks i")
+            assert marks.evaluate_all("all => all.map((one) => one.className)") == [*wanted.ravel()]
+            look = "one => ((style) => style.backgroundColor + style.backgroundImage)(getComputedStyle(one))"
+            looks = {name: marks.nth([*wanted.ravel()].index(name)).evaluate(look) for name in {*wanted.flat}}
+            assert len({*looks.values()}) == len(looks) == 5
+            for name, one in looks.items():  # the legend has the same
+                assert page.locator(f".hint .swatch.{name}").evaluate(look) == one
+            classes = page.locator("th[scope=row] .swatch").evaluate_all(f"all => all.map({look})")
+            assert not {*classes} & {*looks.values()}
 
     def test_a_fast_stroke_has_no_holes(self, show: Callable[..., Tab]) -> None:
         page = show("score").page
@@ -1265,6 +1293,9 @@ class TestPlan:
 
     def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
         tab = show("plan", **TELEPHONE)
+        for kind in ("scale3", "classify"):
+            put(tab.page, open=kind)
+            one_screen(tab.page, ".chain", ".inside")
         tab.page.locator(".box.fuse").tap()
         expect(tab.page.locator(".inside")).to_contain_text("a sum of five")
         fits(tab.page)

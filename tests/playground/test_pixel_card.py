@@ -104,7 +104,7 @@ def test_the_card_says_what_python_says(state: dict[str, Any], visit: Visit) -> 
     x, y = np.argwhere(BY_ID[state["scene"]].draw().mask.T % 255 > 0)[40].tolist()
     x, y = pin(tab.page, x, y)
     wanted, (*pair, said) = shares(state, x, y)
-    torch.testing.assert_close(table(tab.page), wanted, rtol=2e-3, atol=0.06)
+    torch.testing.assert_close(table(tab.page), wanted, rtol=2e-3, atol=0.11)
     assert card(tab.page).locator(".keys b").all_inner_texts() == pair
     assert re.sub(r"\.\d %", " %", card(tab.page).locator(".verdict").inner_text()).startswith(said)
     assert tab.faults == []

@@ -74,7 +74,23 @@ const largestOf = (values) => values.indexOf(Math.max(...values));
  * @property {number[]} pair the two classes that are compared
  * @property {number} limit of the bars
  * @property {number[][]} rows what each part adds to both: features, scales, and the sum
+ * @property {number[][]} shown the same and the lead, in tenths that add up as they stand
  */
+
+/**
+ * Round to tenths so that what is shown adds up, down and across: a part is what it moves the rounded sum by.
+ * @param {number[][]} rows
+ */
+export function tenths(rows) {
+  const [sums, told] = [[0, 0], [0, 0]];
+  const parts = rows.slice(0, -1).map((row) => row.map((value, i) => {
+    sums[i] += value;
+    const part = Math.round(10 * sums[i]) - told[i];
+    told[i] += part;
+    return part;
+  }));
+  return [...parts, told].map(([one, other]) => [one, other, one - other].map((part) => part / 10));
+}
 
 /**
  * Return what the card says of a pixel. The first of the pair of classes is what all scales together say, the second its
@@ -93,7 +109,8 @@ export function askedWhy(dividends, on, read) {
   const confidence = 1 / logits.reduce((all, value) => all + Math.exp(value - logits[now]), 0);
   const pair = [best, rival];
   const limit = Math.max(4, ...whole.flatMap((part) => pair.map((c) => 1.2 * Math.abs(part[c]))));
-  return { now, confidence, pair, limit, rows: [...shares, logits].map((part) => pair.map((c) => part[c])) };
+  const rows = [...shares, logits].map((part) => pair.map((c) => part[c]));
+  return { now, confidence, pair, limit, rows, shown: tenths(rows) };
 }
 
 /**
@@ -103,8 +120,8 @@ export function askedWhy(dividends, on, read) {
  * @param {string[]} scales
  * @param {string[]} names of the classes
  */
-export function wordsOf({ pair, rows }, on, scales, names) {
-  const added = ["features", ...scales].map((name, i) => (on[i - 1] === "0" ? `${name} off` : `${name} ${withSign(rows[i][0] - rows[i][1])}`));
+export function wordsOf({ pair, shown }, on, scales, names) {
+  const added = ["features", ...scales].map((name, i) => (on[i - 1] === "0" ? `${name} off` : `${name} ${withSign(shown[i][2])}`));
   return `For ${names[pair[0]]} against ${names[pair[1]]}: ${added.join(", ")}.`;
 }
 
@@ -124,13 +141,13 @@ export function makeAccount(scales, colours, change) {
     const style = `--kind: ${colours[i - 1] ?? "var(--faint)"}`;
     return { bars, cells, text, element: make("tr", { style }, make("th", { scope: "row" }, label), make("td.bars", {}, ...(name === "sum" ? [] : bars)), ...cells) };
   });
-  const keys = [make("b"), make("b")];
+  const [keys, link, which] = [[make("b"), make("b")], make("span"), make("span")];
   const head = make("tr", {}, make("td"), make("td"), ...["first", "second", "lead"].map((text) => make("th", { scope: "col" }, text)));
   const verdict = make("p.verdict");
   return {
     rows,
     element: make("div.account", {}, verdict,
-      make("p.keys", {}, make("span.first", {}, keys[0]), ", as all four say, against ", make("span.second", {}, keys[1])), make("table", {}, head, ...rows.map(({ element }) => element))),
+      make("p.keys", {}, make("span.first", {}, keys[0]), link, make("span.second", {}, keys[1]), which), make("table", {}, head, ...rows.map(({ element }) => element))),
     /**
      * @param {Account} account
      * @param {string} on
@@ -138,8 +155,11 @@ export function makeAccount(scales, colours, change) {
      * @param {number[][]} palette
      * @param {string} sentence
      */
-    show: ({ pair, limit, rows: parts }, on, names, palette, sentence) => {
+    show: ({ pair, limit, rows: parts, shown }, on, names, palette, sentence) => {
+      const all = on === "1111";
       say(verdict, sentence);
+      say(link, all ? ", as all four say, against " : " against ");
+      say(which, all ? "" : `, with ${scales.filter((_, k) => on[k] === "1").join(", ") || "no scale"} on`);
       keys.forEach((key, i) => {
         say(key, names[pair[i]]);
         key.style.setProperty("--class", `rgb(${palette[pair[i]]})`);
@@ -147,11 +167,11 @@ export function makeAccount(scales, colours, change) {
       rows.forEach(({ bars, cells, element }, i) => {
         const off = on[i - 1] === "0";
         element.classList.toggle("off", off);
-        bars.forEach((bar, which) => {
-          const part = within(parts[i][which] / limit, -1, 1);
+        bars.forEach((bar, j) => {
+          const part = within(parts[i][j] / limit, -1, 1);
           [bar.style.left, bar.style.width] = [`${50 + 50 * Math.min(0, part)}%`, `${50 * Math.abs(part)}%`];
         });
-        [...parts[i], parts[i][0] - parts[i][1]].forEach((value, j) => say(cells[j], off ? "off" : withSign(value)));
+        shown[i].forEach((value, j) => say(cells[j], off ? "off" : withSign(value)));
       });
       boxes.forEach((box, k) => { box.checked = on[k] === "1"; });
     },

@@ -108,15 +108,6 @@ export function liveFigure(name, build) {
 // Numbers -------------------------------------------------------------------------------------------------
 
 /**
- * Return a map that came as bits, e.g. of tiles, as a byte for each pixel: 0 or 1.
- * @param {{shape: number[], bits: string}} packed base64, the first pixel in the highest bit
- */
-export function unpacked({ shape: [height, width], bits }) {
-  const bytes = Uint8Array.from(atob(bits), (letter) => letter.charCodeAt(0));
-  return { width, height, values: Uint8Array.from({ length: height * width }, (_, i) => (bytes[i >> 3] >> (7 - (i & 7))) & 1) };
-}
-
-/**
  * Return an array that came as a text: small whole numbers, a letter each, 80 more than the number; of a run of
  * equal ones the letter and 256 more than its length.
  * @param {{shape: number[], text: string}} packed

@@ -57,9 +57,6 @@ export function diverging(value) {
   return STOPS[stop].map((low, c) => Math.round(low + (STOPS[stop + 1][c] - low) * (place - stop)));
 }
 
-/** The same colours from left to right, for a style sheet. */
-export const RAMP = `linear-gradient(90deg, ${STOPS.map((rgb) => `rgb(${rgb.join(" ")})`).join(", ")})`;
-
 /**
  * Paint a filter or a response: red is positive, blue negative, the largest magnitude the darkest.
  * @param {HTMLCanvasElement} canvas

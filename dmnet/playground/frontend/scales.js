@@ -6,9 +6,12 @@
  */
 import { make, say } from "./elements.js";
 import { distanceOf, SIZES } from "./numbers.js";
-import { paintGrid, RAMP } from "./paint.js";
+import { diverging, paintGrid } from "./paint.js";
 import { makePanel } from "./panels.js";
 import { signed } from "./point.js";
+
+/** The colours of -1..1 from left to right, for a style sheet. */
+const RAMP = `linear-gradient(90deg, ${[...Array(9).keys()].map((i) => `rgb(${diverging(i / 4 - 1).join(", ")})`).join(", ")})`;
 
 export class ScaleCards {
   /** @param {(scale: number, gate: number) => void} change called when the reader moves something */

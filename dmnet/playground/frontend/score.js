@@ -5,7 +5,7 @@ import { make, makeButton, number, percent, say } from "./elements.js";
 import { ARROWS, liveFigure, makeChoice, spelled } from "./live.js";
 import { inside, VOID } from "./maps.js";
 import { mean } from "./numbers.js";
-import { CREAM, paintLabels } from "./paint.js";
+import { paintLabels } from "./paint.js";
 
 /**
  * Return the confusion matrix, [true class][predicted class], in pixels; void counts nowhere.
@@ -29,8 +29,8 @@ export const scores = (counts) => counts.map((row, c) => {
   return { intersection, union, iou: union ? intersection / union : null };
 });
 
-/** How a pixel stands to the chosen class: colour and words. @type {[number[], string][]} */
-const PARTS = [[[225, 228, 232], "in neither"], [[154, 154, 166], "only predicted"], [[217, 130, 43], "only true"], [[31, 95, 124], "in both: ∩"]];
+/** How a pixel stands to the chosen class: its mark, which is no class's colour, and words. */
+const PARTS = [["neither", "in neither"], ["said", "only predicted"], ["true", "only true"], ["both", "in both: ∩"], ["void", "void"]];
 
 /** @param {string} text a letter per pixel, the class's number */
 const toLabels = (text) => Uint8Array.from(text, Number);
@@ -59,12 +59,12 @@ export default liveFigure("score", (data, live) => {
   };
 
   // Truth, prediction, and what the chosen class has in common in both.
-  const panel = (/** @type {string} */ title) => {
-    const canvas = make("canvas", { role: "img", "aria-label": title });
+  const panel = (/** @type {string} */ title, canvas = make("canvas", { role: "img", "aria-label": title })) => {
     const caption = make("div.title", {}, title);
     return { canvas, caption, element: make("div.panel", {}, make("div.map", {}, canvas), caption) };
   };
-  const [real, own, both] = [panel("truth"), panel("your prediction"), panel("")];
+  const marks = Array.from(truth, () => make("i"));
+  const [real, own, both] = [panel("truth"), panel("your prediction"), panel("", make("div.marks", { role: "img", style: `--columns: ${width}` }, ...marks))];
   const cursor = make("span.framed");
   own.canvas.after(cursor);
   own.element.classList.add("own");
@@ -97,7 +97,7 @@ export default liveFigure("score", (data, live) => {
   });
 
   const brush = makeChoice("paint", names.map((/** @type {string} */ name, /** @type {number} */ i) => [String(i), name]), (value) => live.set({ brush: Number(value) }));
-  brush.element.querySelectorAll("span").forEach((/** @type {HTMLElement} */ one, /** @type {number} */ i) => one.style.setProperty("--class", `rgb(${palette[i]})`));
+  brush.element.querySelectorAll("span").forEach((/** @type {HTMLElement} */ one, /** @type {number} */ i) => { one.style.borderBottom = `6px solid rgb(${palette[i]})`; });
   const border = makeChoice("void is", [["out", "left out"], ["background", `read as ${names[0]}`]], (value) => {
     begins(); // the question changes, and with it the score
     live.set({ border: value });
@@ -120,7 +120,7 @@ export default liveFigure("score", (data, live) => {
     const label = truth[Math.floor((offsetY / clientHeight) * height) * width + Math.floor((offsetX / clientWidth) * width)];
     if (label in names) live.set({ brush: label });
   });
-  const keys = [...PARTS.toReversed(), /** @type {[number[], string]} */ ([CREAM, "void"])].map(([rgb, text]) => make("span.key", { style: `--class: rgb(${rgb})` }, text));
+  const keys = [3, 2, 1, 0, 4].map((part) => make("span", {}, make(`i.swatch.${PARTS[part][0]}`), PARTS[part][1]));
 
   // The confusion matrix, a row per true class, and the scores beside it.
   const cells = names.map(() => names.map(() => make("td")));
@@ -156,9 +156,9 @@ export default liveFigure("score", (data, live) => {
       const [labels, chosen] = [toLabels(state.labels), state.brush];
       paintLabels(real.canvas, asked, height, width, palette);
       paintLabels(own.canvas, labels, height, width, palette);
-      // 0: neither, 1: in the prediction only, 2: in the truth only, 3: in both
-      const parts = asked.map((label, i) => (label === VOID ? VOID : 2 * Number(label === chosen) + Number(labels[i] === chosen)));
-      paintLabels(both.canvas, parts, height, width, PARTS.map(([rgb]) => rgb));
+      asked.forEach((label, i) => {
+        [marks[i].className] = PARTS[label === VOID ? 4 : 2 * Number(label === chosen) + Number(labels[i] === chosen)];
+      });
       say(both.caption, `∩ and ∪: ${names[chosen]}`);
       both.canvas.setAttribute("aria-label", `intersection and union of ${names[chosen]}`);
       [cursor.style.left, cursor.style.top] = [`${(100 * state.column) / width}%`, `${(100 * state.row) / height}%`];

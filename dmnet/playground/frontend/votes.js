@@ -4,9 +4,10 @@
  * @typedef {[kind: string, yes: boolean, x: number, y: number]} Coin what it asks, the true answer, its pixel
  * @typedef {{width: number, height: number, values: Uint8Array}} Tiles
  */
+import { unpacked } from "./bits.js";
 import { onDrag } from "./drag.js";
 import { make, makeButton, percent, say, within } from "./elements.js";
-import { ARROWS, liveFigure, unpacked } from "./live.js";
+import { ARROWS, liveFigure } from "./live.js";
 import { paintLabels } from "./paint.js";
 import { draw } from "./shapes.js";
 

@@ -1,9 +1,10 @@
 /**
  * A window over a picture: the filter that is made from it alone, and the labels in it, beside those of the whole picture.
  */
+import { unpacked } from "./bits.js";
 import { onDrag } from "./drag.js";
 import { make, makeButton, number, percent, say } from "./elements.js";
-import { ARROWS, liveFigure, makeChoice, makeLegend, spelled, unpacked } from "./live.js";
+import { ARROWS, liveFigure, makeChoice, makeLegend, spelled } from "./live.js";
 import { inside } from "./maps.js";
 import { paintGrid, paintLabels } from "./paint.js";
 

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { short } from "../../../dmnet/playground/frontend/grids.js";
+import { unpacked } from "../../../dmnet/playground/frontend/bits.js";
 import { number, within } from "../../../dmnet/playground/frontend/elements.js";
-import { fromHash, toHash, unpacked } from "../../../dmnet/playground/frontend/live.js";
+import { fromHash, toHash } from "../../../dmnet/playground/frontend/live.js";
 import { average, coinAt, coinBeside, nearest, places, told, votes } from "../../../dmnet/playground/frontend/votes.js";
 
 test("an address holds what has changed, and gives it back", () => {
