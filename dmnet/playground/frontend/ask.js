@@ -50,7 +50,7 @@ export class PixelCard {
     this.account = makeAccount(NAMES, SIZES.map((k) => `var(--scale-${k})`), (scale) => view.scales.cards[scale].toggle.click());
     this.note = make("p.fine");
     this.element = make("div.why", { role: "region", "aria-label": "Why the network calls the pinned pixel so", hidden: true },
-      this.account.element, this.note, makeButton("Let go of the pixel", release, "Esc does the same on the prediction"));
+      this.account.element, this.note, makeButton("Let go of the pixel", release, "Esc does the same"));
     this.again = makeButton("Ask again", () => this.retry(), "Ask the network once more");
     this.note.after(this.again);
     /** @type {{asked: string, picture: Picture} | null} what failed: only another pixel, or the reader, asks anew */
