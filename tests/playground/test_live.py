@@ -1048,12 +1048,35 @@ class TestScore:
         page.get_by_role("button", name="The truth").click()
         expect(page.locator(".sum")).to_contain_text("mIoU 100 %; 100 %")
 
+    def test_a_stroke_that_changes_nothing_is_no_change(self, show: Callable[..., Tab]) -> None:
+        page = show("score").page
+        before = state(page)["labels"]
+        page.locator(".choice").get_by_text("ring").click()
+        pad = page.get_by_label("Your prediction", exact=False).first
+        for _ in range(3):  # the same cell
+            pad.click(position={"x": 3, "y": 3})
+        assert state(page)["labels"] == "3" + before[1:]
+        expect(page.locator(".sum")).to_contain_text("The last change")
+        page.get_by_role("button", name="Undo").click()
+        assert state(page)["labels"] == before
+
+    def test_on_a_telephone_the_first_stroke_moves_nothing(self, show: Callable[..., Tab]) -> None:
+        page = show("score", viewport={"width": 320, "height": 844}, has_touch=True, is_mobile=True).page
+        pad = page.get_by_label("Your prediction", exact=False).first
+        pad.scroll_into_view_if_needed()
+        place = pad.bounding_box()
+        pad.tap(position={"x": 3, "y": 3})
+        page.locator(".choice").get_by_text("ring").tap()
+        pad.tap(position={"x": 3, "y": 3})
+        expect(page.locator(".sum")).to_contain_text("The last change")
+        assert pad.bounding_box() == place
+
     def test_what_void_is_read_as_is_a_change_too(self, show: Callable[..., Tab]) -> None:
         page = show("score").page
         drag(page, page.get_by_label("your prediction", exact=True), 70)
-        before = state(page)
+        before, said = state(page), page.locator(".sum").inner_text()
         page.get_by_text("read as").click()
-        expect(page.locator(".sum")).to_contain_text("The last change")
+        expect(page.locator(".sum")).not_to_have_text(said)
         labels = np.reshape([*map(int, before["labels"])], SAID.shape)
         scores = [ConfusionMatrix(4), ConfusionMatrix(4)]
         scores[0].update(labels, TRUTH)
@@ -1721,6 +1744,13 @@ def rgba(canvas: Locator, side: int) -> Any:
 
 
 class TestWindow:
+    @pytest.mark.parametrize("width", [1280, 390])
+    def test_the_line_lies_on_the_scene(self, show: Callable[..., Tab], width: int) -> None:
+        page = show("window", viewport={"width": width, "height": 844}).page
+        lines, scene = (page.locator(f".scene {one}").bounding_box() for one in ("canvas", "img"))
+        assert lines and scene
+        assert list(lines.values()) == pytest.approx(list(scene.values()), abs=1)
+
     @pytest.mark.parametrize("whose", ["own", "lent"])
     def test_says_what_the_network_says(self, show: Callable[..., Tab], whose: str) -> None:
         tab, found = show("window"), windowed()
@@ -2078,6 +2108,24 @@ def test_a_number_between_two_steps_is_said(show: Callable[..., Tab]) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_text("in steps of 16; 496 taken")).to_be_visible()
     assert state(page)["c"] == 496
+
+
+def test_a_power_of_ten_can_be_typed(show: Callable[..., Tab]) -> None:
+    tab = show("training")
+    number = tab.page.get_by_role("slider", name="base rate")
+    number.click()
+    expect(number).to_have_css("outline-style", "solid")  # so that one sees that keys arrive there
+    for text, wanted in (("5e-2", 0.05), ("0.1e0", 0.1), ("5e", 0.1)):
+        tab.page.keyboard.type(text)
+        tab.page.keyboard.press("Enter")
+        assert state(tab.page)["rate"] == wanted, text
+    tab.page.keyboard.type("9")
+    tab.page.keyboard.press("Enter")
+    said = tab.page.locator(".entry", has=number).get_by_role("status")
+    expect(said).to_contain_text("taken")
+    tab.page.get_by_role("button", name="Reset").click()
+    expect(said).to_have_text("")
+    assert tab.faults == []
 
 
 def test_a_sign_can_be_typed_before_and_after(show: Callable[..., Tab]) -> None:

@@ -79,7 +79,11 @@ export default liveFigure("score", (data, live) => {
     for (let i = 1; i <= steps; i++) put(Math.round(from[0] + ((to[0] - from[0]) * i) / steps), Math.round(from[1] + ((to[1] - from[1]) * i) / steps), true);
   };
   const begins = () => earlier.push({ labels: live.state.labels, border: live.state.border });
-  const undo = () => live.set(earlier.pop() ?? {});
+  const lastOf = (/** @type {any} */ now) => earlier.findLastIndex((one) => one.labels !== now.labels || one.border !== now.border); // a stroke may change nothing
+  const undo = () => {
+    const [last] = earlier.splice(Math.max(0, lastOf(live.state)));
+    live.set(last ?? {});
+  };
   pad.addEventListener("pointerdown", (/** @type {PointerEvent} */ { buttons }) => buttons & 1 && begins());
   pad.addEventListener("pointerdown", draws);
   pad.addEventListener("pointermove", draws);
@@ -136,7 +140,7 @@ export default liveFigure("score", (data, live) => {
     const { each, miou, accuracy } = counted(state);
     const { intersection, union, iou } = each[state.brush];
     const one = iou === null ? "occurs neither here nor there: no IoU, and no part in the mean" : `∩ ${intersection} / ∪ ${union} = ${percent(iou)}`;
-    const last = earlier.at(-1) ?? state;
+    const last = earlier[lastOf(state)] ?? state;
     const change = 100 * (miou - counted(last).miou);
     const stroke = last.labels === state.labels && last.border === state.border ? "" : ` The last change: ${change > 0 ? "+" : ""}${number(change, 1)} points of mIoU.`;
     return `mIoU ${percent(miou)}; ${number(accuracy < 1 ? Math.min(100 * accuracy, 99.9) : 100, 1)} % of the pixels are right.${stroke} ${names[state.brush]}: ${one}.`;

@@ -16,7 +16,7 @@ export function makeScrub(label, { min, max, step }, change) {
   let [value, typed] = [0, ""];
   /** @type {number | null} what Escape puts back */
   let before = null;
-  const [ended, hushed] = [paused(1500), paused(6000)];
+  const [ended, hushed] = [paused(1500), paused(4000)];
   const told = make("small", { role: "status" });
   const tell = (/** @type {string} */ text) => {
     say(told, text);
@@ -46,7 +46,7 @@ export function makeScrub(label, { min, max, step }, change) {
     write();
   };
   const type = (/** @type {string} */ text) => {
-    if (!/^-?\d*\.?\d*$/.test(text)) return;
+    if (!/^-?(\d*\.?\d*|\d+\.?\d*e-?\d*)$/.test(text)) return;
     if (!typed || before === null) before = value;
     typed = text;
     const next = Number(typed || before);
@@ -57,8 +57,8 @@ export function makeScrub(label, { min, max, step }, change) {
   const keys = (/** @type {KeyboardEvent} */ { key, ctrlKey, metaKey, altKey }) => {
     const [down, right] = ARROWS[key] ?? [0, 0];
     if (ctrlKey || metaKey || altKey) return false;
-    if (/^[\d.,]$/.test(key)) type(typed + key.replace(",", "."));
-    else if (key === "-") type(typed.startsWith("-") ? typed.slice(1) : `-${typed}`);
+    if (/^[\d.,e]$/i.test(key)) type(typed + key.toLowerCase().replace(",", "."));
+    else if (key === "-") type(typed.endsWith("e") ? `${typed}-` : typed.startsWith("-") ? typed.slice(1) : `-${typed}`);
     else if (key === "Backspace" && typed) type(typed.slice(0, -1));
     else if (key === "Escape" && before !== null) {
       [typed, value, before] = ["", before, null];
@@ -88,6 +88,7 @@ export function makeScrub(label, { min, max, step }, change) {
     return (right) => give(from + Math.round(right / 10) * step);
   });
   const show = (/** @type {number} */ now) => {
+    if (now !== value) say(told, ""); // Reset
     value = now;
     write();
   };
