@@ -209,6 +209,23 @@ def test_after_an_error_it_can_be_asked_again(visit: Visit) -> None:
     expect(again).to_be_hidden()
 
 
+@pytest.mark.parametrize("size", [(390, 844), (1280, 720)])
+def test_who_clicks_sees_the_answer_and_the_picture(size: tuple[int, int], visit: Visit) -> None:
+    """It opens below, where there may be no room left; who goes on clicking is not moved again."""
+    width, height = size
+    page = shown(visit, viewport={"width": width, "height": height}, reduced_motion="reduce").page
+    picture = page.get_by_label("160 by 160 pixels")
+    picture.click(position={"x": 60, "y": 60})
+    expect(card(page).locator(".verdict")).to_be_in_viewport(ratio=1, timeout=60_000)
+    expect(picture).to_be_in_viewport(ratio=0.9)
+    top = page.evaluate("scrollY")
+    assert top > 0
+    page.evaluate("scrollTo(0, 0)")
+    picture.click(position={"x": 90, "y": 90})
+    expect(card(page)).to_have_attribute("aria-busy", "false")
+    assert page.evaluate("scrollY") < top
+
+
 @pytest.mark.few(1)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_telephone(theme: Any, visit: Visit) -> None:

@@ -64,6 +64,7 @@ export class PixelCard {
     this.shared = null;
     /** @type {Game | null} the one that is being asked */
     this.wanted = null;
+    this.sought = false; // a click has asked, and its answer may be out of sight
     this.asking = paused(120); // not while something is dragged
     this.words = "";
   }
@@ -154,5 +155,15 @@ export class PixelCard {
     this.account.rows.slice(1, 5).forEach(({ text }, k) => say(text, NAMES[k] + (gates[k] && gates[k] !== 1 ? ` × ${gates[k]}` : "")));
     this.words = wordsOf(account, on, NAMES, names);
     say(this.note, NOTE);
+    if (this.sought) this.reveal();
+  }
+
+  /** Scroll to the card, as far as the picture stays in sight; on a telephone it does anyway. */
+  reveal() {
+    this.sought = false;
+    const { narrow, picture } = this.playground.view;
+    const below = this.element.getBoundingClientRect().bottom - innerHeight;
+    const above = picture.canvas.getBoundingClientRect().top - 70; // the page's own header
+    scrollBy(0, Math.max(0, narrow ? below : Math.min(below, above)));
   }
 }

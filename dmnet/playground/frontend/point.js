@@ -72,6 +72,7 @@ export class Pointing {
       if (!spot || this.view.editor.stage.contains(/** @type {Node} */ (event.target))) return;
       const { kept } = this;
       const [old, now] = [kept && this.cellOf(kept), this.cellOf(spot)];
+      this.card.sought = !this.pixel; // further clicks are made where the card is known to be
       this.keep(kept?.target === spot.target && old?.join() === now.join() ? null : spot);
     });
     prediction.canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.key(event));
