@@ -140,9 +140,9 @@ export default liveFigure("score", (data, live) => {
     const { each, miou, accuracy } = counted(state);
     const { intersection, union, iou } = each[state.brush];
     const one = iou === null ? "occurs neither here nor there: no IoU, and no part in the mean" : `∩ ${intersection} / ∪ ${union} = ${percent(iou)}`;
-    const last = earlier[lastOf(state)] ?? state;
-    const change = 100 * (miou - counted(last).miou);
-    const stroke = last.labels === state.labels && last.border === state.border ? "" : ` The last change: ${change > 0 ? "+" : ""}${number(change, 1)} points of mIoU.`;
+    const last = earlier[lastOf(state)];
+    const change = last ? 100 * (miou - counted(last).miou) : 0;
+    const stroke = last ? ` The last change: ${change > 0 ? "+" : ""}${number(change, 1)} points of mIoU.` : "";
     return `mIoU ${percent(miou)}; ${number(accuracy < 1 ? Math.min(100 * accuracy, 99.9) : 100, 1)} % of the pixels are right.${stroke} ${names[state.brush]}: ${one}.`;
   };
 
