@@ -67,6 +67,14 @@ RECORDER = """<script>{
     addEventListener("error", failed, true);
     addEventListener("unhandledrejection", ({ reason }) => spoken.push(`rejected: ${reason}`));
 }</script>"""
+STANDS = """
+    const frame = () => new Promise((go) => requestAnimationFrame(go));
+    const place = () => JSON.stringify(document.querySelector(values[0]).getBoundingClientRect());
+    for (let before = "", still = 0; still < 5; still = before === place() ? still + 1 : 0) {
+        before = place();
+        await frame();
+    }
+"""
 ITS_OWN = re.compile(r"(\.mozilla\.(com|net|org)|\.googleapis\.com):443$")  # what Firefox asks by itself
 
 
@@ -168,6 +176,8 @@ class Remote:
             time.sleep(0.05)
 
     def click(self, selector: str) -> None:
+        """Click an element as soon as it stands still: a page that scrolls takes it from under the mouse."""
+        self.script(STANDS, selector)
         self.link.ask("ElementClick", id=self.find(selector))
 
     def type(self, selector: str, text: str) -> None:

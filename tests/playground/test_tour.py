@@ -228,6 +228,9 @@ def test_on_a_telephone_words_control_and_prediction_are_on_one_screen(visit: Vi
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         button(page, "Next").tap()
     button(page, "The rubies alone").tap()
+    button(page, "Next").tap()
+    button(page, "As before").tap()
+    expect(page.locator(".tour .todo")).not_to_contain_text("drag")
     assert here.evaluate("one => getComputedStyle(one).animationName") == "none"
 
 
@@ -251,19 +254,24 @@ def test_pictures_control_and_words_are_in_sight_at_every_step(visit: Visit, siz
     viewport = {"viewport": dict(zip(("width", "height"), size, strict=True))}
     page, outcome, here = begin(visit, **telephone | viewport, reduced_motion="reduce")
     pictures = [page.locator(f".panel.{kind} canvas") for kind in ("picture", "prediction")]
-    words = page.locator(".tour .todo")
+    words, legend = page.locator(".tour .todo"), page.locator(".legend")
     for guess in ("The rubies", "The jades", "Nobody", "Some of both"):
         in_sight(page, *pictures, page.locator(".tour .question"), button(page, "Next"))
         button(page, guess).click()
         in_sight(page, *pictures, here, words, button(page, "Next"))
         button(page, "Show me").press("Enter")
         expect(outcome).not_to_have_text("", timeout=90_000)
-        in_sight(page, *pictures, button(page, "Next"))
+        in_sight(page, *pictures, legend, button(page, "Next"))
         expect(button(page, "Next")).to_be_focused()
         page.keyboard.press("Enter")
-    button(page, "Done").click()
+    in_sight(page, *pictures, button(page, "Done"))
+    button(page, "Draw …").click()
+    in_sight(page, page.locator(".stage .frame canvas"))
+    expect(page.locator(".tour")).to_be_hidden()
+    page.get_by_role("button", name="Change …").click()
     expect(page.locator(".panels .side")).to_have_count(0 if telephone else 1)
     expect(page.locator(".field.staying")).to_have_count(1 if telephone else 0)
+    expect(page.locator(".field .legend")).to_have_count(1)
 
 
 @pytest.mark.parametrize("width", [1280, 390])

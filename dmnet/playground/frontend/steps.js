@@ -17,6 +17,7 @@ import { groupScores } from "./results.js";
  * @property {Record<string, string>} guesses outcome -> the guess, in words
  * @property {string} [todo] what the reader is to do
  * @property {((view: View) => HTMLElement)} [control] with what
+ * @property {((view: View) => HTMLElement[])} [offers] buttons that it speaks of, and which may be out of sight
  * @property {Partial<State>} set the state that the step begins with
  * @property {Partial<State>} [show] what the reader is to change in it
  * @property {(state: State) => boolean} done whether the reader has done what was asked
@@ -68,7 +69,8 @@ function winners({ now, full }) {
   return found.length ? (found.join() === "rubies" ? "rubies" : "others") : "nobody";
 }
 
-const orBy = (/** @type {number} */ key) => (globalThis.matchMedia?.("(hover: none)").matches ? "" : ` or by the key ${key}`);
+const TOUCHED = globalThis.matchMedia?.("(hover: none)").matches; // no keys, and nothing to drag with
+const orBy = (/** @type {number} */ key) => (TOUCHED ? "" : ` or by the key ${key}`);
 const COINS = { rubies: "The rubies", jades: "The jades", both: "Both", neither: "Neither" };
 const begin = { channel: -1, donor: "", reveal: -1, edits: [], gates: ON };
 
@@ -124,7 +126,7 @@ export const STEPS = [
     ask: "This is the other world: what a piece of jewellery is called depends on the whole quilt, here a cool one. We lend it the filters of Quilt 6, a warm one. " +
       "No pixel of the picture changes.",
     guesses: { same: "As before", warm: "The warm names", mixed: "Some of both" },
-    todo: "Now choose Quilt 6 under “Filters of”, or drag it from the pictures onto the filter.",
+    todo: `Now choose Quilt 6 under “Filters of”${TOUCHED ? "" : ", or drag it from the pictures onto the filter"}.`,
     control: ({ donorChoice }) => donorChoice,
     set: { ...begin, scene: "context-13" },
     show: { donor: "context-15" },
@@ -136,9 +138,10 @@ export const STEPS = [
   },
   {
     title: "On your own",
-    ask: "“Draw …” a scene of your own, or “Change …” this one: drag a piece, turn a patch, dim the light. A click on a picture asks the network why. Look at single " +
-      "channels, open “Which scale matters here?”, or give it a picture of yours. “Share” makes an address of what you see.",
+    ask: "“Draw …” a scene of your own, or “Change …” this one: move a piece, turn a patch, dim the light. A click on a picture asks the network why. Below are " +
+      "single channels, “Which scale matters here?” and a picture of yours.",
     guesses: {},
+    offers: ({ draw, edit }) => [draw, edit],
     set: begin, // nothing is lent any more
     done: () => false,
   },

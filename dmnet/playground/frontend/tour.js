@@ -54,6 +54,7 @@ export class Tour {
     this.title = make("p.question", { tabindex: -1 }); // no heading: of which level it would be, depends on the page
     this.text = make("p.asked");
     this.guesses = make("div.guesses", { role: "group", "aria-label": "Your guess" });
+    this.offers = make("span.offers");
     this.todo = make("p.todo", { role: "status" });
     this.outcome = make("p.outcome", { role: "status" });
     this.showing = makeButton("Show me", () => this.showMe(), "The playground does it itself");
@@ -64,7 +65,7 @@ export class Tour {
     this.element = make(
       "section.tour", { hidden: true, "aria-label": "Guided tour" },
       this.count, this.title, this.text, this.guesses, this.todo, this.outcome,
-      make("div.buttons", {}, this.showing, this.back, this.next, this.skip),
+      make("div.buttons", {}, this.offers, this.showing, this.back, this.next, this.skip),
     );
     this.element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.key !== "Escape") return;
@@ -86,7 +87,7 @@ export class Tour {
   go(step) {
     if (step >= STEPS.length) return this.close();
     this.leave();
-    const { title, ask, guesses, set } = STEPS[(this.step = step)];
+    const { title, ask, guesses, offers, set } = STEPS[(this.step = step)];
     const last = step + 1 === STEPS.length;
     [this.reached, this.told] = [false, false];
     this.element.hidden = this.next.hidden = false;
@@ -101,6 +102,7 @@ export class Tour {
     this.text.hidden = false;
     this.element.classList.remove("pointing");
     [this.skip.hidden, this.showing.hidden, this.guesses.hidden, this.back.hidden] = [last, last, last, step === 0];
+    this.offers.replaceChildren(...(offers?.(this.view()) ?? []).map((one) => makeButton(one.textContent, () => { this.close(); one.click(); }, one.title)));
     this.guesses.replaceChildren(...Object.entries(guesses).map(([outcome, text]) =>
       make("button", { type: "button", "data-outcome": outcome, onclick: () => this.take(outcome) }, text)));
     const kept = readGuesses()[this.question];
@@ -134,6 +136,7 @@ export class Tour {
     this.step = -1;
     [this.count, this.text, this.todo, this.outcome].forEach((one) => say(one, ""));
     say(this.title, "The tour has ended: this is another scene.");
+    this.offers.replaceChildren();
     [this.showing, this.guesses, this.back, this.next].forEach((one) => { one.hidden = true; });
     [this.skip.hidden, this.skip.textContent, this.skip.ariaLabel] = [false, "Close", "Close the tour"];
   }

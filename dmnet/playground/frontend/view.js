@@ -95,13 +95,14 @@ export class View {
     }).observe(this.hint);
   }
 
-  /** Where there is little room, or a tour, picture and prediction stay in sight, and the tour with them; truth and what has changed stand below, and scroll. */
+  /** Where there is little room, or a tour, picture and prediction stay in sight, with what their colours mean, and the tour; truth and what has changed stand below, and scroll. */
   arrange() {
     const apart = (this.narrow || !this.guide.hidden) && !this.editor.isOpen;
     const within = apart || this.narrow;
     const place = apart ? this.others : this.panels;
     if (within !== this.field.contains(this.guide)) this.field[within ? "prepend" : "before"](this.guide);
     if (this.side.parentElement !== place) place.append(this.side);
+    (apart ? this.field : this.side)[apart ? "append" : "prepend"](this.legend);
     this.field.classList.toggle("staying", apart);
   }
 
