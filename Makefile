@@ -44,7 +44,8 @@ test: lint book  ## every check: lint, the book built with warnings as errors, a
 	@$(BIN)/python tools/find_browser.py
 	$(BIN)/pytest -n logical
 
-test-long: setup  ## what would take too long every time, and 10,000 inputs of every kind that nobody made on purpose
+test-long: book  ## what would take too long every time, and 10,000 inputs of every kind that nobody made on purpose
+	@$(BIN)/python tools/find_browser.py
 	$(BIN)/pytest -n logical -m long
 	$(BIN)/python tools/fuzz.py
 

@@ -298,16 +298,23 @@ JSON = st.recursive(
 @given(where=st.sampled_from(["", "architecture", "recipe", "evaluation"]), data=st.data())
 def test_any_notes_give_our_own_error(where: str, data: Any, tmp_path_factory: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "noted.safetensors"
-    model = build_model("demo_scale")
-    save_weights(model, path)
-    noted = read_weights(path).metadata
+    state, notes = saved_demo(path)
+    noted = json.loads(notes)
     part = noted[where] if where else noted
     part[data.draw(st.sampled_from(sorted(part)))] = data.draw(JSON)
-    write_own(model.state_dict(), path, json.dumps(noted))
+    write_own(state, path, json.dumps(noted))
     with contextlib.suppress(CheckpointError):  # a class's name, say, may be anything
         load_pretrained(path)
     with contextlib.suppress(CheckpointError), warnings.catch_warnings(action="ignore"):
-        load_checkpoint(model, path)
+        load_checkpoint(build_model("demo_scale"), path)
+
+
+@functools.cache
+def saved_demo(path: Path) -> tuple[State, str]:
+    """A system's weights, and the notes that its file has."""
+    model = build_model("demo_scale")
+    save_weights(model, path)
+    return model.state_dict(), json.dumps(read_weights(path).metadata)
 
 
 @pytest.mark.parametrize("size", [{"channels": 10**7}, {"num_classes": 10**12}, {"fusion_channels": 10**30}])

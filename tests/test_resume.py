@@ -14,8 +14,6 @@ import pytest
 from safetensors.torch import load_file
 from test_training import assert_same_weights
 
-ITERATIONS = 60
-KILLS = 10
 DRIVER = """
     # Imports everything once, then forks for every folder that it reads: a process to kill costs no start.
     import os, sys, time
@@ -35,11 +33,13 @@ DRIVER = """
             file.write(contents[len(contents) // 2 :])
 
     t.torch.save = slow_save
-    options = t.SMALL | {"iterations": %d, "checkpoint_every": 2, "evaluate_every": 3, "workers": 0}
+    options = t.SMALL | {"checkpoint_every": 2, "evaluate_every": 3, "workers": 0}
     t.train("demo_context", t.Blocks(), **(t.SMALL | {"iterations": 1}))
     for line in sys.stdin:
+        iterations, folder = line.strip().split(" ", 1)
         if not (process := os.fork()):
-            t.train("demo_context", t.Blocks(), t.Blocks(2), line.strip(), resume=True, **options)
+            options["iterations"] = int(iterations)
+            t.train("demo_context", t.Blocks(), t.Blocks(2), folder, resume=True, **options)
             os._exit(0)
         print(process, flush=True)
         print(os.waitpid(process, 0)[1], flush=True)
@@ -50,11 +50,11 @@ class Driver:
     """Starts training in a folder, as often as it is asked to."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-c", textwrap.dedent(DRIVER % ITERATIONS), os.path.dirname(__file__)]
+        command = [sys.executable, "-c", textwrap.dedent(DRIVER), os.path.dirname(__file__)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def start(self, folder: Path) -> int:
-        print(folder, file=self.process.stdin, flush=True)
+    def start(self, folder: Path, iterations: int) -> int:
+        print(iterations, folder, file=self.process.stdin, flush=True)
         return int(self.process.stdout.readline())
 
     def status(self) -> int:
@@ -96,15 +96,16 @@ def wait_for_rows(folder: Path, count: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_at_ten_random_moments_it_ends_with_the_same_weights(driver, tmp_path):
+@pytest.mark.parametrize(("kills", "iterations"), [(4, 36), pytest.param(10, 60, marks=pytest.mark.long)])
+def test_killed_at_random_moments_it_ends_with_the_same_weights(driver, tmp_path, kills, iterations):
     seed = random.randrange(10**6)
     print(f"seed {seed}")  # pytest shows it when the test fails
     draw = random.Random(seed)
-    moments = ["save"] * 3 + ["step"] * (KILLS - 3)
+    moments = ["save"] * (kills // 3) + ["step"] * (kills - kills // 3)
     draw.shuffle(moments)
     folder = tmp_path / "killed"
     for kill, moment in enumerate(moments):
-        process = driver.start(folder)
+        process = driver.start(folder, iterations)
         wait_for_files(folder / "tensorboard", kill + 1)  # the log is cut back to the checkpoint
         begun = len(log(folder))
         wait_for_rows(folder, begun + draw.randint(1, 4))
@@ -115,15 +116,15 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_weights(driver, tmp_
         os.kill(process, signal.SIGKILL)
         assert os.WTERMSIG(driver.status()) == signal.SIGKILL
         assert moment == "step" or unfinished_saves(folder)
-        assert begun < len(log(folder)) < ITERATIONS
+        assert begun < len(log(folder)) < iterations
     for place in (folder, tmp_path / "whole"):
-        driver.start(place)
+        driver.start(place, iterations)
         assert driver.status() == 0
     whole = tmp_path / "whole"
     for name in ("last.safetensors", "best.safetensors"):
         assert_same_weights(load_file(folder / name), load_file(whole / name))
     for one, other in zip(log(folder), log(whole), strict=True):
         assert all(one[key] == other[key] for key in ("iteration", "lr", "loss", "aux_loss", "val_miou"))
-    assert len(log(folder)) == ITERATIONS
+    assert len(log(folder)) == iterations
     assert not list(folder.rglob(".*.tmp.*"))
-    assert len(list((folder / "tensorboard").iterdir())) == KILLS + 1
+    assert len(list((folder / "tensorboard").iterdir())) == kills + 1

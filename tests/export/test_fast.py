@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +21,23 @@ from dmnet.playground.photographs import photographs
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as `fast` does
 openvino = pytest.importorskip("openvino", reason="there is no OpenVINO for this system, or no [fast]")
-DEMOS = ["demo_scale", "demo_context"]
+DEMOS = ["demo_scale", pytest.param("demo_context", marks=pytest.mark.long)]  # the same, with other weights
+Pair = Callable[[str], tuple[DMNet, DMNet]]
 TOLERANCE = 1e-4  # of the largest logit
 
 pytestmark = pytest.mark.slow  # an export takes its time
 
 
 @pytest.fixture(scope="module")
-def pairs() -> dict[str, tuple[DMNet, DMNet]]:
-    """Each small system, in training, as PyTorch computes it; and as OpenVINO does."""
-    models = {name: dmnet.load_pretrained(name).train() for name in (*DEMOS, "street")}
-    return {name: (model, export.fast(model)) for name, model in models.items()}
+def pair() -> Pair:
+    """A small system, in training, as PyTorch computes it; and as OpenVINO does."""
+
+    @cache
+    def pair(name: str) -> tuple[DMNet, DMNet]:
+        model = dmnet.load_pretrained(name).train()
+        return model, export.fast(model)
+
+    return pair
 
 
 def street_photograph() -> Any:
@@ -37,9 +45,9 @@ def street_photograph() -> Any:
 
 
 @pytest.mark.parametrize("name", [*DEMOS, "street"])
-def test_the_logits_are_those_of_pytorch(name: str, pairs: dict[str, tuple[DMNet, DMNet]]) -> None:
+def test_the_logits_are_those_of_pytorch(name: str, pair: Pair) -> None:
     """Batches, sizes that nothing was made for, gates; and an answer stays when the next is computed."""
-    plain, fast = pairs[name]
+    plain, fast = pair(name)
     torch.manual_seed(0)
     given: list[tuple[torch.Tensor, Any]] = [
         (torch.randn(2, 3, 70, 51), None),
@@ -54,24 +62,22 @@ def test_the_logits_are_those_of_pytorch(name: str, pairs: dict[str, tuple[DMNet
 
 
 @pytest.mark.parametrize("name", DEMOS)
-def test_the_score_is_that_of_pytorch(name: str, pairs: dict[str, tuple[DMNet, DMNet]]) -> None:
+def test_the_score_is_that_of_pytorch(name: str, pair: Pair) -> None:
     scenes = datasets.load(name, split="test", size=4)
-    scores = [dmnet.evaluate(model, scenes).miou() for model in pairs[name]]
+    scores = [dmnet.evaluate(model, scenes).miou() for model in pair(name)]
     assert scores[0] > 0.5 and abs(scores[0] - scores[1]) < 1e-4
 
 
 @pytest.mark.parametrize("how", ["published", "ms+flip", "slide"])
-def test_a_photograph_gets_the_same_labels_by_every_protocol(
-    how: str, pairs: dict[str, tuple[DMNet, DMNet]]
-) -> None:
+def test_a_photograph_gets_the_same_labels_by_every_protocol(how: str, pair: Pair) -> None:
     protocol, image = systems.protocol(systems.get("street"), how), street_photograph()
-    plain, fast = (dmnet.predict(model, image, protocol=protocol) for model in pairs["street"])
+    plain, fast = (dmnet.predict(model, image, protocol=protocol) for model in pair("street"))
     assert plain.shape == image.shape[:2] and len(np.unique(plain)) > 3
     assert (plain != fast).mean() < 1e-4
 
 
-def test_the_model_stays_as_it_was(pairs: dict[str, tuple[DMNet, DMNet]]) -> None:
-    for plain, fast in pairs.values():
+def test_the_model_stays_as_it_was(pair: Pair) -> None:
+    for plain, fast in map(pair, ("demo_scale", "street")):
         assert plain.training and not fast.training
         assert "logits" in vars(fast) and "logits" not in vars(plain)
         assert fast.system == plain.system
@@ -87,10 +93,10 @@ def test_bfloat16_where_the_processor_has_none_is_refused(monkeypatch: pytest.Mo
         export.fast(build_model("demo_scale"), precision="bf16")
 
 
-def test_bfloat16_changes_few_labels(pairs: dict[str, tuple[DMNet, DMNet]]) -> None:
+def test_bfloat16_changes_few_labels(pair: Pair) -> None:
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("needs a processor on which OpenVINO multiplies in bfloat16")
-    plain, image = pairs["street"][0], street_photograph()
+    plain, image = pair("street")[0], street_photograph()
     half = export.fast(plain, precision="bf16")
     assert 0 < (dmnet.predict(plain, image) != dmnet.predict(half, image)).mean() < 0.02
 
@@ -109,8 +115,8 @@ def test_nothing_is_told_to_anybody(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*") if "intel" in path.as_posix().lower()] == []
 
 
-def test_what_is_asked_wrongly_is_refused(pairs: dict[str, tuple[DMNet, DMNet]]) -> None:
-    _, fast = pairs["demo_scale"]
+def test_what_is_asked_wrongly_is_refused(pair: Pair) -> None:
+    _, fast = pair("demo_scale")
     with pytest.raises(DMNetError, match=r"one of fp32.*, not 'fp16'"):
         export.fast(fast, precision="fp16")  # type: ignore[arg-type]
     with pytest.raises(DMNetError, match="has set this network's precision: predict without one"):
@@ -123,7 +129,7 @@ def test_a_runtime_that_computes_something_else_is_refused(monkeypatch: pytest.M
     pooling = export.adaptive_pooling
     monkeypatch.setattr(export, "adaptive_pooling", lambda x, bins: opset20.Add(pooling(x, bins), 1e-2))
     with pytest.raises(DMNetError, match=r"differs from PyTorch: logits by .* 64 x 64; allowed are 1e-04"):
-        export.fast(dmnet.load_pretrained("demo_context"))
+        export.fast(build_model("demo_scale", filter_sizes=(3,)))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="alternate signal stacks are a thing of POSIX")
@@ -133,7 +139,8 @@ def test_ctrl_c_is_no_crash_after_two_networks_are_gone() -> None:
         "import gc, signal, dmnet\n"
         "from dmnet import export\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # who runs in the background ignores it
-        "networks = [export.fast(dmnet.load_pretrained('demo_scale')) for _ in range(2)]\n"
+        "small = dmnet.build_model('demo_scale', filter_sizes=(1,))\n"
+        "networks = [export.fast(small) for _ in range(2)]\n"
         "while networks: networks.pop(0); gc.collect()\n"
         "try: signal.raise_signal(signal.SIGINT)\n"
         "except KeyboardInterrupt: print('stopped')\n"

@@ -206,6 +206,7 @@ def test_a_drawing(live: Remote) -> None:
     assert live.faults() == []
 
 
+@pytest.mark.few(2)  # a page in each browser
 @pytest.mark.parametrize("page", ["03_dynamic_filters", "07_evaluation"])
 def test_formulas_and_widgets(browser: Remote, page: str) -> None:
     browser.site.faults.clear()
@@ -219,18 +220,20 @@ def test_formulas_and_widgets(browser: Remote, page: str) -> None:
     assert browser.faults() == []
 
 
-@pytest.mark.parametrize("page", ALIVE)
-def test_live_figures_answer(browser: Remote, page: str) -> None:
+@pytest.mark.few(2)  # every second page in the one browser, the rest in the other
+@pytest.mark.parametrize("first", [0, 1])
+def test_live_figures_answer(browser: Remote, first: int) -> None:
     """Every kind of control that a figure has changes what is seen."""
     browser.site.faults.clear()
-    browser.visit(f"{browser.site.address}/book/{page}.html")
-    for name in ALIVE[page]:
-        place = f"document.querySelector('[data-dmnet-live={name}]')"
-        browser.script(f"{place}.scrollIntoView({{ block: 'center' }})")
-        browser.wait(f"{place}.live", 60)
-        kinds = json.loads(browser.script(TOUCH, name))
-        assert kinds and all(kinds.values()), (name, kinds)
-    assert browser.faults() == []
+    for page in list(ALIVE)[first::2]:
+        browser.visit(f"{browser.site.address}/book/{page}.html")
+        for name in ALIVE[page]:
+            place = f"document.querySelector('[data-dmnet-live={name}]')"
+            browser.script(f"{place}.scrollIntoView({{ block: 'center' }})")
+            browser.wait(f"{place}.live", 60)
+            kinds = json.loads(browser.script(TOUCH, name))
+            assert kinds and all(kinds.values()), (name, kinds)
+        assert browser.faults() == [], page
 
 
 def test_on_a_telephone(live: Remote) -> None:

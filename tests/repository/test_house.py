@@ -70,6 +70,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
         yield from imports(node)
 
 
+@cache
 def graph() -> dict[str, set[str]]:
     """What each module imports, the two doors left out."""
     return {

@@ -1,6 +1,7 @@
 """What runs on GitHub: actions by their commits, and no more rights than needed."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,17 @@ def test_known_faults_are_looked_for_every_week() -> None:
     assert workflow[True]["schedule"] == [{"cron": "17 5 * * 1"}]  # YAML reads "on" as true
     run = " ".join(step.get("run", "") for step in steps(workflow))
     assert "pip-audit" in run and "npm audit" in run
+
+
+def test_what_takes_long_is_run_every_week() -> None:
+    """With the book, without which the tests of its pages are skipped, and the whole of what is marked."""
+    workflow = yaml.safe_load((FOLDER / "long.yml").read_text())
+    assert workflow[True]["schedule"] == [{"cron": "17 3 * * 0"}]
+    assert [step["run"] for step in steps(workflow) if "run" in step] == ["make test-long"]
+    recipe = subprocess.run(["make", "-n", "test-long"], cwd=ROOT, capture_output=True, text=True, check=True)
+    wanted = ["jupyter-book build .", "tools/find_browser.py", "pytest -n logical -m long", "tools/fuzz.py"]
+    places = [recipe.stdout.find(one) for one in wanted]
+    assert -1 not in places and places == sorted(places), recipe.stdout
 
 
 def test_the_package_is_tested_on_all_that_it_promises() -> None:
