@@ -84,13 +84,13 @@ class Stub(nn.Module):
     ("name", "classes", "part"),
     [
         ("whole", 19, 1),
-        ("whole", 150, 1),
+        ("whole", 150, 4),
         ("slide", 19, 1),
         ("slide", 150, 4),
         ("ms+flip", 19, 4),
-        ("ms+flip", 150, 4),
+        ("ms+flip", 150, 8),
         ("ms+flip, whole", 19, 4),
-        ("ms+flip, whole", 150, 4),
+        ("ms+flip, whole", 150, 8),
     ],
 )
 def test_full_size_logits_never_exist(name, classes, part, monkeypatch):

@@ -149,13 +149,10 @@ def test_all_without_data_says_what_is_missing(tmp_path):
 @pytest.mark.slow
 def test_all_from_a_shell(tmp_path):
     """The command as it is typed, without anything replaced: a drawn set and the weights that are shipped."""
-    command = [sys.executable, "-m", "dmnet", "evaluate", "--all", "--data", "demo_scale"]
-    command += ["--output", str(tmp_path)]
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-    first, second = (
-        subprocess.run(command, env=one_thread, capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
-    )
+    words = ["evaluate", "--all", "--data", "demo_scale", "--output", str(tmp_path)]
+    command, one_thread = [sys.executable, "-m", "dmnet", *words], os.environ | {"OMP_NUM_THREADS": "1"}
+    first = subprocess.run(command, env=one_thread, capture_output=True, text=True, check=True).stdout
+    second = run(*words).stdout
     assert first.startswith("demo_scale, single: mIoU 92.8") and "measured before" not in first
     assert second.startswith("demo_scale, single: mIoU 92.8") and "measured before" in second
     assert (tmp_path / "scores_demo_scale.csv").exists()

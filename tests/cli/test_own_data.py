@@ -35,17 +35,25 @@ SMALL = [
 SMALL += [*TINY, "--set", "aux_channels=4"]
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A working folder with a person's pictures in it: `my photos`, three classes in four scenes and two."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A person's pictures: three classes in four scenes and two."""
+    folder = tmp_path_factory.mktemp("photos")
     for split, size in (("train", 4), ("val", 2)):
         for image, mask, name in worlds.DemoDataset("demo_scale", split, size=size, seed=7):
             for kind, pixels in (("images", image), ("masks", np.minimum(mask, 2))):
-                file = tmp_path / "my photos" / kind / split / f"{name}.png"
+                file = folder / kind / split / f"{name}.png"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels).save(file)
-    (tmp_path / "my photos" / "classes.txt").write_text("wall\ndisc\nring\n")
+    (folder / "classes.txt").write_text("wall\ndisc\nring\n")
+    return folder
+
+
+@pytest.fixture
+def here(photos, tmp_path, monkeypatch):
+    """A working folder with these pictures in it: `my photos`."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(photos, tmp_path / "my photos")
     return tmp_path
 
 
