@@ -2101,6 +2101,43 @@ class TestNumbersThatAreTyped:
         assert tab.faults == []
 
 
+@pytest.mark.parametrize("name", ["digits", "plan", "training"])
+def test_a_finger_types_a_number(show: Callable[..., Tab], name: str) -> None:
+    label, one, other, large, most, key = TestNumbersThatAreTyped.FIELD[name]
+    tab = show(name, **TELEPHONE)
+    number = tab.page.get_by_role("slider", name=label).first
+    field = tab.page.get_by_role("textbox", name=label)
+    swipe(tab.page, number, 30)  # a drag is no tap
+    expect(field).to_have_count(0)
+    for text, end, wanted in ((one, "Enter", one), (other, "Escape", one), (other, "", other)):
+        number.tap()
+        expect(field).to_be_focused()
+        assert field.get_attribute("inputmode") == ("text" if name == "digits" else "decimal")
+        assert field.evaluate("one => parseFloat(getComputedStyle(one).fontSize)") >= 16  # or it zooms in
+        tab.page.keyboard.type(text)  # what was there is selected
+        expect(field).to_have_value(text)
+        assert state(tab.page)[key] == float(text)  # at once
+        if end:
+            tab.page.keyboard.press(end)
+        else:
+            tab.page.locator(".ask").first.tap()
+        expect(number).to_have_text(wanted)
+        expect(field).to_have_count(0)
+        assert state(tab.page)[key] == float(wanted)
+    number.tap()
+    tab.page.keyboard.type(large)
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.get_by_text(f"; {most} taken")).to_be_in_viewport(ratio=0.95)
+    assert state(tab.page)[key] == float(most)
+    number.tap()
+    tab.page.keyboard.type(one)
+    tab.page.get_by_role("button", name="Reset").evaluate("one => one.click()")  # without taking the focus
+    expect(number).to_be_visible()
+    assert state(tab.page)[key] not in (float(one), float(most))
+    fits(tab.page)
+    assert tab.faults == []
+
+
 def test_a_number_between_two_steps_is_said(show: Callable[..., Tab]) -> None:
     page = show("plan").page
     page.get_by_role("slider", name="C, channels").focus()

@@ -7,13 +7,14 @@ import { ARROWS } from "./live.js";
 
 /**
  * A number in a sentence that is dragged sideways, changed by the arrow keys, or typed. What is typed holds at once where it can; Enter, or a
- * pause, ends it, and Escape puts back what was there before. Of a number that cannot be taken it is said which one is.
+ * pause, ends it, and Escape puts back what was there before. Of a number that cannot be taken it is said which one is. A finger that taps it
+ * gets a field to type into, for that alone brings up a keyboard.
  * @param {string} label
  * @param {{min: number, max: number, step: number}} limits
  * @param {(value: number) => void} change
  */
 export function makeScrub(label, { min, max, step }, change) {
-  let [value, typed] = [0, ""];
+  let [value, typed, touched] = [0, "", false];
   /** @type {number | null} what Escape puts back */
   let before = null;
   const [ended, hushed] = [paused(1500), paused(4000)];
@@ -52,7 +53,7 @@ export function makeScrub(label, { min, max, step }, change) {
     const next = Number(typed || before);
     if (Math.abs(next - nearest(next)) < 1e-9) take(next); // else it may be the beginning of one
     write();
-    ended(end);
+    if (field.hidden) ended(end); // there one types slowly, and the key that ends it is in sight
   };
   const keys = (/** @type {KeyboardEvent} */ { key, ctrlKey, metaKey, altKey }) => {
     const [down, right] = ARROWS[key] ?? [0, 0];
@@ -74,14 +75,37 @@ export function makeScrub(label, { min, max, step }, change) {
     }
     return true;
   };
+  const left = () => {
+    end();
+    before = null;
+  };
+  /** @type {HTMLInputElement} */
+  const field = make("input.scrub", {
+    type: "text", inputmode: min < 0 ? "text" : "decimal", enterkeyhint: "done", autocomplete: "off", "aria-label": label, hidden: true, // some decimal keyboards have no minus
+    oninput: () => type(field.value.trim().toLowerCase().replace(",", ".").replace("−", "-")),
+    onkeydown: (/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      keys(event);
+      field.blur();
+    },
+    onblur: () => {
+      left();
+      [field.hidden, element.hidden] = [true, false];
+    },
+  });
   const element = make("span.scrub", {
     role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": min, "aria-valuemax": max,
     title: `${number(min)} to ${max}: drag sideways, or type; Escape puts it back`,
     onkeydown: (/** @type {KeyboardEvent} */ event) => keys(event) && event.preventDefault(),
-    onblur: () => {
-      end();
-      before = null;
+    onpointerdown: (/** @type {PointerEvent} */ { pointerType }) => { touched = pointerType === "touch"; },
+    onclick: () => {
+      if (!touched) return;
+      [field.hidden, field.value] = [false, number(value).replace("−", "-")];
+      field.focus();
+      field.select();
+      element.hidden = true;
     },
+    onblur: left,
   });
   onDrag(element, () => {
     const from = value;
@@ -89,8 +113,12 @@ export function makeScrub(label, { min, max, step }, change) {
   });
   const show = (/** @type {number} */ now) => {
     if (now !== value) say(told, ""); // Reset
+    if (Math.abs(now - value) > 1e-9) {
+      typed = ""; // a button takes the finger, but not always the field's focus
+      field.blur();
+    }
     value = now;
     write();
   };
-  return { element: make("span.entry", {}, element, told), show };
+  return { element: make("span.entry", {}, element, field, told), show };
 }
