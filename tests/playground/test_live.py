@@ -804,7 +804,7 @@ class TestWhy:
             z = dict(zip(SUBSETS, wide[:, :, y, x], strict=True))
             rows = torch.stack([z[0, 0, 0, 0], *orders(z, on), z[on]])
             best = int(z[1, 1, 1, 1].argmax())
-            rival = names.index(tab.page.locator(".keys b").nth(1).inner_text())
+            rival = names.index(tab.page.locator(".keys :is(.first, .second)").nth(1).inner_text())
             others = z[on].index_fill(0, torch.tensor(best), -torch.inf)
             assert rival != best and others[rival] > others.max() - 1e-3  # one of them, in a tie
             wanted = rows[:, [best, rival]]
@@ -868,6 +868,18 @@ class TestWhy:
         expect(page.locator(".aloud")).to_contain_text("7×7 off")
         page.get_by_text("what it adds").click()
         assert state(page)["maps"] == "added"
+
+    def test_bars_have_the_colours_of_their_classes(self, show: Callable[..., Tab]) -> None:
+        page, classes = show("why").page, WORLDS["demo_scale"].classes
+        for _, _, x, y in COINS[:3]:
+            put(page, x=x, y=y, pinned=1)
+            for one in ("first", "second"):
+                wanted = classes.palette[classes.names.index(page.locator(f".keys .{one}").inner_text())]
+                shown = page.locator(f".account .{one}").evaluate_all(
+                    """all => all.map((one) =>
+                        getComputedStyle(one, one.tagName === "I" ? null : "::before").backgroundColor)"""
+                )
+                assert shown == [f"rgb({', '.join(map(str, wanted))})"] * 7  # key, column, five bars
 
     def test_a_switch_leaves_the_colours_scale(self, show: Callable[..., Tab]) -> None:
         page = show("why").page

@@ -13,17 +13,19 @@ import { make, number, say, within } from "./elements.js";
 import { taps } from "./maps.js";
 
 export const SCALES = [0, 1, 2, 3];
+const PAIR = ["first", "second"]; // as in the style sheet
 /** @param {number} set whether scale k is in it */
 export const holds = (set, /** @type {number} */ k) => Boolean(set & (8 >> k));
 /** @param {string} on as "1011" */
 export const setOf = (on) => parseInt(on, 2);
 
+const SETS = [...Array(16).keys()].map((set) => ({ set, size: SCALES.filter((k) => holds(set, k)).length }));
+
 /**
  * Return the sets within a set, and how many scales each has.
  * @param {number} on
  */
-export const within16 = (on) => [...Array(16).keys()].filter((set) => (set & ~on) === 0)
-  .map((set) => ({ set, size: SCALES.filter((k) => holds(set, k)).length }));
+export const within16 = (on) => SETS.filter(({ set }) => (set & ~on) === 0);
 
 /**
  * Return what the features (first) and each scale add to every class, [5][classes], read out by `read`.
@@ -134,20 +136,21 @@ export function wordsOf({ pair, shown }, on, scales, names) {
 export function makeAccount(scales, colours, change) {
   const boxes = scales.map((k, i) => make("input", { type: "checkbox", role: "switch", "aria-label": `Scale ${k}`, onchange: () => change(i) }));
   const rows = ["f", ...scales, "sum"].map((name, i) => {
-    const bars = [make("i.best"), make("i.rival")];
+    const bars = PAIR.map((one) => make(`i.${one}`));
     const cells = [make("td"), make("td"), make("td.difference")];
     const text = make("span", {}, name);
     const label = boxes[i - 1] ? make("label", {}, boxes[i - 1], text) : text;
     const style = `--kind: ${colours[i - 1] ?? "var(--faint)"}`;
     return { bars, cells, text, element: make("tr", { style }, make("th", { scope: "row" }, label), make("td.bars", {}, ...(name === "sum" ? [] : bars)), ...cells) };
   });
-  const [keys, link, which] = [[make("b"), make("b")], make("span"), make("span")];
-  const head = make("tr", {}, make("td"), make("td"), ...["first", "second", "lead"].map((text) => make("th", { scope: "col" }, text)));
+  const [keys, link, which] = [PAIR.map((one) => make(`span.${one}`)), make("span"), make("span")];
+  const head = make("tr", {}, make("td"), make("td"), ...[...PAIR, "lead"].map((text) => make(`th.${text}`, { scope: "col" }, text)));
   const verdict = make("p.verdict");
+  const whole = make("div.account", {}, verdict,
+    make("p.keys", {}, keys[0], link, keys[1], which), make("table", {}, head, ...rows.map(({ element }) => element)));
   return {
     rows,
-    element: make("div.account", {}, verdict,
-      make("p.keys", {}, make("span.first", {}, keys[0]), link, make("span.second", {}, keys[1]), which), make("table", {}, head, ...rows.map(({ element }) => element))),
+    element: whole,
     /**
      * @param {Account} account
      * @param {string} on
@@ -162,7 +165,7 @@ export function makeAccount(scales, colours, change) {
       say(which, all ? "" : `, with ${scales.filter((_, k) => on[k] === "1").join(", ") || "no scale"} on`);
       keys.forEach((key, i) => {
         say(key, names[pair[i]]);
-        key.style.setProperty("--class", `rgb(${palette[pair[i]]})`);
+        whole.style.setProperty(`--of-${PAIR[i]}`, `rgb(${palette[pair[i]]})`);
       });
       rows.forEach(({ bars, cells, element }, i) => {
         const off = on[i - 1] === "0";

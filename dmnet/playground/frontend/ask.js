@@ -162,8 +162,7 @@ export class PixelCard {
   reveal() {
     this.sought = false;
     const { narrow, picture } = this.playground.view;
-    const below = this.element.getBoundingClientRect().bottom - innerHeight;
-    const above = picture.canvas.getBoundingClientRect().top - 70; // the page's own header
-    scrollBy(0, Math.max(0, narrow ? below : Math.min(below, above)));
+    const seen = [this.element, ...(narrow ? [] : [picture.canvas])]; // whatever it is that scrolls: in a notebook, a pane
+    seen.forEach((one) => one.scrollIntoView({ block: "nearest", behavior: "instant" }));
   }
 }

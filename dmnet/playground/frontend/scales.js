@@ -33,6 +33,7 @@ export class ScaleCards {
     );
     this.moved = make("span", { hidden: true }, " Changed is how far the filter is from the one made of the picture as it was: the norm of the difference, in per cent of that one's.");
     this.key = make("p.fine.key", {}, "negative ", make("i.ramp", { style: `background: ${RAMP}` }), " positive; white is 0. " +
+      "A slider weights what its scale adds; the response is shown before that. " +
       "In each grid the largest number, positive or negative, has the darkest colour: the one under it. " +
       "1 × 1 is a single number, so of one colour. The keys 1, 3, 5, 7 are the switches.", this.moved);
   }

@@ -3,7 +3,7 @@
  *
  * @import { Dividends } from "./account.js"
  */
-import { askedWhy, holds, makeAccount, reader, SCALES, setOf, within16, wordsOf } from "./account.js";
+import { askedWhy, makeAccount, reader, SCALES, setOf, sharesOfLogits, within16, wordsOf } from "./account.js";
 import { make, makeButton, number, percent, say } from "./elements.js";
 import { ARROWS, liveFigure, makeCanvas, makeChoice, makeLegend, spelled } from "./live.js";
 import { inside, labelsOf } from "./maps.js";
@@ -117,15 +117,12 @@ export default liveFigure("why", (data, live) => {
 
   /** What each scale adds to the lead. @param {string} on @param {number[]} pair */
   function addedBy(on, [best, rival]) {
-    const area = height * width;
-    return SCALES.map((k) => {
-      const grid = new Float32Array(area);
-      for (const { set, size: members } of within16(setOf(on))) {
-        const [one, other] = [best, rival].map((c) => (set * classes + c) * area);
-        if (holds(set, k)) grid.forEach((_, i) => { grid[i] += (dividends.step * (dividends.values[one + i] - dividends.values[other + i])) / members; });
-      }
-      return grid;
-    });
+    const grids = SCALES.map(() => new Float32Array(height * width));
+    for (let i = 0; i < height * width; i++) {
+      const shares = sharesOfLogits(dividends, setOf(on), (map, first) => map[first + i]);
+      grids.forEach((grid, k) => { grid[i] = shares[k + 1][best] - shares[k + 1][rival]; });
+    }
+    return grids;
   }
 
   /** @param {boolean} added @param {string} on @param {number[]} pair */
