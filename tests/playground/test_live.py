@@ -1545,8 +1545,11 @@ class TestFilters:
         page.get_by_text("180°").click()
         page.get_by_role("slider", name="flattened").fill("100")
         expect(page.locator(".slide output").nth(1)).to_have_text("100 %")
+        page.get_by_role("group", name="channel").get_by_text("11", exact=True).click()
+        assert state(page) | {"flat": 100, "turn": 2, "channel": 11} == state(page)
         page.get_by_role("button", name="Reset").click()
         expect(page.locator(".sum")).to_contain_text("The filters moved by 0 % of their norm.")
+        assert state(page) == state(show("filters").page)  # all of it
 
     def test_flattened_keeps_the_mean_and_is_not_off(self, show: Callable[..., Tab]) -> None:
         page = show("filters").page
@@ -1577,6 +1580,19 @@ class TestFilters:
                 shown.clamp(max=both[11].abs().max()),
             )
 
+    def test_what_is_beyond_the_colour_scale_is_framed(self, show: Callable[..., Tab]) -> None:
+        page = show("filters").page
+        cells = grid(page, "7 × 7 filter").get_by_role("gridcell")
+        most = float(behind_filters()[1]["filters"][11].abs().max())
+        for taps in ("1" * 49, "-" * 49, "2" * 49):
+            put(page, channel=11, taps=taps)
+            wanted = (numbers(page, "7 × 7 filter").abs() > most + 0.005).flatten().tolist()
+            framed = cells.evaluate_all(
+                "all => all.map((one) => getComputedStyle(one).boxShadow.includes('inset'))"
+            )
+            assert framed == wanted and any(wanted) == (taps[0] == "2")
+        expect(page.get_by_text("beyond", exact=True)).to_have_css("box-shadow", re.compile("inset"))
+
     def test_by_keys(self, show: Callable[..., Tab]) -> None:
         page = show("filters").page
         page.get_by_text("× −1", exact=True).click()
@@ -1601,6 +1617,7 @@ class TestFilters:
 
     def test_by_touch_on_a_telephone(self, show: Callable[..., Tab]) -> None:
         tab = show("filters", **TELEPHONE)
+        one_screen(tab.page, ".ask", ".controls")
         tab.page.get_by_text("90°", exact=True).tap()
         expect(tab.page.get_by_role("radio", name="90°")).to_be_checked()
         swipe(tab.page, grid(tab.page, "7 × 7 filter").get_by_role("gridcell").nth(14), 60, 40)
@@ -1954,18 +1971,20 @@ class TestTraining:
         expect(page.get_by_text("after 20 of 60").first).to_be_visible()
         assert state(page) | {"power": 0.9, "seed": 0} == state(page)
 
-    def test_reset_takes_back_the_axes_of_other_runs(self, show: Callable[..., Tab]) -> None:
+    def test_a_seed_has_its_axes_whichever_was_seen_before(self, show: Callable[..., Tab]) -> None:
         page = show("training").page
         axes = page.locator(".training svg text:not(.name)")
-        before = axes.all_text_contents()
-        page.locator(".choice").get_by_text("2").click()
-        expect(page.get_by_text("Seed 2, after 20 of 60 iterations").first).to_be_visible()
-        assert axes.all_text_contents() != before
-        page.get_by_role("button", name="Reset").click()
-        expect(page.get_by_text("Seed 0, after 20 of 60 iterations").first).to_be_visible()
-        assert axes.all_text_contents() == before
-        page.locator(".choice").get_by_text("1").click()  # and they come again
-        expect(page.get_by_text("Seed 1, after 20 of 60 iterations").first).to_be_visible()
+        seen: dict[int, list[str]] = {}
+        for seed in (0, 2, 1, 0, 1, 2):
+            page.locator(".choice").get_by_text(str(seed)).click()
+            expect(page.get_by_text(f"Seed {seed}, after 20 of 60 iterations").first).to_be_visible()
+            assert axes.all_text_contents() == seen.setdefault(seed, axes.all_text_contents())
+            assert seen[seed][-3:] == ["0", "iterations", "60"]
+            mean = abs(followed(seed)["step"] * followed(seed)["filters"].mean((2, 3))).max()
+            assert float(seen[seed][8]) == np.ceil(2 * mean) / 2
+            for kind, top, height in (("loss", 22, 62), ("warm", 228, 54), ("cool", 228, 54)):
+                across, down = curve(page, kind).T
+                assert across[-1] == 346 and down.min() >= top and down.max() <= top + height
 
     def test_the_legend_is_not_of_colours_alone(self, show: Callable[..., Tab]) -> None:
         page = show("training").page
@@ -2119,10 +2138,15 @@ def test_a_finger_types_a_number(show: Callable[..., Tab], name: str) -> None:
     tab = show(name, **TELEPHONE)
     number = tab.page.get_by_role("slider", name=label).first
     field = tab.page.get_by_role("textbox", name=label)
+
+    def tap() -> None:
+        tab.page.wait_for_timeout(400)  # what follows a touch at once is none to Chromium
+        number.tap()
+
     swipe(tab.page, number, 30)  # a drag is no tap
     expect(field).to_have_count(0)
     for text, end, wanted in ((one, "Enter", one), (other, "Escape", one), (other, "", other)):
-        number.tap()
+        tap()
         expect(field).to_be_focused()
         assert field.get_attribute("inputmode") == ("text" if name == "digits" else "decimal")
         assert field.evaluate("one => parseFloat(getComputedStyle(one).fontSize)") >= 16  # or it zooms in
@@ -2136,12 +2160,12 @@ def test_a_finger_types_a_number(show: Callable[..., Tab], name: str) -> None:
         expect(number).to_have_text(wanted)
         expect(field).to_have_count(0)
         assert state(tab.page)[key] == float(wanted)
-    number.tap()
+    tap()
     tab.page.keyboard.type(large)
     tab.page.keyboard.press("Enter")
     expect(tab.page.get_by_text(f"; {most} taken")).to_be_in_viewport(ratio=0.95)
     assert state(tab.page)[key] == float(most)
-    number.tap()
+    tap()
     tab.page.keyboard.type(one)
     tab.page.get_by_role("button", name="Reset").evaluate("one => one.click()")  # without taking the focus
     expect(number).to_be_visible()

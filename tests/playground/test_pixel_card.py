@@ -231,9 +231,9 @@ def test_who_clicks_sees_the_answer_in_a_pane(visit: Visit) -> None:
     tab = shown(visit, viewport={"width": 1280, "height": 720}, reduced_motion="reduce")
     tab.page.evaluate(
         """() => {
-            const pane = document.createElement("main"), place = document.querySelector("[data-dmnet-playground]");
+            const pane = document.createElement("main");
             pane.style.cssText = "height: 100vh; overflow: auto; padding-top: 90px";
-            pane.append(place);
+            pane.append(document.querySelector("[data-dmnet-playground]"));
             document.body.replaceChildren(pane);
         }"""
     )

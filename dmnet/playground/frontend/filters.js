@@ -125,7 +125,7 @@ export default liveFigure("filters", (data, live) => {
   const at = [0, 0];
   /** What the darkest colour stands for, in every state of a channel: the largest tap that either scene has in it. @param {number} one */
   const limitOf = (one) => Math.max(...net.filters.subarray(2 * one * TAPS, 2 * (one + 1) * TAPS).map(Math.abs));
-  const scale = make("div.tints", {}, make("span"), make("i"), make("span"));
+  const scale = make("div.tints", {}, make("span"), make("i"), make("span"), make("span.beyond", {}, "beyond"));
   const grid = makeGrid("7 × 7 filter", (row, column) => { [at[0], at[1]] = [row, column]; });
   const brush = (/** @type {number} */ row, /** @type {number} */ column) => {
     const taps = [...live.state.taps];
@@ -161,23 +161,25 @@ export default liveFigure("filters", (data, live) => {
   const turn = makeChoice("turned by", [0, 90, 180, 270].map((angle, i) => [String(i), `${angle}°`]), (value) => live.set({ turn: Number(value) }));
   const factor = makeChoice("brush", ["0", "-", "2", "1"].map((sign) => [sign, BRUSHES[sign]]), (value) => live.set({ brush: value }));
   const channel = makeChoice("channel", data.channels.map((/** @type {number} */ one) => [String(one), String(one)]), (value) => live.set({ channel: Number(value) }));
-  const reset = makeButton("Reset", () => live.set({ ...start, channel: live.state.channel }), "The scene's own filters");
+  const reset = makeButton("Reset", () => live.set(start), "Everything as it was");
   const verdict = make("p.sum");
   const legend = data.names.slice(1).map((/** @type {string} */ name, /** @type {number} */ i) => make("span.key", { style: `--class: rgb(${palette[i + 1]})` }, name));
 
   return {
     start,
     elements: [
-      make("p.ask", {}, "Change the filters: ", make("b", {}, "which coins get another name?")),
+      make("p.ask", {}, "Change the filters: ", make("b", {}, "which coins get another name?"), " In this order: mixed, flattened, turned, painted."),
       make("div.three", {}, panel("scene", picture, ...rings[0], ...crosses[0]), panel("answer", answer, ...rings[1], ...crosses[1]), grid.element),
       make("p.hint", {}, ...legend, make("span.key.of-cross", {}, " a coin named wrongly")), make("div.slides", {}, mix.element, flat.element), verdict, make("div.controls", {}, turn.element, factor.element, reset, channel.element),
     ],
     draw: (state) => {
       const { filters, labels, said } = found(state);
       const rows = Array.from({ length: K }, (_, y) => [...filters.subarray(state.channel * TAPS + y * K, state.channel * TAPS + (y + 1) * K)]);
-      grid.show(rows, (y, x) => (state.taps[y * K + x] === "1" ? "" : "off"), limitOf(state.channel), (value) => value.toFixed(1).replace("-0.0", "0.0").replace("-", "−"));
+      const limit = limitOf(state.channel);
+      const kind = (/** @type {number} */ y, /** @type {number} */ x) => `${state.taps[y * K + x] === "1" ? "" : "off"} ${Math.abs(rows[y][x]) > limit + 1e-6 ? "beyond" : ""}`;
+      grid.show(rows, kind, limit, (value) => value.toFixed(1).replace("-0.0", "0.0").replace("-", "−"));
       say(mean, `Mean of the taps: ${number(rows.flat().reduce((sum, tap) => sum + tap) / TAPS)}`);
-      [-1, 1].forEach((sign) => say(scale.children[sign + 1], number(sign * limitOf(state.channel))));
+      [-1, 1].forEach((sign) => say(scale.children[sign + 1], number(sign * limit)));
       paintLabels(answer, labels, size, size, palette);
       rings.forEach((all) => all.forEach((/** @type {HTMLElement} */ ring, /** @type {number} */ i) => { ring.hidden = said[i] === first.said[i]; }));
       crosses.forEach((all) => all.forEach((/** @type {HTMLElement} */ cross, /** @type {number} */ i) => { cross.hidden = said[i] === coins[i][2]; }));

@@ -67,7 +67,7 @@ export default liveFigure("training", (data, live) => {
     return dragged.rates;
   };
   /** @type {Record<string, any>} by seed */
-  let runs = {};
+  const runs = {};
   const take = (/** @type {Record<string, Run>} */ more) => Object.entries(more).forEach(([seed, run]) => {
     runs[seed] = prepared(run, () => paint(live.state));
   });
@@ -85,7 +85,9 @@ export default liveFigure("training", (data, live) => {
   charts.rates.scale(0, 2 * recipe.rate, (value) => number(value, 3));
   charts.rates.plot(0, own, (i) => i + 1);
   const cursor = draw("line", { class: "cursor", y1: 16, y2: 372 });
-  const svg = draw("svg", { viewBox: "0 0 360 374", "aria-hidden": "true" }, cursor, ...Object.values(charts).flatMap(({ parts }) => parts));
+  const axis = [["0", 0, "start"], ["iterations", total / 2, "middle"], [String(total), total, "end"]].map(([text, step, anchor]) =>
+    draw("text", { x: across(Number(step)), y: 385, "text-anchor": anchor }, String(text)));
+  const svg = draw("svg", { viewBox: "0 0 360 388", "aria-hidden": "true" }, cursor, ...Object.values(charts).flatMap(({ parts }) => parts), ...axis);
   const follow = (/** @type {PointerEvent} */ { type, buttons, clientX }) => {
     const { left, width } = svg.getBoundingClientRect();
     const away = looks.map((look) => Math.abs(across(look) - (360 * (clientX - left)) / width));
@@ -113,12 +115,7 @@ export default liveFigure("training", (data, live) => {
     if (!(seed in runs) && note !== WAIT) load();
     live.set({ seed: Number(seed) });
   });
-  const reset = makeButton("Reset", () => {
-    runs = {}; // the axes are for all that are there
-    take(data.runs);
-    note = "";
-    live.set(start);
-  }, "The first look, the recipe's schedule");
+  const reset = makeButton("Reset", () => live.set(start), "The first look, the recipe's schedule");
   const scrub = (/** @type {string} */ label, /** @type {string} */ key, /** @type {number} */ min, /** @type {number} */ max, /** @type {number} */ step) =>
     makeScrub(label, { min, max, step }, (value) => live.set({ [key]: Number(value.toFixed(2)) }));
   const [rate, power, warmup] = [scrub("base rate", "rate", 0.01, 2 * recipe.rate, 0.01), scrub("power", "power", 0.1, 4, 0.1), scrub("warm-up", "warmup", 0, total / 2, 10)];
@@ -146,13 +143,12 @@ export default liveFigure("training", (data, live) => {
     });
   };
   const plot = (/** @type {any} */ run) => {
-    const all = Object.values(runs); // one axis for all that are there
-    charts.loss.scale(0, Math.ceil(2 * Math.max(...all.flatMap(({ mean }) => mean))) / 2, (value) => number(value));
+    const [highest, farthest] = [run.mean, run.taps.flat()].map((values) => Math.ceil(2 * Math.max(...values.map(Math.abs))) / 2);
+    charts.loss.scale(0, highest, number);
     charts.loss.plot(0, run.loss, (i) => i + 1);
     charts.loss.plot(1, run.mean, (i) => i + MEAN);
     ["mIoU", "gem", "quilt"].forEach((kind, i) => charts.scores.plot(i, run.scores[kind], (look) => looks[look]));
-    const most = Math.ceil(2 * Math.max(...all.flatMap(({ taps }) => taps.flat()).map(Math.abs))) / 2;
-    charts.taps.scale(-most, most, (value) => number(value));
+    charts.taps.scale(-farthest, farthest, number); // each seed's, for each has another filter
     QUILTS.forEach((_, s) => charts.taps.plot(s, run.taps[s], (look) => looks[look]));
   };
   /** @type {any} */
