@@ -47,7 +47,6 @@ def checked(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.Da
     return pd.read_csv(folder / "gpu.csv"), [lines[n - 1].strip() for n in measured["missing_lines"]]
 
 
-@pytest.mark.long
 def test_every_line_runs_without_a_gpu(checked: Any) -> None:
     _, missing = checked
     assert [line for line in missing if not line.startswith(ON_CUDA_ALONE + IN_FAULTS)] == []
@@ -56,7 +55,6 @@ def test_every_line_runs_without_a_gpu(checked: Any) -> None:
             assert not name or callable(getattr(torch.cuda, name))
 
 
-@pytest.mark.long
 def test_every_section_has_its_rows_and_nothing_is_wrong(checked: Any) -> None:
     table, _ = checked
     assert list(dict.fromkeys(table["section"])) == SECTIONS
