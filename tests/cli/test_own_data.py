@@ -36,7 +36,7 @@ SMALL += [*TINY, "--set", "aux_channels=4"]
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
+def own_photos(tmp_path_factory):
     """A person's pictures: three classes in four scenes and two."""
     folder = tmp_path_factory.mktemp("photos")
     for split, size in (("train", 4), ("val", 2)):
@@ -50,10 +50,10 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture
-def here(photos, tmp_path, monkeypatch):
+def here(own_photos, tmp_path, monkeypatch):
     """A working folder with these pictures in it: `my photos`."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(photos, tmp_path / "my photos")
+    shutil.copytree(own_photos, tmp_path / "my photos")
     return tmp_path
 
 

@@ -21,7 +21,7 @@ import pytest
 import torch
 from small_weights import copy_of, public, save_as, typed
 from test_cli import run
-from test_own_data import SMALL, here  # noqa: F401 (a fixture)
+from test_own_data import SMALL, here, own_photos  # noqa: F401 (fixtures)
 from torch import nn
 
 import dmnet
