@@ -35,14 +35,15 @@ ANSWERS = f"""
     return JSON.stringify(answers);
 """
 ALIVE = live_figures()
-# Moves each control of a live figure, and tells which kinds of them changed what is seen.
+# Moves each control of a live figure, but for fields that a finger alone opens, and tells which kinds of
+# them changed what is seen.
 TOUCH = """
     const figure = document.querySelector(`section.live.${values[0]}`);
     const rest = () => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)));
     const canvases = () => [...figure.querySelectorAll("canvas")].map((one) => one.toDataURL());
     const look = () => figure.innerText + canvases();
     const kinds = {};
-    for (const control of figure.querySelectorAll("input, button")) {
+    for (const control of figure.querySelectorAll("input:not(.scrub), button")) {
         const { type, disabled, checked, value, min, max } = control;
         kinds[type] ??= false;
         if (!control.checkVisibility() || disabled || kinds[type] || (type === "radio" && checked)) continue;
