@@ -198,5 +198,7 @@ def test_the_chapter_says_what_dynamic_filters_bring(root: Path) -> None:
         assert over[f"{fusion}static 1,3,5,7"].between(-1, 0, inclusive="neither").all()
         without = over[f"{fusion}no filters"]
         assert without.min() < 0 < without.max() and abs(without.mean()) < 0.3
-    larger = scores["dynamic 1,3,5,7"] - scores["1x1 fusion, dynamic 1,3,5,7"]
-    assert larger.between(-1, 0, inclusive="neither").all()
+    assert (scores["dynamic 1,3,5,7"] - scores["no filters"]).abs().max() < 0.5
+    for kind in ("dynamic 1,3,5,7", "static 1,3,5,7"):
+        larger = scores[kind] - scores[f"1x1 fusion, {kind}"]
+        assert larger.between(-1, 0, inclusive="neither").all()

@@ -136,7 +136,6 @@ export class Tour {
     this.step = -1;
     [this.count, this.text, this.todo, this.outcome].forEach((one) => say(one, ""));
     say(this.title, "The tour has ended: this is another scene.");
-    this.offers.replaceChildren();
     [this.showing, this.guesses, this.back, this.next].forEach((one) => { one.hidden = true; });
     [this.skip.hidden, this.skip.textContent, this.skip.ariaLabel] = [false, "Close", "Close the tour"];
   }
