@@ -51,6 +51,11 @@ def labels_of(page: Page) -> list[int]:
     return found
 
 
+def await_labels(page: Page, wanted: list[int]) -> None:
+    text = ",".join(map(str, wanted))
+    page.wait_for_function(f"(wanted) => {PLACE}.answer.labels.join() === wanted", arg=text)
+
+
 def png(picture: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "png")

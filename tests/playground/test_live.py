@@ -424,27 +424,29 @@ def show(visit: Visit, tmp_path: Path) -> Callable[..., Tab]:
     return show
 
 
+def drawn(page: Page | Locator) -> None:
+    """Wait until what was pressed before is drawn: a figure draws at the browser's next frame."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def state(page: Page) -> Any:
+    drawn(page)
     return page.evaluate("({ ...document.querySelector('[data-dmnet-live]').live.state })")
 
 
 def put(page: Page, **changes: Any) -> None:
     """Change the state, and wait until it is drawn."""
-    page.evaluate(
-        """async (changes) => {
-            document.querySelector("[data-dmnet-live]").live.set(changes);
-            await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-        }""",
-        changes,
-    )
+    page.evaluate("(changes) => document.querySelector('[data-dmnet-live]').live.set(changes)", changes)
+    drawn(page)
 
 
-def grid(page: Page, title: str) -> Locator:
+def grid(page: Page | Locator, title: str) -> Locator:
     return page.get_by_role("grid", name=title)
 
 
 def numbers(page: Page, title: str) -> Tensor:
     """Read a grid as a screen reader does: "row 1, column 2: −0.75"."""
+    drawn(page)
     labels = grid(page, title).get_by_role("gridcell").evaluate_all("all => all.map((one) => one.ariaLabel)")
     found = [re.fullmatch(r"row (\d+), column (\d+): (\S+)", label) for label in labels]
     places = [(int(one[1]), int(one[2]), float(one[3].replace("−", "-"))) for one in found if one]
@@ -454,12 +456,27 @@ def numbers(page: Page, title: str) -> Tensor:
     return torch.tensor([place[2] for place in places]).reshape(rows, columns)
 
 
-def line(page: Page, title: str, apart: int) -> Tensor:
+def line(page: Page | Locator, title: str, apart: int) -> Tensor:
     """Read a row whose numbers stand so many places apart: "place 4: 15"."""
+    drawn(page)
     labels = grid(page, title).get_by_role("gridcell").evaluate_all("all => all.map((one) => one.ariaLabel)")
     found = [label.partition(": ") for label in labels]
     assert [one[0] for one in found] == [f"place {apart * i}" for i in range(len(labels))]
     return torch.tensor([[float(one[2].replace("−", "-")) for one in found]])
+
+
+def rgba(canvas: Locator) -> Any:
+    """The pixels of a canvas, with their opacity, [height, width, 4]."""
+    drawn(canvas)
+    height, width, numbers = canvas.evaluate(
+        """one => {
+            const copy = new OffscreenCanvas(one.width, one.height).getContext("2d");
+            copy.drawImage(one, 0, 0);
+            // Playwright passes text on much quicker than numbers.
+            return [one.height, one.width, `[${copy.getImageData(0, 0, one.width, one.height).data.join()}]`];
+        }"""
+    )
+    return np.reshape(json.loads(numbers), (height, width, 4))
 
 
 def stays(page: Page, what: str, states: list[dict[str, Any]]) -> None:
@@ -822,11 +839,9 @@ class TestWhy:
             expect(tab.page.locator(".verdict")).to_contain_text(f"Truth: {names[SCENE.mask[y, x]]}.")
         # the whole prediction, pixel by pixel
         palette = WORLDS["demo_scale"].classes.palette
-        painted = tab.page.get_by_label("prediction", exact=True).evaluate(
-            "one => [...one.getContext('2d').getImageData(0, 0, 160, 160).data]"
-        )
+        painted = rgba(tab.page.get_by_label("prediction", exact=True))
         labels = labels_at(logits[SUBSETS.index(on)], (160, 160))
-        agree = (np.reshape(painted, (160, 160, 4))[..., :3] == palette[labels]).all(2)
+        agree = (painted[..., :3] == palette[labels]).all(2)
         assert agree.mean() > 0.999  # ties are rounded otherwise
         assert tab.faults == []
 
@@ -1229,12 +1244,9 @@ class TestPlan:
 
     def test_paints_the_maps_and_the_labels(self, show: Callable[..., Tab]) -> None:
         tab = show("plan")
-        paints = """one => [one.height, one.width,
-            ...one.getContext("2d").getImageData(0, 0, one.width, one.height).data]"""
 
         def painted(box: str) -> Any:
-            height, width, *data = tab.page.locator(f".plan .box.{box} canvas").evaluate(paints)
-            return np.reshape(data, (height, width, 4))[..., :3].astype(int)
+            return rgba(tab.page.locator(f".plan .box.{box} canvas"))[..., :3]
 
         put(tab.page, scene=1)
         for i in range(4):
@@ -1381,14 +1393,8 @@ class TestBuild:
                 assert float(told[1].replace("−", "-")) == pytest.approx(float(responses[y, x]), abs=0.00501)
                 inside = F.pad(torch.ones(20, 20), (k // 2,) * 4)[y : y + k, x : x + k].sum()
                 assert told[2] == (f"{inside:.0f}" if inside > 1 else "one")
-            painted = tab.page.get_by_label("response", exact=True).evaluate(
-                """one => {
-                    const copy = new OffscreenCanvas(20, 20).getContext("2d");
-                    copy.drawImage(one, 0, 0);
-                    return [...copy.getImageData(0, 0, 20, 20).data];
-                }"""
-            )
-            red, _, blue, _ = np.reshape(painted, (20, 20, 4)).transpose(2, 0, 1)
+            painted = rgba(tab.page.get_by_label("response", exact=True))
+            red, _, blue, _ = painted.transpose(2, 0, 1)
             strong = responses.abs().numpy() > 0.1 * float(responses.abs().max())
             assert ((red > blue) == (responses.numpy() > 0))[strong].all()
         assert tab.faults == []
@@ -1503,10 +1509,8 @@ class TestFilters:
         close(numbers(tab.page, "7 × 7 filter"), wanted[11])
         labels = answer_with(wanted)
         palette = WORLDS["demo_scale"].classes.palette
-        painted = tab.page.get_by_label("answer", exact=True).evaluate(
-            "one => [...one.getContext('2d').getImageData(0, 0, 160, 160).data]"
-        )
-        same = (np.reshape(painted, (160, 160, 4))[..., :3] == palette[labels]).all(2)
+        painted = rgba(tab.page.get_by_label("answer", exact=True))
+        same = (painted[..., :3] == palette[labels]).all(2)
         assert same.mean() > 0.999  # ties are rounded otherwise
         if not changes:
             assert (labels == labels_at(logits, (160, 160))).mean() > 0.995
@@ -1760,18 +1764,6 @@ class TestHoles:
         assert took < 50  # milliseconds; other work may slow some
 
 
-def rgba(canvas: Locator, side: int) -> Any:
-    """The pixels of a canvas, with their opacity."""
-    data = canvas.evaluate(
-        """one => {
-            const copy = new OffscreenCanvas(one.width, one.height).getContext("2d");
-            copy.drawImage(one, 0, 0);
-            return [...copy.getImageData(0, 0, one.width, one.height).data];
-        }"""
-    )
-    return np.reshape(data, (side, side, 4))
-
-
 class TestWindow:
     @pytest.mark.parametrize("width", [1280, 390])
     def test_the_line_lies_on_the_scene(self, show: Callable[..., Tab], width: int) -> None:
@@ -1788,16 +1780,16 @@ class TestWindow:
             put(tab.page, row=top // STEP, column=left // STEP, whose=whose)
             place = np.s_[top : top + SIDE, left : left + SIDE]
             before, now = found["whole"][place], found[whose][i]
-            hatched = rgba(tab.page.locator(".map .edges"), SIDE)
+            hatched = rgba(tab.page.locator(".map .edges"))
             drawn = hatched[..., 3] > 0
             assert (now != before)[drawn].all() and drawn.any() == (now != before).any()
             assert (hatched[drawn][:, :3] < 50).all()  # white is the frame of the window alone
             maps = {"truth in the window": SCENE.mask[place], "labels from the whole picture": before}
             for name, labels in (maps | {"labels from the window": now}).items():
                 seen = labels < 255
-                assert (pixels(tab.page, name, SIDE)[seen] == palette[labels[seen]]).all()
+                assert (pixels(tab.page, name)[seen] == palette[labels[seen]]).all()
             used = filters[i] if whose == "own" else filters[-1]
-            colours = pixels(tab.page, "filter of the window", 7).astype(int)
+            colours = pixels(tab.page, "filter of the window").astype(int)
             strong = (used.abs() > 0.05 * filters.abs().max()).numpy()
             assert ((colours[..., 0] > colours[..., 2]) == (used.numpy() > 0))[strong].all()
             title = tab.page.locator(".panel .title").nth(2).inner_text()
@@ -1816,7 +1808,7 @@ class TestWindow:
                 right = [sum(labels[y, x] == k for y, x, k in asked) for labels in (now, before)]
                 told = f"{kind} {right[1]} → {right[0]} of {len(asked)}"
                 assert (told if asked else f"no {kind}") in text
-        border = rgba(tab.page.locator(".scene .edges"), 160)
+        border = rgba(tab.page.locator(".scene .edges"))
         drawn, warm = border[..., 3] > 0, SCENE.truth["warm_side"]
         assert ((border[..., 0] < 100) == warm)[drawn].all() and 100 < drawn.sum() < 2000
         across = warm[:, 1:] != warm[:, :-1]
@@ -1867,8 +1859,8 @@ class TestWindow:
         assert took < 50  # milliseconds; other work may slow some
 
 
-def pixels(page: Page, name: str, side: int) -> Any:
-    return rgba(page.get_by_label(name, exact=True), side)[..., :3]
+def pixels(page: Page, name: str) -> Any:
+    return rgba(page.get_by_label(name, exact=True))[..., :3]
 
 
 def percent(share: float | None) -> str:
@@ -1884,15 +1876,7 @@ def curve(page: Page, kind: str) -> Tensor:
 
 def painted(page: Page) -> list[Any]:
     """What the canvases show, [side, side, 3] each."""
-    found = page.locator(".tiles canvas").evaluate_all(
-        """all => all.map((one) => {
-            const copy = new OffscreenCanvas(one.width, one.height).getContext("2d");
-            copy.drawImage(one, 0, 0);
-            return [...copy.getImageData(0, 0, one.width, one.height).data];
-        })"""
-    )
-    sides = [round((len(one) / 4) ** 0.5) for one in found]
-    return [np.reshape(one, (side, side, 4))[..., :3] for one, side in zip(found, sides, strict=True)]
+    return [rgba(one)[..., :3] for one in page.locator(".tiles canvas").all()]
 
 
 class TestTraining:

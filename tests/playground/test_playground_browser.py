@@ -4,6 +4,7 @@ What it computes is held against PyTorch; what goes wrong (broken files, a missi
 """
 
 import base64
+import json
 import re
 import shutil
 from pathlib import Path
@@ -12,7 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import Site, open_tab
-from playground_page import PLACE, WELCOME, Visit, changed, give, labels_of, png, shown, summary, switch
+from playground_page import (
+    PLACE,
+    WELCOME,
+    Visit,
+    await_labels,
+    changed,
+    give,
+    labels_of,
+    png,
+    shown,
+    summary,
+    switch,
+)
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import dmnet
@@ -145,7 +158,8 @@ def test_the_first_screen_is_one_gesture(visit: Visit) -> None:
         page.mouse.move(box["x"] + end, y, steps=5)
         page.wait_for_function(f"{PLACE}.present !== {PLACE}.base && !{PLACE}.asking")
         found = changed(page, {})
-        pixels = np.array(page.evaluate(f"[...{PLACE}.present.picture.pixels]"), np.uint8)
+        text = page.evaluate(f"{PLACE}.present.picture.pixels.join()")
+        pixels = np.array(json.loads(f"[{text}]"), np.uint8)
         seen = evaluation_image("demo_context", pixels.reshape(128, 128, 3))
         inside = look_inside(dmnet.load_pretrained("demo_context"), seen, [1] * 4)
         values = page.evaluate(f"[...{PLACE}.answer.filters[3].values]")
@@ -414,13 +428,13 @@ def test_one_answer_is_held_beside_another(visit: Visit) -> None:
     share = np.mean(np.array(full) != less)
     expect(summary(page)).to_contain_text(f"{100 * share:.1f} % of the pixels differ from A")
     swap.click()
-    page.wait_for_function(f"(wanted) => [...{PLACE}.answer.labels].join() === wanted.join()", arg=less)
+    await_labels(page, less)
     expect(switch(page, 7)).not_to_be_checked()
     expect(page.locator(".changed .caption")).to_have_text("A: Coins 1")
     changed(page, {"scene": "context-13"})  # another network: A cannot be compared, and comes back
     expect(page.locator(".changed .caption")).to_have_text("changed (grey: not)")
     swap.click()
-    page.wait_for_function(f"(wanted) => [...{PLACE}.answer.labels].join() === wanted.join()", arg=full)
+    await_labels(page, full)
     page.get_by_role("button", name="Let A go").click()
     expect(summary(page)).to_contain_text("differ from the full network")
     expect(swap).to_be_hidden()

@@ -1,14 +1,16 @@
 """The playground's camera on the built page; the browser has a test picture instead of a real one."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from browser import Tab
+from browser import Tab, launch
+from conftest import browser_to_drive
 from playground_page import PLACE, Visit, changed, shown, summary
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Browser, Page, Playwright, Request, expect
 
 import dmnet
 from dmnet.analysis.inside import look_inside
@@ -27,6 +29,13 @@ WATCH = """() => {
     };
 }"""
 RUNNING = "window.streams.flatMap((one) => one.getTracks()).filter((one) => one.readyState === 'live').length"
+
+
+@pytest.fixture(scope="module")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    """The whole of it: without a window it has no camera."""
+    with launch(playwright, browser_to_drive()) as browser:
+        yield browser
 
 
 @pytest.fixture(autouse=True, scope="module")

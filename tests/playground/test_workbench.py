@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import json
 import math
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playground_page import PLACE, WELCOME, Visit, changed, give, png, shown, summary
+from playground_page import PLACE, WELCOME, Visit, await_labels, changed, give, labels_of, png, shown, summary
 from playwright.sync_api import Locator, Page, expect
 from safetensors.numpy import load
 
@@ -58,9 +59,8 @@ def moved(scene: PlayScene, number: int, changes: dict[str, Any], versions: Any 
 
 def shown_scene(page: Page) -> tuple[Any, Any]:
     """Return the picture and the labels that the page has put together."""
-    found = page.evaluate(
-        f"(({{ picture, truth }}) => [[...picture.pixels], [...truth]])({PLACE}.present)",
-    )
+    present = f"(({{ picture, truth }}) => [[...picture.pixels], [...truth]])({PLACE}.present)"
+    found = json.loads(page.evaluate(f"JSON.stringify({present})"))
     side = math.isqrt(len(found[1]))
     return np.array(found[0]).reshape(side, side, 3), np.array(found[1]).reshape(side, side)
 
@@ -177,7 +177,7 @@ def test_dragging_undoing_and_sharing(visit: Visit) -> None:
     canvas = open_bench(page)
     item = PlayScene("demo_scale", 26).draw().objects[2]
     x, y = math.floor(item.x), math.floor(item.y)
-    before = page.evaluate(f"[...{PLACE}.answer.labels]")
+    before = labels_of(page)
     drag(page, canvas, (x, y), (x + 9, y - 6))
     assert edits(page) == [f"move 3 {x + 9} {y - 6}"]
     expect(page.get_by_label("Chosen object")).to_have_value("3")
@@ -187,11 +187,11 @@ def test_dragging_undoing_and_sharing(visit: Visit) -> None:
     assert edits(page) == [f"move 3 {x + 9} 159"]
     page.wait_for_url(f"**edits=move+3+{x + 9}+159")
     page.wait_for_function(f"!{PLACE}.asking")
-    after = page.evaluate(f"[...{PLACE}.answer.labels]")
+    after = labels_of(page)
     page.reload()
     page.wait_for_function(f"{PLACE}?.answer?.logits", timeout=90_000)
     assert edits(page) == [f"move 3 {x + 9} 159"]
-    page.wait_for_function(f"(wanted) => [...{PLACE}.answer.labels].join() === wanted.join()", arg=after)
+    await_labels(page, after)
     open_bench(page)
     expect(page.get_by_role("button", name="Remove")).to_be_disabled()
     page.get_by_role("button", name="As it was").click()
@@ -199,7 +199,7 @@ def test_dragging_undoing_and_sharing(visit: Visit) -> None:
     page.get_by_role("button", name="Undo").click()
     assert edits(page) == [f"move 3 {x + 9} 159"]
     page.get_by_role("button", name="Reset").click()
-    page.wait_for_function(f"(wanted) => [...{PLACE}.answer.labels].join() === wanted.join()", arg=before)
+    await_labels(page, before)
     page.get_by_role("button", name="Done").click()
     expect(page.locator(".bench")).to_be_hidden()
     expect(page.locator(".panels > .panel")).to_have_count(3)
