@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from matplotlib import pyplot as plt
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -100,7 +100,7 @@ def closed_figures() -> Iterator[None]:
 
 
 def browser_to_drive() -> str:
-    """Return the path of a browser; without one the tests are skipped, with CI=true they fail."""
+    """Return the path of a Chromium; without one the tests are skipped, with CI=true they fail."""
     executable = find_browser.find()
     if executable is None and os.environ.get("CI") == "true":
         pytest.fail(find_browser.ADVICE)
@@ -110,13 +110,16 @@ def browser_to_drive() -> str:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium."""
-    executable = browser_to_drive()
-    with sync_playwright() as playwright:
-        browser = launch(playwright, executable)
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    """A headless Chromium, where it is there the one that knows no windows: it is the quicker one."""
+    with launch(playwright, find_browser.find_shell() or browser_to_drive()) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
