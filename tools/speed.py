@@ -6,7 +6,7 @@
 A row is a contender beside a reference. In one process they take turns; `times` is the median over the pairs
 of (seconds of the reference) / (seconds of the contender), so above 1 the contender is faster, with the least
 and the greatest. `difference` is the largest difference of their results, in standard deviations of the
-reference's. Rows of the groups measured replace those of the file.
+reference's. Rows of the groups measured replace those that the file has of them for this kind of processor.
 
 The public code is `sssegmentation` 1.7.0, which declares none of its needs; ours loads its weights by name:
 
@@ -343,6 +343,12 @@ def compare(
     return row
 
 
+def instructions() -> str:
+    """Say what PyTorch's kernels use here at most, and which instructions for bfloat16 there are."""
+    known = {"BF16": torch.cpu._is_avx512_bf16_supported(), "AMX": torch.cpu._is_amx_tile_supported()}
+    return ", ".join([torch.backends.cpu.get_cpu_capability(), *(name for name in known if known[name])])
+
+
 def main() -> None:
     """Measure the groups asked for, and put them into the file."""
     parser = argparse.ArgumentParser(
@@ -366,9 +372,9 @@ def main() -> None:
             threads=torch.get_num_threads(),
             torch=torch.__version__,
             machine=platform.machine(),
-            instructions=torch.backends.cpu.get_cpu_capability(),
+            instructions=instructions(),
         )
-        kept = table[table["group"] != name] if len(table) else table
+        kept = table.query("group != @name or instructions != @instructions()") if len(table) else table
         table = pd.concat([kept, rows], ignore_index=True)
         with atomic_write(arguments.output) as temporary:
             table.to_csv(temporary, index=False)

@@ -125,8 +125,8 @@ def fast(model: DMNet, *, precision: Literal["fp32", "bf16"] = "fp32") -> DMNet:
         precision: "bf16" multiplies in bfloat16, if OpenVINO can here: slowly without AVX-512 BF16 or AMX.
 
     Raises:
-        DMNetError: if OpenVINO has no such precision on this processor, the network uses what cannot be
-            exported, or what is computed is not what PyTorch computes (in bfloat16: not finite).
+        DMNetError: if OpenVINO cannot compute in this precision on this processor, the network uses what
+            cannot be exported, or what is computed is not what PyTorch does (in bfloat16: not finite).
         MissingExtraError: if `openvino`, or what an export needs, isn't installed.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it reports every import
@@ -146,7 +146,10 @@ def fast(model: DMNet, *, precision: Literal["fp32", "bf16"] = "fp32") -> DMNet:
     del proto.graph.initializer[-1]  # the gates' default, which OpenVINO would take for a constant
     hint, tolerance = kinds[precision]
     hints = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    compiled = core.compile_model(core.read_model(proto.SerializeToString()), "CPU", hints)
+    try:
+        compiled = core.compile_model(core.read_model(proto.SerializeToString()), "CPU", hints)
+    except RuntimeError as error:  # what the processor could do, ONEDNN_MAX_CPU_ISA may forbid
+        raise DMNetError(f"OpenVINO cannot compute this network in {precision} here: {error}") from error
     for seed, size in enumerate(CHECKED_SIZES):
         example = network.example(size, seed)
         with torch.inference_mode():
@@ -225,10 +228,8 @@ def _proto(network: OpenNetwork, size: tuple[int, int] | None) -> Any:
             verbose=False,
         )
     except torch.onnx.errors.OnnxExporterError as error:
-        reason = error.__cause__ or error
-        raise DMNetError(f"the network uses what PyTorch cannot write as ONNX: {reason}") from error
-    proto = program.model_proto
-    graph = proto.graph
+        raise DMNetError(f"PyTorch cannot write the network as ONNX: {error.__cause__ or error}") from error
+    graph = (proto := program.model_proto).graph  # a property, which makes a new one each time
     # Where in whose source each node comes from: half of a small file, with the paths of this machine.
     del graph.value_info[:], graph.metadata_props[:]
     for entry in (*graph.node, *graph.input, *graph.output, *graph.initializer):
@@ -246,9 +247,8 @@ def _proto(network: OpenNetwork, size: tuple[int, int] | None) -> Any:
 
 def adaptive_pooling(x: Any, bins: Sequence[int]) -> Any:
     r"""Write adaptive average pooling as $P_h X P_w^\top$, of any h and w. See {doc}`03_dynamic_filters`."""
-    from onnxscript import opset20
+    from onnxscript import opset20 as op
 
-    op: Any = opset20
     if tuple(bins) == (1, 1):
         return op.GlobalAveragePool(x)
     rows, columns = (_pooling_matrix(op, x, axis, k) for axis, k in zip((2, 3), bins, strict=True))

@@ -36,8 +36,9 @@ def row(**values: Any) -> dict[str, Any]:
 
 SPEED = [
     row(group="predict", reference="ours", contender="bfloat16"),
-    row(group="train", least=0.5),
-    row(group="train", least=0.5, greatest=0.8),
+    row(group="train", contender="bfloat16", instructions="AVX512, BF16"),
+    row(group="train", times=0.9, least=0.5),
+    row(group="train", times=0.7, least=0.5, greatest=0.8, instructions="AVX512, BF16"),
     *(row(group="dynamic", size=f"1 x 512 x 64 x 64, k = {k}", kind="forward") for k in (1, 3)),
     row(group="runtimes", reference="PyTorch", size="street, 360 x 480", difference=2.3e-6),
     {"group": "memory", "kind": "step", "megabytes": 3000, "reference megabytes": 4000} | row(),
@@ -53,14 +54,24 @@ def test_tables_of_speed_are_shown_or_said_to_be_missing(
     shown: list[Any] = []
     names = {"shipped": lambda *_: tmp_path / "speed.csv", "display": shown.append}
     exec(source("import copy").replace("from dmnet.files import shipped", ""), names)
-    starts = ("def measured", 'for group in ("predict"', "assert f", 'rows = measured("runtimes")', "r50 =")
-    exec("\n".join(map(source, starts[:4])), names)
+    starts = (
+        "def measured",
+        "def beside",
+        'for group in ("predict"',
+        "assert f",
+        'rows = measured("runtimes")',
+    )
+    exec("\n".join(map(source, starts)), names)
     said = capsys.readouterr().out
     assert said.count("Not measured yet: `python tools/speed.py --only") == (0 if there else 4)
     if there:
         assert [len(table) for table in shown] == [1, 2, 2, 1]
-        assert list(shown[3]["difference"]) == ["2e-06"] and "street, 360×480" in said
-        assert list(shown[1]["verdict"]) == ["cannot be told", "slower in every pair"]
-        assert "faster than groups in every pair: unfold at k = 1, batch 1; unfold at k = 3" in said
+        assert list(shown[3]["difference"]) == ["2e-06"] and shown[3].index[0][0] == "street, 360×480"
+        assert shown[1].to_dict("list") == {
+            "AVX2": ["–", "0.90 (0.50 to 3.00) ?"],
+            "AVX512, BF16": ["2.00 (1.50 to 3.00)", "0.70 (0.50 to 0.80)"],
+        }
+        assert "x86_64 with AVX2: 1 threads" in said and "x86_64 with AVX512, BF16: 1" in said
+        assert "AVX2, forward: faster than groups in every pair: unfold at k = 1, batch 1; unfold at" in said
     else:
         assert shown == []

@@ -374,7 +374,7 @@ class Choosy(nn.Module):
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     network = quick()
     network.head.fuse[2] = Choosy()
-    with pytest.raises(DMNetError, match="uses what PyTorch cannot write as ONNX"):
+    with pytest.raises(DMNetError, match="PyTorch cannot write the network as ONNX"):
         export.export(network, tmp_path / "x.onnx", size=(40, 40))
     assert list(tmp_path.iterdir()) == []
 
