@@ -10,6 +10,9 @@ ifneq ($(shell test -L .venv && echo link),)
 export PYTHONPATH := $(CURDIR)$(addprefix :,$(PYTHONPATH))
 endif
 
+# Hundreds of processes import the package, which each of them would else compile anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup book pdf serve test test-long lint format clean distclean
 
 help:  ## show this list

@@ -98,7 +98,7 @@ def one_of_each() -> list[str]:
     return list(kinds.values())
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", one_of_each())
 @pytest.mark.usefixtures("narrow")
 def test_every_kind_of_published_system_exports_and_runs(name: str, tmp_path: Path) -> None:
@@ -216,11 +216,9 @@ def test_plain_javascript_refuses_what_it_cannot(root: Path, tmp_path: Path) -> 
     assert "there is no operation Sigmoid" in complaint
 
 
-# ResNet-101 has the same blocks, and more.
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["ssseg_r50_d8_voc", pytest.param("ssseg_r101_d8_ade20k", marks=pytest.mark.long)]
-)
+# Every time, PyTorch's answers are held to the recorded ones (test_model), and a narrow file's to PyTorch's.
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["ssseg_r50_d8_voc", "ssseg_r101_d8_ade20k"])
 def test_the_exported_network_matches_the_public_implementation(name: str, tmp_path: Path) -> None:
     """In full width and depth, against outputs recorded from ssseg itself."""
     golden = np.load(REFERENCE / f"golden_{GOLDENS[name]}.npz")
@@ -320,14 +318,18 @@ def test_no_file_tells_where_it_was_made(demos: dict[str, Path], root: Path) -> 
         assert str(root).encode() not in content and b".py" not in content
 
 
-def test_equal_weights_make_equal_files(tmp_path: Path, demos: dict[str, Path]) -> None:
-    export.export(dmnet.load_pretrained("demo_scale"), tmp_path / "again.onnx", inner=True)
-    assert (tmp_path / "again.onnx").read_bytes() == demos["demo_scale"].read_bytes()
-
-
 def quick() -> model.DMNet:
     """A network of one scale: its graph is small, and for one size of image it is soon written."""
     return build_model("demo_scale", filter_sizes=(3,))
+
+
+def test_equal_weights_make_equal_files(tmp_path: Path) -> None:
+    weights = quick().state_dict()
+    for name in ("one", "other"):
+        network = quick()
+        network.load_state_dict(weights)
+        export.export(network, tmp_path / name, size=(40, 40), inner=True)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
 def test_the_model_stays_as_it_was(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from onnxscript import opset20
@@ -107,6 +108,7 @@ def test_a_runtime_that_refuses_the_network_is_told(monkeypatch: pytest.MonkeyPa
             raise RuntimeError("object is not initialized")
 
     monkeypatch.setattr(export, "_RUNTIME", [Refusing()])
+    monkeypatch.setattr(export, "_proto", lambda *_: onnx.ModelProto(graph={"initializer": [{}]}))
     with pytest.raises(DMNetError, match="cannot compute this network in bf16 here: object is not initial"):
         export.fast(build_model("demo_scale", filter_sizes=(1,)), precision="bf16")
 

@@ -2043,6 +2043,7 @@ def quickest(page: Page, states: list[dict[str, Any]]) -> float:
     return took
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["digits", "plan", "training"])
 class TestNumbersThatAreTyped:
     """The same in every figure: what is typed, how that ends, and what is said of what cannot be."""
@@ -2116,6 +2117,7 @@ class TestNumbersThatAreTyped:
         assert tab.faults == []
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["digits", "plan", "training"])
 def test_a_finger_types_a_number(show: Callable[..., Tab], name: str) -> None:
     label, one, other, large, most, key = TestNumbersThatAreTyped.FIELD[name]

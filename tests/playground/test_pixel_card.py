@@ -161,6 +161,7 @@ def test_by_keys_and_without_the_network(visit: Visit) -> None:
     expect(page.locator(".why")).to_contain_text("only the network can say, which cannot run here")
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("options", [{}, TELEPHONE], ids=["wide", "narrow"])
 def test_reset_and_escape_let_the_pixel_go(visit: Visit, options: Any) -> None:
     tab = shown(visit, **options)

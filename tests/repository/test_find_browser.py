@@ -51,12 +51,14 @@ def test_one_that_is_there_is_taken(tried: list[str], monkeypatch: pytest.Monkey
 
 def test_the_others_are_asked_of_debian(tried: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(find_browser, "find", lambda: "/usr/bin/chromium")
+    monkeypatch.setattr(find_browser, "find_shell", lambda: None)
     monkeypatch.setattr(find_browser, "succeeds", lambda *command: tried.append(" ".join(command)) or True)
     others = {"firefox": (lambda: None, ["firefox-esr"]), "webkit": (lambda: "x", ["webkit2gtk-driver"])}
     monkeypatch.setattr(find_browser, "OTHERS", others)
     monkeypatch.setattr(find_browser.os, "geteuid", lambda: 0, raising=False)
     find_browser.main()
-    assert tried[-1].endswith("firefox-esr")
+    asked = [command.split()[-1] for command in tried if " install " in command]
+    assert asked == ["chromium-headless-shell", "firefox-esr"]
     tried.clear()
     monkeypatch.setattr(find_browser.os, "geteuid", lambda: 1000, raising=False)
     find_browser.main()
