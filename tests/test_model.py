@@ -1,4 +1,4 @@
-"""The whole network against recorded outputs of both public implementations, and its counts."""
+"""The whole network against recorded outputs of both public implementations, and how many weights it has."""
 
 import importlib.util
 import json
@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
 import dmnet
@@ -71,14 +70,6 @@ def test_parameters_of_the_published_network() -> None:
     with torch.device("meta"):
         model = build_model("ssseg_r50_d8_voc")
     assert sum(p.numel() for p in model.parameters()) == 55_542_666  # 55.54 M
-
-
-def test_multiply_adds_of_the_published_network() -> None:
-    model = build_model("ssseg_r50_d8_voc", aux_channels=None).eval()
-    counter = FlopCountAnalysis(model, torch.zeros(1, 3, 512, 512))
-    counter.unsupported_ops_warnings(False)
-    dynamic = sum(k**2 for k in (1, 3, 5, 7)) * 512 * 64 * 64
-    assert counter.by_operator()["conv"] - dynamic == pytest.approx(195.54e9, rel=1e-4)  # in layers: 195.5 G
 
 
 @pytest.fixture(scope="module")

@@ -75,3 +75,13 @@ def test_tables_of_speed_are_shown_or_said_to_be_missing(
         assert "AVX2, forward: faster than groups in every pair: unfold at k = 1, batch 1; unfold at" in said
     else:
         assert shown == []
+
+
+def test_what_a_product_at_k_1_would_win_is_little() -> None:
+    table = pd.read_csv(ROOT / "data" / "results" / "speed.csv")
+    assert table["instructions"].nunique() == 2  # "both processors"
+    for _, rows in table.groupby("instructions"):
+        step = rows[(rows["group"] == "train") & (rows["contender"] == "ours")]["seconds"].item()
+        products = rows["size"].str.endswith(", k = 1") & (rows["kind"] == "forward and backward")
+        groups = (rows["seconds"] * rows["times"])[products]  # of the reference: our way
+        assert 0 < groups.max() < step / 100

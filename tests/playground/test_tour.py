@@ -248,7 +248,7 @@ def in_sight(page: Page, *those: Locator) -> None:
         page.wait_for_function(OPEN, arg=one.element_handle())
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("size", [(1280, 800), (1280, 640), (768, 1024), (390, 844), (390, 664), (375, 553)])
 def test_pictures_control_and_words_are_in_sight_at_every_step(visit: Visit, size: tuple[int, int]) -> None:
     telephone = TELEPHONE if size[0] < 500 else {}
