@@ -96,7 +96,7 @@ def wait_for_rows(folder: Path, count: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize(("kills", "iterations"), [(4, 36), pytest.param(10, 60, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("kills", "iterations"), [(3, 30), pytest.param(10, 60, marks=pytest.mark.long)])
 def test_killed_at_random_moments_it_ends_with_the_same_weights(driver, tmp_path, kills, iterations):
     seed = random.randrange(10**6)
     print(f"seed {seed}")  # pytest shows it when the test fails

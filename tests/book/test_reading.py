@@ -18,8 +18,10 @@ DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 AUDITS = [(DESK, "light", None), (PHONE, "dark", None)]
 MORE_AUDITS = [(DESK, "dark", "color-contrast"), (PHONE, "light", "color-contrast")]
 PLACES = list(enumerate(listed_pages()))
-# Sphinx writes the pages of the reference alike: of these, one every time.
+# Every chapter each time; of pages that Sphinx writes alike, and of those that are text alone, one of each.
+PLAIN = {"api", "bibliography", "changes", "differences", "licences", "terms"}
 ALIKE = {name for _, name in PLACES if name.startswith("book/api_")} - {"book/api_cli"}
+ALIKE |= {f"book/{name}" for name in PLAIN}
 EVERY_TIME = [
     pytest.param(name, AUDITS[i % 2 :][:1], id=name, marks=[pytest.mark.long] if name in ALIKE else [])
     for i, name in PLACES

@@ -283,7 +283,8 @@ def test_an_image_of_fixed_size(tmp_path: Path, demos: dict[str, Path]) -> None:
         run(done.path, image=torch.zeros(1, 3, 64, 64))
 
 
-@pytest.mark.parametrize("filters", ["dynamic", "static"])
+@pytest.mark.few(1)
+@pytest.mark.parametrize("filters", ["static", "dynamic"])
 def test_other_filter_sizes_and_static_filters(filters: str, tmp_path: Path) -> None:
     network = build_model("demo_scale", filters=filters, filter_sizes=(2, 4, 9))
     assert export.export(network, tmp_path / "x.onnx", inner=True).difference <= 1e-4

@@ -479,14 +479,19 @@ def rgba(canvas: Locator) -> Any:
     return np.reshape(json.loads(numbers), (height, width, 4))
 
 
-def stays(page: Page, what: str, states: list[dict[str, Any]]) -> None:
-    """In all these states an element has one place, and what follows the figure has too."""
+def stays(page: Page, states: list[dict[str, Any]], *elements: str) -> None:
+    """In all these states each element has one place, and what follows the figure has too."""
     places = set()
     for one in states:
         put(page, **one)
-        boxes = [page.locator(f".live {what}").first.bounding_box(), page.locator(".live").bounding_box()]
-        assert boxes[0] and boxes[1]
-        places.add((round(boxes[0]["y"]), round(boxes[1]["height"])))
+        boxes = page.evaluate(
+            """(elements) => elements.map((one) => {
+                const { y, height } = document.querySelector(one).getBoundingClientRect();
+                return [Math.round(y), Math.round(height)];
+            })""",
+            [".live", *(f".live {one}" for one in elements)],
+        )
+        places.add((boxes[0][1], *(y for y, _ in boxes[1:])))
     assert len(places) == 1, places
 
 
@@ -599,7 +604,7 @@ class TestDigits:
         said = [{"move": ""}, moved, flipped, {"kept": flipped["before"]}]  # shortest to longest verdict
         for k in (3, 4):
             put(page, k=k, kept="")
-            stays(page, ".flow", said)
+            stays(page, said, ".flow")
 
     def test_numbers_fit_their_cells(self, show: Callable[..., Tab]) -> None:
         page = show("digits", **TELEPHONE).page
@@ -1027,7 +1032,7 @@ class TestField:
         strides: list[dict[str, Any]] = [
             {"strides": one, "on": on} for one in ("222", "111", "211") for on in (-1, 3)
         ]
-        stays(page, ".scene", [*corners, *strides, *corners])
+        stays(page, [*corners, *strides, *corners], ".scene")
 
 
 class TestScore:
@@ -1305,11 +1310,9 @@ class TestPlan:
             {"side": 160, "c": 16},
         ]
         classes = [{"class": one} for one in range(7)]
-        for element in (".box.image", ".settings", "table"):
-            stays(page, element, [*networks, *dragged, *classes])
+        stays(page, [*networks, *dragged, *classes], ".box.image", ".settings", "table")
         opened = [{"open": one} for one in ("scale3", "image", "f", "f2", "join", "fuse", "classify")]
-        stays(page, ".settings", opened)
-        stays(page, "table", opened)
+        stays(page, opened, ".settings", "table")
         for name in ("image", "labels"):
             page.locator(f".box.{name}").click()
             page.wait_for_timeout(200)
@@ -1538,7 +1541,7 @@ class TestFilters:
     @pytest.mark.parametrize("width", [1280, 390])
     def test_what_it_says_moves_nothing(self, show: Callable[..., Tab], width: int) -> None:
         page = show("filters", viewport={"width": width, "height": 900}).page
-        stays(page, ".controls", [{"mix": mix} for mix in (0, 30, 60, 100)])
+        stays(page, [{"mix": mix} for mix in (0, 30, 60, 100)], ".controls")
 
     def test_by_mouse(self, show: Callable[..., Tab]) -> None:
         page = show("filters").page
@@ -1738,7 +1741,7 @@ class TestHoles:
             for layer in (1, 2)
             for i in (0, 2, 6)
         ]
-        stays(page, ".net", [*places, *({"dilation": d} for d in (1, 2, 3)), weights, *places])
+        stays(page, [*places, *({"dilation": d} for d in (1, 2, 3)), weights, *places], ".net")
 
     def test_the_address_holds_it(self, show: Callable[..., Tab]) -> None:
         page = show(
