@@ -191,11 +191,20 @@ WEIGHT = """() => [performance.getEntriesByType("navigation")[0], ...performance
   .map((one) => [one.name, one.decodedBodySize])"""
 
 
+FONT_SIZES = """() => [...document.querySelectorAll("svg.drawing")].flatMap((one) => {
+  const scale = one.getBoundingClientRect().width / one.viewBox.baseVal.width;
+  if (!scale) return []; // in a fold
+  return [...one.querySelectorAll("text")].filter((word) => /\\d/.test(word.textContent))
+    .map((word) => [word.textContent, scale * parseFloat(getComputedStyle(word).fontSize)]);
+})"""
+
+
 @pytest.mark.parametrize("name", listed_pages())
 def test_in_a_browser_without_a_network(name: str, visit: Callable[..., Tab]) -> None:
     """No word in the console, no failed request, none to another host; formulas set, widgets alive.
 
     And 2.5 MB at most, uncompressed: everything that is fetched until it is at rest, but for the playground.
+    On a telephone it is not too wide, and a digit 9 pixels high: 0.72 of its font's size, in Arial and DejaVu.
     """
     tab = visit(f"{name}.html")
     tab.settle()
@@ -204,6 +213,11 @@ def test_in_a_browser_without_a_network(name: str, visit: Callable[..., Tab]) ->
     assert tab.dead_widgets() == []
     fetched = [one for one in tab.page.evaluate(WEIGHT) if not re.search("/playground/|onnxruntime", one[0])]
     assert sum(size for _, size in fetched) <= 2.5e6, sorted(fetched, key=lambda one: -one[1])[:8]
+    tab.page.set_viewport_size({"width": 390, "height": 844})
+    tab.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    small = {word: round(size, 1) for word, size in tab.page.evaluate(FONT_SIZES) if 0.72 * size < 9}
+    assert small == {}
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_every_script_that_is_served_has_its_licence_on_a_page() -> None:

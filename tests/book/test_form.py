@@ -186,25 +186,6 @@ class TestPage:
         assert [one for one in inside if counted[one] > 1] == []
 
 
-FONT_SIZES = """() => [...document.querySelectorAll("svg.drawing")].flatMap((one) => {
-  const scale = one.getBoundingClientRect().width / one.viewBox.baseVal.width;
-  if (!scale) return []; // in a fold
-  return [...one.querySelectorAll("text")].filter((word) => /\\d/.test(word.textContent))
-    .map((word) => [word.textContent, scale * parseFloat(getComputedStyle(word).fontSize)]);
-})"""
-
-
-@built
-@pytest.mark.parametrize("name", PAGES)
-def test_digits_are_9_pixels_high_on_a_telephone(name: str, visit: Visit) -> None:
-    """A digit is 0.72 of its font's size high, in Arial as in DejaVu; the page itself is never too wide."""
-    tab = visit(f"{name}.html", **PHONE)
-    tab.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    small = {word: round(size, 1) for word, size in tab.page.evaluate(FONT_SIZES) if 0.72 * size < 9}
-    assert small == {}
-    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
 @built
 def test_a_figure_opens_large_by_keys_and_gives_the_focus_back(visit: Visit) -> None:
     tab = visit("book/01_scale.html")
