@@ -204,7 +204,7 @@ def test_in_a_browser_without_a_network(name: str, visit: Callable[..., Tab]) ->
     """No word in the console, no failed request, none to another host; formulas set, widgets alive.
 
     And 2.5 MB at most, uncompressed: everything that is fetched until it is at rest, but for the playground.
-    On a telephone it is not too wide, and a digit 9 pixels high: 0.72 of its font's size, in Arial and DejaVu.
+    On a telephone it is not too wide, and digits, 0.72 of their font's size (Arial, DejaVu), 9 pixels high.
     """
     tab = visit(f"{name}.html")
     tab.settle()

@@ -30,7 +30,6 @@ sys.path.insert(0, str(ROOT / "book" / "extensions"))
 drawings = importlib.import_module("drawings")
 light = importlib.import_module("light")
 PAGES = sorted(f"book/{path.stem}" for path in (ROOT / "book").glob("*.ipynb"))
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
 built = pytest.mark.skipif(not HTML.is_dir(), reason="the book is not built: `make book` builds it")
 Visit = Callable[..., Tab]
