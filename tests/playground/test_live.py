@@ -632,6 +632,7 @@ class TestDigits:
         page.keyboard.press("-")
         expect(page.get_by_role("slider", name="w")).to_have_attribute("aria-valuenow", "-2")
         page.get_by_role("button", name="Reset").click()
+        drawn(page)
         page.get_by_role("slider", name="w").focus()
         page.keyboard.press("ArrowRight")
         expect(page.get_by_role("slider", name="w")).to_have_attribute("aria-valuenow", "1.5")
