@@ -1,5 +1,6 @@
 """The tool that measures speed: its other filters are the same filter, its table what it measured."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,7 +81,9 @@ def test_other_runtimes_compute_the_same(
     table = pd.read_csv(file).set_index("contender")
     exact = {"ONNX Runtime", "OpenVINO", "torch.compile"}
     assert set(table.index) - {"OpenVINO, bfloat16"} == exact
-    refused = "OpenVINO, bfloat16: not measured: " in capsys.readouterr().out
+    # The processor has none, or it is kept to AVX2 here.
+    refusal = "OpenVINO, bfloat16: not measured: (precision on this|OpenVINO cannot compute this)"
+    refused = re.search(refusal, capsys.readouterr().out) is not None
     assert refused is ("OpenVINO, bfloat16" not in table.index)
     assert set(table["size"]) == {"demo_scale, 32 x 48"} and set(table["reference"]) == {"PyTorch"}
     assert (table.loc[sorted(exact), "difference"] < 1e-4).all()

@@ -491,6 +491,7 @@ def stays(page: Page, states: list[dict[str, Any]], *elements: str) -> None:
             })""",
             [".live", *(f".live {one}" for one in elements)],
         )
+        assert all(height > 0 for _, height in boxes)
         places.add((boxes[0][1], *(y for y, _ in boxes[1:])))
     assert len(places) == 1, places
 
